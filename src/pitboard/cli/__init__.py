@@ -1,0 +1,57 @@
+"""The `pitboard` command: it parses, calls one function, and shows what that returned.
+
+Each command lives in a module of its own and imports its room inside the function, so that
+`pitboard --help` loads neither torch nor the rulesets.
+"""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from pitboard import __version__
+from pitboard.cli import run, suite
+from pitboard.errors import PitboardError
+
+app = typer.Typer(
+    name="pitboard",
+    help="Race AI training stacks to a target quality, check that the race was fair, and read the results.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+run.register(app)
+suite.register(app)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"pitboard {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Hold the options that come before a command."""
+
+
+def main() -> None:
+    """Run the command line; exit 0 when fine, 1 when problems were found, 2 when it could not run."""
+    try:
+        app()
+    except PitboardError as error:
+        typer.echo(f"Error: {error}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("Interrupted; what was written so far is complete.", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output (`head`, a pager) has gone: nobody is left to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)

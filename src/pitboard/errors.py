@@ -1,0 +1,21 @@
+"""The one exception that reaches a user: a sentence, never a traceback."""
+
+from difflib import get_close_matches
+
+
+class PitboardError(Exception):
+    """Something a user can act on: what is wrong, where, what was expected, and what to do.
+
+    The command line prints the message and exits with code 2; no traceback is shown.
+    """
+
+
+def near(word: str, known: "list[str] | tuple[str, ...]") -> str:
+    """Say which known word is nearest to a mistyped one, as the end of an error sentence.
+
+    Returns ``" Did you mean 'x'?"`` or, with nothing near, the list of what is known.
+    """
+    match = get_close_matches(word, known, n=1, cutoff=0.5)
+    if match:
+        return f" Did you mean '{match[0]}'?"
+    return f" Known: {', '.join(known)}."

@@ -1,0 +1,1 @@
+"""What is raced: rounds, benchmarks, targets and presets, as data."""

@@ -1,0 +1,1 @@
+"""Run one benchmark to its target; the only room that imports torch."""
