@@ -1,0 +1,124 @@
+"""Llama 3.1 8B pretraining, new in round 5.1, and its presets.
+
+Sources: the official ruleset `training_5.1.0/closed_llama31_8b.yaml` and its reference convergence points,
+the training rules (pull requests 567 and 572 of mlcommons/training_policies), the reference's README.
+"""
+
+from types import MappingProxyType
+
+from pitboard.suite.hyperparameters import computed, fixed, free
+from pitboard.suite.model import Benchmark, EvaluationSchedule, Preset, Scalar
+
+_FULL: dict[str, Scalar] = {
+    "division": "closed",
+    "dataset": "c4",
+    "hidden_size": 4096,
+    "intermediate_size": 14336,
+    "layers": 32,
+    "attention_heads": 32,
+    "key_value_heads": 8,
+    "vocabulary_size": 128256,
+    "rope_theta": 500000.0,
+    "sequence_length": 8192,
+    "evaluation_samples": 1024,
+    "evaluation_interval": 12288,
+    "target": 3.3,
+    "global_batch_size": 32,
+    "learning_rate": 8e-4,
+    "end_learning_rate": 8e-5,
+    # The reference warms up over 4,096 samples at this batch size.
+    "warmup_steps": 128,
+    "max_steps": 1_200_000,
+    "weight_decay": 0.1,
+    "beta1": 0.9,
+    "beta2": 0.95,
+    "epsilon": 1e-5,
+    "gradient_clip_norm": 1.0,
+    "activation_checkpointing": True,
+}
+
+# The same architecture, optimizer and schedule, small enough for two CPU cores and a text in a package.
+_SMOKE: dict[str, Scalar] = _FULL | {
+    "division": "open",
+    "dataset": "bible",
+    "hidden_size": 256,
+    "intermediate_size": 896,
+    "layers": 4,
+    "attention_heads": 4,
+    "key_value_heads": 1,
+    "vocabulary_size": 1024,
+    "sequence_length": 256,
+    "evaluation_samples": 128,
+    "evaluation_interval": 256,
+    "target": 4.0,
+    "global_batch_size": 8,
+    "learning_rate": 3e-3,
+    "end_learning_rate": 3e-4,
+    "warmup_steps": 50,
+    "max_steps": 2000,
+    "activation_checkpointing": False,
+}
+
+_SANITY: dict[str, Scalar] = _FULL | {
+    "division": "open",
+    "dataset": "synthetic",
+    "target": None,
+    "max_steps": 200,
+}
+
+LLAMA31_8B = Benchmark(
+    id="llama31_8b",
+    name="Llama 3.1 8B pretraining",
+    area="Language",
+    problem="Small LLM pretraining",
+    dataset="C4 (en, 3.0.1), last 256 of 1024 shards",
+    model="Llama 3.1 8B",
+    reference="mlcommons/training: small_llm_pretraining/nemo",
+    metric="log perplexity",
+    target=3.3,
+    lower_is_better=True,
+    evaluation=EvaluationSchedule(
+        rule="every 12,288 sequences, rounded up to whole steps",
+        samples=12288,
+    ),
+    evaluation_samples=1024,
+    runs=10,
+    optimizer="adamw",
+    replaces="bert",
+    hyperparameters=(
+        *free("global_batch_size", "opt_base_learning_rate", "opt_learning_rate_warmup_steps"),
+        *free("gradient_accumulation_steps"),
+        *fixed(
+            opt_name="adamw",
+            opt_adamw_beta_1=0.9,
+            opt_adamw_beta_2=0.95,
+            opt_adamw_epsilon=1e-5,
+            opt_adamw_weight_decay=0.1,
+            opt_gradient_clip_norm=1.0,
+            opt_learning_rate_decay_schedule="cosine with linear warmup",
+            max_sequence_length=8192,
+            max_steps=1_200_000,
+            eval_samples=1024,
+        ),
+        *computed(opt_learning_rate_decay_steps="1_200_000 - opt_learning_rate_warmup_steps"),
+        *computed(source="rules", opt_end_learning_rate="0.1 * opt_base_learning_rate"),
+        *fixed(source="rules", dropout=0.0),
+    ),
+    presets=(
+        Preset(
+            name="smoke",
+            summary="The same architecture and code path, scaled down to a packaged text; no download.",
+            values=MappingProxyType(_SMOKE),
+        ),
+        Preset(
+            name="full",
+            summary="The benchmark as the closed division demands it, on the preprocessed C4.",
+            values=MappingProxyType(_FULL),
+        ),
+        Preset(
+            name="sanity",
+            summary="Full-size layers on synthetic tokens, without a target: a quick test of a node's stack.",
+            values=MappingProxyType(_SANITY),
+        ),
+    ),
+)

@@ -1,0 +1,246 @@
+"""Round 5.1: seven benchmarks, and the two that they replaced.
+
+Sources: the official rulesets `training_5.1.0` and `benchmark_meta` of mlperf-logging; the tables 'quality
+targets', 'hyperparameters', 'evaluation frequency' and 'minimum number of runs' of the training rules; the
+reference READMEs of mlcommons/training. Where the rules and the ruleset differ, the ruleset counts.
+"""
+
+from datetime import date
+from fractions import Fraction
+
+from pitboard.suite.hyperparameters import computed, fixed, free
+from pitboard.suite.llama31_8b import LLAMA31_8B
+from pitboard.suite.model import Benchmark, EvaluationSchedule, Retired, Round
+
+FLUX1 = Benchmark(
+    id="flux1",
+    name="FLUX.1 text-to-image pretraining",
+    area="Vision",
+    problem="Text to image",
+    dataset="CC12M, 1,099,776 images; evaluated on COCO 2014",
+    model="FLUX.1-schnell, 11.9B parameters",
+    reference="mlcommons/training: text_to_image",
+    metric="evaluation loss",
+    target=0.586,
+    lower_is_better=True,
+    evaluation=EvaluationSchedule(
+        rule="every 262,144 samples, rounded up to whole steps",
+        samples=262_144,
+    ),
+    evaluation_samples=29_696,
+    runs=10,
+    optimizer="adamw",
+    replaces="stable_diffusion",
+    hyperparameters=(
+        *free("global_batch_size", "opt_base_learning_rate", "opt_learning_rate_warmup_steps"),
+        *free("gradient_accumulation_steps"),
+        *fixed(
+            opt_name="adamw",
+            opt_adamw_beta_1=0.9,
+            opt_adamw_beta_2=0.95,
+            opt_adamw_epsilon=1e-8,
+            opt_adamw_weight_decay=0.1,
+            opt_gradient_clip_norm=1.0,
+            evaluation_frequency=262_144,
+        ),
+    ),
+)
+
+LLAMA2_70B_LORA = Benchmark(
+    id="llama2_70b_lora",
+    name="Llama 2 70B LoRA fine-tuning",
+    area="Language",
+    problem="LLM fine-tuning",
+    dataset="SCROLLS GovReport",
+    model="Llama 2 70B with rank-16 LoRA",
+    reference="mlcommons/training: llama2_70b_lora",
+    metric="evaluation loss",
+    target=0.925,
+    lower_is_better=True,
+    evaluation=EvaluationSchedule(
+        rule="every 384 sequences, rounded up to whole steps; "
+        "the first floor(0.125 * global batch size + 2) are skipped",
+        samples=384,
+        skipped=2,
+        skipped_per_batch_sample=Fraction(1, 8),
+    ),
+    evaluation_samples=173,
+    runs=10,
+    optimizer="adamw",
+    hyperparameters=(
+        *free("global_batch_size", "opt_base_learning_rate", "opt_learning_rate_training_steps"),
+        *free("gradient_accumulation_steps"),
+        *free("opt_learning_rate_warmup_ratio", source="rules"),
+        *fixed(lora_rank=16),
+        # The ruleset wants these logged and leaves the value to the rules.
+        *fixed(
+            source="rules",
+            lora_alpha=32,
+            lora_dropout=0.1,
+            opt_gradient_clip_norm=0.3,
+            opt_adamw_weight_decay=0.0001,
+            # The rules print 8196, a slip: the reference and every published log train on 8192.
+            max_sequence_length=8192,
+        ),
+    ),
+)
+
+LLAMA31_405B = Benchmark(
+    id="llama31_405b",
+    name="Llama 3.1 405B pretraining",
+    area="Language",
+    problem="LLM pretraining",
+    dataset="C4 (en, 3.0.1)",
+    model="Llama 3.1 405B",
+    reference="mlcommons/training: large_language_model_pretraining/nemo",
+    metric="log perplexity",
+    target=5.6,
+    lower_is_better=True,
+    evaluation=EvaluationSchedule(
+        rule="every 18,432 sequences, rounded up to whole steps; "
+        "the first floor(0.0026 * global batch size + 12) are skipped",
+        samples=18_432,
+        skipped=12,
+        skipped_per_batch_sample=Fraction(26, 10_000),
+    ),
+    evaluation_samples=5_760,
+    runs=3,
+    optimizer="adamw",
+    hyperparameters=(
+        *free("global_batch_size", "gradient_accumulation_steps"),
+        *fixed(
+            opt_name="adamw",
+            opt_adamw_beta_1=0.9,
+            opt_adamw_beta_2=0.95,
+            opt_adamw_epsilon=1e-5,
+            opt_adamw_weight_decay=0.1,
+            opt_gradient_clip_norm=1.0,
+            opt_learning_rate_decay_schedule="cosine with linear warmup",
+            max_sequence_length=8192,
+            eval_samples=5_760,
+            init_checkpoint_step=0,
+        ),
+        *computed(
+            opt_base_learning_rate="8e-5 * global_batch_size / 1152",
+            opt_learning_rate_decay_steps=(
+                "ceil(1_200_000 * 1152 / global_batch_size) - ceil(8000 * 1152 / global_batch_size)"
+            ),
+        ),
+        *computed(source="rules", opt_learning_rate_warmup_steps="ceil(8000 * 1152 / global_batch_size)"),
+        *fixed(source="rules", opt_end_learning_rate=8e-7, dropout=0.0),
+    ),
+)
+
+RETINANET = Benchmark(
+    id="retinanet",
+    name="RetinaNet object detection",
+    area="Vision",
+    problem="Object detection (light weight)",
+    dataset="OpenImages v6, MLPerf subset of 1,170,301 images",
+    model="SSD RetinaNet with a ResNeXt-50 backbone",
+    reference="mlcommons/training: single_stage_detector",
+    metric="mAP",
+    target=0.34,
+    lower_is_better=False,
+    evaluation=EvaluationSchedule(
+        rule="every epoch of 1,170,301 images, rounded up to whole steps",
+        samples=1_170_301,
+    ),
+    evaluation_samples=24_781,
+    runs=5,
+    optimizer="adam",
+    progress_key="epoch_num",
+    hyperparameters=(
+        *free("global_batch_size", "opt_base_learning_rate", "gradient_accumulation_steps"),
+        *free("opt_learning_rate_warmup_epochs", "opt_learning_rate_warmup_factor"),
+        *fixed(opt_name="adam", opt_weight_decay=0.0),
+    ),
+)
+
+RGAT = Benchmark(
+    id="rgat",
+    name="R-GAT node classification",
+    area="Graphs",
+    problem="Node classification",
+    dataset="IGBH-Full",
+    model="R-GAT, 25M parameters",
+    reference="mlcommons/training: graph_neural_network",
+    metric="classification accuracy",
+    target=0.72,
+    lower_is_better=False,
+    evaluation=EvaluationSchedule(
+        rule="20 times an epoch: every 4,730,280 training nodes, rounded up to whole steps",
+        samples=4_730_280,
+    ),
+    evaluation_samples=788_379,
+    runs=10,
+    optimizer="adam",
+    progress_key="epoch_num",
+    hyperparameters=(
+        *free("global_batch_size", "opt_base_learning_rate", "gradient_accumulation_steps"),
+        *fixed(opt_name="adam"),
+    ),
+)
+
+DLRM_DCNV2 = Benchmark(
+    id="dlrm_dcnv2",
+    name="DLRM-DCNv2 recommendation",
+    area="Commerce",
+    problem="Recommendation",
+    dataset="Criteo 3.5TB Click Logs (multi-hot variant)",
+    model="DLRM-DCNv2",
+    reference="mlcommons/training: recommendation_v2/torchrec_dlrm",
+    metric="AUC",
+    target=0.80275,
+    lower_is_better=False,
+    evaluation=EvaluationSchedule(
+        rule="20 times in 4,195,197,692 samples: every floor(4,195,197,692 / (20 * global batch size)) steps",
+        samples=4_195_197_692 // 20,
+        rounded="down",
+    ),
+    evaluation_samples=89_137_319,
+    runs=10,
+    optimizer="adagrad",
+    progress_key="epoch_num",
+    hyperparameters=(
+        *free("global_batch_size", "opt_base_learning_rate", "gradient_accumulation_steps"),
+        *fixed(
+            opt_name="adagrad",
+            opt_adagrad_learning_rate_decay=0.0,
+            opt_adagrad_initial_accumulator_value=0.0,
+            opt_adagrad_epsilon=1e-8,
+            opt_weight_decay=0.0,
+            opt_learning_rate_warmup_steps=0,
+            opt_learning_rate_decay_start_step=0,
+            opt_learning_rate_decay_steps=0,
+            eval_samples=89_137_319,
+        ),
+    ),
+)
+
+ROUND_5_1 = Round(
+    version="5.1",
+    ruleset="5.1.0",
+    published=date(2025, 11, 12),
+    benchmarks=(LLAMA31_8B, FLUX1, LLAMA2_70B_LORA, LLAMA31_405B, RETINANET, RGAT, DLRM_DCNV2),
+    retired=(
+        Retired(
+            id="bert",
+            name="BERT",
+            area="Language",
+            dataset="Wikipedia 2020/01/01",
+            target="masked-LM accuracy ≥ 0.72",
+            last_round="5.0",
+            replaced_by="llama31_8b",
+        ),
+        Retired(
+            id="stable_diffusion",
+            name="Stable Diffusion v2",
+            area="Vision",
+            dataset="LAION-400M-filtered",
+            target="FID ≤ 90 and CLIP ≥ 0.15",
+            last_round="5.0",
+            replaced_by="flux1",
+        ),
+    ),
+)
