@@ -1,0 +1,49 @@
+# Every target that needs the environment sets it up first; that takes no time when it is already there.
+
+# The first interpreter on the path that is new enough; `make PYTHON=/path/to/python setup` takes another.
+PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+BIN := .venv/bin
+STAMP := .venv/installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lint format types check pytest hooks clean
+
+help: ## Show this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+setup: $(STAMP) ## Create .venv with everything, at exact versions
+
+$(STAMP): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "Pitboard needs Python 3.11 or newer; none was found on PATH. Pass PYTHON=/path/to/python." >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { echo "$(PYTHON) cannot create a virtual environment; on Debian: apt-get install python3-venv." >&2; rm -rf .venv; exit 2; }
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==2.13.0
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,web,dev]'
+	@touch $@
+
+run: setup ## Train Llama 3.1 8B's embedded preset to its target
+	$(BIN)/pitboard run llama31_8b
+
+test: check pytest ## Everything that CI runs: lint, format, types, the whole test suite
+
+check: lint types ## Lint, format and types, without the tests
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup
+	$(BIN)/mypy
+
+pytest: setup
+	$(BIN)/python -m pytest
+
+format: setup ## Rewrite the sources as ruff would have them
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+hooks: setup ## Run lint, format and types before every commit
+	$(BIN)/pre-commit install
+
+clean: ## Remove .venv and every cache
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
