@@ -31,7 +31,7 @@ _MODULE_FILE = "plain_text_readers_bible.py"
 _MODULE_SHA256 = "9b06311fa842fb7ee25fec7bdb60f5f8138582331aecd627f025a404a13a3b61"
 _QUOTES = b'"""'
 # Up to the first end of a paragraph after 1,500 characters, or of a sentence where that paragraph is long.
-_DOCUMENT = re.compile(r".{1500,3000}?\n|.{1500,}?[.;?!] |.+", re.DOTALL)
+_DOCUMENT = re.compile(r".{1500,3000}?\n|.{1500,}?[.?!] |.+", re.DOTALL)
 _HELD_OUT_EVERY = 20
 _FORMAT_VERSION = 1
 _BYTES = 256
@@ -67,7 +67,7 @@ def load_text() -> str:
     found = hashlib.sha256(raw).hexdigest()
     if found != _MODULE_SHA256:
         raise PitboardError(f"{path} has SHA-256 {found}, expected {_MODULE_SHA256}. {advice}")
-    # The file's only triple quotes enclose the text, which holds no backslash: a slice is the literal's value.
+    # The file's only triple quotes enclose the text, which holds no backslash: the slice is its value.
     start = raw.index(_QUOTES) + len(_QUOTES)
     return raw[start : raw.index(_QUOTES, start)].decode()
 
@@ -76,8 +76,9 @@ def split_documents(text: str) -> tuple[list[str], list[str]]:
     """Split the text into documents for training and for validation, which have none in common.
 
     A document is a run of paragraphs of at least 1,500 characters; a paragraph that would take it past 3,000
-    is cut at the end of a sentence (the whole book of Psalms is one paragraph). Every twentieth document is held out, so that validation has the same mix of books as
-    training; the last ones would be a different distribution.
+    is cut at the end of a sentence (the whole book of Psalms is one paragraph). Every twentieth document is
+    held out, so that validation has the same mix of books as training; the last documents would be a
+    different distribution.
     """
     documents = [part.strip() for part in _DOCUMENT.findall(text.strip())]
     held_out = documents[_HELD_OUT_EVERY - 1 :: _HELD_OUT_EVERY]
@@ -162,7 +163,7 @@ def _train_tokenizer(documents: list[str], vocabulary_size: int) -> "Tokenizer":
     tokenizer.train_from_iterator(documents, trainer)
     if tokenizer.get_vocab_size() != vocabulary_size:
         raise PitboardError(
-            f"The embedded text yields {tokenizer.get_vocab_size()} tokens, and {vocabulary_size} are asked for."
+            f"The embedded text yields {tokenizer.get_vocab_size()} tokens, not the {vocabulary_size} asked for."
             " Ask for a smaller vocabulary."
         )
     return tokenizer

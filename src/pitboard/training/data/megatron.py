@@ -171,7 +171,7 @@ def write_indexed_dataset(
 
 
 def token_dtype(vocabulary_size: int) -> type[np.number[Any]]:
-    """Return the type that Megatron's preprocessing picks: uint16 for fewer than 65,500 tokens, else int32."""
+    """Return the type that Megatron's preprocessing picks: uint16 below 65,500 tokens, else int32."""
     return np.uint16 if vocabulary_size < 65_500 else np.int32
 
 

@@ -126,7 +126,7 @@ def check_vocabulary(tokens: Samples, vocabulary_size: int, where: str) -> None:
     if low < 0 or high >= vocabulary_size:
         raise PitboardError(
             f"{where}: token {low if low < 0 else high} is outside the model's vocabulary of"
-            f" {vocabulary_size}. The dataset was preprocessed with another tokenizer; use the one that the model expects."
+            f" {vocabulary_size}. Use the dataset that was preprocessed with the model's own tokenizer."
         )
 
 
