@@ -38,12 +38,14 @@ def test_one_in_full_shows_every_hyperparameter_and_setting(benchmark: str) -> N
     assert shown.returncode == 0, shown.stderr
     raced = ROUND.benchmark(benchmark)
     assert raced.evaluation.rule in shown.stdout
-    rows = {line.split("  ")[0]: line for line in shown.stdout.splitlines()}
+    hyperparameters, _, presets = shown.stdout.partition("Hyperparameters")[2].partition("Presets")
+    rows = {line.split("  ")[0]: line for line in hyperparameters.splitlines()}
     for hyperparameter in raced.hyperparameters:
         assert hyperparameter.constraint in rows[hyperparameter.name]
-    for preset in raced.presets:
+    settings = {line.split("  ")[0]: line.split()[1:] for line in presets.splitlines() if line.strip()}
+    for column, preset in enumerate(raced.presets):
         for setting, value in preset.values.items():
-            assert str("none" if value is None else value) in rows[setting].split()
+            assert settings[setting][column] == ("none" if value is None else str(value))
 
 
 def test_a_narrow_terminal_wraps_between_words() -> None:
