@@ -1,0 +1,50 @@
+"""What a log says of its run before the clock starts: who, what, and every hyperparameter."""
+
+from typing import Any
+
+from mlperf_logging.mllog import constants
+
+from pitboard import __version__, suite
+from pitboard.training.distributed import World
+from pitboard.training.loading import micro_batch
+from pitboard.training.output import Plan
+from pitboard.training.protocol import Benchmark
+
+
+def announcement(benchmark: Benchmark, plan: Plan, seed: int, world: World) -> dict[str, Any]:
+    """Return the MLLOG keys and values of a run's settings, in the order they are logged.
+
+    The keys are those that the official rulesets demand of the benchmark; Pitboard's own, which the rulesets
+    pass over, start with `pitboard_` and name the preset, so that a scaled-down run cannot be mistaken.
+    """
+    settings = benchmark.settings
+    _, accumulation = micro_batch(settings, world)
+    return {
+        constants.SUBMISSION_BENCHMARK: plan.benchmark,
+        constants.SUBMISSION_ORG: plan.submitter,
+        constants.SUBMISSION_DIVISION: settings.division,
+        constants.SUBMISSION_STATUS: constants.RESEARCH,
+        constants.SUBMISSION_PLATFORM: plan.system,
+        "pitboard_version": __version__,
+        "pitboard_preset": settings.preset,
+        "pitboard_precision": settings.precision,
+        "pitboard_ranks": world.size,
+        constants.SEED: seed,
+        constants.GLOBAL_BATCH_SIZE: settings.global_batch_size,
+        constants.GRADIENT_ACCUMULATION_STEPS: accumulation,
+        constants.EVAL_SAMPLES: settings.evaluation_samples,
+        "target_accuracy": settings.target,
+        constants.OPT_NAME: suite.benchmark(plan.benchmark).optimizer,
+        constants.OPT_BASE_LR: settings.learning_rate,
+        constants.OPT_END_LR: settings.end_learning_rate,
+        constants.OPT_LR_WARMUP_STEPS: settings.warmup_steps,
+        constants.OPT_LR_DECAY_STEPS: settings.max_steps - settings.warmup_steps,
+        constants.OPT_LR_DECAY_SCHEDULE: "cosine with linear warmup",
+        constants.OPT_ADAMW_BETA_1: settings.beta1,
+        constants.OPT_ADAMW_BETA_2: settings.beta2,
+        constants.OPT_ADAMW_EPSILON: settings.epsilon,
+        constants.OPT_ADAMW_WEIGHT_DECAY: settings.weight_decay,
+        constants.OPT_GRADIENT_CLIP_NORM: settings.gradient_clip_norm,
+        "max_steps": settings.max_steps,
+        **benchmark.hyperparameters(),
+    }

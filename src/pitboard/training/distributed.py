@@ -1,0 +1,138 @@
+"""The ranks of a run: process group, device mesh, and how the model is spread over it."""
+
+import os
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import (
+    apply_activation_checkpointing,
+    checkpoint_wrapper,
+)
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.distributed.tensor.parallel import parallelize_module
+
+from pitboard.errors import PitboardError
+from pitboard.training.device import choose_device
+from pitboard.training.protocol import Benchmark
+from pitboard.training.settings import Settings
+
+
+@dataclass(frozen=True)
+class World:
+    """The ranks of this run. `mesh` has the dimensions replicate × shard × tensor; `None` for one rank.
+
+    `data_rank` of `data_size` says which samples of each global batch this rank computes: ranks that share a
+    layer (tensor parallel) see the same samples.
+    """
+
+    rank: int
+    size: int
+    device: torch.device
+    mesh: DeviceMesh | None
+    data_rank: int
+    data_size: int
+    nodes: int
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this rank writes the log and the display."""
+        return self.rank == 0
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Return the element-wise sum of a small tensor over the ranks that hold different samples."""
+        if self.mesh is None:
+            return values
+        dist.all_reduce(values)
+        return values / self.mesh["tensor"].size()
+
+    def barrier(self) -> None:
+        """Wait for all ranks."""
+        if self.mesh is not None:
+            dist.barrier()
+
+    def broadcast(self, value: object) -> object:
+        """Return rank 0's value on every rank."""
+        if self.mesh is None:
+            return value
+        box = [value]
+        dist.broadcast_object_list(box, src=0)
+        return box[0]
+
+
+def launched_by_torchrun() -> bool:
+    """Whether this process is one of torchrun's (or a scheduler's) ranks rather than a user's command."""
+    return "RANK" in os.environ and "WORLD_SIZE" in os.environ
+
+
+def join_world(settings: Settings) -> World:
+    """Join the process group that torchrun's environment describes; without one, a world of one rank.
+
+    Raises `PitboardError` when the ranks cannot be divided as the settings ask, or a GPU is missing.
+    """
+    rank, size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    device = choose_device(settings.device, int(os.environ.get("LOCAL_RANK", 0)))
+    tensor, replicas = settings.tensor_parallel, settings.replicas
+    if size % (tensor * replicas):
+        raise PitboardError(
+            f"{size} ranks cannot be divided into {replicas} replicas × tensor_parallel {tensor}:"
+            f" choose settings whose product divides {size}."
+        )
+    if size == 1:
+        return World(0, 1, device, None, 0, 1, 1)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    if not dist.is_initialized():
+        # Asynchronous checkpoints are coordinated over gloo, whatever the device's own backend is.
+        backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+        dist.init_process_group(backend, timeout=timedelta(minutes=30))
+    shape = (replicas, size // (tensor * replicas), tensor)
+    mesh = init_device_mesh(device.type, shape, mesh_dim_names=("replicate", "shard", "tensor"))
+    per_node = int(os.environ.get("LOCAL_WORLD_SIZE", size))
+    return World(rank, size, device, mesh, rank // tensor, size // tensor, size // per_node)
+
+
+def leave_world() -> None:
+    """Leave the process group, if one was joined."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def prepare(model: nn.Module, benchmark: Benchmark, world: World) -> None:
+    """Make a model built on `meta` ready for its ranks, in place, in the order that composes.
+
+    Tensor parallel within a block, activation checkpointing around it, compilation of it, and FSDP2 over all.
+    """
+    settings = benchmark.settings
+    if settings.tensor_parallel > 1:
+        assert world.mesh is not None
+        for block in benchmark.blocks(model):
+            parallelize_module(block, world.mesh["tensor"], benchmark.tensor_parallel_plan())
+    if settings.activation_checkpointing:
+        chosen = set(benchmark.blocks(model))
+        apply_activation_checkpointing(
+            model, checkpoint_wrapper_fn=checkpoint_wrapper, check_fn=lambda module: module in chosen
+        )
+    if settings.compile:
+        for block in benchmark.blocks(model):
+            block.compile(dynamic=False)
+    if world.mesh is not None:
+        _shard(model, benchmark, world.mesh)
+
+
+def _shard(model: nn.Module, benchmark: Benchmark, mesh: DeviceMesh) -> None:
+    """Apply FSDP2 block by block.
+
+    With BF16, parameters are gathered in BF16 and gradients reduced in FP32; with more than one replica the
+    mesh is two-dimensional: sharded within a replica, replicated across (hybrid sharding).
+    """
+    settings = benchmark.settings
+    policy = MixedPrecisionPolicy()
+    if settings.precision == "bf16":
+        policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
+    data_mesh = mesh["replicate", "shard"] if settings.replicas > 1 else mesh["shard"]
+    for unit in (*benchmark.blocks(model), model):
+        fully_shard(unit, mesh=data_mesh, mp_policy=policy)

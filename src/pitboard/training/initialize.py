@@ -1,0 +1,33 @@
+"""Give a model that was built on `meta` its starting values, the same for any number of ranks."""
+
+import zlib
+
+import torch
+from torch import nn
+from torch.distributed.tensor import DTensor, distribute_tensor
+
+from pitboard.training.protocol import Benchmark
+
+
+def materialize(model: nn.Module, benchmark: Benchmark, device: torch.device, seed: int) -> None:
+    """Allocate a `meta` model's parameters and buffers on the device and fill them.
+
+    Each parameter is drawn whole from a generator of its own, seeded by the run's seed and the parameter's
+    name, and each rank keeps its shard: the values depend on neither the rank count nor the sharding, and
+    at most one whole parameter is held at a time.
+    """
+    model.to_empty(device=device)
+    with torch.no_grad():
+        for wrapped_name, parameter in model.named_parameters():
+            name = wrapped_name.replace("_checkpoint_wrapped_module.", "")
+            generator = torch.Generator(device).manual_seed((seed << 32) ^ zlib.crc32(name.encode()))
+            if not isinstance(parameter, DTensor):
+                benchmark.initial(name, parameter, generator)
+                continue
+            whole = torch.empty(parameter.shape, dtype=parameter.dtype, device=device)
+            benchmark.initial(name, whole, generator)
+            shard = distribute_tensor(
+                whole, parameter.device_mesh, parameter.placements, src_data_rank=None
+            )
+            parameter.to_local().copy_(shard.to_local())
+    benchmark.fill_buffers(model, device)

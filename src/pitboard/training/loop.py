@@ -1,0 +1,297 @@
+"""The time-to-target loop, the same for every benchmark.
+
+Initialisation (model, data, compilation, warm-up on made-up samples) is outside the timed region, as MLPerf
+Training's rules allow; the clock runs from `run_start`, before the first training sample is read, to
+`run_stop`, after the evaluation that met the target.
+"""
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import torch
+from mlperf_logging.mllog import constants
+from torch import Tensor, nn
+
+from pitboard.errors import PitboardError
+from pitboard.events.writer import LogWriter
+from pitboard.training.checkpoint import Checkpoints, Progress
+from pitboard.training.device import device_name, synchronize, tune_cpu
+from pitboard.training.distributed import World, prepare
+from pitboard.training.initialize import materialize
+from pitboard.training.loading import Batch, evaluation_batches, micro_batch, to_device, training_batches
+from pitboard.training.optimizer import adamw, clip_gradients, learning_rate, set_learning_rate
+from pitboard.training.precision import autocast
+from pitboard.training.protocol import Benchmark
+from pitboard.training.reporting import Course, Reporter
+
+# How often the gradient norm is read back to look for a non-finite loss: on a GPU that makes it wait.
+_STEPS_BETWEEN_CHECKS = {"cpu": 1, "cuda": 16}
+
+
+@dataclass
+class Block:
+    """Training since the last evaluation: what it cost and its losses."""
+
+    samples: int = 0
+    seconds: float = 0.0
+    loss: Tensor | None = None
+    steps: int = 0
+
+
+@dataclass
+class Outcome:
+    """How a run ended. `train_seconds` and `train_samples` leave evaluation and checkpoints out."""
+
+    reached: bool
+    samples: int
+    quality: float | None
+    train_samples: int
+    train_seconds: float
+    evaluations: list[tuple[int, float]] = field(default_factory=list)
+
+
+class Race:
+    """One run of one benchmark on the ranks of one world."""
+
+    def __init__(
+        self,
+        benchmark: Benchmark,
+        world: World,
+        log: LogWriter,
+        reporter: Reporter,
+        seed: int,
+        checkpoints: Checkpoints | None = None,
+        checkpoint_interval: int | None = None,
+    ) -> None:
+        self.benchmark = benchmark
+        self.settings = benchmark.settings
+        self.world = world
+        self.log = log
+        self.reporter = reporter
+        self.seed = seed
+        self.checkpoints = checkpoints
+        self.checkpoint_interval = checkpoint_interval
+        self.progress = Progress()
+        self._block = Block()
+        self._evaluation: list[tuple[Batch, Tensor]] | None = None
+        self._outcome = Outcome(False, 0, None, 0, 0.0)
+        self._micro, self._accumulation = micro_batch(self.settings, world)
+
+    @property
+    def micro_batches(self) -> int:
+        """Micro-batches a rank accumulates before each optimizer step."""
+        return self._accumulation
+
+    def initialize(self) -> None:
+        """Build, place and compile the model, open the data, and warm up; nothing of it is timed."""
+        settings, device = self.settings, self.world.device
+        if device.type == "cpu":
+            tune_cpu()
+        self._tell("building the model")
+        with torch.device("meta"):
+            self.model = self.benchmark.build()
+        prepare(self.model, self.benchmark, self.world)
+        materialize(self.model, self.benchmark, device, self.seed)
+        self.optimizer = adamw(self.model, settings)
+        self._parameters = [p for p in self.model.parameters() if p.requires_grad]
+        self._tell("opening the data")
+        self._training = self.benchmark.training_data(self.seed)
+        self._evaluating = self.benchmark.evaluation_data() if settings.evaluation_interval else None
+        self._tell("compiling and warming up" if settings.compile else "warming up")
+        self._warm_up()
+        torch.manual_seed(self.seed * self.world.data_size + self.world.data_rank)
+
+    def resume(self) -> Progress:
+        """Take up the last whole checkpoint, if there is one; call it after `initialize`."""
+        assert self.checkpoints is not None
+        self.progress = self.checkpoints.restore(self.model, self.optimizer)
+        return self.progress
+
+    def run(self) -> Outcome:
+        """Train to the target or the sample limit, evaluating at the benchmark's interval; logs as it goes.
+
+        Raises `PitboardError` for a loss that is not finite, or data or disks that fail on the way.
+        """
+        self.reporter.started(self._course(), self.progress.samples)
+        batches = self._batches()
+        self._start_block()
+        while self.progress.samples < self.settings.sample_limit:
+            self._step(batches)
+            if self._evaluation_due() and self._evaluate():
+                self._outcome.reached = True
+                break
+            self._checkpoint_if_due()
+        if self._block.steps:
+            self._stop_block()
+        if self.checkpoints is not None:
+            self.checkpoints.wait()
+        self._outcome.samples = self.progress.samples
+        return self._outcome
+
+    def _tell(self, what: str) -> None:
+        if self.world.is_main:
+            self.reporter.preparing(what)
+
+    def _course(self) -> Course:
+        settings = self.settings
+        return Course(
+            type(self.benchmark).__module__.rpartition(".")[2],
+            settings.preset,
+            settings.target,
+            settings.evaluation_interval,
+            settings.sample_limit,
+            self.benchmark.tokens_per_sample(),
+            self.world.size,
+            device_name(self.world.device),
+        )
+
+    def _warm_up(self) -> None:
+        """Do one whole step on made-up samples with learning rate 0, then forget what it left behind."""
+        batch = to_device(self.benchmark.warmup_batch(self._micro), self.world.device)
+        set_learning_rate(self.optimizer, 0.0)
+        for _ in range(2):
+            self._forward_backward(batch)
+            self._update()
+        self.optimizer.state.clear()
+        if self._evaluating is not None:
+            self.model.eval()
+            with torch.no_grad(), autocast(self.settings, self.world.device):
+                self.model(**batch)
+                self.benchmark.verify(self.model, batch)
+            self.model.train()
+        synchronize(self.world.device)
+
+    def _batches(self) -> Iterator[Batch]:
+        done = self.progress.samples
+        steps = (self.settings.sample_limit - done + self.settings.global_batch_size - 1) // (
+            self.settings.global_batch_size
+        )
+        return training_batches(self._training, self.settings, self.world, done, steps)
+
+    def _step(self, batches: Iterator[Batch]) -> None:
+        set_learning_rate(self.optimizer, learning_rate(self.progress.step, self.settings))
+        loss = torch.zeros((), device=self.world.device)
+        for micro in range(self._accumulation):
+            self._sync_gradients(last=micro == self._accumulation - 1)
+            loss += self._forward_backward(next(batches))
+        norm = self._update()
+        self.progress.step += 1
+        self.progress.samples += self.settings.global_batch_size
+        self._note(loss, norm)
+
+    def _forward_backward(self, batch: Batch) -> Tensor:
+        """Add the batch's gradient, as its part of the global batch's mean, and return that part's loss."""
+        with autocast(self.settings, self.world.device):
+            loss = self.model(**batch).mean() / self._accumulation
+        loss.backward()
+        return loss.detach()
+
+    def _update(self) -> Tensor:
+        norm = clip_gradients(self._parameters, self.settings.gradient_clip_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return norm
+
+    def _sync_gradients(self, *, last: bool) -> None:
+        """Let FSDP reduce gradients only in the last micro-batch of a step."""
+        if self._accumulation > 1 and hasattr(self.model, "set_requires_gradient_sync"):
+            self.model.set_requires_gradient_sync(last)
+
+    def _note(self, loss: Tensor, norm: Tensor) -> None:
+        block, progress = self._block, self.progress
+        block.steps += 1
+        block.samples += self.settings.global_batch_size
+        block.loss = loss if block.loss is None else block.loss + loss
+        if progress.step % _STEPS_BETWEEN_CHECKS[self.world.device.type] == 0:
+            # The norm is the same on all ranks, so they stop together.
+            self._require_finite(norm.item(), "gradient norm")
+        if self.world.is_main:
+            shown = loss.item() if self.reporter.wants_loss() else None
+            self.reporter.stepped(progress.samples, shown)
+
+    def _require_finite(self, value: float, what: str) -> None:
+        if not math.isfinite(value):
+            raise PitboardError(
+                f"The {what} became {value} by step {self.progress.step} ({self.progress.samples} samples):"
+                " training diverged. Lower the learning rate, lengthen the warm-up, or choose a wider precision."
+            )
+
+    def _evaluation_due(self) -> bool:
+        interval = self.settings.evaluation_interval
+        if interval is None:
+            return False
+        steps = -(-interval // self.settings.global_batch_size)
+        at_limit = self.progress.samples >= self.settings.sample_limit
+        return self.progress.step % steps == 0 or at_limit
+
+    def _evaluate(self) -> bool:
+        """Evaluate and log it; say whether the target is met."""
+        self._stop_block()
+        samples = self.progress.samples
+        self.log.start(constants.EVAL_START, samples_count=samples)
+        quality = self._quality()
+        epoch = 1 + samples // len(self._training)  # type: ignore[arg-type]
+        self.log.event(constants.EVAL_ACCURACY, quality, epoch_num=epoch, samples_count=samples)
+        self.log.end(constants.EVAL_STOP, samples_count=samples)
+        self._require_finite(quality, "validation loss")
+        self._outcome.evaluations.append((samples, quality))
+        self._outcome.quality = quality
+        if self.world.is_main:
+            self.reporter.evaluated(samples, quality)
+        reached = self.settings.target is not None and quality <= self.settings.target
+        if not reached and samples < self.settings.sample_limit:
+            self._start_block()
+        return reached
+
+    def _quality(self) -> float:
+        """Return the mean loss over all evaluation samples of all ranks."""
+        assert self._evaluating is not None
+        if self._evaluation is None:
+            self._evaluation = evaluation_batches(self._evaluating, self.settings, self.world)
+        device = self.world.device
+        total = torch.zeros(2, dtype=torch.float64, device=device)
+        self.model.eval()
+        with torch.no_grad(), autocast(self.settings, device):
+            for batch, weights in self._evaluation:
+                on_device, weight = to_device(batch, device), weights.to(device)
+                losses = self.model(**on_device)
+                total += torch.stack([(losses * weight).sum(), weight.sum()])
+        self.model.train()
+        loss, count = self.world.sum(total).tolist()
+        return float(loss / count)
+
+    def _start_block(self) -> None:
+        self.log.start(constants.BLOCK_START, samples_count=self.progress.samples)
+        self._block = Block()
+        self._clock = time.perf_counter()
+
+    def _stop_block(self) -> None:
+        """Log the end of a stretch of training with its throughput (samples/s) and mean loss."""
+        synchronize(self.world.device)
+        block = self._block
+        block.seconds += time.perf_counter() - self._clock
+        self._outcome.train_samples += block.samples
+        self._outcome.train_seconds += block.seconds
+        if block.loss is not None:
+            mean = self.world.sum(block.loss.double()) / (block.steps * self.world.data_size)
+            stats = {
+                "throughput": block.samples / block.seconds,
+                "train_loss": mean.item(),
+            }
+            self.log.event("tracked_stats", stats, samples_count=self.progress.samples)
+        self.log.end(constants.BLOCK_STOP, samples_count=self.progress.samples)
+        self._block = Block()
+
+    def _checkpoint_if_due(self) -> None:
+        if self.checkpoints is None or self.checkpoint_interval is None:
+            return
+        batch, samples = self.settings.global_batch_size, self.progress.samples
+        if samples // self.checkpoint_interval > (samples - batch) // self.checkpoint_interval:
+            self.checkpoints.save(self.model, self.optimizer, self.progress)
+
+
+def parameter_count(model: nn.Module) -> int:
+    """Return how many trainable parameters a model has, all ranks' shards together."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)

@@ -1,0 +1,115 @@
+"""Where a run writes: the official submission's layout, its plan for resuming, and its lock.
+
+    DIR/results/<system>/<benchmark>/result_0.txt …   the logs
+    DIR/systems/<system>.json                         the system description
+    DIR/run.json                                      what was asked for, for --resume
+    DIR/checkpoints/<benchmark>/run_0/                where checkpoints were asked for
+"""
+
+import fcntl
+import os
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+
+from pitboard.errors import PitboardError
+from pitboard.events import Run, read_events
+
+_PLAN = "run.json"
+
+
+class Plan(msgspec.Struct, kw_only=True):
+    """What was asked for: the benchmark, its settings' overrides, one seed a run, and the launch."""
+
+    benchmark: str
+    preset: str
+    overrides: dict[str, Any]
+    seeds: list[int]
+    system: str
+    submitter: str
+    checkpoint_interval: int | None = None
+    nproc: int = 1
+
+
+class Output:
+    """The output folder of one `pitboard run`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lock: IO[str] | None = None
+
+    def claim(self) -> None:
+        """Create the folder and hold it until this process ends; a second run in it is refused.
+
+        Raises `PitboardError` when another process holds it, or it cannot be written.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = (self.folder / ".lock").open("w")
+        except OSError as error:
+            raise PitboardError(
+                f"Cannot write the output folder {self.folder}: {error.strerror}. Choose another with --output."
+            ) from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise PitboardError(
+                f"The output folder {self.folder} is in use by another run: wait for it, or choose another"
+                " with --output."
+            ) from error
+        self._lock = lock
+
+    def start(self, plan: Plan) -> None:
+        """Record the plan of new runs; a folder that holds one already is refused, so that nothing is lost."""
+        path = self.folder / _PLAN
+        if path.exists() or (self.folder / "results").exists():
+            raise PitboardError(
+                f"The output folder {self.folder} holds an earlier run: continue that with"
+                f" `pitboard run --resume {self.folder}`, or choose another folder with --output."
+            )
+        write_atomically(path, msgspec.json.format(msgspec.json.encode(plan)))
+
+    def plan(self) -> Plan:
+        """Read the recorded plan. Raises `PitboardError` when there is none or it is damaged."""
+        path = self.folder / _PLAN
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=Plan)
+        except OSError as error:
+            raise PitboardError(
+                f"Nothing to resume in {self.folder}: it has no readable {_PLAN}, which"
+                " `pitboard run --output` writes."
+            ) from error
+        except msgspec.DecodeError as error:
+            raise PitboardError(f"{path} is damaged ({error}); start the runs again in a new folder.") from error
+
+    def log(self, plan: Plan, index: int) -> Path:
+        """Return the path of a run's log."""
+        return self.folder / "results" / plan.system / plan.benchmark / f"result_{index}.txt"
+
+    def checkpoints(self, plan: Plan, index: int) -> Path:
+        """Return the folder of a run's checkpoints."""
+        return self.folder / "checkpoints" / plan.benchmark / f"run_{index}"
+
+    def unfinished(self, plan: Plan) -> list[int]:
+        """Return the runs of the plan whose log has no `run_stop`, in order."""
+        return [
+            index for index in range(len(plan.seeds)) if logged(self.log(plan, index)).run_stop_ms is None
+        ]
+
+
+def logged(path: Path) -> Run:
+    """Return what a log says of its run so far; nothing, where there is no log yet."""
+    return Run.from_events(read_events(path)) if path.exists() else Run()
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all: a temporary file beside it, then a rename."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise PitboardError(f"Cannot write {path}: {error.strerror}.") from error

@@ -1,0 +1,93 @@
+"""What a benchmark gives the loop. The loop knows nothing else of it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.tensor.parallel import ParallelStyle
+from torch.utils.data import Dataset
+
+from pitboard.errors import PitboardError
+from pitboard.training.settings import Settings
+
+type_batch = Mapping[str, Tensor]
+
+
+class Model(Protocol):
+    """A module whose forward takes one batch and returns each sample's loss, shape (samples,)."""
+
+    def __call__(self, **batch: Tensor) -> Tensor: ...
+
+
+class Benchmark(Protocol):
+    """One benchmark, made from its settings: its model, data, loss and evaluation.
+
+    The quality of all benchmarks raced so far is the mean validation loss, so `quality` is the mean over
+    the evaluation samples of what the model's forward returns; lower is better.
+    """
+
+    settings: Settings
+
+    def build(self) -> nn.Module:
+        """Return the model, built on whatever device is the default (the loop builds on `meta`)."""
+
+    def initial(self, name: str, parameter: Tensor, generator: torch.Generator) -> None:
+        """Fill one full-size parameter in place with its starting value, from the generator only."""
+
+    def fill_buffers(self, model: nn.Module, device: torch.device) -> None:
+        """Give the model's non-parameter state its values after it came off `meta`."""
+
+    def blocks(self, model: nn.Module) -> Sequence[nn.Module]:
+        """Return the repeated blocks: the units of sharding, compilation and activation checkpointing."""
+
+    def tensor_parallel_plan(self) -> dict[str, ParallelStyle]:
+        """Return the tensor-parallel plan of one block, by submodule name."""
+
+    def training_data(self, seed: int) -> Dataset[dict[str, Tensor]]:
+        """Return the training samples in the order of this seed; sample i is the same for any rank count."""
+
+    def evaluation_data(self) -> Dataset[dict[str, Tensor]]:
+        """Return the evaluation samples, `settings.evaluation_samples` of them, in order."""
+
+    def warmup_batch(self, samples: int) -> dict[str, Tensor]:
+        """Return a batch of made-up samples: the warm-up must not touch the training data."""
+
+    def verify(self, model: Model, batch: type_batch) -> None:
+        """Look for what would make the quality meaningless (a leak); raise `PitboardError` if found."""
+
+    def hyperparameters(self) -> dict[str, Any]:
+        """Return what the benchmark's rules want logged beyond the loop's own keys, by MLLOG key."""
+
+    def flops_per_sample(self) -> float:
+        """Return the model FLOPs of forward and backward over one sample, no recomputation counted."""
+
+    def tokens_per_sample(self) -> int:
+        """Return how many tokens one sample holds (1 where the benchmark has no tokens)."""
+
+
+def benchmark_class(name: str) -> Any:
+    """Return the class that implements a benchmark: `training/benchmarks/<name>.py`'s `BENCHMARK`.
+
+    Raises `PitboardError` for a benchmark that Pitboard lists but cannot race yet.
+    """
+    try:
+        module = import_module(f"pitboard.training.benchmarks.{name}")
+    except ModuleNotFoundError as error:
+        if error.name != f"pitboard.training.benchmarks.{name}":
+            raise
+        raise PitboardError(
+            f"Pitboard cannot race '{name}' yet; it can: {', '.join(sorted(raceable()))}."
+            f" `pitboard suite {name}` shows its rules."
+        ) from error
+    return module.BENCHMARK
+
+
+def raceable() -> Iterator[str]:
+    """Yield the names of the benchmarks that can be run."""
+    from pkgutil import iter_modules
+
+    from pitboard.training import benchmarks
+
+    return (module.name for module in iter_modules(benchmarks.__path__))

@@ -1,0 +1,200 @@
+"""One run from its plan: the log around the loop, faults turned into a closed log and one sentence."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from mlperf_logging.mllog import constants
+
+from pitboard import suite
+from pitboard.errors import PitboardError
+from pitboard.events.writer import LogWriter
+from pitboard.training.announce import announcement
+from pitboard.training.checkpoint import Checkpoints
+from pitboard.training.device import (
+    can_compile,
+    device_name,
+    measured_peak_tflops,
+    peak_memory_bytes,
+    published_peak_tflops,
+)
+from pitboard.training.distributed import World, join_world
+from pitboard.training.loop import Outcome, Race
+from pitboard.training.output import Output, Plan, logged
+from pitboard.training.protocol import Benchmark, benchmark_class
+from pitboard.training.reporting import Reporter
+from pitboard.training.settings import Settings
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a finished run is told as; rates are over training, with evaluation left out.
+
+    `minutes` is time-to-train, `run_stop` − `run_start` of the log; the memory is the main rank's peak, in
+    bytes; `utilisation` is model FLOPs over the peak of all ranks' devices.
+    """
+
+    log: Path
+    benchmark: str
+    preset: str
+    reached: bool
+    target: float | None
+    quality: float | None
+    seed: int
+    minutes: float
+    samples: int
+    ranks: int
+    device: str
+    samples_per_second: float
+    tokens_per_second: float
+    peak_memory_bytes: int
+    utilisation: float
+    peak_tflops: float
+    peak_is_published: bool
+
+
+class Terminated(BaseException):
+    """The process was asked to end (SIGTERM), as by a scheduler or by torchrun when another rank failed."""
+
+
+def settings_for(benchmark: str, preset: str, overrides: dict[str, Any]) -> Settings:
+    """Return the validated settings of a benchmark's preset with overrides.
+
+    Raises `PitboardError` for an unknown benchmark, preset or setting, or a wrong value.
+    """
+    values = suite.benchmark(benchmark).preset(preset).values
+    settings_class: type[Settings] = benchmark_class(benchmark).settings_class
+    return settings_class.build({**values, "preset": preset}, overrides)
+
+
+def execute(output: Output, plan: Plan, index: int, reporter: Reporter) -> Summary | None:
+    """Run, or resume, one run of the plan on the ranks of this process's world.
+
+    Returns its summary on rank 0, `None` on the others. Whatever stops the run, its log is closed with status
+    `aborted`. Raises `PitboardError` with the reason.
+    """
+    settings = settings_for(plan.benchmark, plan.preset, plan.overrides)
+    world = join_world(settings)
+    if settings.compile is None:
+        settings = settings.model_copy(update={"compile": can_compile(world.device)})
+    benchmark: Benchmark = benchmark_class(plan.benchmark)(settings)
+    path, seed = output.log(plan, index), plan.seeds[index]
+    # A log without `run_start` is the trace of a run killed in initialisation: nothing was timed, start over.
+    running = bool(world.broadcast(logged(path).run_start_ms is not None))
+    log = LogWriter(path if world.is_main else None, append=running)
+    race: Race | None = None
+    try:
+        with _sentences(), _terminable():
+            race = Race(
+                benchmark,
+                world,
+                log,
+                reporter,
+                seed,
+                Checkpoints(output.checkpoints(plan, index), world),
+                plan.checkpoint_interval,
+            )
+            outcome = _race(race, log, plan, world, resumed=running)
+    except BaseException as error:
+        _close_aborted(log, race, error)
+        raise
+    return _summary(path, plan, benchmark, world, outcome, seed) if world.is_main else None
+
+
+def _race(race: Race, log: LogWriter, plan: Plan, world: World, *, resumed: bool) -> Outcome:
+    if not resumed:
+        log.event(constants.CACHE_CLEAR, True)
+        log.start(constants.INIT_START)
+        for key, value in announcement(race.benchmark, plan, race.seed, world).items():
+            log.event(key, value)
+    race.initialize()
+    if resumed:
+        progress = race.resume()
+        log.event("pitboard_resumed", progress.samples, samples_count=progress.samples)
+    else:
+        log.end(constants.INIT_STOP)
+        world.barrier()
+        log.start(constants.RUN_START)
+        log.start(constants.EPOCH_START, epoch_num=1, samples_count=0)
+    outcome = race.run()
+    world.barrier()
+    log.end(constants.EPOCH_STOP, epoch_num=1, samples_count=outcome.samples)
+    log.close(constants.SUCCESS if outcome.reached else constants.ABORTED, samples_count=outcome.samples)
+    return outcome
+
+
+def _close_aborted(log: LogWriter, race: Race | None, error: BaseException) -> None:
+    samples = race.progress.samples if race is not None else 0
+    reason = str(error) if isinstance(error, PitboardError) else type(error).__name__
+    try:
+        log.close(constants.ABORTED, samples_count=samples, reason=reason)
+    except PitboardError:
+        # The disk that holds the log is what failed; the error being raised says so already.
+        log.closed = True
+
+
+@contextmanager
+def _sentences() -> Iterator[None]:
+    """Turn what a machine can do to a run into sentences."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise PitboardError(
+            f"Out of device memory ({str(error).splitlines()[0]}): lower --set micro_batch_size, turn on"
+            " --set activation_checkpointing=true, or use more ranks."
+        ) from error
+    except OSError as error:
+        where = f" on {error.filename}" if error.filename else ""
+        raise PitboardError(
+            f"The run failed{where}: {error.strerror or error}. Mend that, then start it again."
+        ) from error
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Raise `Terminated` at SIGTERM, so that the log is closed before the process ends."""
+
+    def terminate(_signal: int, _frame: FrameType | None) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _summary(
+    path: Path, plan: Plan, benchmark: Benchmark, world: World, outcome: Outcome, seed: int
+) -> Summary:
+    settings = benchmark.settings
+    name = device_name(world.device)
+    published = settings.peak_tflops or published_peak_tflops(name)
+    dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
+    peak = published or measured_peak_tflops(world.device, dtype)
+    # Read before the peak is measured would be cleaner, but the measurement's squares are far smaller.
+    rate = outcome.train_samples / outcome.train_seconds if outcome.train_seconds else 0.0
+    return Summary(
+        log=path,
+        benchmark=plan.benchmark,
+        preset=settings.preset,
+        reached=outcome.reached,
+        target=settings.target,
+        quality=outcome.quality,
+        seed=seed,
+        minutes=logged(path).minutes or 0.0,
+        samples=outcome.samples,
+        ranks=world.size,
+        device=name,
+        samples_per_second=rate,
+        tokens_per_second=rate * benchmark.tokens_per_sample(),
+        peak_memory_bytes=peak_memory_bytes(world.device),
+        utilisation=rate * benchmark.flops_per_sample() / (peak * 1e12 * world.size),
+        peak_tflops=peak,
+        peak_is_published=published is not None,
+    )

@@ -1,0 +1,95 @@
+"""The settings of a run: one flat, validated record, from a preset and the user's overrides."""
+
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pitboard.errors import PitboardError, near
+
+Precision = Literal["bf16", "fp32"]
+
+
+class Settings(BaseModel):
+    """What every benchmark's run is set by; a benchmark adds its own fields in a subclass.
+
+    Counts are in samples (for a language model: sequences) unless a name says steps or tokens.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    preset: str
+    division: Literal["closed", "open"] = "open"
+
+    # The race: quality target, and when it is looked at. No target: train to the sample limit.
+    target: float | None = None
+    evaluation_interval: int | None = Field(default=None, gt=0)
+    evaluation_samples: int = Field(default=0, ge=0)
+    max_samples: int | None = Field(default=None, gt=0, description="sample limit; else max_steps × batch")
+
+    # The optimizer: AdamW, cosine with linear warm-up.
+    global_batch_size: int = Field(gt=0)
+    micro_batch_size: int | None = Field(default=None, gt=0, description="samples a rank takes at once")
+    learning_rate: float = Field(gt=0)
+    end_learning_rate: float = Field(ge=0)
+    warmup_steps: int = Field(ge=0)
+    max_steps: int = Field(gt=0)
+    beta1: float = Field(default=0.9, ge=0, lt=1)
+    beta2: float = Field(default=0.95, ge=0, lt=1)
+    epsilon: float = Field(default=1e-5, gt=0)
+    weight_decay: float = Field(default=0.1, ge=0)
+    gradient_clip_norm: float = Field(default=1.0, gt=0)
+
+    # How it is executed; none of these changes what is learned beyond rounding.
+    precision: Precision = "bf16"
+    compile: bool | None = Field(default=None, description="torch.compile; None: where a compiler is at hand")
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    activation_checkpointing: bool = False
+    tensor_parallel: int = Field(default=1, gt=0, description="ranks that share each layer")
+    replicas: int = Field(default=1, gt=0, description="hybrid sharding: copies of the sharded model")
+    data_workers: int | None = Field(default=None, ge=0, description="loader processes a rank")
+    peak_tflops: float | None = Field(default=None, gt=0, description="the device's peak, where not known")
+
+    @property
+    def sample_limit(self) -> int:
+        """Training samples after which a run that has not reached its target is stopped."""
+        limit = self.max_steps * self.global_batch_size
+        return limit if self.max_samples is None else min(limit, self.max_samples)
+
+    @classmethod
+    def build(cls, values: Mapping[str, Any], overrides: Mapping[str, Any]) -> Self:
+        """Validate a preset's values with the user's overrides on top.
+
+        Raises `PitboardError` for a setting that does not exist (with the nearest name) or a wrong value.
+        """
+        for key in overrides:
+            if key not in cls.model_fields:
+                raise PitboardError(f"Unknown setting '{key}'." + near(key, sorted(cls.model_fields)))
+        try:
+            return cls.model_validate({**values, **overrides})
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "settings"
+            raise PitboardError(
+                f"Setting '{where}' is {first['input']!r}: {_sentence(first['msg'])}"
+                " Change it with --set or take the preset's value."
+            ) from error
+
+
+def _sentence(message: str) -> str:
+    message = message.removeprefix("Value error, ").rstrip(".")
+    return message[:1].lower() + message[1:] + "."
+
+
+def parse_assignments(assignments: list[str]) -> dict[str, str]:
+    """Split the `KEY=VALUE` texts of `--set`; pydantic turns the values into their types later.
+
+    Raises `PitboardError` for a text without `=`.
+    """
+    parsed = {}
+    for text in assignments:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise PitboardError(f"--set {text!r}: expected KEY=VALUE, for example --set learning_rate=0.001.")
+        parsed[key.strip().replace("-", "_")] = value.strip()
+    return parsed
