@@ -1,7 +1,192 @@
-"""The `pitboard suite` command."""
+"""The `pitboard suite` command: what is raced."""
+
+import dataclasses
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import date
+from enum import StrEnum
+from fractions import Fraction
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from pitboard import suite as catalogue
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+# Wide enough for any row: a pipe has no width, and a fact cut off or wrapped is lost to `grep`.
+_PIPE_WIDTH = 1000
+
+
+class Format(StrEnum):
+    """How the answer is written."""
+
+    TABLE = "table"
+    JSON = "json"
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
+
+    @app.command()
+    def suite(
+        benchmark: Annotated[
+            str | None, typer.Argument(help="Show this benchmark in full, by its id in logs: llama31_8b.")
+        ] = None,
+        *,
+        round: Annotated[str, typer.Option(help="The round of MLPerf Training.")] = catalogue.ROUNDS[
+            -1
+        ].version,
+        format: Annotated[Format, typer.Option(help="A table to read or JSON to process.")] = Format.TABLE,
+    ) -> None:
+        """List what is raced: the benchmarks of a round, or one of them in full."""
+        raced = catalogue.round(round)
+        shown = raced.benchmark(benchmark) if benchmark else raced
+        if format is Format.JSON:
+            import json
+
+            typer.echo(json.dumps(shown, default=_plain, indent=2, ensure_ascii=False))
+        elif isinstance(shown, catalogue.Benchmark):
+            _show_benchmark(shown, raced)
+        else:
+            _show_round(shown)
+
+
+def _plain(value: object) -> Any:
+    """Return what `json` can write in place of a value of ours."""
+    if dataclasses.is_dataclass(value):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Fraction):
+        return float(value)
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
+
+
+def _console() -> "Console":
+    from rich.console import Console
+
+    return Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+
+
+def _table(
+    console: "Console", title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]
+) -> "Table":
+    from rich import box
+    from rich.table import Table
+
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    contents = list(zip(columns, *rows, strict=True))
+    gaps = 2 * (len(columns) - 1)
+    for (column, *cells), width in zip(contents, _widths(contents, console.width - gaps), strict=True):
+        numbers = all(cell.replace(",", "").isdigit() for cell in cells)
+        table.add_column(column, width=width, justify="right" if numbers else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _widths(contents: Sequence[tuple[str, ...]], available: int) -> list[int]:
+    """Return a width for each column, so that a narrow terminal wraps between words and not inside one."""
+    widths = [max(map(len, column)) for column in contents]
+    longest_words = [max(len(word) for cell in column for word in cell.split()) for column in contents]
+    while sum(widths) > max(available, len(widths)):
+        spare = [width - word for width, word in zip(widths, longest_words, strict=True)]
+        widths[spare.index(max(spare))] -= 1
+    return widths
+
+
+def _target(benchmark: catalogue.Benchmark) -> str:
+    return f"{'≤' if benchmark.lower_is_better else '≥'} {benchmark.target} {benchmark.metric}"
+
+
+def _show_round(raced: catalogue.Round) -> None:
+    console = _console()
+    console.print(_raced(console, raced), "")
+    console.print(_retired(console, raced), "")
+    console.print("One in full: pitboard suite BENCHMARK", style="dim")
+
+
+def _raced(console: "Console", raced: catalogue.Round) -> "Table":
+    columns = ("Benchmark", "Area", "Model", "Dataset", "Quality target", "Samples per evaluation", "Runs")
+    rows = [
+        (b.id, b.area, b.model, b.dataset, _target(b), f"{b.evaluation.samples:,}", str(b.runs))
+        for b in raced.benchmarks
+    ]
+    return _table(
+        console, f"MLPerf Training {raced.version}, published {raced.published:%d %B %Y}", columns, rows
+    )
+
+
+def _retired(console: "Console", raced: catalogue.Round) -> "Table":
+    columns = ("Retired", "Area", "Model", "Dataset", "Quality target", "Last round", "Replaced by")
+    rows = [(r.id, r.area, r.name, r.dataset, r.target, r.last_round, r.replaced_by) for r in raced.retired]
+    return _table(console, "No longer raced", columns, rows)
+
+
+def _show_benchmark(benchmark: catalogue.Benchmark, raced: catalogue.Round) -> None:
+    console = _console()
+    console.print(f"{benchmark.id}: {benchmark.name}, MLPerf Training {raced.version}", style="bold")
+    console.print("", _facts(benchmark), "")
+    console.print(_hyperparameters(console, benchmark), "")
+    if benchmark.presets:
+        console.print(_presets(console, benchmark))
+    else:
+        console.print("No presets: Pitboard does not train this benchmark yet.")
+
+
+def _facts(benchmark: catalogue.Benchmark) -> "Table":
+    from rich.table import Table
+
+    kept = benchmark.runs - 2 * benchmark.runs_dropped_each_end
+    facts = {
+        "Area": f"{benchmark.area}: {benchmark.problem}",
+        "Model": f"{benchmark.model}: {benchmark.model_details}",
+        "Dataset": f"{benchmark.dataset}: {benchmark.split}",
+        "Quality target": f"{_target(benchmark)}, logged as {benchmark.metric_key}",
+        "Evaluation": f"{benchmark.evaluation.rule}; logged with {benchmark.progress_key}",
+        "Evaluated on": f"{benchmark.evaluation_samples:,} samples",
+        "Runs that count": f"{benchmark.runs}; the result is their mean without the fastest and the slowest"
+        f" ({kept} left)",
+        "Optimizer": benchmark.optimizer,
+        "Reference": benchmark.reference,
+        "Replaces": benchmark.replaces,
+    }
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, fact in facts.items():
+        if fact is not None:
+            table.add_row(name, fact)
+    return table
+
+
+def _hyperparameters(console: "Console", benchmark: catalogue.Benchmark) -> "Table":
+    demanded_by = {"ruleset": "log checker", "rules": "training rules"}
+    rows = [(h.name, h.constraint, demanded_by[h.source]) for h in benchmark.hyperparameters]
+    return _table(
+        console, "Hyperparameters, closed division", ("Name in the log", "Constraint", "Demanded by"), rows
+    )
+
+
+def _presets(console: "Console", benchmark: catalogue.Benchmark) -> "Table":
+    settings = dict.fromkeys(key for preset in benchmark.presets for key in preset.values)
+    rows = [(key, *(_setting(preset, key) for preset in benchmark.presets)) for key in settings]
+    return _table(console, "Presets", ("Setting", *(preset.name for preset in benchmark.presets)), rows)
+
+
+def _setting(preset: catalogue.Preset, key: str) -> str:
+    value = preset.values.get(key)
+    return "none" if value is None else str(value)

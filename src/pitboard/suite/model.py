@@ -86,8 +86,8 @@ class Benchmark:
     """One benchmark of a round: what is trained, on what, to which quality, how often and how it is measured.
 
     `id` is `submission_benchmark` in a log; `metric_key` the log key of an evaluation and `progress_key` the
-    metadata that says when it was made. `runs` count for one result, of which `runs_dropped_each_end` are
-    left out at either end of the olympic mean.
+    metadata that says when it was made. `split` says what is trained on and what is held out. `runs` count
+    for one result, of which `runs_dropped_each_end` are left out at either end of the olympic mean.
     """
 
     id: str
@@ -95,7 +95,9 @@ class Benchmark:
     area: str
     problem: str
     dataset: str
+    split: str
     model: str
+    model_details: str
     reference: str
     metric: str
     target: float

@@ -1,0 +1,91 @@
+"""`pitboard suite` as a real process."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from pitboard import suite
+
+ROUND = suite.round("5.1")
+
+
+def pitboard(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "pitboard", *arguments], capture_output=True, text=True, check=False
+    )
+
+
+def test_the_table_holds_each_benchmark_on_a_line_of_its_own_when_piped() -> None:
+    shown = pitboard("suite")
+    assert shown.returncode == 0, shown.stderr
+    lines = shown.stdout.splitlines()
+    for benchmark in ROUND.benchmarks:
+        (line,) = [line for line in lines if line.startswith(f"{benchmark.id} ")]
+        assert benchmark.dataset in line
+        assert f"{benchmark.target} {benchmark.metric}" in line
+        assert line.endswith(f"{benchmark.evaluation.samples:,}".rjust(22) + f"{benchmark.runs:>6}")
+    for retired in ROUND.retired:
+        (line,) = [line for line in lines if line.startswith(f"{retired.id} ")]
+        assert retired.replaced_by in line
+
+
+@pytest.mark.parametrize("benchmark", [b.id for b in ROUND.benchmarks])
+def test_one_in_full_shows_every_hyperparameter_and_setting(benchmark: str) -> None:
+    shown = pitboard("suite", benchmark)
+    assert shown.returncode == 0, shown.stderr
+    raced = ROUND.benchmark(benchmark)
+    assert raced.evaluation.rule in shown.stdout
+    hyperparameters, _, presets = shown.stdout.partition("Hyperparameters")[2].partition("Presets")
+    rows = {line.split("  ")[0]: line for line in hyperparameters.splitlines()}
+    for hyperparameter in raced.hyperparameters:
+        assert hyperparameter.constraint in rows[hyperparameter.name]
+    settings = {line.split("  ")[0]: line.split()[1:] for line in presets.splitlines() if line.strip()}
+    for column, preset in enumerate(raced.presets):
+        for setting, value in preset.values.items():
+            assert settings[setting][column] == ("none" if value is None else str(value))
+
+
+def test_a_narrow_terminal_wraps_between_words() -> None:
+    pty = pytest.importorskip("pty")
+    fcntl, termios, struct = (pytest.importorskip(name) for name in ("fcntl", "termios", "struct"))
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 80, 0, 0))
+    environment = {k: v for k, v in os.environ.items() if k not in {"COLUMNS", "LINES"}} | {"TERM": "dumb"}
+    process = subprocess.Popen([sys.executable, "-m", "pitboard", "suite"], stdout=theirs, env=environment)
+    os.close(theirs)
+    shown = b""
+    while chunk := _read(ours):
+        shown += chunk
+    assert process.wait() == 0
+    lines = shown.decode().replace("\r", "").splitlines()
+    assert max(map(len, lines)) <= 80
+    words = set(shown.decode().split())
+    for benchmark in ROUND.benchmarks:
+        facts = (benchmark.id, benchmark.area, benchmark.model, benchmark.dataset, benchmark.metric)
+        assert words.issuperset(word for fact in facts for word in fact.split())
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 65536)
+    except OSError:  # the other end is closed
+        return b""
+
+
+def test_json_carries_the_same_facts() -> None:
+    whole = json.loads(pitboard("suite", "--format", "json").stdout)
+    assert [b["id"] for b in whole["benchmarks"]] == [b.id for b in ROUND.benchmarks]
+    assert whole["published"] == "2025-11-12"
+    one = json.loads(pitboard("suite", "llama31_405b", "--round", "v5.1", "--format", "json").stdout)
+    assert one in whole["benchmarks"]
+    assert one["evaluation"]["skipped_per_batch_sample"] == 0.0026
+
+
+def test_an_unknown_benchmark_is_one_sentence_and_exit_2() -> None:
+    refused = pitboard("suite", "llama3_8b")
+    assert refused.returncode == 2
+    assert refused.stdout == ""
+    assert refused.stderr == "Error: Round 5.1 has no benchmark 'llama3_8b'. Did you mean 'llama31_8b'?\n"
