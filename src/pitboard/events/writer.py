@@ -36,7 +36,7 @@ class LogWriter:
             raise PitboardError(f"Cannot write the log {path}: {error.strerror}.") from error
         logger = logging.Logger(f"pitboard.{path}")
         logger.addHandler(self._handler)
-        self._logger = mllog.MLLogger(logger, default_stack_offset=2, root_dir=re.escape(str(_SOURCES)))
+        self._logger = mllog.MLLogger(logger, default_stack_offset=3, root_dir=re.escape(str(_SOURCES)))
 
     def start(self, key: str, **metadata: Any) -> None:
         """Log the start of an interval, e.g. `run_start`."""

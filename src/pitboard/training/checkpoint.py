@@ -56,7 +56,7 @@ class Checkpoints:
             shutil.rmtree(path)  # the trace of a killed run at the same point
         self._world.barrier()
         with _disk_errors(self.folder):
-            pending = dcp.async_save(state, checkpoint_id=path)
+            pending = dcp.async_save(state, checkpoint_id=path, no_dist=self._world.mesh is None)
         assert isinstance(pending, Future)
         self._pending = pending
 
@@ -89,7 +89,7 @@ class Checkpoints:
         if self._rng_key in saved:
             state[self._rng_key] = rng
         try:
-            dcp.load(state, checkpoint_id=whole[-1])
+            dcp.load(state, checkpoint_id=whole[-1], no_dist=self._world.mesh is None)
         except (OSError, RuntimeError, dcp.api.CheckpointException) as error:
             raise PitboardError(
                 f"The checkpoint {whole[-1]} cannot be read ({_first_line(error)}); delete that folder to"

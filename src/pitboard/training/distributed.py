@@ -86,6 +86,9 @@ def join_world(settings: Settings) -> World:
         dist.init_process_group(backend, timeout=timedelta(minutes=30))
     shape = (replicas, size // (tensor * replicas), tensor)
     mesh = init_device_mesh(device.type, shape, mesh_dim_names=("replicate", "shard", "tensor"))
+    if tensor > 1:
+        # Lets one reduction over all shards of a gradient norm replace one for each dimension.
+        mesh["shard", "tensor"]._flatten("shard_tensor")
     per_node = int(os.environ.get("LOCAL_WORLD_SIZE", size))
     return World(rank, size, device, mesh, rank // tensor, size // tensor, size // per_node)
 

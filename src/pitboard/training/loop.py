@@ -89,17 +89,17 @@ class Race:
         settings, device = self.settings, self.world.device
         if device.type == "cpu":
             tune_cpu()
-        self._tell("building the model")
+        self.reporter.preparing("building the model")
         with torch.device("meta"):
             self.model = self.benchmark.build()
         prepare(self.model, self.benchmark, self.world)
         materialize(self.model, self.benchmark, device, self.seed)
         self.optimizer = adamw(self.model, settings)
         self._parameters = [p for p in self.model.parameters() if p.requires_grad]
-        self._tell("opening the data")
+        self.reporter.preparing("opening the data")
         self._training = self.benchmark.training_data(self.seed)
         self._evaluating = self.benchmark.evaluation_data() if settings.evaluation_interval else None
-        self._tell("compiling and warming up" if settings.compile else "warming up")
+        self.reporter.preparing("compiling and warming up" if settings.compile else "warming up")
         self._warm_up()
         torch.manual_seed(self.seed * self.world.data_size + self.world.data_rank)
 
@@ -129,10 +129,6 @@ class Race:
             self.checkpoints.wait()
         self._outcome.samples = self.progress.samples
         return self._outcome
-
-    def _tell(self, what: str) -> None:
-        if self.world.is_main:
-            self.reporter.preparing(what)
 
     def _course(self) -> Course:
         settings = self.settings
@@ -207,9 +203,8 @@ class Race:
         if progress.step % _STEPS_BETWEEN_CHECKS[self.world.device.type] == 0:
             # The norm is the same on all ranks, so they stop together.
             self._require_finite(norm.item(), "gradient norm")
-        if self.world.is_main:
-            shown = loss.item() if self.reporter.wants_loss() else None
-            self.reporter.stepped(progress.samples, shown)
+        shown = loss.item() if self.reporter.wants_loss() else None
+        self.reporter.stepped(progress.samples, shown)
 
     def _require_finite(self, value: float, what: str) -> None:
         if not math.isfinite(value):
@@ -232,14 +227,13 @@ class Race:
         samples = self.progress.samples
         self.log.start(constants.EVAL_START, samples_count=samples)
         quality = self._quality()
-        epoch = 1 + samples // len(self._training)  # type: ignore[arg-type]
-        self.log.event(constants.EVAL_ACCURACY, quality, epoch_num=epoch, samples_count=samples)
+        # These benchmarks count epochs in samples, as the official reference convergence points do.
+        self.log.event(constants.EVAL_ACCURACY, quality, epoch_num=samples, samples_count=samples)
         self.log.end(constants.EVAL_STOP, samples_count=samples)
         self._require_finite(quality, "validation loss")
         self._outcome.evaluations.append((samples, quality))
         self._outcome.quality = quality
-        if self.world.is_main:
-            self.reporter.evaluated(samples, quality)
+        self.reporter.evaluated(samples, quality)
         reached = self.settings.target is not None and quality <= self.settings.target
         if not reached and samples < self.settings.sample_limit:
             self._start_block()

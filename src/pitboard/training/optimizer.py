@@ -14,13 +14,13 @@ def adamw(model: nn.Module, settings: Settings) -> torch.optim.AdamW:
     """Return the fused AdamW over the trainable parameters; weight decay acts on every matrix.
 
     Vectors (normalisation weights, biases) are not decayed, as in the reference's Megatron optimizer.
-    The learning rate is a tensor so that a compiled or captured step need not be rebuilt when it changes.
     """
-    trainable = [p for p in model.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in trainable if p.ndim > 1], "weight_decay": settings.weight_decay},
-        {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
-    ]
+    groups = []
+    for parameters in by_mesh([p for p in model.parameters() if p.requires_grad]):
+        matrices = [p for p in parameters if p.ndim > 1]
+        vectors = [p for p in parameters if p.ndim <= 1]
+        groups.append({"params": matrices, "weight_decay": settings.weight_decay})
+        groups.append({"params": vectors, "weight_decay": 0.0})
     return torch.optim.AdamW(
         [group for group in groups if group["params"]],
         lr=settings.learning_rate,
@@ -50,22 +50,26 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 
 
 def clip_gradients(parameters: Iterable[nn.Parameter], max_norm: float) -> Tensor:
-    """Scale the gradients so that their global L2 norm is at most `max_norm`; return the norm before.
-
-    Works on plain tensors and on DTensors over different meshes (tensor-parallel matrices beside
-    replicated norms), which `torch.nn.utils.clip_grad_norm_` cannot stack together.
-    """
-    with_gradient = [p for p in parameters if p.grad is not None]
-    by_mesh: dict[object, list[Tensor]] = {}
-    for parameter in with_gradient:
-        gradient = parameter.grad
-        assert gradient is not None
-        mesh = gradient.device_mesh if isinstance(gradient, DTensor) else None
-        by_mesh.setdefault(mesh, []).append(gradient)
-    norms = [_full(torch.nn.utils.get_total_norm(group)) for group in by_mesh.values()]
+    """Scale the gradients so that their global L2 norm is at most `max_norm`; return the norm before."""
+    groups = by_mesh([p for p in parameters if p.grad is not None])
+    norms = [_full(torch.nn.utils.get_total_norm([p.grad for p in group])) for group in groups]
     total = norms[0] if len(norms) == 1 else torch.linalg.vector_norm(torch.stack(norms))
-    torch.nn.utils.clip_grads_with_norm_(with_gradient, max_norm, total)
+    for group in groups:
+        torch.nn.utils.clip_grads_with_norm_(group, max_norm, total)
     return total
+
+
+def by_mesh(parameters: list[nn.Parameter]) -> list[list[nn.Parameter]]:
+    """Group parameters by the device mesh they are spread over; plain tensors are one group.
+
+    Under tensor parallelism a layer's matrices lie on a wider mesh than its norms, and PyTorch's operations
+    on lists of tensors take those of one mesh only.
+    """
+    groups: dict[object, list[nn.Parameter]] = {}
+    for parameter in parameters:
+        mesh = parameter.device_mesh if isinstance(parameter, DTensor) else None
+        groups.setdefault(mesh, []).append(parameter)
+    return list(groups.values())
 
 
 def _full(tensor: Tensor) -> Tensor:

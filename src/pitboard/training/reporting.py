@@ -19,7 +19,7 @@ class Course:
 
 
 class Reporter(Protocol):
-    """Watches one run. The loop calls it on rank 0 only."""
+    """Watches one run, from rank 0."""
 
     def preparing(self, what: str) -> None:
         """Initialisation does `what` now; the clock of the race does not run."""
@@ -38,7 +38,7 @@ class Reporter(Protocol):
 
 
 class Silent:
-    """A reporter that shows nothing."""
+    """A reporter that shows nothing, for the ranks other than 0."""
 
     def preparing(self, what: str) -> None:
         """Show nothing."""

@@ -27,7 +27,7 @@ from pitboard.training.distributed import World, join_world
 from pitboard.training.loop import Outcome, Race
 from pitboard.training.output import Output, Plan, logged
 from pitboard.training.protocol import Benchmark, benchmark_class
-from pitboard.training.reporting import Reporter
+from pitboard.training.reporting import Reporter, Silent
 from pitboard.training.settings import Settings
 
 
@@ -94,7 +94,7 @@ def execute(output: Output, plan: Plan, index: int, reporter: Reporter) -> Summa
                 benchmark,
                 world,
                 log,
-                reporter,
+                reporter if world.is_main else Silent(),
                 seed,
                 Checkpoints(output.checkpoints(plan, index), world),
                 plan.checkpoint_interval,
