@@ -46,7 +46,7 @@ def main() -> None:
     try:
         app()
     except PitboardError as error:
-        typer.echo(f"Error: {error}", err=True)
+        _report(error)
         sys.exit(2)
     except KeyboardInterrupt:
         typer.echo("Interrupted; what was written so far is complete.", err=True)
@@ -55,3 +55,11 @@ def main() -> None:
         # The reader of our output (`head`, a pager) has gone: nobody is left to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+
+
+def _report(error: PitboardError) -> None:
+    """Say it once: a rank of a launched run leaves it for the launcher, which the user sees."""
+    from pitboard.launch import leave_for_launcher
+
+    if not leave_for_launcher(str(error)):
+        typer.echo(f"Error: {error}", err=True)

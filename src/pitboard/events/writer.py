@@ -1,13 +1,17 @@
 """Write a log of events through the official `mlperf_logging.mllog`."""
 
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
-from mlperf_logging import mllog
+from mlperf_logging.mllog import mllog
 from mlperf_logging.mllog import constants
 
 from pitboard.errors import PitboardError
+
+
+_SOURCES = Path(__file__).parents[1]
 
 
 class LogWriter:
@@ -32,7 +36,7 @@ class LogWriter:
             raise PitboardError(f"Cannot write the log {path}: {error.strerror}.") from error
         logger = logging.Logger(f"pitboard.{path}")
         logger.addHandler(self._handler)
-        self._logger = mllog.MLLogger(logger, default_stack_offset=2, root_dir=str(Path(__file__).parents[1]))
+        self._logger = mllog.MLLogger(logger, default_stack_offset=2, root_dir=re.escape(str(_SOURCES)))
 
     def start(self, key: str, **metadata: Any) -> None:
         """Log the start of an interval, e.g. `run_start`."""

@@ -1,6 +1,5 @@
 """Start the ranks of a run on this node with torchrun's own launcher."""
 
-import json
 import logging
 import os
 import sys
@@ -38,17 +37,6 @@ def launch(arguments: list[str], nproc: int) -> None:
         raise PitboardError(
             message or f"Rank {rank} ended with exit code {failure.exitcode}; its own output above says why."
         ) from error
-
-
-def report_failure(message: str) -> bool:
-    """Leave a rank's sentence for its launcher, if torchrun started this process; say whether it did."""
-    path = os.environ.get("TORCHELASTIC_ERROR_FILE")
-    if path is None:
-        return False
-    report = {"message": {"message": message, "extraInfo": {"timestamp": "0", "py_callstack": ""}}}
-    with open(path, "w", encoding="utf-8") as file:  # noqa: PTH123 - the path is torchrun's
-        json.dump(report, file)
-    return True
 
 
 def _message(report: dict[str, object]) -> str:

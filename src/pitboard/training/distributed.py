@@ -63,11 +63,6 @@ class World:
         return box[0]
 
 
-def launched_by_torchrun() -> bool:
-    """Whether this process is one of torchrun's (or a scheduler's) ranks rather than a user's command."""
-    return "RANK" in os.environ and "WORLD_SIZE" in os.environ
-
-
 def join_world(settings: Settings) -> World:
     """Join the process group that torchrun's environment describes; without one, a world of one rank.
 

@@ -98,6 +98,11 @@ class Output:
             index for index in range(len(plan.seeds)) if logged(self.log(plan, index)).run_stop_ms is None
         ]
 
+    def all_reached(self, plan: Plan) -> bool:
+        """Whether every run of the plan reached its target; a preset without one cannot miss it."""
+        runs = [logged(self.log(plan, index)) for index in range(len(plan.seeds))]
+        return all(run.status == "success" or run.target is None for run in runs)
+
 
 def logged(path: Path) -> Run:
     """Return what a log says of its run so far; nothing, where there is no log yet."""

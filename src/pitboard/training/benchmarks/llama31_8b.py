@@ -30,6 +30,8 @@ from pitboard.training.settings import Settings
 _TRAIN_PREFIXES = ("c4-train.en_6_text_document",)
 _VALIDATION_PREFIX = "c4-validation-91205-samples.en_text_document"
 _INITIAL_DEVIATION = 0.02
+# The model's own limit, from which its rotary frequencies are scaled; training sees shorter sequences.
+_LONGEST_CONTEXT = 131_072
 _ROPE_SCALING = {
     "rope_type": "llama3",
     "factor": 8.0,
@@ -97,7 +99,7 @@ def _config(settings: LlamaSettings) -> LlamaConfig:
         num_attention_heads=settings.attention_heads,
         num_key_value_heads=settings.key_value_heads,
         vocab_size=settings.vocabulary_size,
-        max_position_embeddings=settings.sequence_length,
+        max_position_embeddings=_LONGEST_CONTEXT,
         rms_norm_eps=1e-5,
         rope_parameters={"rope_theta": settings.rope_theta, **_ROPE_SCALING},
         tie_word_embeddings=False,

@@ -1,0 +1,195 @@
+"""The live display of a run, and the summary at its end; plain lines where there is no terminal."""
+
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from pitboard.training.output import Output, Plan
+    from pitboard.training.reporting import Course
+    from pitboard.training.runner import Summary
+
+_SECONDS_BETWEEN_FRAMES = 0.25
+_SECONDS_BETWEEN_LINES = 10.0
+_SPEED_WINDOW_SECONDS = 10.0
+
+
+class Display:
+    """Shows one run at a time (`training.reporting.Reporter`); use it as a context manager."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console()
+        self._live: Live | None = None
+        self._course: Course | None = None
+        self._next_frame = 0.0
+        self._began = time.monotonic()
+
+    def __enter__(self) -> "Display":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop()
+
+    def preparing(self, what: str) -> None:
+        """Say what initialisation does now."""
+        self._stop()
+        self._console.print(f"[dim]Not timed:[/] {what} …", highlight=False)
+
+    def started(self, course: "Course", samples: int) -> None:
+        """Show the course, and the clock from here on."""
+        self._course = course
+        self._began = time.monotonic()
+        self._samples, self._loss, self._quality = samples, None, None
+        self._history = [(self._began, samples)]
+        goal = "no target" if course.target is None else f"validation loss ≤ {course.target:g}"
+        ranks = f"{course.ranks} × " if course.ranks > 1 else ""
+        self._console.print(
+            f"[bold]{course.benchmark}[/] ({course.preset}) on {ranks}{course.device}: {goal},"
+            f" at most {course.sample_limit:,} samples"
+            + (f", from sample {samples:,} on" if samples else ""),
+            highlight=False,
+        )
+        if self._console.is_terminal:
+            self._live = Live(console=self._console, auto_refresh=False, transient=True)
+            self._live.start()
+
+    def wants_loss(self) -> bool:
+        """Want a loss when a new frame or line is due."""
+        return time.monotonic() >= self._next_frame
+
+    def stepped(self, samples: int, loss: float | None) -> None:
+        """Count the step; with a loss, draw."""
+        self._samples = samples
+        if loss is None:
+            return
+        self._loss = loss
+        now = time.monotonic()
+        self._history = [(at, n) for at, n in self._history if now - at <= _SPEED_WINDOW_SECONDS] or [
+            self._history[-1]
+        ]
+        self._history.append((now, samples))
+        if self._live is not None:
+            self._next_frame = now + _SECONDS_BETWEEN_FRAMES
+            self._live.update(self._frame(), refresh=True)
+        else:
+            self._next_frame = now + _SECONDS_BETWEEN_LINES
+            self._console.print(self._line(), highlight=False, soft_wrap=True)
+
+    def evaluated(self, samples: int, quality: float) -> None:
+        """Print the evaluation as a line that stays."""
+        self._quality = quality
+        self._history = [(time.monotonic(), samples)]
+        target = self._course.target if self._course else None
+        distance = "" if target is None else f", {max(0.0, quality - target):.3f} above the target"
+        if target is not None and quality <= target:
+            distance = f", the target {target:g} is reached"
+        self._console.print(
+            f"{self._elapsed():>8}  {samples:>9,} samples  [bold]validation loss {quality:.4f}[/]{distance}",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+    def _stop(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _elapsed(self) -> str:
+        seconds = time.monotonic() - self._began
+        return f"{int(seconds // 60)}:{seconds % 60:04.1f}"
+
+    def _tokens_per_second(self) -> float:
+        (before, first), (now, last) = self._history[0], self._history[-1]
+        tokens = (last - first) * (self._course.tokens_per_sample if self._course else 0)
+        return tokens / (now - before) if now > before else 0.0
+
+    def _until_evaluation(self) -> int | None:
+        interval = self._course.evaluation_interval if self._course else None
+        return None if interval is None else interval - self._samples % interval
+
+    def _line(self) -> str:
+        ahead = self._until_evaluation()
+        next_evaluation = "" if ahead is None else f"  next evaluation in {ahead:,} samples"
+        return (
+            f"{self._elapsed():>8}  {self._samples:>9,} samples  loss {self._loss:.3f}"
+            f"  {self._tokens_per_second():,.0f} tokens/s{next_evaluation}"
+        )
+
+    def _frame(self) -> Table:
+        course = self._course
+        assert course is not None
+        table = Table.grid(padding=(0, 2))
+        distance = ""
+        if course.target is not None and self._quality is not None:
+            distance = f"{self._quality - course.target:+.3f} to the target"
+        table.add_row(
+            ProgressBar(total=course.sample_limit, completed=self._samples, width=24),
+            self._line().strip(),
+            distance,
+        )
+        return table
+
+
+def show_summary(summary: "Summary") -> None:
+    """Print what a finished run came to."""
+    console = Console()
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in _facts(summary):
+        table.add_row(name, value)
+    console.print()
+    console.print(table)
+
+
+def _facts(summary: "Summary") -> list[tuple[str, str]]:
+    goal = "" if summary.target is None else f" (target {summary.target:g})"
+    if summary.reached:
+        verdict = f"target reached in [bold]{_duration(summary.minutes)}[/]"
+    elif summary.target is None:
+        verdict = f"done in {_duration(summary.minutes)}; no target, so no time-to-train"
+    else:
+        verdict = f"[bold]target not reached[/] in {_duration(summary.minutes)}; the run does not count"
+    source = "published" if summary.peak_is_published else "measured here; none is published"
+    per_rank = summary.tokens_per_second / summary.ranks
+    facts = [("Time-to-train", verdict)]
+    if summary.quality is not None:
+        facts.append(("Validation loss", f"{summary.quality:.4f}{goal}"))
+        facts.append(("Samples to target" if summary.reached else "Samples", f"{summary.samples:,}"))
+    facts += [
+        ("Throughput", f"{summary.tokens_per_second:,.0f} tokens/s, {per_rank:,.0f} per accelerator"),
+        (
+            "Model FLOP utilisation",
+            f"{summary.utilisation:.1%} of {summary.ranks} × {summary.peak_tflops:.4g} TFLOP/s ({source})",
+        ),
+        ("Peak memory", f"{summary.peak_memory_bytes / 2**30:.2f} GiB a rank"),
+        ("Seed", str(summary.seed)),
+        ("Log", str(summary.log)),
+    ]
+    return facts
+
+
+def _duration(minutes: float) -> str:
+    return f"{minutes:.3f} minutes ({minutes * 60:.1f} s)"
+
+
+def show_series(output: "Output", plan: "Plan") -> None:
+    """Print one row for each run of a plan, from the logs."""
+    from pitboard.training.output import logged
+
+    table = Table(title=f"{plan.benchmark} ({plan.preset}): {len(plan.seeds)} runs")
+    for column in ("Run", "Seed", "Status", "Minutes", "Samples to target"):
+        table.add_column(column, justify="right" if column != "Status" else "left")
+    for index, seed in enumerate(plan.seeds):
+        run = logged(output.log(plan, index))
+        minutes = "" if run.minutes is None else f"{run.minutes:.3f}"
+        samples = "" if run.samples_to_target is None else f"{run.samples_to_target:,}"
+        table.add_row(str(index), str(seed), run.status or "no end in its log", minutes, samples)
+    Console().print(table)
