@@ -38,9 +38,9 @@ def verify(root: Path, *, checksums: bool = True, progress: Progress | None = No
 
     The index of each dataset is read in full and its counts held against the known ones; the `.bin` must have
     the size that follows; the sequences that must be there are read, and their tokens must be in the
-    vocabulary; the tokenizer must have as many tokens as the model. With `checksums`, each file that a checksum file beside it lists
-    (`*.md5`, `*.sha256`, `md5sums.txt`, …) is read and compared. A file is "unchecked" where another one that
-    is missing or wrong leaves nothing to hold it against.
+    vocabulary; the tokenizer must have as many tokens as the model. With `checksums`, each file that a
+    checksum file beside it lists (`*.md5`, `*.sha256`, `md5sums.txt`, …) is read and compared. A file is
+    "unchecked" where another one that is missing or wrong leaves nothing to hold it against.
 
     Raises `PitboardError` if `root` is not a folder or cannot be searched; what is wrong with a file is
     reported, not raised.
