@@ -163,7 +163,7 @@ def _train_tokenizer(documents: list[str], vocabulary_size: int) -> "Tokenizer":
     tokenizer.train_from_iterator(documents, trainer)
     if tokenizer.get_vocab_size() != vocabulary_size:
         raise PitboardError(
-            f"The embedded text yields {tokenizer.get_vocab_size()} tokens, not the {vocabulary_size} asked for."
+            f"The embedded text yields {tokenizer.get_vocab_size()} tokens, and {vocabulary_size} are wanted."
             " Ask for a smaller vocabulary."
         )
     return tokenizer

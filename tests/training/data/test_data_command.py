@@ -1,0 +1,58 @@
+"""`pitboard data` as users run it: a process, its output and its exit code."""
+
+import json
+import os
+import subprocess
+import sys
+
+from pitboard.training.data import llama31_8b
+
+
+def pitboard(*arguments, **variables):
+    environment = {name: value for name, value in os.environ.items() if name != "PITBOARD_DATA"} | variables
+    command = [sys.executable, "-m", "pitboard", "data", *map(str, arguments)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_what_to_download():
+    done = pitboard("llama31_8b")
+    assert (done.returncode, done.stderr) == (0, "")
+    for part in llama31_8b.DOWNLOADS:
+        assert f"-d {'DIR/' + part.folder if part.folder else 'DIR'} {part.uri}\n" in done.stdout
+    assert done.stdout.endswith("Then verify it with: pitboard data llama31_8b --path DIR\n")
+
+
+def test_a_whole_download(whole_download):
+    done = pitboard("llama31_8b", "--path", whole_download)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("  ok         ") == 6
+
+
+def test_the_folder_of_the_environment_and_a_damaged_file(download):
+    (download / f"{llama31_8b.TRAIN.prefix}.idx").write_bytes(b"MMIDIDX")
+    done = pitboard("llama31_8b", "--format", "json", PITBOARD_DATA=str(download.parent))
+    assert (done.returncode, done.stderr) == (1, "")
+    answer = json.loads(done.stdout)
+    assert answer["path"] == str(download)
+    assert [file["status"] for file in answer["files"]] == ["wrong", "unchecked", "ok", "ok", "ok", "ok"]
+    assert [part["licence"] for part in answer["downloads"]] == ["ODC-BY 1.0", "Llama 3.1 Community License"]
+
+
+def test_a_folder_with_a_space_is_quoted(tmp_path):
+    done = pitboard("llama31_8b", "--path", tmp_path / "my data")
+    assert done.returncode == 1
+    assert f"-d '{tmp_path}/my data/tokenizer' https" in done.stdout
+    assert done.stdout.count("  missing    ") == 6
+
+
+def test_what_cannot_run():
+    for arguments, sentence in [
+        (("llama31_8", "--format", "json"), "Did you mean 'llama31_8b'?"),
+        (("flux1",), "does not handle the data of 'flux1' yet"),
+        (("llama31_8b", "--path", __file__), "is not a folder"),
+    ]:
+        done = pitboard(*arguments)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith("Error: ")
+        assert sentence in done.stderr
+        assert done.stderr.count("\n") == 1

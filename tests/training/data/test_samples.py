@@ -1,0 +1,141 @@
+"""The order of samples: against an oracle that follows Megatron-core's description step by step."""
+
+import tempfile
+from contextlib import contextmanager
+from itertools import pairwise
+from math import ceil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pitboard.errors import PitboardError
+from pitboard.training.data import samples
+from pitboard.training.data.megatron import IndexedDataset, write_indexed_dataset
+from pitboard.training.data.samples import TokenSamples
+
+
+@contextmanager
+def corpus(lengths, first=0):
+    """Yield a dataset whose tokens number its positions, so that each token says where it came from."""
+    ends = np.cumsum(lengths)
+    documents = [range(first + end - length, first + end) for length, end in zip(lengths, ends, strict=True)]
+    with tempfile.TemporaryDirectory() as folder:
+        write_indexed_dataset(Path(folder) / "c", map(list, documents), np.int32)
+        yield IndexedDataset(Path(folder) / "c"), [list(document) for document in documents]
+
+
+def read(token_samples):
+    return [token_samples[i].tolist() for i in range(len(token_samples))]
+
+
+def oracle(documents, length, count, seed):
+    """Build the whole stream as a list: epochs, documents and samples one by one, no arithmetic on arrays."""
+    per_epoch = sum(map(len, documents))
+    epochs = 1
+    while epochs * per_epoch < count * length + 1:
+        epochs += 1
+    before_final = ((epochs - 1) * per_epoch - 1) // length
+    needed_of_final = count - before_final
+    separate = epochs > 1 and needed_of_final < int(0.8 * ((per_epoch - 1) // length))
+    random = np.random.RandomState(seed)
+    order = []
+    for part in [epochs - 1, 1] if separate else [epochs]:
+        drawn = list(range(len(documents))) * part
+        random.shuffle(drawn)
+        order += drawn
+    stream = [token for document in order for token in documents[document]]
+    cut = [stream[i : i + length + 1] for i in range(0, len(stream) - length, length)]
+    shuffled = []
+    for part in [cut[:before_final], cut[before_final:]] if separate else [cut]:
+        places = list(range(len(part)))
+        random.shuffle(places)
+        shuffled += [part[place] for place in places]
+    return shuffled
+
+
+lengths = st.lists(st.integers(0, 12), min_size=1, max_size=12).filter(any)
+
+
+@given(lengths, st.integers(1, 9), st.integers(1, 40), st.integers(0, 2**32 - 1), st.integers(1, 5))
+def test_training_follows_the_description(sizes, length, count, seed, chunk):
+    with corpus(sizes) as (dataset, documents), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(samples, "_CHUNK", chunk)
+        found = read(TokenSamples.training([dataset], length, count, seed))
+        assert found == oracle(documents, length, ceil(count * 1.005), seed)[:count]
+
+
+@given(st.lists(st.integers(1, 30), min_size=10, max_size=30), st.integers(1, 5), st.integers(0, 99))
+def test_an_epoch_has_each_token_once(sizes, length, seed):
+    with corpus(sizes) as (dataset, _):
+        count = (dataset.token_count - 1) // length
+        if count < 10:
+            return
+        found = read(TokenSamples.training([dataset], length, count, seed))
+        inputs = [token for sample in found for token in sample[:-1]]
+        assert len(set(inputs)) == len(inputs) == count * length > dataset.token_count - 1 - length
+
+
+def test_samples_cross_document_borders():
+    with corpus([3] * 20) as (dataset, _):
+        for sample in read(TokenSamples.training([dataset], 10, 5, seed=1)):
+            borders = [(a, b) for a, b in pairwise(sample) if b != a + 1]
+            assert len(borders) >= 3
+            assert all(a % 3 == 2 and b % 3 == 0 for a, b in borders)
+
+
+def test_the_seed_decides_the_order():
+    with corpus([7] * 50) as (dataset, _):
+        first, again, other = (read(TokenSamples.training([dataset], 8, 30, seed)) for seed in (1, 1, 2))
+        assert first == again != other
+
+
+def test_datasets_are_blended_in_turn():
+    with corpus([7] * 50) as (one, _), corpus([7] * 50, first=1000) as (two, _):
+        blended = read(TokenSamples.training([one, two], 8, 20, seed=3))
+        assert [min(sample) >= 1000 for sample in blended] == [False, True] * 10
+        assert blended[::2] == read(TokenSamples.training([one], 8, 10, seed=3))
+
+
+@given(lengths, st.integers(1, 9))
+def test_validation_is_in_order(sizes, length):
+    with corpus(sizes) as (dataset, _):
+        count = (dataset.token_count - 1) // length
+        found = read(TokenSamples.validation(dataset, length, count))
+        assert found == [list(range(i * length, i * length + length + 1)) for i in range(count)]
+        with pytest.raises(PitboardError, match=f"enough for {count} evaluation sequences of {length}, and"):
+            TokenSamples.validation(dataset, length, count + 1)
+
+
+def test_a_token_outside_the_vocabulary_is_refused():
+    with corpus([20]) as (dataset, _):
+        validation = TokenSamples.validation(dataset, 4, 4, vocabulary_size=16)
+        assert validation[2].tolist() == [8, 9, 10, 11, 12]
+        with pytest.raises(PitboardError, match=r"c\.bin, sample 3: token 16 is outside .* of 16"):
+            validation[3]
+
+
+def test_only_its_samples_can_be_read():
+    with corpus([20]) as (dataset, _):
+        validation = TokenSamples.validation(dataset, 4, 3)
+        for outside in (-1, 3):
+            with pytest.raises(IndexError):
+                validation[outside]
+        assert len(list(validation)) == len(validation) == 3
+
+
+def test_tokens_must_be_integers(tmp_path):
+    write_indexed_dataset(tmp_path / "a", [[1.0, 2.0, 3.0]], np.float32)
+    dataset = IndexedDataset(tmp_path / "a")
+    with pytest.raises(PitboardError, match=r"a\.idx says that the tokens are float32, expected integers"):
+        TokenSamples.validation(dataset, 1, 1)
+    with pytest.raises(PitboardError, match="float32"):
+        TokenSamples.training([dataset], 1, 1, seed=0)
+
+
+def test_an_empty_dataset_cannot_be_trained_on(tmp_path):
+    write_indexed_dataset(tmp_path / "a", [[], []], np.int32)
+    with pytest.raises(PitboardError, match=r"a\.bin holds no tokens"):
+        TokenSamples.training([IndexedDataset(tmp_path / "a")], 4, 1, seed=0)
