@@ -46,7 +46,9 @@ class Display:
         """Show the course, and the clock from here on."""
         self._course = course
         self._began = time.monotonic()
-        self._samples, self._loss, self._quality = samples, None, None
+        self._samples = samples
+        self._loss: float | None = None
+        self._quality: float | None = None
         self._history = [(self._began, samples)]
         goal = "no target" if course.target is None else f"validation loss ≤ {course.target:g}"
         ranks = f"{course.ranks} × " if course.ranks > 1 else ""

@@ -26,7 +26,9 @@ def run(
     ] = None,
     preset: Annotated[str, typer.Option(help="smoke (small, needs no download), full, or sanity.")] = "smoke",
     runs: Annotated[int, typer.Option(min=1, help="How many runs, each with a seed of its own.")] = 1,
-    seed: Annotated[int | None, typer.Option(min=0, help="The first run's seed; else drawn at random.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="The first run's seed; else drawn at random.")
+    ] = None,
     precision: Annotated[str | None, typer.Option(help="bf16 or fp32.")] = None,
     nproc: Annotated[int, typer.Option(min=1, help="Ranks on this node, started with torchrun.")] = 1,
     output: Annotated[
@@ -44,7 +46,9 @@ def run(
         Path | None, typer.Option(metavar="DIR", help="Go on with the unfinished runs of an output folder.")
     ] = None,
     submitter: Annotated[str, typer.Option(help="Who runs it, for the log.")] = "Pitboard user",
-    system: Annotated[str | None, typer.Option(help="The system's name; else made from this machine.")] = None,
+    system: Annotated[
+        str | None, typer.Option(help="The system's name; else made from this machine.")
+    ] = None,
     only: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Run a benchmark to its quality target and say how long it took.
@@ -68,8 +72,7 @@ def run(
     if launched_by_torchrun():
         _under_torchrun(target, plan)
         return
-    target.claim()
-    target.start(plan)
+    _begin(target, plan)
     _do(target, plan)
 
 
@@ -97,16 +100,17 @@ def _plan(
     """Make the plan, and check its settings before anything is written or started."""
     from pitboard.training.output import Plan
     from pitboard.training.runner import settings_for
-    from pitboard.training.system import system_name
+    from pitboard.training.system import checked_system_name, system_name
 
     settings_for(benchmark, preset, overrides)
+    name = system_name() if system is None else checked_system_name(system)
     first = secrets.randbelow(2**31) if seed is None else seed
     return Plan(
         benchmark=benchmark,
         preset=preset,
         overrides=overrides,
         seeds=[first + number for number in range(runs)],
-        system=system or system_name(),
+        system=name,
         submitter=submitter,
         checkpoint_interval=checkpoint_every,
         nproc=nproc,
@@ -115,6 +119,15 @@ def _plan(
 
 def _default_output(benchmark: str, preset: str) -> Path:
     return Path("output") / f"{datetime.now():%Y%m%d-%H%M%S}-{benchmark}-{preset}"
+
+
+def _begin(output: "Output", plan: "Plan") -> None:
+    """Claim the output folder, and write down there what will be run, and on what machine."""
+    from pitboard.training.system import describe_system, write_system
+
+    output.claim()
+    output.start(plan)
+    write_system(output.folder, describe_system(name=plan.system, submitter=plan.submitter))
 
 
 def _resume(output: "Output") -> None:
@@ -165,8 +178,7 @@ def _under_torchrun(output: "Output", plan: "Plan") -> None:
 
     world = join_world(settings_for(plan.benchmark, plan.preset, plan.overrides))
     if world.is_main:
-        output.claim()
-        output.start(plan)
+        _begin(output, plan)
     folder, plan = world.broadcast((output.folder, plan))
     output = Output(folder)
     with Display() as display:

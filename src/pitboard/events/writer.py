@@ -5,11 +5,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from mlperf_logging.mllog import mllog
-from mlperf_logging.mllog import constants
+from mlperf_logging.mllog import constants, mllog
 
 from pitboard.errors import PitboardError
-
 
 _SOURCES = Path(__file__).parents[1]
 

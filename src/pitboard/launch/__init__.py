@@ -11,7 +11,7 @@ def launched_by_torchrun() -> bool:
 
 
 def leave_for_launcher(message: str) -> bool:
-    """Leave a failed rank's sentence where torchrun looks for it; `False` when torchrun gave no such place."""
+    """Leave a failed rank's sentence where torchrun looks for it; `False` when it gave no such place."""
     path = os.environ.get("TORCHELASTIC_ERROR_FILE")
     if not path:
         return False

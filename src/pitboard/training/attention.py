@@ -42,7 +42,7 @@ def _blocked(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
     """Compute blocks of rows, each against the keys up to its own end, as plain batched products.
 
     Compiled, this is three times as fast as PyTorch's CPU flash kernel at the lengths raced on a CPU: the
-    products run at the full BF16 rate, the key heads are not repeated, and most of the masked half is skipped.
+    products run at the full BF16 rate, key heads are not repeated, most of the masked half is skipped.
     """
     samples, heads, length, size = query.shape
     groups = samples * key.shape[1]

@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed.checkpoint as dcp
 from torch import Tensor, nn
+from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.filesystem import FileSystemReader
 from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import async_save
 
 from pitboard.errors import PitboardError
 from pitboard.training.distributed import World
@@ -56,7 +59,7 @@ class Checkpoints:
             shutil.rmtree(path)  # the trace of a killed run at the same point
         self._world.barrier()
         with _disk_errors(self.folder):
-            pending = dcp.async_save(state, checkpoint_id=path, no_dist=self._world.mesh is None)
+            pending = async_save(state, checkpoint_id=path, no_dist=self._world.mesh is None)
         assert isinstance(pending, Future)
         self._pending = pending
 
@@ -85,19 +88,17 @@ class Checkpoints:
         progress = torch.zeros(2, dtype=torch.int64)
         rng = _rng_state(self._world.device)
         state = {"model": model_state, "optimizer": optimizer_state, "progress": progress}
-        saved = dcp.FileSystemReader(whole[-1]).read_metadata().state_dict_metadata
+        saved = FileSystemReader(whole[-1]).read_metadata().state_dict_metadata
         if self._rng_key in saved:
             state[self._rng_key] = rng
         try:
-            dcp.load(state, checkpoint_id=whole[-1], no_dist=self._world.mesh is None)
-        except (OSError, RuntimeError, dcp.api.CheckpointException) as error:
+            load(state, checkpoint_id=whole[-1], no_dist=self._world.mesh is None)
+        except (OSError, RuntimeError, CheckpointException) as error:
             raise PitboardError(
                 f"The checkpoint {whole[-1]} cannot be read ({_first_line(error)}); delete that folder to"
                 " resume from the one before."
             ) from error
-        set_state_dict(
-            model, optimizer, model_state_dict=model_state, optim_state_dict=optimizer_state
-        )
+        set_state_dict(model, optimizer, model_state_dict=model_state, optim_state_dict=optimizer_state)
         torch.set_rng_state(rng[: torch.get_rng_state().numel()])
         if self._world.device.type == "cuda":
             torch.cuda.set_rng_state(rng[torch.get_rng_state().numel() :], self._world.device)
@@ -136,7 +137,7 @@ class _disk_errors:  # noqa: N801 - reads as a statement
         return
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, OSError | RuntimeError | dcp.api.CheckpointException):
+        if isinstance(error, OSError | RuntimeError | CheckpointException):
             raise PitboardError(
                 f"A checkpoint could not be written to {self._folder} ({_first_line(error)}):"
                 " free some space there, then continue with --resume."

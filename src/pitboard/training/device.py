@@ -71,7 +71,7 @@ def published_peak_tflops(name: str) -> float | None:
 
 
 def measured_peak_tflops(device: torch.device, dtype: torch.dtype) -> float:
-    """Measure the matrix-multiply rate in TFLOP/s: the best of five squares, for devices without a data sheet."""
+    """Measure the matrix-multiply rate in TFLOP/s, the best of five, for devices without a data sheet."""
     size = 8192 if device.type == "cuda" else 2048
     left, right = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
     best = float("inf")

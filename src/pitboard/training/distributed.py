@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -19,6 +20,8 @@ from pitboard.errors import PitboardError
 from pitboard.training.device import choose_device
 from pitboard.training.protocol import Benchmark
 from pitboard.training.settings import Settings
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -54,13 +57,13 @@ class World:
         if self.mesh is not None:
             dist.barrier()
 
-    def broadcast(self, value: object) -> object:
+    def broadcast(self, value: T) -> T:
         """Return rank 0's value on every rank."""
         if self.mesh is None:
             return value
-        box = [value]
+        box: list[Any] = [value]
         dist.broadcast_object_list(box, src=0)
-        return box[0]
+        return cast("T", box[0])
 
 
 def join_world(settings: Settings) -> World:
@@ -68,8 +71,8 @@ def join_world(settings: Settings) -> World:
 
     Raises `PitboardError` when the ranks cannot be divided as the settings ask, or a GPU is missing.
     """
-    rank, size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-    device = choose_device(settings.device, int(os.environ.get("LOCAL_RANK", 0)))
+    rank, size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    device = choose_device(settings.device, int(os.environ.get("LOCAL_RANK", "0")))
     tensor, replicas = settings.tensor_parallel, settings.replicas
     if size % (tensor * replicas):
         raise PitboardError(
@@ -89,7 +92,7 @@ def join_world(settings: Settings) -> World:
     if tensor > 1:
         # Lets one reduction over all shards of a gradient norm replace one for each dimension.
         mesh["shard", "tensor"]._flatten("shard_tensor")
-    per_node = int(os.environ.get("LOCAL_WORLD_SIZE", size))
+    per_node = int(os.environ.get("LOCAL_WORLD_SIZE", str(size)))
     return World(rank, size, device, mesh, rank // tensor, size // tensor, size // per_node)
 
 

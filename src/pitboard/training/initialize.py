@@ -26,8 +26,6 @@ def materialize(model: nn.Module, benchmark: Benchmark, device: torch.device, se
                 continue
             whole = torch.empty(parameter.shape, dtype=parameter.dtype, device=device)
             benchmark.initial(name, whole, generator)
-            shard = distribute_tensor(
-                whole, parameter.device_mesh, parameter.placements, src_data_rank=None
-            )
+            shard = distribute_tensor(whole, parameter.device_mesh, parameter.placements, src_data_rank=None)
             parameter.to_local().copy_(shard.to_local())
     benchmark.fill_buffers(model, device)

@@ -9,9 +9,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from pitboard.errors import PitboardError
 from pitboard.training.distributed import World
+from pitboard.training.protocol import Batch
 from pitboard.training.settings import Settings
-
-Batch = dict[str, Tensor]
 
 
 def micro_batch(settings: Settings, world: World) -> tuple[int, int]:
@@ -79,9 +78,7 @@ def training_batches(
         yield to_device(batch, world.device)
 
 
-def evaluation_batches(
-    data: Dataset[Any], settings: Settings, world: World
-) -> list[tuple[Batch, Tensor]]:
+def evaluation_batches(data: Dataset[Any], settings: Settings, world: World) -> list[tuple[Batch, Tensor]]:
     """Return this rank's share of the evaluation samples, in memory: batches, and each sample's weight.
 
     All ranks get equally many batches, since a sharded model's forward is a collective; samples that fill
@@ -90,7 +87,9 @@ def evaluation_batches(
     size, _ = micro_batch(settings, world)
     count = settings.evaluation_samples
     batches = []
-    for first in range(world.data_rank * size, _round_up(count, size * world.data_size), size * world.data_size):
+    for first in range(
+        world.data_rank * size, _round_up(count, size * world.data_size), size * world.data_size
+    ):
         numbers = range(first, first + size)
         samples = [data[number if number < count else 0] for number in numbers]
         weights = torch.tensor([float(number < count) for number in numbers])

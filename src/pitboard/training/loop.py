@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 import torch
 from mlperf_logging.mllog import constants
-from torch import Tensor, nn
+from torch import Tensor
+from torch.distributed.fsdp import FSDPModule
 
 from pitboard.errors import PitboardError
 from pitboard.events.writer import LogWriter
@@ -20,10 +21,10 @@ from pitboard.training.checkpoint import Checkpoints, Progress
 from pitboard.training.device import device_name, synchronize, tune_cpu
 from pitboard.training.distributed import World, prepare
 from pitboard.training.initialize import materialize
-from pitboard.training.loading import Batch, evaluation_batches, micro_batch, to_device, training_batches
+from pitboard.training.loading import evaluation_batches, micro_batch, to_device, training_batches
 from pitboard.training.optimizer import adamw, clip_gradients, learning_rate, set_learning_rate
 from pitboard.training.precision import autocast
-from pitboard.training.protocol import Benchmark
+from pitboard.training.protocol import Batch, Benchmark
 from pitboard.training.reporting import Course, Reporter
 
 # How often the gradient norm is read back to look for a non-finite loss: on a GPU that makes it wait.
@@ -180,7 +181,7 @@ class Race:
     def _forward_backward(self, batch: Batch) -> Tensor:
         """Add the batch's gradient, as its part of the global batch's mean, and return that part's loss."""
         with autocast(self.settings, self.world.device):
-            loss = self.model(**batch).mean() / self._accumulation
+            loss: Tensor = self.model(**batch).mean() / self._accumulation
         loss.backward()
         return loss.detach()
 
@@ -192,7 +193,7 @@ class Race:
 
     def _sync_gradients(self, *, last: bool) -> None:
         """Let FSDP reduce gradients only in the last micro-batch of a step."""
-        if self._accumulation > 1 and hasattr(self.model, "set_requires_gradient_sync"):
+        if self._accumulation > 1 and isinstance(self.model, FSDPModule):
             self.model.set_requires_gradient_sync(last)
 
     def _note(self, loss: Tensor, norm: Tensor) -> None:
@@ -210,7 +211,7 @@ class Race:
         if not math.isfinite(value):
             raise PitboardError(
                 f"The {what} became {value} by step {self.progress.step} ({self.progress.samples} samples):"
-                " training diverged. Lower the learning rate, lengthen the warm-up, or choose a wider precision."
+                " training diverged. Lower the learning rate, lengthen the warm-up, or widen the precision."
             )
 
     def _evaluation_due(self) -> bool:
@@ -284,8 +285,3 @@ class Race:
         batch, samples = self.settings.global_batch_size, self.progress.samples
         if samples // self.checkpoint_interval > (samples - batch) // self.checkpoint_interval:
             self.checkpoints.save(self.model, self.optimizer, self.progress)
-
-
-def parameter_count(model: nn.Module) -> int:
-    """Return how many trainable parameters a model has, all ranks' shards together."""
-    return sum(p.numel() for p in model.parameters() if p.requires_grad)

@@ -52,7 +52,10 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 def clip_gradients(parameters: Iterable[nn.Parameter], max_norm: float) -> Tensor:
     """Scale the gradients so that their global L2 norm is at most `max_norm`; return the norm before."""
     groups = by_mesh([p for p in parameters if p.grad is not None])
-    norms = [_full(torch.nn.utils.get_total_norm([p.grad for p in group])) for group in groups]
+    norms = [
+        _full(torch.nn.utils.get_total_norm([p.grad for p in group if p.grad is not None]))
+        for group in groups
+    ]
     total = norms[0] if len(norms) == 1 else torch.linalg.vector_norm(torch.stack(norms))
     for group in groups:
         torch.nn.utils.clip_grads_with_norm_(group, max_norm, total)

@@ -1,9 +1,9 @@
 """Where a run writes: the official submission's layout, its plan for resuming, and its lock.
 
-    DIR/results/<system>/<benchmark>/result_0.txt …   the logs
-    DIR/systems/<system>.json                         the system description
-    DIR/run.json                                      what was asked for, for --resume
-    DIR/checkpoints/<benchmark>/run_0/                where checkpoints were asked for
+DIR/results/<system>/<benchmark>/result_0.txt …   the logs
+DIR/systems/<system>.json                         the system description
+DIR/run.json                                      what was asked for, for --resume
+DIR/checkpoints/<benchmark>/run_0/                where checkpoints were asked for
 """
 
 import fcntl
@@ -50,7 +50,8 @@ class Output:
             lock = (self.folder / ".lock").open("w")
         except OSError as error:
             raise PitboardError(
-                f"Cannot write the output folder {self.folder}: {error.strerror}. Choose another with --output."
+                f"Cannot write the output folder {self.folder}: {error.strerror}."
+                " Choose another with --output."
             ) from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -62,7 +63,7 @@ class Output:
         self._lock = lock
 
     def start(self, plan: Plan) -> None:
-        """Record the plan of new runs; a folder that holds one already is refused, so that nothing is lost."""
+        """Record the plan of new runs; a folder that holds one already is refused: nothing is lost."""
         path = self.folder / _PLAN
         if path.exists() or (self.folder / "results").exists():
             raise PitboardError(
@@ -82,7 +83,9 @@ class Output:
                 " `pitboard run --output` writes."
             ) from error
         except msgspec.DecodeError as error:
-            raise PitboardError(f"{path} is damaged ({error}); start the runs again in a new folder.") from error
+            raise PitboardError(
+                f"{path} is damaged ({error}); start the runs again in a new folder."
+            ) from error
 
     def log(self, plan: Plan, index: int) -> Path:
         """Return the path of a run's log."""

@@ -1,6 +1,6 @@
 """What a benchmark gives the loop. The loop knows nothing else of it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from typing import Any, Protocol
 
@@ -12,13 +12,7 @@ from torch.utils.data import Dataset
 from pitboard.errors import PitboardError
 from pitboard.training.settings import Settings
 
-type_batch = Mapping[str, Tensor]
-
-
-class Model(Protocol):
-    """A module whose forward takes one batch and returns each sample's loss, shape (samples,)."""
-
-    def __call__(self, **batch: Tensor) -> Tensor: ...
+Batch = dict[str, Tensor]
 
 
 class Benchmark(Protocol):
@@ -31,7 +25,10 @@ class Benchmark(Protocol):
     settings: Settings
 
     def build(self) -> nn.Module:
-        """Return the model, built on whatever device is the default (the loop builds on `meta`)."""
+        """Return the model, on the default device (the loop builds on `meta`).
+
+        Its forward takes a batch by keyword and returns each sample's loss, shape (samples,).
+        """
 
     def initial(self, name: str, parameter: Tensor, generator: torch.Generator) -> None:
         """Fill one full-size parameter in place with its starting value, from the generator only."""
@@ -45,16 +42,16 @@ class Benchmark(Protocol):
     def tensor_parallel_plan(self) -> dict[str, ParallelStyle]:
         """Return the tensor-parallel plan of one block, by submodule name."""
 
-    def training_data(self, seed: int) -> Dataset[dict[str, Tensor]]:
+    def training_data(self, seed: int) -> Dataset[Batch]:
         """Return the training samples in the order of this seed; sample i is the same for any rank count."""
 
-    def evaluation_data(self) -> Dataset[dict[str, Tensor]]:
+    def evaluation_data(self) -> Dataset[Batch]:
         """Return the evaluation samples, `settings.evaluation_samples` of them, in order."""
 
-    def warmup_batch(self, samples: int) -> dict[str, Tensor]:
+    def warmup_batch(self, samples: int) -> Batch:
         """Return a batch of made-up samples: the warm-up must not touch the training data."""
 
-    def verify(self, model: Model, batch: type_batch) -> None:
+    def verify(self, model: nn.Module, batch: Batch) -> None:
         """Look for what would make the quality meaningless (a leak); raise `PitboardError` if found."""
 
     def hyperparameters(self) -> dict[str, Any]:
