@@ -123,11 +123,14 @@ def _default_output(benchmark: str, preset: str) -> Path:
 
 def _begin(output: "Output", plan: "Plan") -> None:
     """Claim the output folder, and write down there what will be run, and on what machine."""
+    from pitboard.training.runner import settings_for
     from pitboard.training.system import describe_system, write_system
 
     output.claim()
     output.start(plan)
-    write_system(output.folder, describe_system(name=plan.system, submitter=plan.submitter))
+    division = settings_for(plan.benchmark, plan.preset, plan.overrides).division
+    described = describe_system(name=plan.system, submitter=plan.submitter, division=division)
+    write_system(output.folder, described)
 
 
 def _resume(output: "Output") -> None:

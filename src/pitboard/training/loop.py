@@ -182,7 +182,7 @@ class Race:
         """Add the batch's gradient, as its part of the global batch's mean, and return that part's loss."""
         with autocast(self.settings, self.world.device):
             loss: Tensor = self.model(**batch).mean() / self._accumulation
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 
     def _update(self) -> Tensor:

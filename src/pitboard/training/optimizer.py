@@ -52,10 +52,7 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 def clip_gradients(parameters: Iterable[nn.Parameter], max_norm: float) -> Tensor:
     """Scale the gradients so that their global L2 norm is at most `max_norm`; return the norm before."""
     groups = by_mesh([p for p in parameters if p.grad is not None])
-    norms = [
-        _full(torch.nn.utils.get_total_norm([p.grad for p in group if p.grad is not None]))
-        for group in groups
-    ]
+    norms = [_norm(group) for group in groups]
     total = norms[0] if len(norms) == 1 else torch.linalg.vector_norm(torch.stack(norms))
     for group in groups:
         torch.nn.utils.clip_grads_with_norm_(group, max_norm, total)
@@ -75,5 +72,6 @@ def by_mesh(parameters: list[nn.Parameter]) -> list[list[nn.Parameter]]:
     return list(groups.values())
 
 
-def _full(tensor: Tensor) -> Tensor:
-    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+def _norm(parameters: list[nn.Parameter]) -> Tensor:
+    norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+    return norm.full_tensor() if isinstance(norm, DTensor) else norm

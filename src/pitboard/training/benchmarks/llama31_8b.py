@@ -187,7 +187,7 @@ class Llama31:
         """Compute the rotary frequencies, the model's only buffers."""
         llama = model.llama.model  # type: ignore[union-attr]
         with torch.device(device):
-            llama.rotary_emb = LlamaRotaryEmbedding(llama.config)  # type: ignore[union-attr, arg-type]
+            llama.rotary_emb = LlamaRotaryEmbedding(llama.config)  # type: ignore[union-attr]
 
     def blocks(self, model: nn.Module) -> Sequence[nn.Module]:
         """Return the decoder layers."""
