@@ -157,9 +157,13 @@ def test_strange_files_never_stop_a_description(contents: list[bytes]) -> None:
             path = Path(folder, name)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-        description = describe_system(name="strange", submitter="us", host=Host(Path(folder)))
-    assert all(isinstance(value, str | dict) for value in description.values())
-    assert int(str(description["host_processors_per_node"])) >= 1
+        host = Host(Path(folder))
+        counts = (host.cores_per_processor(), host.threads_per_processor())
+        facts = (host.frequency(), host.caches(), host.memory(), *host.storage(), host.networking(), *counts)
+        model, processors = host.processor_model(), host.processors()
+    assert all(isinstance(fact, str) and fact.isprintable() for fact in facts)
+    assert isinstance(model, str)
+    assert processors == 1
 
 
 def test_gpus_name_and_describe_the_system(monkeypatch: pytest.MonkeyPatch) -> None:

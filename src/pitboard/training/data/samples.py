@@ -75,12 +75,15 @@ class TokenSamples:
         """Shuffle the datasets' documents and samples, and blend the datasets with equal weights.
 
         Equal weights are what the Llama 3.1 8B reference has for its eight shards; Megatron-core then takes a
-        sample from each dataset in turn, and prepares 0.5 % more than it needs. `seed` is 0 to 2**32 - 1.
+        sample from each dataset in turn, and for more than one prepares 0.5 % beyond what it needs. The order
+        is Megatron-core 0.16.1's, sample by sample. `seed` is 0 to 2**32 - 1.
 
         With `vocabulary_size`, reading a sample checks its tokens. Raises `PitboardError` if a dataset holds
         no tokens, or tokens that are not integers.
         """
-        needed = ceil(ceil(sample_count / len(datasets)) * _BLEND_SURPLUS)
+        needed = ceil(sample_count / len(datasets))
+        if len(datasets) > 1:
+            needed = ceil(needed * _BLEND_SURPLUS)
         orders = [_shuffled(_integers(dataset), sequence_length, needed, seed) for dataset in datasets]
         return cls(orders, sequence_length, sample_count, vocabulary_size)
 
