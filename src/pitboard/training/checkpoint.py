@@ -59,7 +59,12 @@ class Checkpoints:
             shutil.rmtree(path)  # the trace of a killed run at the same point
         self._world.barrier()
         with _disk_errors(self.folder):
-            pending = async_save(state, checkpoint_id=path, no_dist=self._world.mesh is None)
+            pending = async_save(
+                state,
+                checkpoint_id=path,
+                process_group=self._world.side_group,
+                no_dist=self._world.mesh is None,
+            )
         assert isinstance(pending, Future)
         self._pending = pending
 

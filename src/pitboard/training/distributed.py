@@ -29,7 +29,8 @@ class World:
     """The ranks of this run. `mesh` has the dimensions replicate × shard × tensor; `None` for one rank.
 
     `data_rank` of `data_size` says which samples of each global batch this rank computes: ranks that share a
-    layer (tensor parallel) see the same samples.
+    layer (tensor parallel) see the same samples. `side_group` is a second gloo group of all ranks, for what
+    talks beside the training: two threads must not share one.
     """
 
     rank: int
@@ -39,6 +40,7 @@ class World:
     data_rank: int
     data_size: int
     nodes: int
+    side_group: dist.ProcessGroup | None = None
 
     @property
     def is_main(self) -> bool:
@@ -66,6 +68,11 @@ class World:
         return cast("T", box[0])
 
 
+def is_main_rank() -> bool:
+    """Whether this process is rank 0, also before the ranks have joined."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def join_world(settings: Settings) -> World:
     """Join the process group that torchrun's environment describes; without one, a world of one rank.
 
@@ -84,7 +91,6 @@ def join_world(settings: Settings) -> World:
     if device.type == "cuda":
         torch.cuda.set_device(device)
     if not dist.is_initialized():
-        # Asynchronous checkpoints are coordinated over gloo, whatever the device's own backend is.
         backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
         dist.init_process_group(backend, timeout=timedelta(minutes=30))
     shape = (replicas, size // (tensor * replicas), tensor)
@@ -93,7 +99,8 @@ def join_world(settings: Settings) -> World:
         # Lets one reduction over all shards of a gradient norm replace one for each dimension.
         mesh["shard", "tensor"]._flatten("shard_tensor")
     per_node = int(os.environ.get("LOCAL_WORLD_SIZE", str(size)))
-    return World(rank, size, device, mesh, rank // tensor, size // tensor, size // per_node)
+    side_group = dist.new_group(backend="gloo")
+    return World(rank, size, device, mesh, rank // tensor, size // tensor, size // per_node, side_group)
 
 
 def leave_world() -> None:

@@ -86,10 +86,13 @@ class Race:
         return self._accumulation
 
     def initialize(self) -> None:
-        """Build, place and compile the model, open the data, and warm up; nothing of it is timed."""
+        """Open the data, build, place and compile the model, and warm up; nothing of it is timed."""
         settings, device = self.settings, self.world.device
         if device.type == "cpu":
             tune_cpu()
+        self.reporter.preparing("opening the data")
+        self._training = self.benchmark.training_data(self.seed)
+        self._evaluating = self.benchmark.evaluation_data() if settings.evaluation_interval else None
         self.reporter.preparing("building the model")
         with torch.device("meta"):
             self.model = self.benchmark.build()
@@ -97,9 +100,6 @@ class Race:
         materialize(self.model, self.benchmark, device, self.seed)
         self.optimizer = adamw(self.model, settings)
         self._parameters = [p for p in self.model.parameters() if p.requires_grad]
-        self.reporter.preparing("opening the data")
-        self._training = self.benchmark.training_data(self.seed)
-        self._evaluating = self.benchmark.evaluation_data() if settings.evaluation_interval else None
         self.reporter.preparing("compiling and warming up" if settings.compile else "warming up")
         self._warm_up()
         torch.manual_seed(self.seed * self.world.data_size + self.world.data_rank)

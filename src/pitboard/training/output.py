@@ -63,14 +63,13 @@ class Output:
         self._lock = lock
 
     def start(self, plan: Plan) -> None:
-        """Record the plan of new runs; a folder that holds one already is refused: nothing is lost."""
-        path = self.folder / _PLAN
-        if path.exists() or (self.folder / "results").exists():
+        """Record the plan of new runs. A folder in which an earlier run's clock has started is refused."""
+        if any(logged(log).run_start_ms is not None for log in self.folder.glob("results/*/*/result_*.txt")):
             raise PitboardError(
                 f"The output folder {self.folder} holds an earlier run: continue that with"
                 f" `pitboard run --resume {self.folder}`, or choose another folder with --output."
             )
-        write_atomically(path, msgspec.json.format(msgspec.json.encode(plan)))
+        write_atomically(self.folder / _PLAN, msgspec.json.format(msgspec.json.encode(plan)))
 
     def plan(self) -> Plan:
         """Read the recorded plan. Raises `PitboardError` when there is none or it is damaged."""

@@ -23,7 +23,7 @@ from pitboard.training.device import (
     peak_memory_bytes,
     published_peak_tflops,
 )
-from pitboard.training.distributed import World, join_world
+from pitboard.training.distributed import World, is_main_rank, join_world
 from pitboard.training.loop import Outcome, Race
 from pitboard.training.output import Output, Plan, logged
 from pitboard.training.protocol import Benchmark, benchmark_class
@@ -79,31 +79,39 @@ def execute(output: Output, plan: Plan, index: int, reporter: Reporter) -> Summa
     `aborted`. Raises `PitboardError` with the reason.
     """
     settings = settings_for(plan.benchmark, plan.preset, plan.overrides)
-    world = join_world(settings)
-    if settings.compile is None:
-        settings = settings.model_copy(update={"compile": can_compile(world.device)})
-    benchmark: Benchmark = benchmark_class(plan.benchmark)(settings)
-    path, seed = output.log(plan, index), plan.seeds[index]
+    path = output.log(plan, index)
     # A log without `run_start` is the trace of a run killed in initialisation: nothing was timed, start over.
-    running = bool(world.broadcast(logged(path).run_start_ms is not None))
-    log = LogWriter(path if world.is_main else None, append=running)
+    running = is_main_rank() and logged(path).run_start_ms is not None
+    log = LogWriter(path if is_main_rank() else None, append=running)
     race: Race | None = None
     try:
         with _sentences(), _terminable():
+            world = join_world(settings)
+            running = world.broadcast(running)
+            benchmark = _benchmark(plan.benchmark, settings, world)
+            checkpoints = Checkpoints(output.checkpoints(plan, index), world)
             race = Race(
                 benchmark,
                 world,
                 log,
                 reporter if world.is_main else Silent(),
-                seed,
-                Checkpoints(output.checkpoints(plan, index), world),
+                plan.seeds[index],
+                checkpoints,
                 plan.checkpoint_interval,
             )
             outcome = _race(race, log, plan, world, resumed=running)
     except BaseException as error:
         _close_aborted(log, race, error)
         raise
-    return _summary(path, plan, benchmark, world, outcome, seed) if world.is_main else None
+    return _summary(path, plan, race, outcome) if world.is_main else None
+
+
+def _benchmark(name: str, settings: Settings, world: World) -> Benchmark:
+    """Make the benchmark, with compilation decided by what the device's machine can do."""
+    if settings.compile is None:
+        settings = settings.model_copy(update={"compile": can_compile(world.device)})
+    benchmark: Benchmark = benchmark_class(name)(settings)
+    return benchmark
 
 
 def _race(race: Race, log: LogWriter, plan: Plan, world: World, *, resumed: bool) -> Outcome:
@@ -169,15 +177,13 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _summary(
-    path: Path, plan: Plan, benchmark: Benchmark, world: World, outcome: Outcome, seed: int
-) -> Summary:
-    settings = benchmark.settings
+def _summary(path: Path, plan: Plan, race: Race, outcome: Outcome) -> Summary:
+    settings, benchmark, world = race.settings, race.benchmark, race.world
+    memory = peak_memory_bytes(world.device)
     name = device_name(world.device)
     published = settings.peak_tflops or published_peak_tflops(name)
     dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
     peak = published or measured_peak_tflops(world.device, dtype)
-    # Read before the peak is measured would be cleaner, but the measurement's squares are far smaller.
     rate = outcome.train_samples / outcome.train_seconds if outcome.train_seconds else 0.0
     return Summary(
         log=path,
@@ -186,14 +192,14 @@ def _summary(
         reached=outcome.reached,
         target=settings.target,
         quality=outcome.quality,
-        seed=seed,
+        seed=race.seed,
         minutes=logged(path).minutes or 0.0,
         samples=outcome.samples,
         ranks=world.size,
         device=name,
         samples_per_second=rate,
         tokens_per_second=rate * benchmark.tokens_per_sample(),
-        peak_memory_bytes=peak_memory_bytes(world.device),
+        peak_memory_bytes=memory,
         utilisation=rate * benchmark.flops_per_sample() / (peak * 1e12 * world.size),
         peak_tflops=peak,
         peak_is_published=published is not None,

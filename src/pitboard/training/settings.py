@@ -69,10 +69,10 @@ class Settings(BaseModel):
             return cls.model_validate({**values, **overrides})
         except ValidationError as error:
             first = error.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "settings"
+            setting = ".".join(map(str, first["loc"]))
+            what = f"Setting '{setting}' is {first['input']!r}" if setting else "The settings do not fit"
             raise PitboardError(
-                f"Setting '{where}' is {first['input']!r}: {_sentence(first['msg'])}"
-                " Change it with --set or take the preset's value."
+                f"{what}: {_sentence(first['msg'])} Change it with --set or take the preset's value."
             ) from error
 
 

@@ -1,0 +1,95 @@
+"""A killed run goes on where its last checkpoint left it, as if nothing had happened."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pitboard.events import read_events
+from support import TINY, Command, command_environment, curve, the_log, the_run
+
+pytestmark = pytest.mark.slow
+
+RUN = ["run", "llama31_8b", "--seed", "3", *TINY, "--set", "evaluation_interval=8"]
+
+
+def kill_when(folder: Path, cache: Path, condition: str, *arguments: str) -> None:
+    """Start a run with a checkpoint every 16 samples, and kill it and its ranks once a file is there."""
+    command = [sys.executable, "-m", "pitboard", *RUN, "--checkpoint-every", "16", "--output", str(folder)]
+    process = subprocess.Popen(
+        [*command, *arguments],
+        env=command_environment(cache),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 120
+    while not list(folder.glob(condition)):
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_a_killed_run_continues_with_the_same_curve(
+    ranks: int, pitboard: Command, cache: Path, tmp_path: Path
+) -> None:
+    pitboard(*RUN, "--nproc", ranks, "--output", tmp_path / "whole")
+    whole = curve(tmp_path / "whole")
+    killed = tmp_path / "killed"
+    # Slow enough for the kill to land in between.
+    kill_when(killed, cache, "checkpoints/*/run_0/samples_000000000032/.metadata", "--nproc", str(ranks))
+    assert the_run(killed).status is None
+    before = curve(killed)
+
+    done = pitboard("run", "--resume", killed)
+    assert done.returncode == 1, done.stderr
+    (resumed_at,) = [e.value for e in read_events(the_log(killed)) if e.key == "pitboard_resumed"]
+    assert resumed_at >= 32
+    after = curve(killed)[len(before) :]
+    assert before == whole[: len(before)]
+    assert after == [(s, pytest.approx(q, rel=1e-6)) for s, q in whole if s > resumed_at]
+    assert [e.key for e in read_events(the_log(killed))].count("run_start") == 1
+    assert the_run(killed).status == "aborted"
+
+
+def test_a_run_killed_before_its_first_checkpoint_starts_over(
+    pitboard: Command, cache: Path, tmp_path: Path
+) -> None:
+    kill_when(tmp_path / "out", cache, "results/*/*/result_0.txt")
+    done = pitboard("run", "--resume", tmp_path / "out")
+    assert done.returncode == 1, done.stderr
+    assert curve(tmp_path / "out")[-1][0] == 64
+
+
+def test_a_series_goes_on_past_a_failed_run(cache: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    series = subprocess.Popen(
+        [sys.executable, "-m", "pitboard", *RUN, "--runs", "2", "--output", str(folder)],
+        env=command_environment(cache),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    while not list(folder.glob("results/*/*/result_0.txt")):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    ranks = subprocess.run(["pgrep", "-f", f"{folder} --only 0"], capture_output=True, text=True, check=True)
+    for rank in ranks.stdout.split():
+        os.kill(int(rank), signal.SIGKILL)
+    printed, errors = series.communicate(timeout=200)
+    assert series.returncode == 2
+    assert "Run 0 failed" in errors
+    assert "Traceback" not in errors
+    first, second = the_run(folder, 0), the_run(folder, 1)
+    assert first.run_stop_ms is None
+    assert second.status == "aborted"
+    assert second.seed == 4
+    assert "2 runs" in printed
