@@ -10,6 +10,10 @@ class PitboardError(Exception):
     """
 
 
+class Terminated(BaseException):
+    """The process was asked to end (SIGTERM), as by a scheduler or by torchrun when another rank failed."""
+
+
 def near(word: str, known: "list[str] | tuple[str, ...]") -> str:
     """Say which known word is nearest to a mistyped one, as the end of an error sentence.
 

@@ -23,7 +23,7 @@ BEFORE_ANYTHING_IS_WRITTEN = {
     "llama31_8b --set learning_rate=fast": "'learning_rate' is 'fast'",
     "llama31_8b --set learning_rate": "expected KEY=VALUE",
     "llama31_8b --precision fp9": "'bf16' or 'fp32'",
-    "llama31_8b --set attention_heads=3": "must be a multiple of",
+    "llama31_8b --set attention_heads=5": "must be a multiple of",
     "llama31_8b --set tensor_parallel=2": "must be a multiple of tensor_parallel",
     "llama31_8b --system ../../etc": "../../etc",
     "--resume {folder}": "Nothing to resume",

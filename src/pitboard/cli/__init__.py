@@ -12,7 +12,7 @@ import typer
 
 from pitboard import __version__
 from pitboard.cli import data, run, suite
-from pitboard.errors import PitboardError
+from pitboard.errors import PitboardError, Terminated
 
 app = typer.Typer(
     name="pitboard",
@@ -49,6 +49,8 @@ def main() -> None:
     except PitboardError as error:
         _report(error)
         sys.exit(2)
+    except Terminated:
+        sys.exit(143)
     except KeyboardInterrupt:
         typer.echo("Interrupted; what was written so far is complete.", err=True)
         sys.exit(130)

@@ -1,6 +1,7 @@
 """Asynchronous checkpoints with PyTorch Distributed Checkpoint, and finding the last whole one."""
 
 import shutil
+import warnings
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from pitboard.errors import PitboardError
 from pitboard.training.distributed import World
 
 _KEPT = 2
+# A run of one rank has no process group, and needs none.
+warnings.filterwarnings("ignore", message="torch.distributed is disabled", category=UserWarning)
 
 
 @dataclass
@@ -129,6 +132,8 @@ def _whole(folder: Path) -> list[Path]:
 
 
 def _first_line(error: BaseException) -> str:
+    if isinstance(error, CheckpointException):
+        error = next(iter(error.failures.values()))[0]  # each rank's exception and traceback
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 

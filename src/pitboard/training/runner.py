@@ -12,7 +12,7 @@ import torch
 from mlperf_logging.mllog import constants
 
 from pitboard import suite
-from pitboard.errors import PitboardError
+from pitboard.errors import PitboardError, Terminated
 from pitboard.events.writer import LogWriter
 from pitboard.training.announce import announcement
 from pitboard.training.checkpoint import Checkpoints
@@ -56,10 +56,6 @@ class Summary:
     utilisation: float
     peak_tflops: float
     peak_is_published: bool
-
-
-class Terminated(BaseException):
-    """The process was asked to end (SIGTERM), as by a scheduler or by torchrun when another rank failed."""
 
 
 def settings_for(benchmark: str, preset: str, overrides: dict[str, Any]) -> Settings:
