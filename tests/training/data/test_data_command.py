@@ -2,10 +2,18 @@
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 from pitboard.training.data import llama31_8b
+
+PAGE = Path(__file__).parents[3] / "docs" / "data.md"
+COMMANDS = re.findall(r"^\$ pitboard data (.*)$", PAGE.read_text(), re.MULTILINE)
 
 
 def pitboard(*arguments, **variables):
@@ -56,3 +64,10 @@ def test_what_cannot_run():
         assert done.stderr.startswith("Error: ")
         assert sentence in done.stderr
         assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", COMMANDS)
+def test_the_commands_of_the_page(arguments, whole_download):
+    words = [str(whole_download) if word == "DIR" else word for word in shlex.split(arguments)]
+    done = pitboard(*words)
+    assert (done.returncode, done.stderr) == (0, "")

