@@ -1,7 +1,6 @@
 """Llama 3.1 8B: its size, attention, loss, and that a model which cheats or cannot learn does not pass."""
 
 import math
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,15 +9,15 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from support import the_log
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from official import official_messages
+from pitboard import suite
 from pitboard.errors import PitboardError
 from pitboard.events import Run, read_events
 from pitboard.events.writer import LogWriter
-from pitboard.training import attention
+from pitboard.training import attention, loop
 from pitboard.training.announce import announcement
 from pitboard.training.benchmarks.llama31_8b import Llama31, LlamaSettings, _chunked_head_loss, _head_loss
 from pitboard.training.distributed import World
@@ -27,7 +26,9 @@ from pitboard.training.loop import Race
 from pitboard.training.output import Output, Plan
 from pitboard.training.reporting import Silent
 from pitboard.training.runner import execute, settings_for
+from support import the_log
 
+SMOKE = suite.benchmark("llama31_8b").preset("smoke").values
 ONE_RANK = World(0, 1, torch.device("cpu"), None, 0, 1, 1)
 
 
@@ -35,6 +36,13 @@ def llama(preset: str = "smoke", **overrides: Any) -> Llama31:
     settings = settings_for("llama31_8b", preset, {"compile": False, **overrides})
     assert isinstance(settings, LlamaSettings)
     return Llama31(settings)
+
+
+def the_plan(**overrides: Any) -> Plan:
+    texts = {key: str(value) for key, value in overrides.items()}
+    return Plan(
+        benchmark="llama31_8b", preset="smoke", overrides=texts, seeds=[1], system="s", submitter="Test"
+    )
 
 
 def built(benchmark: Llama31, seed: int = 1) -> nn.Module:
@@ -103,7 +111,7 @@ class QuickFull(Llama31):
 
 def test_the_log_of_full_is_valid_closed(tmp_path: Path) -> None:
     benchmark = QuickFull(llama("full").settings)
-    plan = Plan(benchmark="llama31_8b", preset="full", overrides={}, seeds=[1], system="s", submitter="Test")
+    plan = the_plan()
     log = LogWriter(tmp_path / "result_0.txt")
     race = Race(benchmark, ONE_RANK, log, Silent(), 1)
     log.event("cache_clear", True)
@@ -169,7 +177,7 @@ def test_a_fresh_model_knows_nothing() -> None:
     with torch.no_grad():
         losses = model(**benchmark.warmup_batch(4))
     assert losses.shape == (4,)
-    torch.testing.assert_close(losses, torch.full((4,), math.log(1024)), atol=0.05, rtol=0)
+    torch.testing.assert_close(losses, torch.full((4,), math.log(1024)), atol=0.1, rtol=0)
 
 
 def test_starting_values_follow_the_seed_and_the_reference() -> None:
@@ -201,15 +209,7 @@ def race_with(monkeypatch: pytest.MonkeyPatch, mask: Any, folder: Path, **overri
     """Run the smoke preset in this process with another attention."""
     monkeypatch.setattr(attention, "NAME", mask.__name__)
     attention.AttentionInterface.register(mask.__name__, mask)
-    plan = Plan(
-        benchmark="llama31_8b",
-        preset="smoke",
-        overrides={key: str(value) for key, value in overrides.items()},
-        seeds=[1],
-        system="s",
-        submitter="Test",
-    )
-    execute(Output(folder), plan, 0, Silent())
+    execute(Output(folder), the_plan(**overrides), 0, Silent())
     return Run.from_events(read_events(the_log(folder)))
 
 
@@ -226,15 +226,19 @@ def test_a_mask_that_sees_nothing_does_not_reach_the_target(
     run = race_with(monkeypatch, to_itself, tmp_path)
     assert run.status == "aborted"
     assert run.evaluations[-1].samples == 2560
-    assert run.evaluations[-1].quality > 3.65
+    assert run.evaluations[-1].quality > SMOKE["target"] + 0.05
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("broken", ["no warm-up at ten times the rate", "a tenth of the rate"])
-def test_a_broken_optimizer_does_not_reach_the_target(broken: str, tmp_path: Path) -> None:
-    ...
+def test_a_broken_optimizer_does_not_come_near_the_target(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def plain_descent(model: nn.Module, settings: LlamaSettings) -> torch.optim.Optimizer:
+        return torch.optim.SGD(model.parameters(), lr=settings.learning_rate)
 
-
-def test_the_chunked_loss_is_taken_at_full_size_only() -> None:
-    text = re.sub(r"\s", "", "8192*128256")
-    assert eval(text) >= 1 << 28  # noqa: S307
+    monkeypatch.setattr(loop, "adamw", plain_descent)
+    plan = the_plan(compile=False, max_samples=256)
+    execute(Output(tmp_path), plan, 0, Silent())
+    run = Run.from_events(read_events(the_log(tmp_path)))
+    assert [evaluation.samples for evaluation in run.evaluations] == [128, 256]
+    # A tenth of the samples, by which a sound optimizer stands near 5.
+    assert run.evaluations[-1].quality > 6.8

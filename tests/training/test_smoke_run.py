@@ -1,13 +1,12 @@
 """The main job, end to end: a real run of the smoke preset to its target, and what it leaves behind."""
 
 import json
-import re
 from pathlib import Path
 
 import pytest
-from mlperf_logging.compliance_checker import mlp_compliance
 from mlperf_logging.system_desc_checker.system_desc_checker import check_system_desc
 
+from official import official_messages
 from pitboard import suite
 from pitboard.events import read_events
 from support import the_log, the_run
@@ -15,18 +14,6 @@ from support import the_log, the_run
 pytestmark = pytest.mark.slow
 
 SMOKE = suite.benchmark("llama31_8b").preset("smoke").values
-
-
-def official_messages(log: Path) -> set[str]:
-    """Return the official checker's messages on a log, each cut down to key and failed rule."""
-    mlp_compliance.enqueued_configs.clear()
-    checker = mlp_compliance.make_checker("training", "5.1.0", quiet=False, werror=False)
-    mlp_compliance.main(str(log), "training_5.1.0/common.yaml", checker)
-    everything = [*checker.warnings.values(), *checker.overwritable.values(), *checker.not_overwritable]
-    yield {
-        re.sub(r"failed in line.*failed test: (.*)\ncurrent context.*", r"\1", m, flags=re.S)
-        for m in everything
-    }
 
 
 def test_it_reaches_the_target_and_says_how_long_it_took(smoke: tuple[Path, str]) -> None:

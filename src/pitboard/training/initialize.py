@@ -9,6 +9,14 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from pitboard.training.protocol import Benchmark
 
 
+def seeded_generator(device: torch.device, seed: int, purpose: str) -> torch.Generator:
+    """Return a generator whose stream depends on the run's seed and on what it is for.
+
+    The CPU's generator takes only the low 32 bits of its seed, so the two are hashed into as many.
+    """
+    return torch.Generator(device).manual_seed(zlib.crc32(f"{seed}:{purpose}".encode()))
+
+
 def materialize(model: nn.Module, benchmark: Benchmark, device: torch.device, seed: int) -> None:
     """Allocate a `meta` model's parameters and buffers on the device and fill them.
 
@@ -20,7 +28,7 @@ def materialize(model: nn.Module, benchmark: Benchmark, device: torch.device, se
     with torch.no_grad():
         for wrapped_name, parameter in model.named_parameters():
             name = wrapped_name.replace("_checkpoint_wrapped_module.", "")
-            generator = torch.Generator(device).manual_seed((seed << 32) ^ zlib.crc32(name.encode()))
+            generator = seeded_generator(device, seed, name)
             if not isinstance(parameter, DTensor):
                 benchmark.initial(name, parameter, generator)
                 continue

@@ -23,12 +23,12 @@ from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 from pitboard.errors import PitboardError
 from pitboard.training import attention
 from pitboard.training.data.embedded import default_cache, smoke_dataset
+from pitboard.training.data.llama31_8b import TRAIN, VALIDATION
 from pitboard.training.data.megatron import IndexedDataset
 from pitboard.training.data.samples import TokenSamples
+from pitboard.training.initialize import seeded_generator
 from pitboard.training.settings import Settings
 
-_TRAIN_PREFIXES = ("c4-train.en_6_text_document",)
-_VALIDATION_PREFIX = "c4-validation-91205-samples.en_text_document"
 _INITIAL_DEVIATION = 0.02
 # The model's own limit, from which its rotary frequencies are scaled; training sees shorter sequences.
 _LONGEST_CONTEXT = 131_072
@@ -156,7 +156,7 @@ class _MadeUp(Dataset[dict[str, Tensor]]):
         return self._count
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        generator = torch.Generator().manual_seed((self._seed << 32) + index)
+        generator = seeded_generator(torch.device("cpu"), self._seed, f"sample {index}")
         shape = (self._settings.sequence_length + 1,)
         return {"tokens": torch.randint(self._settings.vocabulary_size, shape, generator=generator)}
 
@@ -291,7 +291,7 @@ class Llama31:
                 "The full preset reads the preprocessed C4: give its folder with --set data=DIR or"
                 " $PITBOARD_DATA. `pitboard data llama31_8b` says what to download."
             )
-        return [root / prefix for prefix in _TRAIN_PREFIXES], root / _VALIDATION_PREFIX
+        return [root / TRAIN.prefix], root / VALIDATION.prefix
 
 
 BENCHMARK = Llama31
