@@ -188,9 +188,13 @@ def test_starting_values_follow_the_seed_and_the_reference() -> None:
         assert torch.equal(parameter, again.get_parameter(name))
         if parameter.ndim > 1:
             assert not torch.equal(parameter, other.get_parameter(name))
-    assert first.get_parameter(layer + "self_attn.q_proj.weight").std() == pytest.approx(0.02, rel=0.05)
+    assert first.get_parameter(layer + "self_attn.q_proj.weight").std().item() == pytest.approx(
+        0.02, rel=0.05
+    )
     narrower = 0.02 / math.sqrt(2 * 4)
-    assert first.get_parameter(layer + "mlp.down_proj.weight").std() == pytest.approx(narrower, rel=0.05)
+    assert first.get_parameter(layer + "mlp.down_proj.weight").std().item() == pytest.approx(
+        narrower, rel=0.05
+    )
     assert torch.all(first.get_parameter(layer + "input_layernorm.weight") == 1)
 
 

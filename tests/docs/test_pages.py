@@ -1,0 +1,60 @@
+"""Every command that the documentation shows is run, in the order of its page."""
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from support import command_environment
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted(
+    path for path in (ROOT / "docs").glob("*.md") if path.name != "data.md"
+)  # has a test of its own
+# The smoke run to its target is made once for all tests; the pages' copy of it is that one.
+SMOKE = "pitboard run llama31_8b"
+
+
+def commands(page: Path) -> list[str]:
+    """Return the commands of a page's console blocks."""
+    blocks = re.findall(r"^```console\n(.*?)^```", page.read_text(), flags=re.M | re.S)
+    return [line[2:] for block in blocks for line in block.splitlines() if line.startswith("$ ")]
+
+
+WITH_COMMANDS = [page for page in PAGES if commands(page)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda page: page.stem)
+def test_the_commands_of_a_page_work(
+    page: Path, request: pytest.FixtureRequest, cache: Path, tmp_path: Path
+) -> None:
+    environment = command_environment(cache)
+    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+    for command in commands(page):
+        if command == SMOKE:
+            folder, _ = request.getfixturevalue("smoke")
+            shutil.copytree(folder, tmp_path / "output" / "first", dirs_exist_ok=True)
+            continue
+        done = subprocess.run(
+            shlex.split(command),
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode in (0, 1), f"{command}\n{done.stderr}"
+        assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "README.md"], ids=lambda page: page.stem)
+def test_the_links_of_a_page_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}, which is not there"
