@@ -251,7 +251,9 @@ class _Pass:
             "found": len(events),
             "fix": f"Log {rule.name} once, from one rank.",
         }
-        values = f"the values {wording.shown(first)} and {wording.shown(other.value)}" if other else "one value"
+        values = (
+            f"the values {wording.shown(first)} and {wording.shown(other.value)}" if other else "one value"
+        )
         message = f"{rule.name} is logged {len(events)} times with {values}, expected once ({rule.where})"
         self._ledger.add(rule.name, message=message, **fields)
 

@@ -53,7 +53,9 @@ def _function(tree: ast.Module | ast.Expression) -> Function:
     arguments = ast.arguments([], [ast.arg(name) for name in PARAMETERS], None, [], [], None, [])
     if isinstance(tree, ast.Expression):
         whole = ast.Expression(ast.Lambda(arguments, tree.body))
-        return _as_function(eval(compile(ast.fix_missing_locations(whole), "<ruleset>", "eval"), dict(_GLOBALS)))
+        return _as_function(
+            eval(compile(ast.fix_missing_locations(whole), "<ruleset>", "eval"), dict(_GLOBALS))
+        )
     module = ast.Module([ast.FunctionDef("statements", arguments, tree.body, [])], [])
     names = dict(_GLOBALS)
     exec(compile(ast.fix_missing_locations(module), "<ruleset>", "exec"), names)

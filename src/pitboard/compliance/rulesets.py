@@ -23,7 +23,18 @@ _FOLDER = re.compile(r"training_(\d+)\.(\d+)\.(\d+)")
 class KeyRule:
     """What a ruleset asks of one key."""
 
-    __slots__ = ("at_least_one", "checks", "first_checks", "name", "passes", "post", "pre", "required", "uses_line", "where")
+    __slots__ = (
+        "at_least_one",
+        "checks",
+        "first_checks",
+        "name",
+        "passes",
+        "post",
+        "pre",
+        "required",
+        "uses_line",
+        "where",
+    )
 
     def __init__(self, record: dict[str, Any], where: str) -> None:
         self.name: str = record["NAME"]
@@ -105,6 +116,13 @@ def config_names() -> frozenset[str]:
 def config(name: str) -> Config | None:
     """Give one file of a ruleset, compiled, or `None` where there is no such file."""
     return Config(name, folder() / name) if name in config_names() else None
+
+
+def preload(ruleset: str) -> None:
+    """Compile all files of a ruleset, so that processes forked from this one need not."""
+    for name in config_names():
+        if name.startswith(f"training_{ruleset}/"):
+            config(name)
 
 
 def _records(path: Path) -> list[tuple[dict[str, Any], int]]:

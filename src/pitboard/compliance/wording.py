@@ -109,7 +109,9 @@ def of_target(code: Code, key: str, event: Event, s: dict[str, Any]) -> Wording:
 def _init_time(event: Event, s: dict[str, Any]) -> Wording:
     minutes = (event.time_ms - s["first_init_start"]) / 60_000
     if not s["init_started"]:
-        return Wording("log-order", "after init_start", "no init_start before", "Log init_start before init_stop.")
+        return Wording(
+            "log-order", "after init_start", "no init_start before", "Log init_start before init_stop."
+        )
     limit = s["compile_time_mins"]
     if limit == 0:
         return Wording(
@@ -164,11 +166,15 @@ def _demanded_order(body: ast.expr) -> str:
 def _expected(body: ast.expr, key: str) -> Any:
     """Give the one value, the list of values, or the condition that an expression asks for."""
     match body:
-        case ast.Compare(left=left, ops=[ast.Eq()], comparators=[ast.Constant(value=value)]) if _is_value(left):
+        case ast.Compare(left=left, ops=[ast.Eq()], comparators=[ast.Constant(value=value)]) if _is_value(
+            left
+        ):
             return value
         case ast.Compare(left=left, ops=[ast.In()], comparators=[ast.List() as values]) if _is_value(left):
             return ast.literal_eval(values)
-        case ast.Compare(left=left, ops=[ast.NotEq()], comparators=[ast.Constant(value="")]) if _is_value(left):
+        case ast.Compare(left=left, ops=[ast.NotEq()], comparators=[ast.Constant(value="")]) if _is_value(
+            left
+        ):
             return "a value that is not empty"
     return ast.unparse(ast.fix_missing_locations(_Named(key).visit(body)))
 

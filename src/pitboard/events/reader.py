@@ -55,6 +55,11 @@ class LogFile(msgspec.Struct):
     counts: Counter[ProblemKind]
     binary: bool = False
 
+    @classmethod
+    def unreadable(cls, path: Path, why: str) -> "LogFile":
+        """Give the log that a file which cannot be opened amounts to: no event and one problem."""
+        return cls(path, [], [Problem("unreadable", None, why)], Counter({"unreadable": 1}))
+
 
 class _Fields(msgspec.Struct):
     """What the official parser demands of an event; the bounds of the time keep it a float's size."""
