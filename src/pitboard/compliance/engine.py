@@ -1,9 +1,10 @@
 """Run a ruleset over the events of one log, with the semantics of the official compliance checker.
 
-The official checker (`mlperf_logging.compliance_checker.mlp_compliance`, the same for rulesets 4.0.0 to 6.1.0) takes
-one file of rules at a time, starting at `common.yaml`; a rule may enqueue further files. For each file it visits the
-lines in order and, where the file knows the line's key, runs PRE, CHECK, POST, FIRST_CHECK and ATLEAST_ONE_CHECK;
-then it counts occurrences. What an earlier file had to say of a key is forgotten when a later file has a rule for it.
+The official checker (`mlperf_logging.compliance_checker.mlp_compliance`, the same for rulesets 4.0.0 to
+6.1.0) takes one file of rules at a time, starting at `common.yaml`; a rule may enqueue further files. For
+each file it visits the lines in order and, where the file knows the line's key, runs PRE, CHECK, POST,
+FIRST_CHECK and ATLEAST_ONE_CHECK; then it counts occurrences. What an earlier file had to say of a key is
+forgotten when a later file has a rule for it.
 """
 
 from collections import Counter
@@ -46,7 +47,7 @@ def check_events(events: list[Event], ruleset: str, file: str = "") -> list[Find
 
 @dataclass
 class _LogLine:
-    """A line as the official code sees it (`ll`, `loglines`); a dataclass, as rules copy it with `replace`."""
+    """A line as the official code sees it (`ll`, `loglines`); rules copy it with `dataclasses.replace`."""
 
     full_string: str
     timestamp: float
@@ -132,7 +133,7 @@ class _Pass:
             self._ledger.add(
                 None,
                 rule="log-type",
-                message=f"The evaluations cannot be put together: {type(error).__name__} {error!s:.80} ({code.where})",
+                message=f"The evaluations cannot be put together: {error!r:.100} ({code.where})",
                 expected="evaluations with samples_count and metric in their metadata",
                 fix="Log each eval_accuracy with metadata samples_count and metric.",
             )
@@ -268,7 +269,7 @@ class _Pass:
             self._ledger.add(
                 None,
                 rule="log-missing-key",
-                message=f"Neither of {names} is logged ({rule.where})",
+                message=f"None of {names} is logged ({rule.where})",
                 expected=f"at least 1 of {names}",
                 found=0,
                 fix=f"Log {names}.",
@@ -320,7 +321,7 @@ def _unknown_rules(ledger: _Ledger, name: str) -> None:
     ledger.add(
         None,
         rule="log-unknown-rules",
-        message=f"The official rules have no file '{wording.shown(name)}' for the division or benchmark of this log",
+        message=f"The rules have no file '{wording.shown(name)}' for this log's division or benchmark",
         expected="a division and a benchmark of this round",
         found=wording.shown(name),
         fix="Log submission_division and submission_benchmark as the round names them.",

@@ -1,15 +1,16 @@
 """Turn the code that stands in the official rulesets into functions.
 
-The official checker hands each piece of code, for each line, to `eval` and `exec`; here each piece is compiled once.
-The code comes from the installed `mlperf-logging` and is trusted; the values of a log, which it computes with, are
-not. So that a value cannot ask for a huge string (`"%999999999d" % 1`, `"a" * 10**9`), products, remainders and
-powers take numbers only: where the official code would go on with a string, its check fails on comparing it anyway.
+The official checker hands each piece of code, for each line, to `eval` and `exec`; here each piece is
+compiled once. The code comes from the installed `mlperf-logging` and is trusted; the values of a log, which
+it computes with, are not. So that a value cannot ask for a huge string (`"%999999999d" % 1`, `"a" *
+10**9`), products, remainders and powers take numbers only: where the official code would go on with a
+string, its check fails on comparing it anyway.
 """
 
 import ast
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 PARAMETERS = ("s", "ll", "v", "enqueue_config", "loglines")
 """The names that official code may use besides `math` and `is_integer`."""
@@ -33,7 +34,7 @@ class Code:
     def __init__(self, text: str, where: str, *, statements: bool = False) -> None:
         self.text = text.strip()
         self.where = where
-        tree = ast.parse(self.text, where, "exec" if statements else "eval")
+        tree = _parse(self.text, where, statements)
         self.names = frozenset(node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
         self.run = _function(tree)
 
@@ -48,29 +49,29 @@ def all_of(codes: tuple[Code, ...]) -> Function:
     return _function(joined)
 
 
+def _parse(text: str, where: str, statements: bool) -> ast.Module | ast.Expression:
+    if statements:
+        return ast.parse(text, where, "exec")
+    return ast.parse(text, where, "eval")
+
+
 def _function(tree: ast.Module | ast.Expression) -> Function:
     tree = _NumbersOnly().visit(tree)
     arguments = ast.arguments([], [ast.arg(name) for name in PARAMETERS], None, [], [], None, [])
     if isinstance(tree, ast.Expression):
         whole = ast.Expression(ast.Lambda(arguments, tree.body))
-        return _as_function(
-            eval(compile(ast.fix_missing_locations(whole), "<ruleset>", "eval"), dict(_GLOBALS))
-        )
+        code = compile(ast.fix_missing_locations(whole), "<ruleset>", "eval")
+        return cast(Function, eval(code, dict(_GLOBALS)))
     module = ast.Module([ast.FunctionDef("statements", arguments, tree.body, [])], [])
     names = dict(_GLOBALS)
     exec(compile(ast.fix_missing_locations(module), "<ruleset>", "exec"), names)
-    return _as_function(names["statements"])
-
-
-def _as_function(made: Any) -> Function:
-    assert callable(made)
-    return made
+    return cast(Function, names["statements"])
 
 
 class _NumbersOnly(ast.NodeTransformer):
     """Replace `a * b`, `a % b` and `a ** b` by calls that refuse anything but numbers."""
 
-    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:  # noqa: N802 - the name is ast's
+    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
         self.generic_visit(node)
         name = _GUARDED.get(type(node.op))
         if name is None:
@@ -96,7 +97,9 @@ def _remainder(a: Any, b: Any) -> Any:
 
 def _power(a: Any, b: Any) -> Any:
     _numbers(a, b)
-    return a ** float(b)
+    if abs(b) > 64:
+        raise OverflowError("a power too large for any rule")
+    return a**b
 
 
 _GUARDED = {ast.Mult: "_product", ast.Mod: "_remainder", ast.Pow: "_power"}

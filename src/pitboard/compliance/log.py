@@ -1,6 +1,7 @@
 """Check one log: what the reader could not take, what the ruleset says, and what only we look at."""
 
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 from pitboard.compliance.engine import MOST_ALIKE, check_events
@@ -24,8 +25,8 @@ _FIXES = {
 def check_log(path: Path, ruleset: str, file: str | None = None) -> LogReport:
     """Check one log against a ruleset such as `"5.1.0"` (or a round, `"5.1"`), as the official checker does.
 
-    `file` is what findings call the file, by default its name. Raises `PitboardError` where the file cannot be
-    opened or there is no such ruleset; whatever the file holds becomes findings.
+    `file` is what findings call the file, by default its name. Raises `PitboardError` where the file cannot
+    be opened or there is no such ruleset; whatever the file holds becomes findings.
     """
     return judge_log(read_log(path), ruleset_of(ruleset), path.name if file is None else file)
 
@@ -115,6 +116,6 @@ def _clock(run: Run, file: str) -> list[Finding]:
             found=after,
             fix="Take all times from one clock, the one that mllog reads.",
         )
-        for (earlier, before), (later, after) in zip(marks, marks[1:], strict=False)
+        for (earlier, before), (later, after) in pairwise(marks)
         if after < before
     ]

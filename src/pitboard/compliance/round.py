@@ -14,8 +14,8 @@ MOST_SAMPLED = 12
 def detect_ruleset(paths: Sequence[Path]) -> str:
     """Give the ruleset of logs: of those that know their benchmarks, the one that they break least.
 
-    One log of each benchmark is read (by the name of its folder, at most `MOST_SAMPLED`). Among rulesets that fit
-    equally well, and where no log names a benchmark, the newest is taken.
+    One log of each benchmark is read (by the name of its folder, at most `MOST_SAMPLED`). Among rulesets
+    that fit equally well, and where no log names a benchmark, the newest is taken.
     """
     samples = {path.parent.name: path for path in reversed(paths)}
     logs = [log for path in sorted(samples.values())[:MOST_SAMPLED] if (log := _read(path))]

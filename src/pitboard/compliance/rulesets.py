@@ -1,8 +1,9 @@
 """The official rulesets, as the installed `mlperf-logging` ships them, compiled on first use.
 
-A ruleset is a folder such as `training_5.1.0` of YAML files: `common.yaml` for every log, one file for a division,
-one for a benchmark in a division. A file is read once in a process, with the text of its scalars as it stands (the
-official checker reads with PyYAML's `BaseLoader`) and with the line of each rule, so that a finding can name it.
+A ruleset is a folder such as `training_5.1.0` of YAML files: `common.yaml` for every log, one file for a
+division, one for a benchmark in a division. A file is read once in a process, with the text of its scalars
+as it stands (the official checker reads with PyYAML's `BaseLoader`) and with the line of each rule, so that
+a finding can name it.
 """
 
 import re

@@ -29,9 +29,9 @@ def check_tree(
 ) -> TreeReport:
     """Check all logs under `root`: a log, a result's folder, a submission or a round.
 
-    `round` is such as `"5.1"`, `None` to detect it from the logs; `level` is how far to look, `None` to detect
-    it from the layout; `progress` is called with (logs done, logs in all). Logs are read in as many processes as
-    there are processors, each log once and each in one process alone.
+    `round` is such as `"5.1"`, `None` to detect it from the logs; `level` is how far to look, `None` to
+    detect it from the layout; `progress` is called with (logs done, logs in all). Logs are read in as many
+    processes as there are processors, each log once and each in one process alone.
 
     Raises `PitboardError` where `root` holds no log, or the installed rules do not know the round.
     """
@@ -54,7 +54,7 @@ def check_tree(
 
 
 def detect_level(root: Path) -> Level:
-    """Tell from the layout what a path is: a file is a log, a folder with `results/` a submission, and so on."""
+    """Tell from the layout what a path is: a file is a log, a folder with `results/` a submission."""
     if root.is_file():
         return "log"
     if (root / "results").is_dir() or (root / "systems").is_dir():
@@ -65,7 +65,7 @@ def detect_level(root: Path) -> Level:
 
 
 def find_logs(root: Path) -> tuple[list[Path], list[Finding]]:
-    """List the logs under a path, sorted: a file whatever its name, `result_*.txt` (plain or packed) in a folder.
+    """List the logs under a path: a file whatever its name; in a folder `result_*.txt`, plain or packed.
 
     Links are followed to files within the path only; one that leads out of it is a finding and is not read.
     Raises `PitboardError` where there is nothing, or no log.

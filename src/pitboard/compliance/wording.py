@@ -1,7 +1,8 @@
 """Say in a person's words what a piece of official code demanded, what it met, and what to do.
 
-Looked at only once a check has failed, so it may take its time. What it does not know it shows as the official
-expression with the names of the log in it: `opt_base_learning_rate * 1152 == global_batch_size * 8e-05`.
+Looked at only once a check has failed, so it may take its time. What it does not know it shows as the
+official expression with the names of the log in it: `opt_base_learning_rate * 1152 == global_batch_size *
+8e-05`.
 """
 
 import ast
@@ -31,7 +32,7 @@ class Wording(NamedTuple):
 
 
 def shown(value: Any) -> Any:
-    """Give a value of a log as something safe and short to print: plain scalars as they are, the rest as text."""
+    """Give a value of a log as something safe and short to print: plain scalars as such, the rest as text."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
@@ -89,7 +90,7 @@ def of_error(code: Code, event: Event, s: dict[str, Any], error: Exception) -> W
         "log-type",
         expected,
         shown(event.value),
-        f"Log {event.key} as the kind of value that the rule computes with; {kind} is not ({type(error).__name__}).",
+        f"Log {event.key} as a value that the rule can compute with, not {kind} ({type(error).__name__}).",
     )
 
 
@@ -192,7 +193,7 @@ class _Named(ast.NodeTransformer):
     def __init__(self, key: str) -> None:
         self.key = key
 
-    def visit_Subscript(self, node: ast.Subscript) -> ast.expr:  # noqa: N802 - the name is ast's
+    def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
         if _is_value(node):
             return ast.Name(self.key)
         self.generic_visit(node)

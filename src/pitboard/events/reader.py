@@ -1,9 +1,9 @@
 """Read the events of a log: which lines count, and what is wrong with the others.
 
-A line is an event by the rules of the official parser (`mlperf_logging.compliance_checker.mlp_parser`,
-the same for rulesets 4.0.0 to 6.1.0): a line ends at LF, CR or CRLF; whatever stands before the last `:::MLLOG `
-is the launcher's; what follows is one JSON object as Python's `json` accepts it. Line numbers count LF, as
-`grep -n` does.
+A line is an event by the rules of the official parser (`mlperf_logging.compliance_checker.mlp_parser`, the
+same for rulesets 4.0.0 to 6.1.0): a line ends at LF, CR or CRLF; whatever stands before the last `:::MLLOG
+` is the launcher's; what follows is one JSON object as Python's `json` accepts it. Line numbers count LF,
+as `grep -n` does.
 """
 
 import json
