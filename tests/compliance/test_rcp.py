@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mlperf_logging.rcp_checker import rcp_checker
 
-from pitboard.compliance.rcp import official_drops, official_runs, rcp_test
+from pitboard.compliance.benchmarks import official_drops, official_runs
+from pitboard.compliance.rcp import rcp_test
 from pitboard.compliance.reference import ReferencePoint, load_points, parse_points
 from pitboard.compliance.student import t_cdf, t_critical
 from pitboard.errors import PitboardError
@@ -25,7 +26,7 @@ _COUNTS = st.one_of(
 _official_checker = functools.cache(rcp_checker.RCP_Checker)  # building one takes scipy seconds
 
 
-def _official(samples, batch_size, benchmark, ruleset, rcp_pass, points=None, bypass=False):
+def _official(samples, batch_size, benchmark, ruleset, rcp_pass, *, points=None, bypass=False):
     """Run the official `check_directory` with the reading of the logs replaced by the given numbers."""
     numbers = [1e9 if s is None else s for s in samples]
     few = samples.count(None) <= (4 if benchmark == "unet3d" else 1)
@@ -80,7 +81,9 @@ def test_random_reference_files_get_the_official_verdict(data, benchmark, bypass
         ours = rcp_test(
             samples, batch_size, benchmark, known, pruned=rcp_pass == "pruned_rcps", bypass=bypass
         )
-        _agree(ours, _official(samples, batch_size, benchmark, "5.1.0", rcp_pass, points, bypass))
+        _agree(
+            ours, _official(samples, batch_size, benchmark, "5.1.0", rcp_pass, points=points, bypass=bypass)
+        )
 
 
 @pytest.mark.parametrize("ruleset", _ROUNDS)
@@ -103,9 +106,11 @@ def test_every_official_point_is_judged_as_the_official_checker_does(ruleset):
 def test_equal_epochs_pass_however_the_last_bit_rounds():
     # All runs on one evaluation's epoch: mean and minimum are the same number but for rounding.
     for epochs in np.round(np.arange(0.05, 3.0, 0.05), 3):
-        points = {"r": {"Benchmark": "rgat", "BS": 64, "Hyperparams": {}, "Epochs to converge": [epochs] * 20}}
+        points = {
+            "r": {"Benchmark": "rgat", "BS": 64, "Hyperparams": {}, "Epochs to converge": [epochs] * 20}
+        }
         ours = rcp_test([epochs] * 10, 64, "rgat", [ReferencePoint(64, (epochs,) * 20)])
-        _agree(ours, _official([epochs] * 10, 64, "rgat", "5.1.0", "pruned_rcps", points))
+        _agree(ours, _official([epochs] * 10, 64, "rgat", "5.1.0", "pruned_rcps", points=points))
 
 
 def test_own_points_and_a_single_run_can_be_held_against_each_other():
@@ -138,7 +143,7 @@ def test_points_that_are_none_are_refused_by_name(samples):
 
 @pytest.mark.parametrize("data", [b"", b"[]", b'{"a": {}}', b'{"a": {"BS": "x", "Epochs to converge": [1]}}'])
 def test_a_file_that_holds_no_points_is_refused_by_name(data):
-    with pytest.raises(PitboardError, match="mine.json"):
+    with pytest.raises(PitboardError, match=r"mine\.json"):
         parse_points(data, "mine.json")
 
 

@@ -12,6 +12,7 @@ from functools import lru_cache
 
 import msgspec
 
+from pitboard.compliance.benchmarks import official_drops, official_runs
 from pitboard.compliance.reference import ReferencePoint
 from pitboard.compliance.student import t_critical
 from pitboard.errors import PitboardError
@@ -83,19 +84,6 @@ def rcp_test(
             verdict, verdict=f"{verdict.verdict} passed using rcp_bypass", passed=True
         )
     return verdict
-
-
-def official_runs(benchmark: str) -> int | None:
-    """How many runs a training result of this benchmark has; `None` for one that MLCommons does not know."""
-    from mlperf_logging.benchmark_meta import get_result_file_counts
-
-    count: int | None = get_result_file_counts("training").get(benchmark)
-    return count
-
-
-def official_drops(benchmark: str) -> int:
-    """How many runs the olympic mean drops at either end (training rules, "Benchmark results")."""
-    return 4 if benchmark == "unet3d" else 1
 
 
 def _judge(
