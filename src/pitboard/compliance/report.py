@@ -1,0 +1,59 @@
+"""What a check returns: reports of logs, of results and of a whole tree, as data."""
+
+from typing import Literal
+
+import msgspec
+
+from pitboard.compliance.finding import Finding
+from pitboard.events import Run
+
+Level = Literal["log", "result", "submission", "round"]
+
+
+class LogReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The verdict on one log. `path` is relative to the checked path, with forward slashes.
+
+    `run` is what the log says of its run, so that a result is judged without reading its logs again.
+    """
+
+    path: str
+    benchmark: str | None
+    division: str | None
+    valid: bool
+    findings: list[Finding]
+    ruleset: str
+    run: Run
+
+
+class RcpReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The verdict of the reference convergence point test. Means are in the benchmark's own unit
+    (epochs or samples); `scale` multiplies the score of a result that converged too fast.
+    """
+
+    verdict: str
+    passed: bool
+    scale: float
+    submission_mean: float | None
+    reference_mean: float | None
+
+
+class ResultReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The verdict on one result: all runs of one benchmark on one system."""
+
+    submitter: str
+    system: str
+    benchmark: str
+    division: str | None
+    valid: bool
+    rcp: RcpReport | None
+    findings: list[Finding]
+
+
+class TreeReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The verdict on a path. `findings` holds what belongs to no one log or result: layout, systems, files."""
+
+    round: str
+    valid: bool
+    logs: list[LogReport]
+    results: list[ResultReport]
+    findings: list[Finding]
