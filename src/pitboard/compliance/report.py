@@ -50,7 +50,7 @@ class ResultReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TreeReport(msgspec.Struct, frozen=True, kw_only=True):
-    """The verdict on a path. `findings` holds what belongs to no one log or result: layout, systems, files."""
+    """The verdict on a path. `findings` holds what belongs to no log or result: layout, systems, files."""
 
     round: str
     valid: bool
