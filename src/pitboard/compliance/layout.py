@@ -94,8 +94,13 @@ def folders_of(folder: Path, root: Path) -> list[Path]:
 
 
 def is_log(entry: Entry) -> bool:
-    """Tell whether a file is named as the official tools expect a run's log (`result_*.txt`)."""
-    return entry.kind == "file" and entry.name.startswith("result_") and entry.name.endswith(".txt")
+    """Tell whether an entry is a run's log, by its name."""
+    return entry.kind == "file" and is_log_name(entry.name)
+
+
+def is_log_name(name: str) -> bool:
+    """Tell whether a file's name is a run's log: `result_*.txt` as official, or that packed."""
+    return name.startswith("result_") and name.endswith((".txt", ".txt.gz", ".txt.zst"))
 
 
 def is_submission(folder: Path) -> bool:
@@ -175,6 +180,7 @@ def walk(root: Path) -> tuple[list[Entry], list[Finding]]:
                 )
             )
             continue
+        inside = [e for e in inside if not (depth == 0 and e.name == ".git")]
         found += inside
         inner = [e.path for e in inside if e.kind == "folder"]
         if depth < MAX_DEPTH:

@@ -1,4 +1,4 @@
-"""Power results, `power/result_N/{node,sw}_M.txt` beside the logs: one folder a run, the same meters in each."""
+"""Power results, `power/result_N/{node,sw}_M.txt` beside the logs: the same meters in every run."""
 
 from collections import Counter
 from pathlib import Path

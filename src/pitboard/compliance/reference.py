@@ -1,12 +1,11 @@
 """Reference convergence points: the samples that the reference needs, per global batch size."""
 
 from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from pitboard.compliance.rulesets import folder as rules_folder
 from pitboard.errors import PitboardError
 
 
@@ -28,12 +27,8 @@ def load_points(benchmark: str, ruleset: str) -> tuple[ReferencePoint, ...]:
     """
     if not benchmark.isidentifier():  # the name comes from a log and becomes part of a path
         return ()
-    package = find_spec("mlperf_logging")
-    if package is None or package.origin is None:
-        raise PitboardError(
-            "The package 'mlperf-logging', which holds the reference points, is not installed."
-        )
-    path = Path(package.origin).parent / "rcp_checker" / f"training_{ruleset}" / f"rcps_{benchmark}.json"
+    folder = rules_folder().parent / "rcp_checker" / f"training_{ruleset}"
+    path = folder / f"rcps_{benchmark}.json"
     return parse_points(path.read_bytes(), str(path)) if path.is_file() else ()
 
 

@@ -43,7 +43,9 @@ def _checked(log: LogReport, findings: list[Finding]) -> list[tuple[Seed, int]]:
         number = _whole(seed)
         if number is None:
             found = f"{seed.value!r} from {seed.file!r}:{seed.lineno!r}"[:120]
-            findings.append(_unreadable(log, seed.line, "a seed that is no whole number from a known line", found))
+            findings.append(
+                _unreadable(log, seed.line, "a seed that is no whole number from a known line", found)
+            )
             return []
         seeds.append((seed, number))
     if not seeds:

@@ -1,4 +1,4 @@
-"""The system description, `systems/<system>.json`: is it there, whole, and does it say what the tables need?"""
+"""The system description, `systems/<system>.json`: is it there, whole, and does it say what it must?"""
 
 import json
 from pathlib import Path
@@ -184,7 +184,7 @@ def _check_words(fields: dict[str, Any], file: str, ruleset: str) -> list[Findin
                 rule="system-division",
                 severity="warning",
                 file=file,
-                message="'division' is neither closed nor open; the official tools then skip seeds and the RCP test",
+                message="'division' is neither closed nor open, so that seeds and convergence are not judged",
                 expected=["closed", "open"],
                 found=repr(division)[:80],
                 fix="Write 'closed' or 'open', in small letters.",

@@ -89,7 +89,7 @@ _SETTING_PREFIXES = ("opt_", "lora_", "submission_")
 
 def _number(value: Any) -> int | float | None:
     """Give a number that a float can hold, or `None`: a log may have anything in its place."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > 1e300:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= 1e300:
         return None
     return value
 
