@@ -18,6 +18,8 @@ def check_settings(logs: Sequence[LogReport]) -> list[Finding]:
 
     The official checker compares the benchmark and the batch size alone; the other keys are warnings.
     """
+    if all(log.run.settings == logs[0].run.settings for log in logs):
+        return []
     findings = []
     for key in sorted({key for log in logs for key in log.run.settings}):
         values = Counter(_plain(log.run.settings.get(key)) for log in logs)

@@ -53,6 +53,8 @@ def shown(path: Path, root: Path) -> str:
 
 def printable(text: str) -> str:
     """Escape what would not print, or not encode, in a file name."""
+    if text.isascii() and text.isprintable():
+        return text
     plain = os.fsencode(text).decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in plain)
 

@@ -194,40 +194,44 @@ def _check_files(root: Path) -> list[Finding]:
     """Look at every file as the official `repo_checker` does: names, sizes and links that Git takes badly."""
     found, findings = walk(root)
     for entry in found:
-        file = shown(entry.path, root)
         if entry.kind in _LINKS:
-            findings.append(
-                Finding(
-                    rule="package-link",
-                    file=file,
-                    message=_LINKS[entry.kind],
-                    expected="a file or a folder",
-                    found="a symbolic link",
-                    fix="Put the file itself here.",
-                )
-            )
+            findings.append(_link(entry, root))
         if entry.kind == "other":
-            findings.append(_stray(file, "a file or a folder"))
+            findings.append(_stray(shown(entry.path, root), "a file or a folder"))
         if entry.name.startswith(".") or " " in entry.name or not entry.name.isprintable():
-            findings.append(
-                Finding(
-                    rule="package-name",
-                    file=file,
-                    message="This name starts with a dot, or has a space or an unprintable character in it",
-                    expected="a name that Git and every system take",
-                    found=entry.path.name if entry.name.isprintable() else file,
-                    fix="Rename it.",
-                )
-            )
+            findings.append(_bad_name(entry, root))
         if entry.size > MAX_FILE_BYTES:
-            findings.append(
-                Finding(
-                    rule="package-oversized",
-                    file=file,
-                    message=f"This file has {entry.size / 2**20:.0f} MiB, more than Git hosting takes",
-                    expected=f"at most {MAX_FILE_BYTES >> 20} MiB",
-                    found=entry.size,
-                    fix="Remove it, or leave out of the log what is no MLLOG line.",
-                )
-            )
+            findings.append(_oversized(entry, root))
     return findings
+
+
+def _link(entry: Entry, root: Path) -> Finding:
+    return Finding(
+        rule="package-link",
+        file=shown(entry.path, root),
+        message=_LINKS[entry.kind],
+        expected="a file or a folder",
+        found="a symbolic link",
+        fix="Put the file itself here.",
+    )
+
+
+def _bad_name(entry: Entry, root: Path) -> Finding:
+    return Finding(
+        rule="package-name",
+        file=shown(entry.path, root),
+        message="This name starts with a dot, or has a space or an unprintable character in it",
+        expected="a name that Git and every system take",
+        fix="Rename it.",
+    )
+
+
+def _oversized(entry: Entry, root: Path) -> Finding:
+    return Finding(
+        rule="package-oversized",
+        file=shown(entry.path, root),
+        message=f"This file has {entry.size / 2**20:.0f} MiB, more than Git hosting takes",
+        expected=f"at most {MAX_FILE_BYTES >> 20} MiB",
+        found=entry.size,
+        fix="Remove it, or leave out of the log what is no MLLOG line.",
+    )

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from pitboard.compliance.finding import Finding
-from pitboard.compliance.layout import is_log_name
+from pitboard.compliance.layout import is_log_name, printable, shown
 from pitboard.compliance.log import judge_log
 from pitboard.compliance.report import Level, LogReport, TreeReport
 from pitboard.compliance.round import detect_ruleset
@@ -132,7 +132,7 @@ def _reports(root: Path, paths: list[Path], ruleset: str) -> Iterator[LogReport]
 
 def _examine(root: Path, ruleset: str, path: Path) -> LogReport:
     """Check one log; one that cannot be opened is a finding, and the others are still checked."""
-    file = path.name if path == root else path.relative_to(root).as_posix()
+    file = printable(path.name) if path == root else shown(path, root)
     try:
         log = read_log(path)
     except PitboardError as error:
