@@ -91,7 +91,8 @@ def as_text(scores: "list[Score]") -> str:
         lines += _runs(scores[0])
     scored = sum(score.minutes is not None for score in scores)
     valid = sum(score.valid for score in scores)
-    lines.append(f"{len(scores):,} results, {scored:,} with a score, {valid:,} valid")
+    results = "1 result" if len(scores) == 1 else f"{len(scores):,} results"
+    lines.append(f"{results}, {scored:,} with a score, {valid:,} valid")
     return "\n".join(lines) + "\n"
 
 
