@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from pitboard import __version__
-from pitboard.cli import package, run, score, suite
+from pitboard.cli import check, package, run, score, suite
 from pitboard.errors import PitboardError
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 package.register(app)
+check.register(app)
 run.register(app)
 score.register(app)
 suite.register(app)

@@ -36,7 +36,7 @@ def judge_log(log: LogFile, ruleset: str, file: str) -> LogReport:
     run = Run.from_events(log.events)
     findings = _problems(log, file)
     if log.events:
-        findings += _by_the_rules(log, ruleset, file)
+        findings += check_events(log.events, ruleset, file)
         findings += _clock(run, file)
     else:
         findings.append(_no_events(log, file))
@@ -49,15 +49,6 @@ def judge_log(log: LogFile, ruleset: str, file: str) -> LogReport:
         ruleset=ruleset,
         run=run,
     )
-
-
-def _by_the_rules(log: LogFile, ruleset: str, file: str) -> list[Finding]:
-    try:
-        return check_events(log.events, ruleset, file)
-    except RecursionError:
-        # Comparing two values that are nested nearly as deep as can be read.
-        message = "The values are nested too deeply to compare"
-        return [Finding(rule="log-too-deep", file=file, message=message, fix=_FIXES["too-deep"])]
 
 
 def _problems(log: LogFile, file: str) -> list[Finding]:

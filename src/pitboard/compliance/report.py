@@ -55,3 +55,9 @@ class TreeReport(msgspec.Struct, frozen=True, kw_only=True):
     logs: list[LogReport]
     results: list[ResultReport]
     findings: list[Finding]
+
+    def every_finding(self) -> list[Finding]:
+        """List the findings of the logs, of the results and of the tree itself, in this order."""
+        findings = [finding for log in self.logs for finding in log.findings]
+        findings += [finding for result in self.results for finding in result.findings]
+        return findings + self.findings

@@ -36,7 +36,8 @@ def check_folder(result: ResultFolder, root: Path, file: str, ruleset: str) -> l
         return findings  # the walk over the tree reports it
     for entry in inside:
         power = entry.name == "power" and entry.kind == "folder"
-        if is_log(entry) or power or entry.name in (_PARAMS, _SCALING):
+        told = entry.kind not in ("file", "folder")
+        if told or is_log(entry) or power or entry.name in (_PARAMS, _SCALING):
             continue
         findings.append(
             Finding(

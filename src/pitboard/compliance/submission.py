@@ -10,6 +10,7 @@ from pitboard.compliance.layout import (
     ResultFolder,
     entries,
     folders_of,
+    is_log_name,
     loose_result_folders,
     result_folders,
     shown,
@@ -194,7 +195,7 @@ def _check_files(root: Path) -> list[Finding]:
     """Look at every file as the official `repo_checker` does: names, sizes and links that Git takes badly."""
     found, findings = walk(root)
     for entry in found:
-        if entry.kind in _LINKS:
+        if entry.kind in _LINKS and not (entry.kind == "link-out" and is_log_name(entry.name)):
             findings.append(_link(entry, root))
         if entry.kind == "other":
             findings.append(_stray(shown(entry.path, root), "a file or a folder"))

@@ -125,7 +125,7 @@ def _init_time(event: Event, s: dict[str, Any]) -> Wording:
         "log-init-time",
         f"less than {limit} minutes after the first init_start",
         f"{minutes:.1f} minutes",
-        f"Initialise and compile in less than {limit} minutes, or start the run clock (run_start) earlier.",
+        f"Initialise and compile in less than {limit} minutes.",
     )
 
 

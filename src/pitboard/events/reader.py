@@ -29,8 +29,14 @@ MAX_EVENT_BYTES = 256 << 20
 MAX_PROBLEMS = 100
 """How many problems of one kind are kept for one log; all are counted."""
 
+MAX_DEPTH = 200
+"""How deep a value may nest. Python's `json` goes on to nearly 1,000, but comparing and copying would not."""
+
 _MARK = b":::MLLOG "
 _SHOWN = 80
+
+
+_TAKEN = ("glued", "odd-json")
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -39,7 +45,7 @@ class Problem(msgspec.Struct, frozen=True):
     kind: ProblemKind
     line: int | None
     message: str
-    refused: bool = True
+    refused: bool
 
 
 class LogFile(msgspec.Struct):
@@ -58,7 +64,7 @@ class LogFile(msgspec.Struct):
     @classmethod
     def unreadable(cls, path: Path, why: str) -> "LogFile":
         """Give the log that a file which cannot be opened amounts to: no event and one problem."""
-        return cls(path, [], [Problem("unreadable", None, why)], Counter({"unreadable": 1}))
+        return cls(path, [], [Problem("unreadable", None, why, refused=True)], Counter({"unreadable": 1}))
 
 
 class _Fields(msgspec.Struct):
@@ -96,6 +102,20 @@ def read_events(path: Path) -> Iterator[Event]:
     """
     for events in _Scan().read(path):
         yield from events
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return False
+    return True
 
 
 class _Scan:
@@ -156,17 +176,9 @@ class _Scan:
                 except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                     self._odd(payload, error, ends=end < len(block))
                 else:
-                    events.append(
-                        Event(
-                            key=raw.key,
-                            time_ms=raw.time_ms,
-                            value=raw.value,
-                            metadata=raw.metadata,
-                            event_type=raw.event_type,
-                            namespace=raw.namespace,
-                            line=self.line,
-                        )
-                    )
+                    if len(payload) > 2 * MAX_DEPTH:
+                        self._flatten(payload, raw)
+                    events.append(_event(raw, self.line))
             self._room -= len(payload)
             at = following
         self.line += block.count(b"\n", counted)
@@ -179,7 +191,7 @@ class _Scan:
             if at < 0:
                 continue
             if part.find(_MARK) != at:
-                self._tell("glued", "several events on one line; only the last one counts", refused=False)
+                self._tell("glued", "several events on one line; only the last one counts")
             self._odd(part[at + len(_MARK) :], None, ends)
 
     def _odd(self, payload: bytes, error: Exception | None, ends: bool) -> None:
@@ -202,22 +214,31 @@ class _Scan:
             self._note(f"passed over an event whose key is no string: {reprlib.repr(fields['key'])}")
             return
         if not isinstance(fields["metadata"], dict):
-            self._note(
-                f"took the metadata as empty: expected an object, found {reprlib.repr(fields['metadata'])}"
-            )
+            found = reprlib.repr(fields["metadata"])
+            self._note(f"took the metadata as empty: expected an object, found {found}")
         if isinstance(error, UnicodeDecodeError):
             self._note("text that is not UTF-8")
         elif error is not None and not isinstance(error, msgspec.ValidationError):
             self._note(f"a number or string that standard JSON has not: {text[:_SHOWN]}")
-        self._events.append(_lenient_event(fields, self.line))
+        raw = _lenient_fields(fields)
+        self._flatten(payload, raw)
+        self._events.append(_event(raw, self.line))
+
+    def _flatten(self, payload: bytes, raw: _Fields) -> None:
+        """Put a word in the place of a value that nests too deeply to be handed about."""
+        if payload.count(b"[") + payload.count(b"{") <= MAX_DEPTH:
+            return
+        if _is_deep(raw.value) or _is_deep(raw.metadata):
+            self._note(f"dropped a value nested deeper than {MAX_DEPTH} levels")
+            raw.value, raw.metadata = "nested too deeply", {}
 
     def _note(self, message: str) -> None:
-        self._tell("odd-json", message, refused=False)
+        self._tell("odd-json", message)
 
-    def _tell(self, kind: ProblemKind, message: str, *, refused: bool = True) -> None:
+    def _tell(self, kind: ProblemKind, message: str) -> None:
         self.counts[kind] += 1
         if self.counts[kind] <= MAX_PROBLEMS:
-            self.problems.append(Problem(kind, self.line, message, refused))
+            self.problems.append(Problem(kind, self.line, message, refused=kind not in _TAKEN))
 
 
 def _wrong_with(fields: Any) -> str | None:
@@ -234,14 +255,25 @@ def _wrong_with(fields: Any) -> str | None:
     return None
 
 
-def _lenient_event(fields: dict[str, Any], line: int) -> Event:
+def _lenient_fields(fields: dict[str, Any]) -> _Fields:
     metadata, event_type, namespace = fields["metadata"], fields.get("event_type"), fields.get("namespace")
-    return Event(
+    return _Fields(
         key=fields["key"],
         time_ms=float(fields["time_ms"]),
         value=fields["value"],
         metadata=metadata if isinstance(metadata, dict) else {},
         event_type=event_type if isinstance(event_type, str) else "POINT_IN_TIME",
         namespace=namespace if isinstance(namespace, str) else "",
+    )
+
+
+def _event(raw: _Fields, line: int) -> Event:
+    return Event(
+        key=raw.key,
+        time_ms=raw.time_ms,
+        value=raw.value,
+        metadata=raw.metadata,
+        event_type=raw.event_type,
+        namespace=raw.namespace,
         line=line,
     )

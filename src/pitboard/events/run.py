@@ -54,7 +54,7 @@ class Run(msgspec.Struct, kw_only=True):
 
     @property
     def minutes(self) -> float | None:
-        """Time-to-train in minutes: `run_stop` minus `run_start`, or `None` where one is missing."""
+        """Time-to-train in minutes: `run_stop` - `run_start`, or `None` where one is missing."""
         if self.run_start_ms is None or self.run_stop_ms is None:
             return None
         return (float(self.run_stop_ms) - float(self.run_start_ms)) / 60 / 1000
