@@ -37,8 +37,8 @@ RESULT_RULES = (
         code="result-settings",
         title="The runs log different settings",
         meaning=(
-            "A setting (submission_*, opt_*, batch size, …) differs between the runs of a result. An error for "
-            "benchmark and batch size, at which the official checker ends in a traceback, else a warning."
+            "A setting (submission_*, opt_*, batch size, …) differs between the runs. An error for "
+            "benchmark and batch size, where the official checker ends in a traceback; else a warning."
         ),
         why="The runs of a result repeat one experiment; only the seed may differ.",
         where=_POLICIES,
@@ -46,8 +46,8 @@ RESULT_RULES = (
     Rule(
         code="result-names",
         title="The logs name another benchmark or division",
-        meaning="submission_benchmark is not the folder's name, or submission_division not the description's.",
-        why="The official tools take the one from the folder and the other from the log, and judge a mixture.",
+        meaning="The logs' benchmark is not the folder's name, or their division not the description's.",
+        why="The official tools take one from the folder, the other from the log, and judge a mixture.",
         where=_OURS,
     ),
     Rule(
@@ -88,7 +88,7 @@ RESULT_RULES = (
     Rule(
         code="seed-unreadable",
         title="A run's seed cannot be used",
-        meaning="A seed is not a whole number, names no line of source, or stands in a log with parse errors.",
+        meaning="A seed is no whole number, names no line of source, or is in a log with parse errors.",
         why="Seeds are compared by value and origin.",
         where=_SEEDS,
     ),
@@ -140,7 +140,7 @@ RESULT_RULES = (
     Rule(
         code="rcp-impossible",
         title="The RCP test cannot be made",
-        meaning="There is no common batch size, no reference point for the benchmark, or there are too few runs.",
+        meaning="There is no common batch size, no reference point, or there are too few runs.",
         why="A closed result is valid only with its convergence tested.",
         where=_OURS,
     ),

@@ -34,10 +34,15 @@ def check_tree(
     detect it from the layout; `progress` is called with (logs done, logs in all). Logs are read in as many
     processes as there are processors, each log once and each in one process alone.
 
-    Raises `PitboardError` where `root` holds no log, or the installed rules do not know the round.
+    Raises `PitboardError` where `root` holds no log (a submission without any is a finding), or the installed
+    rules do not know the round.
     """
     paths, findings = find_logs(root)
     level = level or detect_level(root)
+    if not paths and not findings and level in ("log", "result"):
+        raise PitboardError(
+            f"No log under {root}: expected files named result_*.txt; give a log of another name itself."
+        )
     ruleset = ruleset_of(round) if round else detect_ruleset(paths)
     preload(ruleset)
     logs = []
@@ -76,7 +81,7 @@ def find_logs(root: Path) -> tuple[list[Path], list[Finding]]:
     """List the logs under a path: a file whatever its name; in a folder `result_*.txt`, plain or packed.
 
     Links are followed to files within the path only; one that leads out of it is a finding and is not read.
-    Raises `PitboardError` where there is nothing, or no log.
+    Raises `PitboardError` where there is nothing.
     """
     if root.is_file():
         return [root], []
@@ -93,10 +98,6 @@ def find_logs(root: Path) -> tuple[list[Path], list[Finding]]:
                 findings.append(_leads_out(path.relative_to(root).as_posix()))
             else:
                 paths.append(path)
-    if not paths and not findings:
-        raise PitboardError(
-            f"No log under {root}: expected files named result_*.txt; give a log of another name itself."
-        )
     return sorted(paths), findings
 
 
