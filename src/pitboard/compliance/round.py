@@ -1,6 +1,7 @@
 """Tell from logs which round they were made for."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pitboard.compliance.log import judge_log
@@ -10,21 +11,41 @@ from pitboard.events import LogFile, Run, read_log
 
 MOST_SAMPLED = 12
 
+# When MLCommons published a round's results: a run that was over by then may have been made for it.
+_PUBLISHED = {
+    "4.0.0": datetime(2024, 6, 12, tzinfo=UTC),
+    "4.1.0": datetime(2024, 11, 13, tzinfo=UTC),
+    "5.0.0": datetime(2025, 6, 4, tzinfo=UTC),
+    "5.1.0": datetime(2025, 11, 12, tzinfo=UTC),
+    "6.0.0": datetime(2026, 6, 16, tzinfo=UTC),
+}
+
 
 def detect_ruleset(paths: Sequence[Path]) -> str:
-    """Give the ruleset of logs: of those that know their benchmarks, the one that they break least.
+    """Give the ruleset of logs: of those that know most of their benchmarks, the one that they break least.
 
-    One log of each benchmark is read (by the name of its folder, at most `MOST_SAMPLED`). Among rulesets
-    that fit equally well, and where no log names a benchmark, the newest is taken.
+    Where several are equal, the dates of the runs decide: the first round published after them, or the
+    newest. One log of each benchmark is read (by the name of its folder, at most `MOST_SAMPLED`).
     """
     samples = {path.parent.name: path for path in reversed(paths)}
     logs = [log for path in sorted(samples.values())[:MOST_SAMPLED] if (log := _read(path))]
-    benchmarks = {Run.from_events(log.events).benchmark for log in logs}
-    knowing = {ruleset: sum(_knows(ruleset, name) for name in benchmarks) for ruleset in rulesets()}
-    fitting = [ruleset for ruleset, known in knowing.items() if known == max(knowing.values())]
-    if len(fitting) == 1 or not logs:
-        return fitting[-1]
-    return min(reversed(fitting), key=lambda ruleset: _errors(logs, ruleset))
+    runs = [Run.from_events(log.events) for log in logs]
+    fitting = _most(
+        rulesets(), lambda ruleset: len({run.benchmark for run in runs if _knows(ruleset, run.benchmark)})
+    )
+    if len(fitting) > 1:
+        fitting = _most(fitting, lambda ruleset: -_errors(logs, ruleset))
+    times = [run.run_start_ms for run in runs if run.run_start_ms is not None]
+    latest = max(times, default=0) / 1000
+    after = [
+        ruleset for ruleset in fitting if ruleset in _PUBLISHED and _PUBLISHED[ruleset].timestamp() > latest
+    ]
+    return after[0] if times and after else fitting[-1]
+
+
+def _most(rulesets: Sequence[str], count: Callable[[str], int]) -> list[str]:
+    counts = {ruleset: count(ruleset) for ruleset in rulesets}
+    return [ruleset for ruleset in rulesets if counts[ruleset] == max(counts.values())]
 
 
 def _read(path: Path) -> LogFile | None:
