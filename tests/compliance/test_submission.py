@@ -1,14 +1,22 @@
+import json
 import os
+import tempfile
 from pathlib import Path
 
+import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import made_results
 from made_logs import write_log
+from pitboard.cli.score import as_json
 from pitboard.compliance import check_tree
 from pitboard.compliance.layout import MAX_DEPTH, printable
 from pitboard.compliance.rules import RULES
+from pitboard.compliance.system import FIELDS
 from pitboard.errors import PitboardError
+from pitboard.scoring import score_tree
 
 
 def _found(report, rule):
@@ -60,6 +68,15 @@ def test_an_invalid_run_that_is_dropped_leaves_result_and_submission_valid(place
 
     assert [log.valid for log in report.logs].count(False) == 1
     assert report.valid
+
+
+def test_invalid_logs_of_an_unknown_benchmark_are_not_passed_over(place):
+    write_log(place / "results" / "box" / "chess" / "result_0.txt", "no log")
+
+    report = check_tree(place, "5.1")
+
+    assert {r.benchmark: r.valid for r in report.results} == {"chess": False, "llama31_8b": True}
+    assert not report.valid
 
 
 def test_code_missing_everywhere_is_one_warning_and_missing_once_is_named(place):
@@ -175,6 +192,36 @@ def test_a_damaged_factor_is_a_finding(place, text):
     assert len(_found(check_tree(place, "5.1"), "result-scaling-damaged")) == 1
 
 
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(codec=None)),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(value=_JSON, name=st.sampled_from(FIELDS))
+def test_whatever_stands_in_files_the_report_can_be_written(value, name):
+    with tempfile.TemporaryDirectory() as root:
+        place = Path(root) / "Acme"
+        folder = made_results.submit(place, runs=3)
+        made_results.describe(place, **{name: value})
+        (folder / "scaling.json").write_text(json.dumps({"scaling_factor": value}))
+        for key in ("seed", "global_batch_size", "submission_benchmark", "submission_org", "eval_accuracy"):
+            log = made_results.run_log(1)
+            for each in log:
+                if each["key"] == key:
+                    each["value"] = value
+                    each["metadata"] = {"file": value, "lineno": value, "samples_count": value}
+            write_log(folder / f"result_{key}.txt", log)
+
+        report = check_tree(place, "5.1")
+
+        assert as_json(score_tree(report))
+        assert msgspec.json.encode(report.every_finding())
+        assert msgspec.json.encode([result.rcp for result in report.results])
+
+
 def test_settings_that_differ_are_named_with_the_odd_run(place):
     odd = place / "results" / "box" / "llama31_8b" / "result_7.txt"
     write_log(odd, made_results.run_log(7, made_results.SAMPLES[1], opt_base_learning_rate=0.002))
@@ -182,7 +229,7 @@ def test_settings_that_differ_are_named_with_the_odd_run(place):
     (finding,) = _found(check_tree(place, "5.1"), "result-settings")
 
     assert (finding.severity, finding.file) == ("warning", "results/box/llama31_8b/result_7.txt")
-    assert finding.found == ["0.001 (9 runs)", "0.002 (1 runs)"]
+    assert finding.found == ["0.001 in 9 of 10 runs", "0.002 in 1 of 10 runs"]
 
 
 def test_a_folder_without_any_log_cannot_be_checked(tmp_path):

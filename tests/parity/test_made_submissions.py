@@ -139,7 +139,7 @@ _BROKEN: dict[str, tuple[Break, str | None]] = {
         "result-names",
     ),
     "an unknown benchmark beside": (
-        lambda folder: write_log(folder.parent / "chess" / "result_0.txt", "no log"),
+        lambda folder: write_log(folder.parent / "chess" / "result_0.txt", made_results.run_log(1)),
         "result-benchmark",
     ),
     "power results": (_power, None),

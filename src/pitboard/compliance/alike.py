@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pitboard.compliance.finding import Finding
-from pitboard.compliance.layout import ResultFolder
+from pitboard.compliance.layout import ResultFolder, printable
 from pitboard.compliance.report import LogReport
 from pitboard.compliance.system import System
 
@@ -33,9 +33,9 @@ def check_settings(logs: Sequence[LogReport]) -> list[Finding]:
                 rule="result-settings",
                 severity="error" if decisive else "warning",
                 file=odd,
-                message=f"The runs of this result do not all log the same {key}",
+                message=f"The runs of this result do not all log the same {printable(key)}",
                 expected="one value in all runs",
-                found=[f"{value} ({count} runs)" for value, count in values.most_common(4)],
+                found=[f"{value} in {count} of {len(logs)} runs" for value, count in values.most_common(4)],
                 fix="Run all runs of a result with the same settings; only the seed differs.",
             )
         )
@@ -69,8 +69,8 @@ def check_names(
                     file=file,
                     message=f"The logs name another {what} than "
                     + ("their folder" if what == "benchmark" else "the system's description"),
-                    expected=here,
-                    found=there,
+                    expected=printable(here),
+                    found=printable(there),
                     fix=f"Let submission_{what} in the logs and the submission's layout agree.",
                 )
             )

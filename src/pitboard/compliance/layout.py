@@ -52,10 +52,10 @@ def shown(path: Path, root: Path) -> str:
 
 
 def printable(text: str) -> str:
-    """Escape what would not print, or not encode, in a file name."""
+    """Escape what would not print, or not encode, in a name from a file system, a log or a description."""
     if text.isascii() and text.isprintable():
         return text
-    plain = os.fsencode(text).decode("utf-8", "backslashreplace")
+    plain = text.encode("utf-8", "backslashreplace").decode()
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in plain)
 
 

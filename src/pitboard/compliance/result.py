@@ -22,8 +22,8 @@ def check_result(
     """Judge the runs of one result together, as the official `package_checker` does.
 
     `logs` are the reports on `result.logs`; `system` is its description, if there is one that can be read.
-    Seeds and convergence are judged in the closed division only, and nothing where the folder's name is no
-    benchmark of the ruleset ("5.1.0"). Findings name files relative to `root`.
+    Seeds and convergence are judged in the closed division only; where the folder's name is no benchmark of
+    the ruleset ("5.1.0"), every log must be valid and that is all. Findings name files relative to `root`.
     """
     file = shown(result.path, root)
     division = system.division if system and system.division else common(log.division for log in logs)
@@ -31,7 +31,8 @@ def check_result(
     scale, damaged = committee_scale(result, file)
     findings += damaged
     rcp = None
-    if result.benchmark in allowed_benchmarks(ruleset):
+    known = result.benchmark in allowed_benchmarks(ruleset)
+    if known:
         power, waived = check_power(result, root), bypasses(result)
         findings += power + _check_runs(result, logs, power, file)
         findings += check_settings(logs) + check_names(result, logs, system, file)
@@ -47,7 +48,8 @@ def check_result(
         system=result.system,
         benchmark=result.benchmark,
         division=division,
-        valid=not any(finding.severity == "error" for finding in findings),
+        valid=not any(finding.severity == "error" for finding in findings)
+        and (known or all(log.valid for log in logs)),
         rcp=rcp,
         findings=findings,
         description=system,

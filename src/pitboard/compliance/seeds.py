@@ -3,6 +3,7 @@
 from collections.abc import Hashable, Sequence
 
 from pitboard.compliance.finding import Finding
+from pitboard.compliance.layout import printable
 from pitboard.compliance.report import LogReport
 from pitboard.events import Seed
 
@@ -28,7 +29,7 @@ def check_seeds(logs: Sequence[LogReport]) -> list[Finding]:
         for seed, number in seeds:
             origin = (seed.file, seed.lineno, number)
             if origin in first:
-                findings.append(_repeated(log, seed, number, first[origin]))
+                findings.append(_repeated(log, seed, str(number), first[origin]))
             else:
                 first[origin] = log.path
         if len(seeds) > 1:
@@ -84,14 +85,15 @@ def _unreadable(log: LogReport, line: int | None, what: str, found: str | None =
     )
 
 
-def _repeated(log: LogReport, seed: Seed, number: int, other: str) -> Finding:
+def _repeated(log: LogReport, seed: Seed, number: str, other: str) -> Finding:
+    origin = f"{seed.file}:{seed.lineno}"
     return Finding(
         rule="seed-repeated",
         file=log.path,
         line=seed.line,
-        message=f"The seed {number} was already logged from {seed.file}:{seed.lineno} in {other}",
+        message=f"The seed {number:.40} was already logged from {printable(origin):.80} in {other}",
         expected="a seed of its own for every run",
-        found=number,
+        found=number[:40],
         fix=_FIX,
     )
 

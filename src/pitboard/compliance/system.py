@@ -61,6 +61,7 @@ _TEXTS = (
     "framework",
 )
 _COUNTS = ("number_of_nodes", "host_processors_per_node", "accelerators_per_node")
+_MOST = 10**9
 _MAX_BYTES = 1 << 20
 
 
@@ -115,14 +116,16 @@ def _system(fields: dict[str, Any]) -> System:
 
 def _text(fields: dict[str, Any], name: str) -> str | None:
     value = fields.get(name)
-    return value if isinstance(value, str) else None
+    # JSON's escapes can spell half a character, which cannot be written again.
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else None
 
 
 def _count(fields: dict[str, Any], name: str) -> int | None:
     try:
-        return int(fields[name])
+        count = int(fields[name])
     except (KeyError, TypeError, ValueError, OverflowError):
         return None
+    return count if 0 <= count <= _MOST else None
 
 
 def _check(fields: dict[str, Any], file: str, ruleset: str) -> list[Finding]:

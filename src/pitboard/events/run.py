@@ -91,11 +91,12 @@ def _number(value: Any) -> int | float | None:
     """Give a number that a float can hold, or `None`: a log may have anything in its place."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= 1e300:
         return None
-    return value
+    return float(value) if abs(value) > 2**53 else value
 
 
 def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
+    """Give a text that can be written again (JSON's escapes can spell half a character), or `None`."""
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else None
 
 
 def _setting(run: Run, event: Event) -> None:

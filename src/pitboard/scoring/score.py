@@ -6,6 +6,7 @@ import msgspec
 
 from pitboard.compliance import LogReport, ResultReport, TreeReport
 from pitboard.compliance.benchmarks import convergence, official_drops
+from pitboard.compliance.layout import printable
 
 
 class Score(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,8 +89,8 @@ def _score_alone(log: LogReport) -> Score:
     place = log.path.split("/")
     result = ResultReport(
         path=log.path,
-        submitter=str(log.run.settings.get("submission_org", "")),
-        system=str(log.run.settings.get("submission_platform", "")),
+        submitter=printable(str(log.run.settings.get("submission_org", ""))),
+        system=printable(str(log.run.settings.get("submission_platform", ""))),
         benchmark=log.benchmark or place[-1],
         division=log.division,
         valid=log.valid,
