@@ -24,16 +24,17 @@ def is_integer(value: Any) -> bool:
 
 
 class Code:
-    """One piece of official code: its text, where it is written, which names it uses, and its function.
+    """One piece of official code: a check, or statements; its text, place, names and function.
 
     The function takes the arguments of `PARAMETERS` in that order.
     """
 
-    __slots__ = ("names", "run", "text", "where")
+    __slots__ = ("names", "run", "statements", "text", "where")
 
     def __init__(self, text: str, where: str, *, statements: bool = False) -> None:
         self.text = text.strip()
         self.where = where
+        self.statements = statements
         tree = _parse(self.text, where, statements)
         self.names = frozenset(node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
         self.run = _function(tree)

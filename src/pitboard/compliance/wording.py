@@ -64,6 +64,9 @@ def of_failed(code: Code, event: Event, s: dict[str, Any]) -> Wording:
         return Wording(
             "log-order", order, f"{event.key} at this line", f"Log {event.key} only once {order.rstrip('.')}."
         )
+    unset = _unset(code, event.key, s)
+    if unset:
+        return unset
     expected = _expected(body, event.key)
     known = _state_words(code, s)
     text = f"{expected}, where {known}" if known else expected
@@ -72,23 +75,16 @@ def of_failed(code: Code, event: Event, s: dict[str, Any]) -> Wording:
 
 def of_error(code: Code, event: Event, s: dict[str, Any], error: Exception) -> Wording:
     """Word a check that could not be computed for a line."""
-    expected = _expected(_parsed(code), event.key)
-    unset = [name for name in _state_names(_parsed(code)) if s.get(name) is None]
-    if unset:
-        names = " and ".join(unset)
-        return Wording(
-            "log-order",
-            f"{names} logged before {event.key}",
-            f"no usable {names} before this line",
-            f"Log {names} (a number) before {event.key}.",
-        )
+    unset = _unset(code, event.key, s)
+    if unset and not code.statements:
+        return unset
     if isinstance(error, KeyError):
         name = shown(str(error.args[0])) if error.args else "a field"
         return Wording("log-metadata", f"a field {name}", "no such field", f"Log {event.key} with {name}.")
     kind = type(event.value).__name__
     return Wording(
         "log-type",
-        expected,
+        "a value to compute with" if code.statements else _expected(_parsed(code), event.key),
         shown(event.value),
         f"Log {event.key} as a value that the rule can compute with, not {kind} ({type(error).__name__}).",
     )
@@ -104,6 +100,20 @@ def of_target(code: Code, key: str, event: Event, s: dict[str, Any]) -> Wording:
         shown(event.value),
         "Train on until an evaluation reaches the target; a run that does not is unconverged. "
         "One such run of a result may be dropped.",
+    )
+
+
+def _unset(code: Code, key: str, s: dict[str, Any]) -> Wording | None:
+    """Word that a check computes with what an earlier line should have set, and did not."""
+    unset = [name for name in _state_names(ast.parse(code.text)) if s.get(name) is None]
+    if not unset:
+        return None
+    names = " and ".join(unset)
+    return Wording(
+        "log-order",
+        f"{names} logged before {key}",
+        f"no usable {names} before this line",
+        f"Log what sets {names} before {key}.",
     )
 
 
@@ -202,7 +212,7 @@ class _Named(ast.NodeTransformer):
         return node
 
 
-def _state_names(body: ast.expr) -> list[str]:
+def _state_names(body: ast.AST) -> list[str]:
     names = []
     for node in ast.walk(body):
         match node:
