@@ -78,7 +78,7 @@ def as_text(scores: "list[Score]") -> str:
                 score.submitter,
                 score.system,
                 score.benchmark,
-                f"{score.accelerators or '?'} x {score.accelerator or '?'}",
+                _hardware(score),
                 "no score" if score.minutes is None else f"{score.minutes:.3f} min",
                 f"{counted} of {len(score.runs)} runs",
                 "" if score.rcp_scale == 1 else f"scaled by {score.rcp_scale:.4f}",
@@ -94,6 +94,13 @@ def as_text(scores: "list[Score]") -> str:
     results = "1 result" if len(scores) == 1 else f"{len(scores):,} results"
     lines.append(f"{results}, {scored:,} with a score, {valid:,} valid")
     return "\n".join(lines) + "\n"
+
+
+def _hardware(score: "Score") -> str:
+    if score.accelerators == 0:
+        return "no accelerator"
+    count = "?" if score.accelerators is None else f"{score.accelerators:,}"
+    return f"{count} x {score.accelerator or '?'}"
 
 
 def _aligned(rows: "list[tuple[str, ...]]") -> list[str]:

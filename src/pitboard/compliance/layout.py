@@ -15,6 +15,9 @@ from pitboard.compliance.finding import Finding
 MAX_DEPTH = 24
 MAX_FILE_BYTES = 50 * 1024 * 1024
 
+# At the top of a checked folder: a checkout's history, and the lock of `pitboard run`.
+_PASSED_OVER = (".git", ".lock")
+
 Kind = Literal["file", "folder", "link-out", "link-broken", "link-folder", "other"]
 
 
@@ -182,7 +185,7 @@ def walk(root: Path) -> tuple[list[Entry], list[Finding]]:
                 )
             )
             continue
-        inside = [e for e in inside if not (depth == 0 and e.name == ".git")]
+        inside = [e for e in inside if depth > 0 or e.name not in _PASSED_OVER]
         found += inside
         inner = [e.path for e in inside if e.kind == "folder"]
         if depth < MAX_DEPTH:

@@ -94,7 +94,7 @@ def _check_runs(
     bad = [log.path for log in logs if not log.valid or Path(log.path).stem in unmetered]
     tolerated = official_drops(result.benchmark)
     if bad:
-        accepted = len(bad) <= tolerated
+        accepted = len(bad) <= tolerated and len(bad) < len(logs)
         findings.append(
             Finding(
                 rule="result-dropped" if accepted else "result-invalid-runs",
