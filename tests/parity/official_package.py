@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -66,7 +67,34 @@ def seeds_pass(folder: Path, ruleset: str) -> bool:
         return bool(seed_checker.SeedChecker(ruleset).check_seeds(logs))
 
 
-_checker = functools.cache(rcp_checker.RCP_Checker)  # building one takes scipy half a second
+# What the official functions would work out again and again: an RCP checker costs scipy half a second, and
+# every function reads all logs anew. The seed checker and the summarizer look at no other events than these.
+_checker = functools.cache(rcp_checker.RCP_Checker)
+_EVENTS = frozenset({"seed", "run_start", "run_stop"})
+
+
+@functools.cache
+def _parsed(file: str, ruleset: str, _changed: int) -> tuple[list[Any], list[Any]]:
+    lines, errors = _parse_file(file, ruleset)
+    return [line for line in lines if line.key in _EVENTS], errors
+
+
+@functools.cache
+def _read(file: str, ruleset: str, use_train_samples: bool, _changed: int) -> tuple[Any, ...]:
+    return tuple(_read_submission_file(file, ruleset, use_train_samples))
+
+
+_parse_file = result_summarizer.parse_file
+_read_submission_file = rcp_checker.read_submission_file
+
+
+def _parse_once(file: str, ruleset: str) -> tuple[list[Any], list[Any]]:
+    lines, errors = _parsed(file, ruleset, Path(file).stat().st_mtime_ns)
+    return list(lines), errors
+
+
+def _read_once(file: str, ruleset: str, use_train_samples: bool) -> tuple[Any, ...]:
+    return _read(file, ruleset, use_train_samples, Path(file).stat().st_mtime_ns)
 
 
 @contextmanager
@@ -75,6 +103,9 @@ def _quiet(log_is_valid: Callable[[str], bool] | None = None) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         patch.setattr(rcp_checker, "RCP_Checker", _checker)
+        patch.setattr(rcp_checker, "read_submission_file", _read_once)
+        patch.setattr(result_summarizer, "parse_file", _parse_once)
+        patch.setattr(seed_checker, "mlp_parser", SimpleNamespace(parse_file=_parse_once))
         patch.setattr(result_summarizer, "print", lambda *_: None, raising=False)
         official = rcp_checker.check_directory
         patch.setattr(
