@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from pitboard import __version__
-from pitboard.cli import check, run, suite
+from pitboard.cli import check, package, run, score, suite
 from pitboard.errors import PitboardError
 
 app = typer.Typer(
@@ -22,8 +22,10 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+package.register(app)
 check.register(app)
 run.register(app)
+score.register(app)
 suite.register(app)
 
 

@@ -2,16 +2,22 @@
 
 from pitboard.compliance.finding import Finding
 from pitboard.compliance.log import check_log
-from pitboard.compliance.report import Level, LogReport, RcpReport, ResultReport, TreeReport
+from pitboard.compliance.rcp import RcpVerdict, rcp_test
+from pitboard.compliance.reference import ReferencePoint, load_points, parse_points
+from pitboard.compliance.report import Level, LogReport, ResultReport, TreeReport
 from pitboard.compliance.tree import check_tree
 
 __all__ = [
     "Finding",
     "Level",
     "LogReport",
-    "RcpReport",
+    "RcpVerdict",
+    "ReferencePoint",
     "ResultReport",
     "TreeReport",
     "check_log",
     "check_tree",
+    "load_points",
+    "parse_points",
+    "rcp_test",
 ]

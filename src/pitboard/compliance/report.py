@@ -5,6 +5,8 @@ from typing import Literal
 import msgspec
 
 from pitboard.compliance.finding import Finding
+from pitboard.compliance.rcp import RcpVerdict
+from pitboard.compliance.system import System
 from pitboard.events import Run
 
 Level = Literal["log", "result", "submission", "round"]
@@ -25,28 +27,24 @@ class LogReport(msgspec.Struct, frozen=True, kw_only=True):
     run: Run
 
 
-class RcpReport(msgspec.Struct, frozen=True, kw_only=True):
-    """The verdict of the reference convergence point test. Means are in the benchmark's own unit
-    (epochs or samples); `scale` multiplies the score of a result that converged too fast.
+class ResultReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The verdict on one result: all runs of one benchmark on one system.
+
+    `path` is its folder and `logs` are the paths of its logs, both relative to the checked path.
+    `committee_scale` is the factor in its `scaling.json`, where there is one.
     """
 
-    verdict: str
-    passed: bool
-    scale: float
-    submission_mean: float | None
-    reference_mean: float | None
-
-
-class ResultReport(msgspec.Struct, frozen=True, kw_only=True):
-    """The verdict on one result: all runs of one benchmark on one system."""
-
+    path: str
     submitter: str
     system: str
     benchmark: str
     division: str | None
     valid: bool
-    rcp: RcpReport | None
+    rcp: RcpVerdict | None
     findings: list[Finding]
+    description: System | None
+    committee_scale: float | None
+    logs: list[str]
 
 
 class TreeReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,20 +3,9 @@
 The code of a rule is stable: scripts and CI match on it. Its first word names what is judged.
 """
 
-import msgspec
-
+from pitboard.compliance.result_rules import RESULT_RULES
+from pitboard.compliance.rule import Rule
 from pitboard.errors import PitboardError, near
-
-
-class Rule(msgspec.Struct, frozen=True, kw_only=True):
-    """One rule, as `pitboard explain` prints it and as SARIF lists it."""
-
-    code: str
-    title: str
-    meaning: str
-    why: str
-    where: str
-
 
 _RULESET = "mlperf-logging, compliance_checker/training_<ruleset>/*.yaml; a finding names the file and line"
 _PARSER = "mlperf-logging, compliance_checker/mlp_parser"
@@ -242,7 +231,7 @@ LOG_RULES = (
     ),
 )
 
-RULES = {rule.code: rule for rule in LOG_RULES}
+RULES = {rule.code: rule for rule in (*LOG_RULES, *RESULT_RULES)}
 
 
 def rule(code: str) -> Rule:

@@ -10,16 +10,17 @@ from functools import partial
 from pathlib import Path
 
 from pitboard.compliance.finding import Finding
+from pitboard.compliance.layout import is_log_name, printable, shown
 from pitboard.compliance.log import judge_log
 from pitboard.compliance.report import Level, LogReport, TreeReport
 from pitboard.compliance.round import detect_ruleset
 from pitboard.compliance.rulesets import preload, ruleset_of
+from pitboard.compliance.submission import judge
 from pitboard.errors import PitboardError
 from pitboard.events import LogFile, read_log
 
 Progress = Callable[[int, int], None]
 
-_SUFFIXES = (".txt", ".txt.gz", ".txt.zst")
 _WORTH_PROCESSES = 8 << 20
 """Below this many bytes of logs, starting processes costs more than it saves."""
 
@@ -33,10 +34,15 @@ def check_tree(
     detect it from the layout; `progress` is called with (logs done, logs in all). Logs are read in as many
     processes as there are processors, each log once and each in one process alone.
 
-    Raises `PitboardError` where `root` holds no log, or the installed rules do not know the round.
+    Raises `PitboardError` where `root` holds no log (a submission without any is a finding), or the installed
+    rules do not know the round.
     """
     paths, findings = find_logs(root)
     level = level or detect_level(root)
+    if not paths and not findings and level in ("log", "result"):
+        raise PitboardError(
+            f"No log under {root}: expected files named result_*.txt; give a log of another name itself."
+        )
     ruleset = ruleset_of(round) if round else detect_ruleset(paths)
     preload(ruleset)
     logs = []
@@ -44,11 +50,18 @@ def check_tree(
         logs.append(report)
         if progress:
             progress(len(logs), len(paths))
+    results, more = judge(root, level, dict(zip(paths, logs, strict=True)), ruleset)
+    findings += more
+    # A log that belongs to a result counts through it: the olympic mean may drop one that is not valid.
+    judged = {path for result in results for path in result.logs}
+    alone = all(log.valid for log in logs if log.path not in judged)
     return TreeReport(
         round=ruleset.removesuffix(".0"),
-        valid=all(log.valid for log in logs) and all(finding.severity != "error" for finding in findings),
+        valid=alone
+        and all(result.valid for result in results)
+        and all(finding.severity != "error" for finding in findings),
         logs=logs,
-        results=[],
+        results=results,
         findings=findings,
     )
 
@@ -68,7 +81,7 @@ def find_logs(root: Path) -> tuple[list[Path], list[Finding]]:
     """List the logs under a path: a file whatever its name; in a folder `result_*.txt`, plain or packed.
 
     Links are followed to files within the path only; one that leads out of it is a finding and is not read.
-    Raises `PitboardError` where there is nothing, or no log.
+    Raises `PitboardError` where there is nothing.
     """
     if root.is_file():
         return [root], []
@@ -78,17 +91,13 @@ def find_logs(root: Path) -> tuple[list[Path], list[Finding]]:
     inside = root.resolve()
     for folder, _, names in os.walk(root):
         for name in names:
-            if not (name.startswith("result_") and name.endswith(_SUFFIXES)):
+            if not is_log_name(name):
                 continue
             path = Path(folder, name)
             if path.is_symlink() and not path.resolve().is_relative_to(inside):
                 findings.append(_leads_out(path.relative_to(root).as_posix()))
             else:
                 paths.append(path)
-    if not paths and not findings:
-        raise PitboardError(
-            f"No log under {root}: expected files named result_*.txt; give a log of another name itself."
-        )
     return sorted(paths), findings
 
 
@@ -124,7 +133,7 @@ def _reports(root: Path, paths: list[Path], ruleset: str) -> Iterator[LogReport]
 
 def _examine(root: Path, ruleset: str, path: Path) -> LogReport:
     """Check one log; one that cannot be opened is a finding, and the others are still checked."""
-    file = path.name if path == root else path.relative_to(root).as_posix()
+    file = printable(path.name) if path == root else shown(path, root)
     try:
         log = read_log(path)
     except PitboardError as error:

@@ -2,6 +2,6 @@
 
 from pitboard.events.event import Event
 from pitboard.events.reader import LogFile, Problem, read_events, read_log
-from pitboard.events.run import Evaluation, Run
+from pitboard.events.run import Evaluation, Run, Seed
 
-__all__ = ["Evaluation", "Event", "LogFile", "Problem", "Run", "read_events", "read_log"]
+__all__ = ["Evaluation", "Event", "LogFile", "Problem", "Run", "Seed", "read_events", "read_log"]
