@@ -33,6 +33,8 @@ MAX_DEPTH = 200
 """How deep a value may nest. Python's `json` goes on to nearly 1,000, but comparing and copying would not."""
 
 _MARK = b":::MLLOG "
+_MARK_BYTES = len(_MARK)
+_LONG = 2 * MAX_DEPTH  # a value that nests deeper takes more bytes
 _SHOWN = 80
 
 
@@ -141,7 +143,7 @@ class _Scan:
                     if len(tail) > MAX_LINE_BYTES:
                         at = tail.rfind(_MARK)
                         drop = drop or at == 0
-                        tail = tail[at:] if at > 0 else tail[-len(_MARK) + 1 :]
+                        tail = tail[at:] if at > 0 else tail[-_MARK_BYTES + 1 :]
                     continue
                 yield self._lines(tail + piece[:cut], drop)
                 tail, drop = piece[cut:], False
@@ -160,30 +162,31 @@ class _Scan:
             self._tell("too-long", f"an event line longer than {MAX_LINE_BYTES >> 20} MiB")
             block = block[block.find(b"\n") :] if b"\n" in block else b""
         has_return = b"\r" in block
-        counted, at = 0, block.find(_MARK)
+        find, count = block.find, block.count
+        counted, at = 0, find(_MARK)
         while at >= 0:
-            self.line += block.count(b"\n", counted, at)
+            self.line += count(b"\n", counted, at)
             counted = at
-            end = block.find(b"\n", at)
+            end = find(b"\n", at)
             if end < 0:
                 end = len(block)
-            following = block.find(_MARK, at + len(_MARK))
-            payload = block[at + len(_MARK) : end]
+            following = find(_MARK, at + _MARK_BYTES)
+            payload = block[at + _MARK_BYTES : end]
             if 0 <= following < end or (has_return and payload.find(b"\r", 0, -1) >= 0):
                 self._several(block[at:end], ends=end < len(block))
-                following = block.find(_MARK, end)
+                following = find(_MARK, end)
             else:
                 try:
                     raw = _decode(payload)
                 except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                     self._odd(payload, error, ends=end < len(block))
                 else:
-                    if len(payload) > 2 * MAX_DEPTH:
+                    if len(payload) > _LONG:
                         self._flatten(payload, raw)
                     events.append(_event(raw, self.line))
             self._room -= len(payload)
             at = following
-        self.line += block.count(b"\n", counted)
+        self.line += count(b"\n", counted)
         return events
 
     def _several(self, segment: bytes, ends: bool) -> None:
@@ -194,7 +197,7 @@ class _Scan:
                 continue
             if part.find(_MARK) != at:
                 self._tell("glued", "several events on one line; only the last one counts")
-            self._odd(part[at + len(_MARK) :], None, ends)
+            self._odd(part[at + _MARK_BYTES :], None, ends)
 
     def _odd(self, payload: bytes, error: Exception | None, ends: bool) -> None:
         """Take an event that is not plain JSON of the usual shape, as the official parser would."""
