@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import pitboard as package
 from pitboard.events import Run, read_events
 
 # A model small enough to train a few steps in a second; the same code path as every other.
@@ -21,7 +22,10 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 def command_environment(home: Path) -> dict[str, str]:
     """Return the environment of a command under test: no colours, a cache of its own, no ranks inherited."""
     environment = {k: v for k, v in os.environ.items() if k not in {"RANK", "WORLD_SIZE", "PITBOARD_DATA"}}
-    return environment | {"XDG_CACHE_HOME": str(home), "COLUMNS": "120", "NO_COLOR": "1"}
+    # The sources under test, whatever the working folder is and whatever is installed.
+    sources = str(Path(package.__file__).parents[1])
+    ours = {"XDG_CACHE_HOME": str(home), "COLUMNS": "120", "NO_COLOR": "1", "PYTHONPATH": sources}
+    return environment | ours
 
 
 def the_log(folder: Path, number: int = 0) -> Path:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from pitboard import __version__
-from pitboard.cli import data, run, suite
+from pitboard.cli import check, data, run, suite
 from pitboard.errors import PitboardError, Terminated
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app = typer.Typer(
 run.register(app)
 data.register(app)
 suite.register(app)
+check.register(app)
 
 
 def _print_version(wanted: bool) -> None:

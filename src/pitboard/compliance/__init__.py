@@ -1,5 +1,23 @@
 """Was the race fair? The official rules as findings that a person can act on."""
 
 from pitboard.compliance.finding import Finding
+from pitboard.compliance.log import check_log
+from pitboard.compliance.rcp import RcpVerdict, rcp_test
+from pitboard.compliance.reference import ReferencePoint, load_points, parse_points
+from pitboard.compliance.report import Level, LogReport, ResultReport, TreeReport
+from pitboard.compliance.tree import check_tree
 
-__all__ = ["Finding"]
+__all__ = [
+    "Finding",
+    "Level",
+    "LogReport",
+    "RcpVerdict",
+    "ReferencePoint",
+    "ResultReport",
+    "TreeReport",
+    "check_log",
+    "check_tree",
+    "load_points",
+    "parse_points",
+    "rcp_test",
+]

@@ -1,7 +1,7 @@
 """The MLLOG event stream: write it through the official logger, read it into typed events and runs."""
 
 from pitboard.events.event import Event
-from pitboard.events.reader import read_events
-from pitboard.events.run import Evaluation, Run
+from pitboard.events.reader import LogFile, Problem, read_events, read_log
+from pitboard.events.run import Evaluation, Run, Seed
 
-__all__ = ["Evaluation", "Event", "Run", "read_events"]
+__all__ = ["Evaluation", "Event", "LogFile", "Problem", "Run", "Seed", "read_events", "read_log"]

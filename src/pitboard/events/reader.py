@@ -1,34 +1,284 @@
-"""Read the events of a log file."""
+"""Read the events of a log: which lines count, and what is wrong with the others.
 
+A line is an event by the rules of the official parser (`mlperf_logging.compliance_checker.mlp_parser`, the
+same for rulesets 4.0.0 to 6.1.0): a line ends at LF, CR or CRLF; whatever stands before the last `:::MLLOG
+` is the launcher's; what follows is one JSON object as Python's `json` accepts it. Line numbers count LF,
+as `grep -n` does.
+"""
+
+import json
+import reprlib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import msgspec
 
-from pitboard.errors import PitboardError
 from pitboard.events.event import Event
+from pitboard.events.source import DamagedSourceError, read_pieces
+
+ProblemKind = Literal[
+    "bad-json", "truncated", "bad-event", "too-deep", "unreadable", "too-long", "glued", "odd-json"
+]
+
+MAX_LINE_BYTES = 16 << 20
+MAX_EVENT_BYTES = 256 << 20
+"""How much JSON the events of one log may hold in all: they are kept in memory while the log is checked."""
+
+MAX_PROBLEMS = 100
+"""How many problems of one kind are kept for one log; all are counted."""
+
+MAX_DEPTH = 200
+"""How deep a value may nest. Python's `json` goes on to nearly 1,000, but comparing and copying would not."""
 
 _MARK = b":::MLLOG "
-_decoder = msgspec.json.Decoder(Event)
+_MARK_BYTES = len(_MARK)
+_LONG = 2 * MAX_DEPTH  # a value that nests deeper takes more bytes
+_SHOWN = 80
+
+
+_TAKEN = ("glued", "odd-json")
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """Something wrong with a line. `refused` tells that the official parser takes the log as invalid."""
+
+    kind: ProblemKind
+    line: int | None
+    message: str
+    refused: bool
+
+
+class LogFile(msgspec.Struct):
+    """One log, read: its events in file order, and its problems.
+
+    `problems` holds the first `MAX_PROBLEMS` of each kind, `counts` how many of each kind there are;
+    `binary` tells of NUL bytes in the file.
+    """
+
+    path: Path
+    events: list[Event]
+    problems: list[Problem]
+    counts: Counter[ProblemKind]
+    binary: bool = False
+
+    @classmethod
+    def unreadable(cls, path: Path, why: str) -> "LogFile":
+        """Give the log that a file which cannot be opened amounts to: no event and one problem."""
+        return cls(path, [], [Problem("unreadable", None, why, refused=True)], Counter({"unreadable": 1}))
+
+
+class _Fields(msgspec.Struct):
+    """What the official parser demands of an event; the bounds of the time keep it a float's size."""
+
+    key: str
+    time_ms: Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | float
+    value: Any
+    metadata: dict[str, Any]
+    event_type: str = "POINT_IN_TIME"
+    namespace: str = ""
+
+
+_decode = msgspec.json.Decoder(_Fields).decode
+
+
+def read_log(path: Path) -> LogFile:
+    """Read one log, plain, gzip or zstd, with everything that is wrong with its lines.
+
+    Raises `PitboardError` only where the file cannot be opened; what it holds becomes events and problems.
+    """
+    scan = _Scan()
+    log = LogFile(path, [], scan.problems, scan.counts)
+    for events in scan.read(path):
+        log.events.extend(events)
+    log.binary = scan.binary
+    return log
 
 
 def read_events(path: Path) -> Iterator[Event]:
-    """Yield the events of one log in file order; lines that are not MLLOG events are passed over.
+    """Yield the events of one log in file order, holding no more than a piece of it in memory.
 
-    Raises `PitboardError` for a file that cannot be read, and for an event line that is not valid JSON.
+    Lines that are no event, damaged ones included, are passed over: `read_log` tells of them.
+    Raises `PitboardError` where the file cannot be opened.
     """
-    try:
-        lines = path.read_bytes().splitlines()
-    except OSError as error:
-        raise PitboardError(f"Cannot read the log {path}: {error.strerror}.") from error
-    for number, line in enumerate(lines, start=1):
-        at = line.find(_MARK)
-        if at < 0:
-            continue
+    for events in _Scan().read(path):
+        yield from events
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return False
+    return True
+
+
+class _Scan:
+    """The state of reading one file: where it is, and what it has met."""
+
+    def __init__(self) -> None:
+        self.line = 1
+        self.problems: list[Problem] = []
+        self.counts: Counter[ProblemKind] = Counter()
+        self.binary = False
+        self._events: list[Event] = []
+        self._room = MAX_EVENT_BYTES
+
+    def read(self, path: Path) -> Iterator[list[Event]]:
+        """Yield the events of the file, a piece at a time."""
+        tail, drop = b"", False
         try:
-            event = _decoder.decode(line[at + len(_MARK) :])
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise PitboardError(
-                f"{path}:{number}: expected one JSON object after ':::MLLOG', found {error}."
-            ) from error
-        yield msgspec.structs.replace(event, line=number)
+            for piece in read_pieces(path):
+                self.binary = self.binary or b"\0" in piece
+                cut = piece.rfind(b"\n") + 1
+                if not cut:
+                    tail += piece
+                    if len(tail) > MAX_LINE_BYTES:
+                        at = tail.rfind(_MARK)
+                        drop = drop or at == 0
+                        tail = tail[at:] if at > 0 else tail[-_MARK_BYTES + 1 :]
+                    continue
+                yield self._lines(tail + piece[:cut], drop)
+                tail, drop = piece[cut:], False
+                if self._room < 0:
+                    raise DamagedSourceError(f"its events hold more than {MAX_EVENT_BYTES >> 20} MiB")
+        except DamagedSourceError as error:
+            self._tell("unreadable", f"reading stopped here: {error}")
+            return
+        if tail:
+            yield self._lines(tail, drop)
+
+    def _lines(self, block: bytes, drop_first: bool) -> list[Event]:
+        """Take the events of whole lines; this loop meets every event of a round, so it does little."""
+        self._events = events = []
+        if drop_first:
+            self._tell("too-long", f"an event line longer than {MAX_LINE_BYTES >> 20} MiB")
+            block = block[block.find(b"\n") :] if b"\n" in block else b""
+        has_return = b"\r" in block
+        find, count = block.find, block.count
+        counted, at = 0, find(_MARK)
+        while at >= 0:
+            self.line += count(b"\n", counted, at)
+            counted = at
+            end = find(b"\n", at)
+            if end < 0:
+                end = len(block)
+            following = find(_MARK, at + _MARK_BYTES)
+            payload = block[at + _MARK_BYTES : end]
+            if 0 <= following < end or (has_return and payload.find(b"\r", 0, -1) >= 0):
+                self._several(block[at:end], ends=end < len(block))
+                following = find(_MARK, end)
+            else:
+                try:
+                    raw = _decode(payload)
+                except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                    self._odd(payload, error, ends=end < len(block))
+                else:
+                    if len(payload) > _LONG:
+                        self._flatten(payload, raw)
+                    events.append(_event(raw, self.line))
+            self._room -= len(payload)
+            at = following
+        self.line += count(b"\n", counted)
+        return events
+
+    def _several(self, segment: bytes, ends: bool) -> None:
+        """Take a line with several marks or carriage returns in it."""
+        for part in segment.split(b"\r"):
+            at = part.rfind(_MARK)
+            if at < 0:
+                continue
+            if part.find(_MARK) != at:
+                self._tell("glued", "several events on one line; only the last one counts")
+            self._odd(part[at + _MARK_BYTES :], None, ends)
+
+    def _odd(self, payload: bytes, error: Exception | None, ends: bool) -> None:
+        """Take an event that is not plain JSON of the usual shape, as the official parser would."""
+        text = payload.decode("latin-1").rstrip()
+        try:
+            fields = json.loads(text)
+        except RecursionError:
+            self._tell("too-deep", "JSON nested too deeply to read")
+            return
+        except ValueError as cause:
+            kind: ProblemKind = "bad-json" if ends else "truncated"
+            self._tell(kind, f"not JSON ({cause}): {text[:_SHOWN]}")
+            return
+        wrong = _wrong_with(fields)
+        if wrong:
+            self._tell("bad-event", wrong)
+            return
+        if not isinstance(fields["key"], str):
+            self._note(f"passed over an event whose key is no string: {reprlib.repr(fields['key'])}")
+            return
+        if not isinstance(fields["metadata"], dict):
+            found = reprlib.repr(fields["metadata"])
+            self._note(f"took the metadata as empty: expected an object, found {found}")
+        if isinstance(error, UnicodeDecodeError):
+            self._note("text that is not UTF-8")
+        elif error is not None and not isinstance(error, msgspec.ValidationError):
+            self._note(f"a number or string that standard JSON has not: {text[:_SHOWN]}")
+        raw = _lenient_fields(fields)
+        self._flatten(payload, raw)
+        self._events.append(_event(raw, self.line))
+
+    def _flatten(self, payload: bytes, raw: _Fields) -> None:
+        """Put a word in the place of a value that nests too deeply to be handed about."""
+        if payload.count(b"[") + payload.count(b"{") <= MAX_DEPTH:
+            return
+        if _is_deep(raw.value) or _is_deep(raw.metadata):
+            self._note(f"dropped a value nested deeper than {MAX_DEPTH} levels")
+            raw.value, raw.metadata = "nested too deeply", {}
+
+    def _note(self, message: str) -> None:
+        self._tell("odd-json", message)
+
+    def _tell(self, kind: ProblemKind, message: str) -> None:
+        self.counts[kind] += 1
+        if self.counts[kind] <= MAX_PROBLEMS:
+            self.problems.append(Problem(kind, self.line, message, refused=kind not in _TAKEN))
+
+
+def _wrong_with(fields: Any) -> str | None:
+    """Say why the official parser cannot make an event of a JSON value."""
+    if not isinstance(fields, dict):
+        return f"expected a JSON object, found {type(fields).__name__}"
+    missing = [name for name in ("time_ms", "key", "value", "metadata") if name not in fields]
+    if missing:
+        return f"an event without {' and '.join(missing)}"
+    try:
+        float(fields["time_ms"])
+    except (TypeError, ValueError, OverflowError):
+        return f"expected time_ms in milliseconds, found {reprlib.repr(fields['time_ms'])}"
+    return None
+
+
+def _lenient_fields(fields: dict[str, Any]) -> _Fields:
+    metadata, event_type, namespace = fields["metadata"], fields.get("event_type"), fields.get("namespace")
+    return _Fields(
+        key=fields["key"],
+        time_ms=float(fields["time_ms"]),
+        value=fields["value"],
+        metadata=metadata if isinstance(metadata, dict) else {},
+        event_type=event_type if isinstance(event_type, str) else "POINT_IN_TIME",
+        namespace=namespace if isinstance(namespace, str) else "",
+    )
+
+
+def _event(raw: _Fields, line: int) -> Event:
+    return Event(
+        key=raw.key,
+        time_ms=raw.time_ms,
+        value=raw.value,
+        metadata=raw.metadata,
+        event_type=raw.event_type,
+        namespace=raw.namespace,
+        line=line,
+    )

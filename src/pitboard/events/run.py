@@ -1,6 +1,6 @@
 """A run: one training of one benchmark, from `run_start` to `run_stop`, as its events tell it."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -9,15 +9,33 @@ from pitboard.events.event import Event
 
 
 class Evaluation(msgspec.Struct, frozen=True):
-    """One evaluation: the quality reached after `samples` training samples, logged at `time_ms`."""
+    """One evaluation: the quality reached after `samples` training samples, logged at `time_ms`.
+
+    A log counts in samples, in epochs or in both; `metric` names the quality where there are several.
+    """
 
     samples: int | float | None
     quality: float
     time_ms: int | float
+    epoch: int | float | None = None
+    metric: str | None = None
+
+
+class Seed(msgspec.Struct, frozen=True):
+    """A seed as logged at `line`, and the line of the source file that logged it."""
+
+    value: Any
+    file: Any
+    lineno: Any
+    line: int
 
 
 class Run(msgspec.Struct, kw_only=True):
-    """What one log says of its run. Times are milliseconds since the Unix epoch; `None` is 'not logged'."""
+    """What one log says of its run. Times are milliseconds since the Unix epoch; `None` is 'not logged'.
+
+    `settings` holds what must be the same in all runs of a result; `evaluated` is how many evaluations there
+    were at the last `run_stop`.
+    """
 
     benchmark: str | None = None
     division: str | None = None
@@ -27,52 +45,132 @@ class Run(msgspec.Struct, kw_only=True):
     run_stop_ms: int | float | None = None
     status: str | None = None
     seed: Any = None
-    global_batch_size: int | None = None
+    seeds: list[Seed] = []
+    global_batch_size: int | float | None = None
     target: float | None = None
+    settings: dict[str, Any] = {}
     evaluations: list[Evaluation] = []
+    evaluated: int = 0
 
     @property
     def minutes(self) -> float | None:
-        """Time-to-train in minutes: `run_stop` − `run_start`, or `None` where one is missing."""
+        """Time-to-train in minutes: `run_stop` - `run_start`, or `None` where one is missing."""
         if self.run_start_ms is None or self.run_stop_ms is None:
             return None
-        return (self.run_stop_ms - self.run_start_ms) / 60_000
+        return (float(self.run_stop_ms) - float(self.run_start_ms)) / 60 / 1000
 
     @property
     def samples_to_target(self) -> int | float | None:
-        """Training samples consumed at the last evaluation of a successful run, else `None`."""
-        if self.status != "success" or not self.evaluations:
+        """Samples (or epochs) consumed at the last evaluation of a successful run, else `None`."""
+        if self.status != "success" or not self.evaluated:
             return None
-        return self.evaluations[-1].samples
+        last = self.evaluations[self.evaluated - 1]
+        return last.epoch if last.samples is None else last.samples
 
     @classmethod
     def from_events(cls, events: Iterable[Event]) -> "Run":
-        """Collect a run from the events of one log; the first `init_start` and the last of the rest count."""
-        run = cls(evaluations=[])
+        """Collect a run from the events of one log.
+
+        The first `init_start` and the first complete pair of `run_start` and `run_stop` count, the last of
+        the rest, as in the official `result_summarizer` and `rcp_checker`.
+        """
+        run = cls(seeds=[], settings={}, evaluations=[])
         for event in events:
-            _collect(run, event)
+            collect = _COLLECTORS.get(event.key)
+            if collect is not None:
+                collect(run, event)
+            elif event.key.startswith(_SETTING_PREFIXES):
+                run.settings[event.key] = event.value
         return run
 
 
-_PLAIN_KEYS = {
-    "submission_benchmark": "benchmark",
-    "submission_division": "division",
-    "seed": "seed",
-    "global_batch_size": "global_batch_size",
-    "target_accuracy": "target",
-}
-_TIME_KEYS = {"init_stop": "init_stop_ms", "run_start": "run_start_ms", "run_stop": "run_stop_ms"}
+_SETTING_PREFIXES = ("opt_", "lora_", "submission_")
 
 
-def _collect(run: Run, event: Event) -> None:
-    if event.key in _PLAIN_KEYS:
-        setattr(run, _PLAIN_KEYS[event.key], event.value)
-    elif event.key in _TIME_KEYS:
-        setattr(run, _TIME_KEYS[event.key], event.time_ms)
-        if event.key == "run_stop":
-            run.status = event.metadata.get("status")
-    elif event.key == "init_start" and run.init_start_ms is None:
+def _number(value: Any) -> int | float | None:
+    """Give a number that a float can hold, or `None`: a log may have anything in its place."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= 1e300:
+        return None
+    return float(value) if abs(value) > 2**53 else value
+
+
+def _text(value: Any) -> str | None:
+    """Give a text that can be written again (JSON's escapes can spell half a character), or `None`."""
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else None
+
+
+def _setting(run: Run, event: Event) -> None:
+    run.settings[event.key] = event.value
+
+
+def _benchmark(run: Run, event: Event) -> None:
+    run.settings[event.key] = event.value
+    run.benchmark = _text(event.value)
+
+
+def _division(run: Run, event: Event) -> None:
+    run.settings[event.key] = event.value
+    run.division = _text(event.value)
+
+
+def _batch_size(run: Run, event: Event) -> None:
+    run.settings[event.key] = event.value
+    run.global_batch_size = _number(event.value)
+
+
+def _target(run: Run, event: Event) -> None:
+    run.target = _number(event.value)
+
+
+def _init_start(run: Run, event: Event) -> None:
+    if run.init_start_ms is None:
         run.init_start_ms = event.time_ms
-    elif event.key == "eval_accuracy" and isinstance(event.value, int | float):
-        samples = event.metadata.get("samples_count", event.metadata.get("epoch_num"))
-        run.evaluations.append(Evaluation(samples, float(event.value), event.time_ms))
+
+
+def _init_stop(run: Run, event: Event) -> None:
+    run.init_stop_ms = event.time_ms
+
+
+def _run_start(run: Run, event: Event) -> None:
+    if run.run_start_ms is None or run.run_stop_ms is None:
+        run.run_start_ms = event.time_ms
+
+
+def _run_stop(run: Run, event: Event) -> None:
+    if run.run_start_ms is None or run.run_stop_ms is None:
+        run.run_stop_ms = event.time_ms
+    run.status = _text(event.metadata.get("status"))
+    run.evaluated = len(run.evaluations)
+
+
+def _seed(run: Run, event: Event) -> None:
+    run.seed = event.value
+    metadata = event.metadata
+    run.seeds.append(Seed(event.value, metadata.get("file"), metadata.get("lineno"), event.line))
+
+
+def _evaluation(run: Run, event: Event) -> None:
+    quality, metadata = _number(event.value), event.metadata
+    if quality is None:
+        return
+    samples, epoch = _number(metadata.get("samples_count")), _number(metadata.get("epoch_num"))
+    metric = _text(metadata.get("metric"))
+    run.evaluations.append(Evaluation(samples, float(quality), event.time_ms, epoch, metric))
+
+
+_COLLECTORS: dict[str, Callable[[Run, Event], None]] = {
+    "submission_benchmark": _benchmark,
+    "submission_division": _division,
+    "global_batch_size": _batch_size,
+    "gradient_accumulation_steps": _setting,
+    "max_sequence_length": _setting,
+    "max_steps": _setting,
+    "target_accuracy": _target,
+    "init_start": _init_start,
+    "init_stop": _init_stop,
+    "run_start": _run_start,
+    "run_stop": _run_stop,
+    "seed": _seed,
+    "eval_accuracy": _evaluation,
+    "eval_error": _evaluation,
+}

@@ -1,0 +1,136 @@
+"""The `pitboard check` and `pitboard explain` commands."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from pitboard.compliance import Finding, TreeReport
+    from pitboard.compliance.tree import Progress
+
+Format = Literal["text", "json", "sarif"]
+Levels = Literal["log", "result", "submission", "round"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    app.command()(check)
+    app.command()(explain)
+
+
+def check(
+    path: Annotated[Path, typer.Argument(help="A log, a result's folder, a submission or a round.")],
+    round: Annotated[
+        str | None,
+        typer.Option(help="The round whose rules apply, such as 5.1.", show_default="told by the logs"),
+    ] = None,
+    format: Annotated[Format, typer.Option(help="How to show the findings.")] = "text",
+    level: Annotated[
+        Levels | None, typer.Option(help="How far to look.", show_default="told by the layout")
+    ] = None,
+) -> None:
+    """Check logs, results and submissions by the official rules: exit 0 valid, 1 not valid, 2 cannot run."""
+    from pitboard.compliance.tree import check_tree
+
+    with _Bar() as progress:
+        report = check_tree(path, round, level, progress)
+    if format == "text":
+        from pitboard.cli.findings import as_text
+
+        typer.echo(as_text(report))
+    elif format == "json":
+        typer.echo(_json(as_json(report)))
+    else:
+        from pitboard.compliance.sarif import to_sarif
+
+        typer.echo(_json(to_sarif(report, path)))
+    if not report.valid:
+        raise typer.Exit(1)
+
+
+def explain(
+    rule: Annotated[str | None, typer.Argument(help="A rule's code, such as log-target.")] = None,
+) -> None:
+    """Print what a rule means, why it exists and where it is written; without a rule, list all."""
+    from pitboard.compliance import rules
+
+    if rule is None:
+        width = max(map(len, rules.RULES))
+        for known in rules.RULES.values():
+            typer.echo(f"{known.code:{width}}  {known.title}")
+        return
+    asked = rules.rule(rule)
+    typer.echo(
+        f"{asked.code}: {asked.title}\n\n{asked.meaning}\n\nWhy: {asked.why}\n\nWritten in: {asked.where}"
+    )
+
+
+def as_json(report: "TreeReport") -> dict[str, Any]:
+    """Give a report in the shape that scripts read; `file` is given only where no `path` says it."""
+    return {
+        "round": report.round,
+        "valid": report.valid,
+        "logs": [
+            {
+                "path": log.path,
+                "benchmark": log.benchmark,
+                "division": log.division,
+                "valid": log.valid,
+                "findings": [_finding(finding) for finding in log.findings],
+            }
+            for log in report.logs
+        ],
+        "results": [
+            {
+                "submitter": result.submitter,
+                "system": result.system,
+                "benchmark": result.benchmark,
+                "division": result.division,
+                "valid": result.valid,
+                "rcp": result.rcp,
+                "findings": [{"file": finding.file, **_finding(finding)} for finding in result.findings],
+            }
+            for result in report.results
+        ],
+        "findings": [{"file": finding.file, **_finding(finding)} for finding in report.findings],
+    }
+
+
+def _finding(finding: "Finding") -> dict[str, Any]:
+    names = ("rule", "severity", "line", "message", "expected", "found", "fix")
+    return {name: getattr(finding, name) for name in names}
+
+
+def _json(document: dict[str, Any]) -> str:
+    import msgspec
+
+    return msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
+
+
+class _Bar:
+    """A progress bar on a terminal's error stream, and nothing elsewhere."""
+
+    def __enter__(self) -> "Progress | None":
+        from sys import stderr
+
+        self._progress = None
+        if not stderr.isatty():
+            return None
+        from rich.console import Console
+        from rich.progress import Progress as RichProgress
+
+        self._progress = RichProgress(console=Console(stderr=True), transient=True)
+        self._task = self._progress.add_task("Checking logs", total=None)
+        return self._advance
+
+    def _advance(self, done: int, total: int) -> None:
+        if self._progress is None:
+            return
+        # Started at the first report only: its drawing thread must not be there when processes are forked.
+        self._progress.start()
+        self._progress.update(self._task, completed=done, total=total)
+
+    def __exit__(self, *_: object) -> None:
+        if self._progress is not None:
+            self._progress.stop()

@@ -1,0 +1,120 @@
+"""The `pitboard score` command."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from pitboard.scoring import Score
+
+Format = Literal["text", "json", "csv"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command()(score)
+
+
+def score(
+    path: Annotated[Path, typer.Argument(help="A log, a result, a submission, a round, or a run's output.")],
+    round: Annotated[
+        str | None,
+        typer.Option(help="The round whose rules apply, such as 5.1.", show_default="told by the logs"),
+    ] = None,
+    format: Annotated[Format, typer.Option(help="How to show the scores.")] = "text",
+) -> None:
+    """Score results in minutes, as official: exit 0 all have a score, 1 some have none, 2 cannot run."""
+    from pitboard.compliance import check_tree
+    from pitboard.scoring import score_tree
+
+    scores = score_tree(check_tree(path, round))
+    show = {"text": as_text, "json": as_json, "csv": as_csv}[format]
+    typer.echo(show(scores), nl=False)
+    if any(score.minutes is None for score in scores):
+        raise typer.Exit(1)
+
+
+def as_json(scores: "list[Score]") -> str:
+    """Give scores as one JSON object, with every number in full."""
+    import msgspec
+
+    return msgspec.json.format(msgspec.json.encode({"results": scores}), indent=2).decode() + "\n"
+
+
+def as_csv(scores: "list[Score]") -> str:
+    """Give scores as a table, one result a row; the numbers of the runs stand in one cell, space between."""
+    import csv
+    import io
+
+    import msgspec
+
+    from pitboard.scoring import Score
+
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(Score.__struct_fields__)
+    for score in scores:
+        cells = msgspec.structs.astuple(score)
+        writer.writerow([_cell(cell) for cell in cells])
+    return out.getvalue()
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, list):
+        return " ".join("" if number is None else repr(number) for number in value)
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+def as_text(scores: "list[Score]") -> str:
+    """Say each result's score in minutes by submitter, to the three decimals that MLCommons publishes."""
+    from pitboard.compliance.layout import printable
+
+    rows = []
+    for score in sorted(scores, key=lambda s: (s.submitter.casefold(), s.system, s.benchmark)):
+        counted = sum(minutes is not None for minutes in score.runs)
+        rows.append(
+            (
+                score.submitter,
+                score.system,
+                score.benchmark,
+                _hardware(score),
+                "no score" if score.minutes is None else f"{score.minutes:.3f} min",
+                f"{counted} of {len(score.runs)} runs",
+                "" if score.rcp_scale == 1 else f"scaled by {score.rcp_scale:.4f}",
+                "" if score.valid else "not valid",
+            )
+        )
+    plain = [tuple(printable(cell) for cell in row) for row in rows]
+    lines = _aligned(plain)
+    if len(scores) == 1:
+        lines += _runs(scores[0])
+    scored = sum(score.minutes is not None for score in scores)
+    valid = sum(score.valid for score in scores)
+    results = "1 result" if len(scores) == 1 else f"{len(scores):,} results"
+    lines.append(f"{results}, {scored:,} with a score, {valid:,} valid")
+    return "\n".join(lines) + "\n"
+
+
+def _hardware(score: "Score") -> str:
+    if score.accelerators == 0:
+        return "no accelerator"
+    count = "?" if score.accelerators is None else f"{score.accelerators:,}"
+    return f"{count} x {score.accelerator or '?'}"
+
+
+def _aligned(rows: "list[tuple[str, ...]]") -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
+
+
+def _runs(score: "Score") -> list[str]:
+    lines = []
+    for number, minutes in enumerate(score.runs):
+        samples = score.samples_to_target[number]
+        took = "does not count" if minutes is None else f"{minutes:.3f} min"
+        needed = "" if samples is None else f", {samples:,} samples (or epochs) to the target"
+        lines.append(f"  run {number + 1}: {took}{needed}")
+    return lines

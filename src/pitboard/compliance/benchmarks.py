@@ -1,0 +1,68 @@
+"""What MLCommons fixes for each benchmark: how many runs, how many of them are dropped, what counts."""
+
+from mlperf_logging.benchmark_meta import get_allowed_benchmarks, get_result_file_counts
+
+from pitboard.events import Evaluation, Run
+
+# Where the official `rcp_checker` takes convergence from an evaluation's `samples_count`; elsewhere it
+# counts in epochs (`epoch_num`).
+_IN_SAMPLES = frozenset(
+    {
+        "deepseekv3_671b",
+        "dlrmv4",
+        "flux1",
+        "gpt_oss_20b",
+        "llama2_70b_lora",
+        "llama31_405b",
+        "llama31_8b",
+        "qwen35_397b_grpo",
+    }
+)
+
+
+def official_runs(benchmark: str) -> int | None:
+    """How many runs a training result of this benchmark has; `None` for one that MLCommons does not know."""
+    count: int | None = get_result_file_counts("training").get(benchmark)
+    return count
+
+
+def official_drops(benchmark: str) -> int:
+    """How many runs the olympic mean drops at either end (training rules, "Benchmark results")."""
+    return 4 if benchmark == "unet3d" else 1
+
+
+def allowed_benchmarks(ruleset: str) -> list[str]:
+    """Name the benchmarks of a round, given by its ruleset ("5.1.0")."""
+    return list(dict.fromkeys(get_allowed_benchmarks("training", ruleset)))
+
+
+def convergence(run: Run) -> float | None:
+    """Samples (or epochs) that a successful run had consumed at its last evaluation before `run_stop`.
+
+    `None` for a run that did not converge, or whose evaluations do not say. The unit is the one in which the
+    official `rcp_checker` counts the benchmark; other benchmarks count in samples where the log has them.
+    """
+    if run.status != "success" or not run.evaluated:
+        return None
+    last = run.evaluations[run.evaluated - 1]
+    if run.benchmark == "stable_diffusion":
+        return _first_passing(run.evaluations[: run.evaluated])
+    if run.benchmark in _IN_SAMPLES:
+        return last.samples
+    if run.benchmark is not None and official_runs(run.benchmark) is not None:
+        return None if last.epoch is None else round(last.epoch, 3)
+    return run.samples_to_target
+
+
+def _first_passing(evaluations: list[Evaluation]) -> float | None:
+    """Find the earliest step at which both metrics of stable_diffusion pass: they are logged out of order."""
+    steps: dict[float, dict[str | None, float]] = {}
+    for evaluation in evaluations:
+        if evaluation.samples is not None:
+            steps.setdefault(evaluation.samples, {})[evaluation.metric] = evaluation.quality
+    passing = [
+        step
+        for step, quality in steps.items()
+        if quality.get("FID", 91.0) <= 90.0 and quality.get("CLIP", 0.0) >= 0.15
+    ]
+    return min(passing, default=None)

@@ -1,0 +1,103 @@
+"""The score of a result: the olympic mean of its runs' minutes, normalised by its convergence."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from pitboard.compliance import LogReport, ResultReport, TreeReport
+from pitboard.compliance.benchmarks import convergence, official_drops
+from pitboard.compliance.layout import printable
+
+
+class Score(msgspec.Struct, frozen=True, kw_only=True):
+    """A scored result. `minutes` is `None` where the rules give it no score.
+
+    `runs` has the minutes of every run and `samples_to_target` its samples (or epochs), in the order of the
+    logs; both have `None` for a run that does not count. `minutes` includes the factor `rcp_scale`.
+    """
+
+    submitter: str
+    system: str
+    benchmark: str
+    division: str | None
+    availability: str | None
+    nodes: int | None
+    accelerator: str | None
+    accelerators: int | None
+    runs: list[float | None]
+    minutes: float | None
+    rcp_scale: float
+    samples_to_target: list[float | None]
+    valid: bool
+
+
+def olympic_mean(minutes: Sequence[float | None], drops: int) -> float | None:
+    """The mean of the runs' minutes without the `drops` fastest and the `drops` slowest.
+
+    `None` stands for a run that does not count (not converged, not compliant): it is slower than any other,
+    and the first to be dropped. Gives `None` where more than `drops` of them do not count, or nothing is
+    left to average (`result_summarizer`; training rules, "Benchmark results").
+    """
+    counted = sorted(m for m in minutes if m is not None)
+    missing = len(minutes) - len(counted)
+    kept = counted[drops : len(minutes) - drops]
+    if missing > drops or not kept:
+        return None
+    return sum(kept) / len(kept)
+
+
+def score_result(result: ResultReport, logs: Sequence[LogReport]) -> Score:
+    """Score one result; `logs` are the reports on its logs, in any order.
+
+    The factor is the review committee's, from `scaling.json`, or else that of an RCP test
+    that passed. Where there are too few runs for an olympic mean, the score is their mean, as in the official
+    `compute_score`; such a result is not valid.
+    """
+    runs = [log.run.minutes if log.valid else None for log in logs]
+    scale = result.committee_scale
+    if scale is None:
+        scale = result.rcp.scale if result.rcp and result.rcp.passed else 1.0
+    drops = official_drops(result.benchmark)
+    minutes = olympic_mean(runs, drops if len(runs) > 2 * drops else 0)
+    system = result.description
+    return Score(
+        submitter=result.submitter,
+        system=result.system,
+        benchmark=result.benchmark,
+        division=result.division,
+        availability=system.availability if system else None,
+        nodes=system.nodes if system else None,
+        accelerator=system.accelerator if system else None,
+        accelerators=system.accelerators if system else None,
+        runs=runs,
+        minutes=None if minutes is None else minutes * scale,
+        rcp_scale=scale,
+        samples_to_target=[convergence(log.run) for log in logs],
+        valid=result.valid,
+    )
+
+
+def score_tree(report: TreeReport) -> list[Score]:
+    """Score every result of a checked tree; of logs alone, each as a result of a single run."""
+    logs = {log.path: log for log in report.logs}
+    if report.results:
+        return [score_result(result, [logs[path] for path in result.logs]) for result in report.results]
+    return [_score_alone(log) for log in report.logs]
+
+
+def _score_alone(log: LogReport) -> Score:
+    place = log.path.split("/")
+    result = ResultReport(
+        path=log.path,
+        submitter=printable(str(log.run.settings.get("submission_org", ""))),
+        system=printable(str(log.run.settings.get("submission_platform", ""))),
+        benchmark=log.benchmark or place[-1],
+        division=log.division,
+        valid=log.valid,
+        rcp=None,
+        findings=[],
+        description=None,
+        committee_scale=None,
+        logs=[log.path],
+    )
+    return score_result(result, [log])

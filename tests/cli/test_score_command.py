@@ -1,0 +1,98 @@
+import csv
+import io
+import json
+
+import pytest
+
+import made_results
+
+
+@pytest.fixture
+def place(tmp_path):
+    made_results.submit(tmp_path / "Acme")
+    return tmp_path / "Acme"
+
+
+def test_json_has_the_promised_fields_and_full_numbers(pitboard, place):
+    done = pitboard("score", place, "--round", "5.1", "--format", "json")
+
+    (result,) = json.loads(done.stdout)["results"]
+    assert done.returncode == 0
+    assert result == {
+        "submitter": "Acme",
+        "system": "box",
+        "benchmark": "llama31_8b",
+        "division": "closed",
+        "availability": "Available on-premise",
+        "nodes": 2,
+        "accelerator": "Racer",
+        "accelerators": 16,
+        "runs": [float(20 + run) for run in range(10)],
+        "minutes": pytest.approx(24.5 * result["rcp_scale"]),
+        "rcp_scale": result["rcp_scale"],
+        "samples_to_target": [made_results.SAMPLES[run % 2] for run in range(10)],
+        "valid": True,
+    }
+
+
+def test_csv_has_a_row_for_each_result(pitboard, place):
+    made_results.submit(place.parent / "Bolt")
+
+    rows = list(csv.DictReader(io.StringIO(pitboard("score", place.parent, "--format", "csv").stdout)))
+
+    assert [row["submitter"] for row in rows] == ["Acme", "Bolt"]
+    assert len(rows[0]["runs"].split()) == 10
+
+
+def test_text_lists_the_runs_of_one_result(pitboard, place):
+    text = pitboard("score", place / "results" / "box" / "llama31_8b").stdout
+
+    assert "24.5" in text
+    assert "run 10: 29.000 min" in text
+    assert text.endswith("1 result, 1 with a score, 1 valid\n")
+
+
+def test_a_single_log_has_a_score(pitboard, place):
+    log = place / "results" / "box" / "llama31_8b" / "result_0.txt"
+
+    (result,) = json.loads(pitboard("score", log, "--format", "json").stdout)["results"]
+
+    assert result["minutes"] == 20
+
+
+def test_a_result_without_a_score_exits_with_1(pitboard, place):
+    folder = place / "results" / "box" / "llama31_8b"
+    for run in (1, 2):
+        (folder / f"result_{run}.txt").write_text(":::MLLOG {}\n")
+
+    done = pitboard("score", place)
+
+    assert done.returncode == 1
+    assert "no score" in done.stdout
+    assert "not valid" in done.stdout
+
+
+def test_nothing_to_score_is_one_sentence_and_2(pitboard, tmp_path):
+    done = pitboard("score", tmp_path / "nowhere")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("Error: Nothing to check at")
+
+
+def test_control_characters_of_a_description_do_not_reach_the_terminal(pitboard, place):
+    made_results.describe(place, accelerator_model_name="\x1b[2JRacer")
+
+    assert "\x1b" not in pitboard("score", place).stdout
+
+
+def test_a_package_says_what_is_missing(pitboard, place, tmp_path):
+    (place / "systems" / "box.json").unlink()
+
+    done = pitboard(
+        "package", place, "--out", tmp_path / "acme.tar.gz", "--submitter", "Acme", "--round", "5.1"
+    )
+
+    assert done.returncode == 1
+    assert "Drafted" in done.stdout
+    assert "Still missing:" in done.stdout
+    assert (tmp_path / "acme.tar.gz").is_file()

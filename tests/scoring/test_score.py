@@ -1,0 +1,149 @@
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mlperf_logging.result_summarizer import result_summarizer
+
+from pitboard.compliance import LogReport, RcpVerdict, ResultReport, TreeReport
+from pitboard.events import Evaluation, Run
+from pitboard.scoring import olympic_mean, score_result, score_tree
+
+_MINUTES = st.floats(0.01, 1e5)
+_DROPS = st.sampled_from([1, 4])
+
+
+@given(st.lists(_MINUTES, max_size=40), st.integers(0, 6), _DROPS)
+def test_the_mean_is_the_official_one(counted, missing, drops):
+    official = None
+    if missing <= drops:
+        official = result_summarizer._compute_olympic_average(list(counted), missing, drops)
+
+    assert olympic_mean([*counted, *[None] * missing], drops) == official
+
+
+@given(st.lists(_MINUTES, min_size=3, max_size=20), st.randoms(), st.booleans())
+def test_the_order_of_the_runs_does_not_matter(minutes, random, one_failed):
+    runs = [*minutes, None] if one_failed else minutes
+    shuffled = list(runs)
+    random.shuffle(shuffled)
+
+    assert olympic_mean(shuffled, 1) == olympic_mean(runs, 1)
+
+
+@given(st.lists(_MINUTES, min_size=3, max_size=20), st.floats(0, 1), st.floats(1, 1e3))
+def test_the_best_and_the_worst_run_do_not_count(minutes, faster, slower):
+    ordered = sorted(minutes)
+    extreme = [ordered[0] * faster, *ordered[1:-1], ordered[-1] * slower]
+
+    assert olympic_mean(extreme, 1) == olympic_mean(minutes, 1)
+
+
+@given(st.lists(_MINUTES, min_size=3, max_size=20), st.sampled_from([0.5, 2.0, 1024.0]))
+def test_the_mean_scales_with_the_minutes(minutes, factor):
+    assert olympic_mean([m * factor for m in minutes], 1) == olympic_mean(minutes, 1) * factor
+
+
+@given(st.lists(_MINUTES, min_size=3, max_size=20))
+def test_a_run_that_does_not_count_is_the_slowest(minutes):
+    assert olympic_mean([*minutes, None], 1) == olympic_mean([*minutes, math.inf], 1)
+
+
+def _log(number, minutes, samples=1000, valid=True):
+    run = Run(
+        benchmark="llama31_8b",
+        status="success",
+        run_start_ms=0,
+        run_stop_ms=minutes * 60_000,
+        evaluations=[Evaluation(samples, 3.0, 0)],
+        evaluated=1,
+    )
+    return LogReport(
+        path=f"result_{number}.txt",
+        benchmark="llama31_8b",
+        division="closed",
+        valid=valid,
+        findings=[],
+        ruleset="5.1.0",
+        run=run,
+    )
+
+
+def _result(logs, **fields):
+    known = {
+        "path": "",
+        "submitter": "Acme",
+        "system": "box",
+        "benchmark": "llama31_8b",
+        "division": "closed",
+        "valid": True,
+        "rcp": None,
+        "findings": [],
+        "description": None,
+        "committee_scale": None,
+        "logs": [log.path for log in logs],
+    }
+    return ResultReport(**{**known, **fields})
+
+
+_RUNS = [_log(number, minutes) for number, minutes in enumerate([10, 20, 30, 40, 100])]
+
+
+@pytest.mark.parametrize(
+    ("fields", "minutes", "scale"),
+    [
+        ({}, 30, 1),
+        ({"rcp": RcpVerdict(verdict="RCP found", passed=True, scale=1.5)}, 45, 1.5),
+        ({"rcp": RcpVerdict(verdict="RCP found", passed=False, scale=1.5)}, 30, 1),
+        ({"rcp": RcpVerdict(verdict="RCP found", passed=True, scale=1.5), "committee_scale": 2.0}, 60, 2),
+    ],
+)
+def test_the_committees_factor_comes_before_the_tests(fields, minutes, scale):
+    score = score_result(_result(_RUNS, **fields), _RUNS)
+
+    assert (score.minutes, score.rcp_scale) == (minutes, scale)
+
+
+def test_a_run_that_does_not_comply_is_listed_without_minutes():
+    logs = [*_RUNS[:4], _log(4, 5, valid=False)]
+
+    score = score_result(_result(logs), logs)
+
+    assert score.runs == [10, 20, 30, 40, None]
+    assert score.minutes == 30
+    assert score.samples_to_target == [1000] * 5
+
+
+def test_too_few_runs_for_an_olympic_mean_give_their_mean():
+    assert score_result(_result(_RUNS[:2]), _RUNS[:2]).minutes == 15
+
+
+def test_a_log_alone_is_scored_as_one_run():
+    report = TreeReport(round="5.1", valid=True, logs=[_RUNS[2]], results=[], findings=[])
+
+    (score,) = score_tree(report)
+
+    assert (score.benchmark, score.minutes, score.runs) == ("llama31_8b", 30, [30])
+
+
+def test_minutes_are_from_the_last_start_before_the_first_stop_as_official():
+    from pitboard.events import Event
+
+    events = [
+        Event(key=key, time_ms=minute * 60_000, metadata={"status": "success"})
+        for key, minute in [
+            ("run_start", 1),
+            ("run_start", 2),
+            ("run_stop", 9),
+            ("run_start", 10),
+            ("run_stop", 20),
+        ]
+    ]
+    loglines = [
+        result_summarizer.mlp_compliance.mlp_parser.ruleset_510.LogLine("", e.time_ms, e.key, "", 0)
+        for e in events
+    ]
+
+    assert (
+        Run.from_events(events).minutes == result_summarizer._query_mlperf_strong_scaling_score(loglines) == 7
+    )
