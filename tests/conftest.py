@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from backports import zstd
 
+import pitboard as package
+
 _HERE = Path(__file__).resolve()
 
 
@@ -52,6 +54,10 @@ def pitboard() -> Callable[..., "subprocess.CompletedProcess[str]"]:
 
     def run(*words: str | Path) -> "subprocess.CompletedProcess[str]":
         command = [sys.executable, "-m", "pitboard", *map(str, words)]
-        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+        # The sources under test, whatever the working folder is and whatever is installed.
+        environment = {**os.environ, "PYTHONPATH": str(Path(package.__file__).parents[1])}
+        return subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=120, env=environment
+        )
 
     return run

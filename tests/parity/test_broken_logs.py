@@ -110,8 +110,8 @@ def _glue(text: str) -> str:
 
 _NEST = "[" * 5000 + "]" * 5000
 
-# Name: the log it is done to, what is done, and the rule of the finding that must name it. A rule in brackets is
-# a warning and `None` is no finding: the log stays valid.
+# Name: the log it is done to, what is done, and the rule of the finding that must name it. A rule in brackets
+# is a warning and `None` is no finding: the log stays valid.
 LLAMA = ("llama31_8b", "closed", "5.1.0")
 LLAMA_OPEN = ("llama31_8b", "open", "5.1.0")
 DIFFUSION = ("stable_diffusion", "closed", "5.0.0")

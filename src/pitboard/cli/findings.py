@@ -20,17 +20,20 @@ def as_text(report: "TreeReport") -> str:
     for result in report.results:
         groups[" · ".join((result.submitter, result.system, result.benchmark))] += result.findings
     for finding in report.findings:
-        groups[""].append(finding)
+        groups[_group(finding.file) if finding.file else "Everything"].append(finding)
     lines = []
     for name, findings in sorted(groups.items(), key=lambda group: (-_errors(group[1]), group[0])):
         if findings:
-            lines += [typer.style(_printable(name) or "The whole", bold=True), *_listed(findings), ""]
+            lines += [typer.style(_printable(name), bold=True), *_listed(findings), ""]
     return "\n".join([*lines, *_counts(report)])
 
 
 def _group(path: str) -> str:
-    """Name a log's group by its folders; `results` and `systems` are only shelves."""
-    return " · ".join(part for part in PurePosixPath(path).parent.parts if part != "results") or path
+    """Name a file's group by its folders; `results` and `systems` are only shelves."""
+    return (
+        " · ".join(part for part in PurePosixPath(path).parent.parts if part not in ("results", "systems"))
+        or path
+    )
 
 
 def _errors(findings: "list[Finding]") -> int:
@@ -48,7 +51,8 @@ def _listed(findings: "list[Finding]") -> list[str]:
         place = PurePosixPath(first.file).name + (f":{first.line}" if first.line else "")
         more = f" and {len(same) - 1} more" if len(same) > 1 else ""
         mark = typer.style(f"{severity}[{rule}]", fg=_COLOURS[severity])
-        lines.append(f"  {_printable(place)}{more}  {mark}  {_printable(message)}")
+        where = f"{_printable(place)}{more}  " if place else ""
+        lines.append(f"  {where}{mark}  {_printable(message)}")
         if first.fix and severity == "error":
             lines.append(f"      fix: {_printable(first.fix)}")
     return lines

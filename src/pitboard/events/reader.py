@@ -139,8 +139,9 @@ class _Scan:
                 if not cut:
                     tail += piece
                     if len(tail) > MAX_LINE_BYTES:
-                        drop = drop or _MARK in tail
-                        tail = tail[-len(_MARK) + 1 :]
+                        at = tail.rfind(_MARK)
+                        drop = drop or at == 0
+                        tail = tail[at:] if at > 0 else tail[-len(_MARK) + 1 :]
                     continue
                 yield self._lines(tail + piece[:cut], drop)
                 tail, drop = piece[cut:], False
@@ -148,6 +149,7 @@ class _Scan:
                     raise DamagedSourceError(f"its events hold more than {MAX_EVENT_BYTES >> 20} MiB")
         except DamagedSourceError as error:
             self._tell("unreadable", f"reading stopped here: {error}")
+            return
         if tail:
             yield self._lines(tail, drop)
 

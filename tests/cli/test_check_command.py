@@ -1,0 +1,134 @@
+"""`pitboard check` and `pitboard explain` as processes: what they print, and how they exit."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+
+from made_logs import valid_log, write_log
+
+Pitboard = Callable[..., "CompletedProcess[str]"]
+
+
+@pytest.fixture
+def submission(tmp_path: Path) -> Path:
+    """Two logs of one result, of which one lacks its end."""
+    runs = tmp_path / "round" / "Acme" / "results" / "acme_1x" / "llama31_8b"
+    write_log(runs / "result_0.txt", valid_log())
+    write_log(runs / "result_1.txt", valid_log()[:-1])
+    return tmp_path / "round"
+
+
+def test_a_valid_log_exits_0(pitboard: Pitboard, tmp_path: Path) -> None:
+    done = pitboard("check", write_log(tmp_path / "any.log", valid_log()))
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "Round 5.1: 1 log, 1 valid, 0 not valid",
+        "0 errors, 0 warnings",
+        "Verdict: valid",
+    ]
+
+
+def test_a_broken_log_exits_1_and_says_where_what_and_how_to_mend_it(
+    pitboard: Pitboard, submission: Path
+) -> None:
+    done = pitboard("check", "--level", "log", submission)
+
+    assert done.returncode == 1
+    assert done.stdout.splitlines() == [
+        "Acme · acme_1x · llama31_8b",
+        "  result_1.txt  error[log-missing-key]  run_stop is not logged (training_5.1.0/common.yaml:81)",
+        "      fix: Log run_stop.",
+        "",
+        "Round 5.1: 2 logs, 1 valid, 1 not valid",
+        "1 error, 0 warnings",
+        "Verdict: not valid",
+    ]
+
+
+def test_json_has_the_shape_that_scripts_rely_on(pitboard: Pitboard, submission: Path) -> None:
+    done = pitboard("check", "--format", "json", "--level", "log", submission)
+
+    report = json.loads(done.stdout)
+    path = "Acme/results/acme_1x/llama31_8b/result_{}.txt"
+    assert (report["round"], report["valid"], report["results"]) == ("5.1", False, [])
+    assert report["logs"][0] == {
+        "path": path.format(0),
+        "benchmark": "llama31_8b",
+        "division": "closed",
+        "valid": True,
+        "findings": [],
+    }
+    assert report["logs"][1]["path"] == path.format(1)
+    assert report["logs"][1]["findings"] == [
+        {
+            "rule": "log-missing-key",
+            "severity": "error",
+            "line": None,
+            "message": "run_stop is not logged (training_5.1.0/common.yaml:81)",
+            "expected": "exactly 1",
+            "found": 0,
+            "fix": "Log run_stop.",
+        }
+    ]
+
+
+def test_the_round_can_be_named(pitboard: Pitboard, tmp_path: Path) -> None:
+    log = write_log(tmp_path / "result_0.txt", valid_log())
+
+    told = json.loads(pitboard("check", "--round", "v5.0", "--format", "json", log).stdout)
+
+    assert told["round"] == "5.0"
+    assert {finding["rule"] for finding in told["logs"][0]["findings"]} == {"log-unknown-rules", "log-value"}
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["nowhere"], "Nothing to check at nowhere"),
+        (["."], "No log under ."),
+        ([__file__, "--round", "5.2"], "No rules for round '5.2'. Did you mean"),
+    ],
+)
+def test_what_cannot_run_exits_2_with_a_sentence(
+    words: list[str], sentence: str, pitboard: Pitboard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    done = pitboard("check", "--level", "log", *words)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"Error: {sentence}")
+    assert "Traceback" not in done.stderr
+
+
+def test_what_a_log_says_cannot_steer_the_terminal(pitboard: Pitboard, tmp_path: Path) -> None:
+    evil = [
+        {**each, "value": "\x1b[2J\x9b31m\n"} if each["key"] == "opt_name" else each for each in valid_log()
+    ]
+
+    done = pitboard("check", write_log(tmp_path / "result_0.txt", evil))
+
+    assert done.returncode == 1
+    assert "\\x1b[2J" in done.stdout
+    assert not {char for char in done.stdout if ord(char) < 32 or 127 <= ord(char) < 160} - {"\n"}
+
+
+def test_explain_says_what_a_rule_means_and_why(pitboard: Pitboard) -> None:
+    done = pitboard("explain", "log-init-time")
+
+    assert done.returncode == 0
+    assert done.stdout.startswith("log-init-time: Initialisation takes too long\n")
+    assert "\nWhy: " in done.stdout
+    assert "\nWritten in: " in done.stdout
+
+
+def test_explain_lists_every_rule_and_knows_near_misses(pitboard: Pitboard) -> None:
+    assert "log-target " in pitboard("explain").stdout
+
+    done = pitboard("explain", "log-taget")
+
+    assert (done.returncode, done.stderr) == (2, "Error: No rule 'log-taget'. Did you mean 'log-target'?\n")
