@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import official_checker
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from made_logs import as_text, valid_log, write_log
@@ -48,6 +48,8 @@ def _same(ours: Any, theirs: Any) -> bool:
 @_SETTINGS
 @given(content=_LOGS)
 def test_the_reader_takes_and_refuses_what_the_official_parser_does(content: bytes, tmp_path: Path) -> None:
+    # Packed logs are read here, and are noise to the official parser.
+    assume(not content.startswith((b"\x1f\x8b", b"\x28\xb5\x2f\xfd")))
     path = write_log(tmp_path / "log.txt", content)
 
     log = read_log(path)
