@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from pitboard import __version__
-from pitboard.cli import check, data, run, suite
+from pitboard.cli import check, data, package, run, score, suite
 from pitboard.errors import PitboardError, Terminated
 
 app = typer.Typer(
@@ -22,10 +22,8 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-run.register(app)
-data.register(app)
-suite.register(app)
-check.register(app)
+for command in (run, check, score, package, suite, data):
+    command.register(app)
 
 
 def _print_version(wanted: bool) -> None:
