@@ -1,6 +1,7 @@
 """The live display of a run, and the summary at its end; plain lines where there is no terminal."""
 
 import time
+from collections import Counter
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from pitboard.compliance import Finding, RcpVerdict
     from pitboard.training.output import Output, Plan
     from pitboard.training.reporting import Course
     from pitboard.training.runner import Summary
@@ -183,15 +185,67 @@ def _duration(minutes: float) -> str:
 
 
 def show_series(output: "Output", plan: "Plan") -> None:
-    """Print one row for each run of a plan, from the logs."""
+    """Print a row for each run of a plan, from the logs, and the olympic mean where enough of them count."""
+    from pitboard.compliance.benchmarks import official_drops
+    from pitboard.scoring import olympic_mean
     from pitboard.training.output import logged
 
-    table = Table(title=f"{plan.benchmark} ({plan.preset}): {len(plan.seeds)} runs")
+    table = Table(title=f"{plan.benchmark} ({plan.preset}): {len(plan.seeds)} runs", title_justify="left")
     for column in ("Run", "Seed", "Status", "Minutes", "Samples to target"):
-        table.add_column(column, justify="right" if column != "Status" else "left")
-    for index, seed in enumerate(plan.seeds):
-        run = logged(output.log(plan, index))
+        table.add_column(column, justify="left" if column == "Status" else "right")
+    runs = [logged(output.log(plan, index)) for index in range(len(plan.seeds))]
+    for index, (seed, run) in enumerate(zip(plan.seeds, runs, strict=True)):
         minutes = "" if run.minutes is None else f"{run.minutes:.3f}"
         samples = "" if run.samples_to_target is None else f"{run.samples_to_target:,}"
         table.add_row(str(index), str(seed), run.status or "no end in its log", minutes, samples)
+    console = Console()
+    console.print(table)
+    drops = official_drops(plan.benchmark)
+    mean = olympic_mean([run.minutes if run.status == "success" else None for run in runs], drops)
+    if mean is not None:
+        console.print(f"Olympic mean {_duration(mean)}: without the {drops} fastest and {drops} slowest")
+
+
+def show_verdict(output: "Output", plan: "Plan") -> None:
+    """Print what the official rules say of the logs, and the RCP test of the runs' convergence."""
+    from pitboard import suite
+    from pitboard.compliance import ReferencePoint, judge_runs
+
+    logs = [path for index in range(len(plan.seeds)) if (path := output.log(plan, index)).is_file()]
+    preset = suite.benchmark(plan.benchmark).preset(plan.preset)
+    own = [
+        ReferencePoint(batch_size=point.global_batch_size, samples=point.samples_to_target)
+        for point in preset.reference_convergence
+    ]
+    rules = suite.ROUNDS[-1].version
+    verdict = judge_runs(logs, rules, own or None)
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_row(f"Rules of {rules}", _problems(verdict.findings))
+    if any(finding.rule == "log-target" for finding in verdict.findings) and own:
+        table.add_row("", "[dim]The open rules ask for a value below 1.0, which suits no log perplexity.[/]")
+    if verdict.rcp is not None:
+        table.add_row("RCP test", _convergence(verdict.rcp, whose="its own" if own else "official"))
     Console().print(table)
+
+
+def _problems(findings: "list[Finding]") -> str:
+    """Say each broken rule once: its first message, and in how many places it was broken."""
+    first = {finding.rule: finding.message for finding in reversed(findings)}
+    counts = Counter(finding.rule for finding in findings)
+    lines = [
+        f"{rule}{f' ({counts[rule]} times)' if counts[rule] > 1 else ''}: {message}"
+        for rule, message in sorted(first.items())
+    ]
+    return "\n".join(lines) or "no finding"
+
+
+def _convergence(rcp: "RcpVerdict", whose: str) -> str:
+    outcome = "passed" if rcp.passed else f"[bold]not passed[/] ({rcp.verdict})"
+    if rcp.submission_mean is None or rcp.reference_mean is None:
+        return f"{outcome}, against {whose} reference convergence points"
+    return (
+        f"{outcome}: {rcp.submission_mean:,.0f} samples to the target, {whose} reference convergence points"
+        f" {rcp.reference_mean:,.0f}"
+    )

@@ -143,7 +143,7 @@ def _resume(output: "Output") -> None:
 
 def _do(output: "Output", plan: "Plan") -> None:
     """Do the plan's runs from the user's own process, show how they ended, and exit."""
-    from pitboard.cli.progress import Display, show_series, show_summary
+    from pitboard.cli.progress import Display, show_series, show_summary, show_verdict
     from pitboard.launch.series import run_series
 
     failures: dict[int, PitboardError] = {}
@@ -159,6 +159,7 @@ def _do(output: "Output", plan: "Plan") -> None:
         show_series(output, plan)
     elif failures:
         raise next(iter(failures.values()))
+    show_verdict(output, plan)
     raise typer.Exit(2 if failures else 0 if output.all_reached(plan) else 1)
 
 
@@ -173,7 +174,7 @@ def _as_rank(output: "Output", index: int) -> None:
 
 def _under_torchrun(output: "Output", plan: "Plan") -> None:
     """Do the runs as one of the ranks that the user's own torchrun started; rank 0's plan counts."""
-    from pitboard.cli.progress import Display, show_summary
+    from pitboard.cli.progress import Display, show_summary, show_verdict
     from pitboard.launch.series import run_one
     from pitboard.training.distributed import join_world
     from pitboard.training.output import Output
@@ -187,3 +188,5 @@ def _under_torchrun(output: "Output", plan: "Plan") -> None:
     with Display() as display:
         for index in output.unfinished(plan):
             run_one(output, plan, index, display, show_summary)
+    if world.is_main:
+        show_verdict(output, plan)

@@ -2,6 +2,7 @@
 
 from pitboard.compliance.finding import Finding
 from pitboard.compliance.log import check_log
+from pitboard.compliance.own_runs import RunsVerdict, judge_runs
 from pitboard.compliance.rcp import RcpVerdict, rcp_test
 from pitboard.compliance.reference import ReferencePoint, load_points, parse_points
 from pitboard.compliance.report import Level, LogReport, ResultReport, TreeReport
@@ -14,9 +15,11 @@ __all__ = [
     "RcpVerdict",
     "ReferencePoint",
     "ResultReport",
+    "RunsVerdict",
     "TreeReport",
     "check_log",
     "check_tree",
+    "judge_runs",
     "load_points",
     "parse_points",
     "rcp_test",

@@ -22,13 +22,17 @@ _PUBLISHED = {
 
 
 def detect_ruleset(paths: Sequence[Path]) -> str:
-    """Give the ruleset of logs: of those that know most of their benchmarks, the one that they break least.
+    """Give the ruleset of logs: the one that they name (Pitboard's own do), or else the one that fits.
 
+    Of the rulesets that know most of their benchmarks, the one that they break least fits.
     Where several are equal, the dates of the runs decide: the first round published after them, or the
     newest. One log of each benchmark is read (by the name of its folder, at most `MOST_SAMPLED`).
     """
     samples = {path.parent.name: path for path in reversed(paths)}
     logs = [log for path in sorted(samples.values())[:MOST_SAMPLED] if (log := _read(path))]
+    named = {str(event.value) for log in logs for event in log.events if event.key == "pitboard_round"}
+    if len(named) == 1 and f"{min(named)}.0" in rulesets():
+        return f"{min(named)}.0"
     runs = [Run.from_events(log.events) for log in logs]
     fitting = _most(
         rulesets(), lambda ruleset: len({run.benchmark for run in runs if _knows(ruleset, run.benchmark)})

@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from pitboard.suite.hyperparameters import computed, fixed, free
 from pitboard.suite.model import Benchmark, EvaluationSchedule, Preset, Scalar
+from pitboard.suite.reference_data import measured
 
 _FULL: dict[str, Scalar] = {
     "division": "closed",
@@ -113,6 +114,7 @@ LLAMA31_8B = Benchmark(
             name="smoke",
             summary="The same architecture and code path, scaled down to a packaged text; no download.",
             values=MappingProxyType(_SMOKE),
+            reference_convergence=measured("llama31_8b_smoke"),
         ),
         Preset(
             name="full",

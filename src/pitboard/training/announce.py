@@ -26,6 +26,7 @@ def announcement(benchmark: Benchmark, plan: Plan, seed: int, world: World) -> d
         constants.SUBMISSION_STATUS: constants.RESEARCH,
         constants.SUBMISSION_PLATFORM: plan.system,
         "pitboard_version": __version__,
+        "pitboard_round": suite.ROUNDS[-1].version,
         "pitboard_preset": settings.preset,
         "pitboard_precision": settings.precision,
         "pitboard_ranks": world.size,
