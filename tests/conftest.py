@@ -11,8 +11,13 @@ from pathlib import Path
 
 import pytest
 from backports import zstd
+from hypothesis import settings
 
 from support import Command, command_environment
+
+# No test asserts a time; on a busy machine a deadline would.
+settings.register_profile("pitboard", deadline=None)
+settings.load_profile("pitboard")
 
 _HERE = Path(__file__).resolve()
 
