@@ -47,7 +47,7 @@ def run(command: list[str], folder: Path) -> Cost:
         peak = 0
         while process.poll() is None:
             peak = max(peak, _memory(process))
-            time.sleep(0.02)
+            time.sleep(0.1)
     after = os.times()
     spent = after.children_user + after.children_system - before.children_user - before.children_system
     return Cost(time.perf_counter() - began, spent, peak, (process.returncode,))
