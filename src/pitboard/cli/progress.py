@@ -155,15 +155,16 @@ def show_summary(summary: "Summary") -> None:
 
 def _facts(summary: "Summary") -> list[tuple[str, str]]:
     goal = "" if summary.target is None else f" (target {summary.target:g})"
+    first = "Time-to-train"
     if summary.reached:
         verdict = f"target reached in [bold]{_duration(summary.minutes)}[/]"
     elif summary.target is None:
-        verdict = f"done in {_duration(summary.minutes)}; no target, so no time-to-train"
+        first, verdict = "Duration", f"{_duration(summary.minutes)}; without a target it is no time-to-train"
     else:
         verdict = f"[bold]target not reached[/] in {_duration(summary.minutes)}; the run does not count"
     source = "published" if summary.peak_is_published else "measured here; none is published"
     per_rank = summary.tokens_per_second / summary.ranks
-    facts = [("Time-to-train", verdict)]
+    facts = [(first, verdict)]
     if summary.quality is not None:
         facts.append(("Validation loss", f"{summary.quality:.4f}{goal}"))
         facts.append(("Samples to target" if summary.reached else "Samples", f"{summary.samples:,}"))
@@ -217,6 +218,8 @@ def show_verdict(output: "Output", plan: "Plan") -> None:
         ReferencePoint(batch_size=point.global_batch_size, samples=point.samples_to_target)
         for point in preset.reference_convergence
     ]
+    if preset.values["target"] is None:
+        return
     rules = suite.ROUNDS[-1].version
     verdict = judge_runs(logs, rules, own or None)
     table = Table.grid(padding=(0, 2))

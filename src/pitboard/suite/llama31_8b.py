@@ -25,6 +25,7 @@ _FULL: dict[str, Scalar] = {
     "evaluation_interval": 12288,
     "target": 3.3,
     "global_batch_size": 32,
+    "micro_batch_size": 1,
     "learning_rate": 8e-4,
     "end_learning_rate": 8e-5,
     # The reference warms up over 4,096 samples at this batch size.
@@ -55,6 +56,7 @@ _SMOKE: dict[str, Scalar] = _FULL | {
     # whose attention does nothing does not pass.
     "target": 3.6,
     "global_batch_size": 8,
+    "micro_batch_size": None,
     "learning_rate": 3e-3,
     "end_learning_rate": 3e-4,
     "warmup_steps": 50,
@@ -66,6 +68,9 @@ _SANITY: dict[str, Scalar] = _FULL | {
     "division": "open",
     "dataset": "synthetic",
     "target": None,
+    "evaluation_interval": None,
+    "evaluation_samples": 0,
+    "batch_follows_ranks": True,
     "max_steps": 200,
 }
 

@@ -103,10 +103,13 @@ def execute(output: Output, plan: Plan, index: int, reporter: Reporter) -> Summa
 
 
 def _benchmark(name: str, settings: Settings, world: World) -> Benchmark:
-    """Make the benchmark, with compilation decided by what the device's machine can do."""
+    """Make the benchmark, with what the settings leave to the machine decided."""
+    decided: dict[str, Any] = {}
     if settings.compile is None:
-        settings = settings.model_copy(update={"compile": can_compile(world.device)})
-    benchmark: Benchmark = benchmark_class(name)(settings)
+        decided["compile"] = can_compile(world.device)
+    if settings.batch_follows_ranks:
+        decided["global_batch_size"] = world.data_size * (settings.micro_batch_size or 1)
+    benchmark: Benchmark = benchmark_class(name)(settings.model_copy(update=decided))
     return benchmark
 
 

@@ -30,6 +30,7 @@ class Settings(BaseModel):
     # The optimizer: AdamW, cosine with linear warm-up.
     global_batch_size: int = Field(gt=0)
     micro_batch_size: int | None = Field(default=None, gt=0, description="samples a rank takes at once")
+    batch_follows_ranks: bool = Field(default=False, description="global batch: a micro-batch a rank")
     learning_rate: float = Field(gt=0)
     end_learning_rate: float = Field(ge=0)
     warmup_steps: int = Field(ge=0)
