@@ -80,11 +80,6 @@ class Race:
         self._outcome = Outcome(False, 0, None, 0, 0.0)
         self._micro, self._accumulation = micro_batch(self.settings, world)
 
-    @property
-    def micro_batches(self) -> int:
-        """Micro-batches a rank accumulates before each optimizer step."""
-        return self._accumulation
-
     def initialize(self) -> None:
         """Open the data, build, place and compile the model, and warm up; nothing of it is timed."""
         settings, device = self.settings, self.world.device
@@ -156,6 +151,7 @@ class Race:
             self.model.eval()
             with torch.no_grad(), autocast(self.settings, self.world.device):
                 self.model(**batch)
+                # Right after a forward of the whole model: a sharded root's own parameters are gathered.
                 self.benchmark.verify(self.model, batch)
             self.model.train()
         synchronize(self.world.device)
