@@ -6,14 +6,17 @@ from pathlib import Path
 from mlperf_logging.compliance_checker import mlp_compliance, mlp_parser
 
 
-def verdict(path: Path, ruleset: str) -> bool | None:
-    """Give the official verdict on a log: valid, not valid, or `None` where it ends in a traceback."""
+def verdict(path: Path, ruleset: str, rules: str | None = None) -> bool | None:
+    """Give the official verdict on a log: valid, not valid, or `None` where it ends in a traceback.
+
+    `rules` is the file of rules to begin with, by default that of the ruleset.
+    """
     logging.disable(logging.CRITICAL)
     # The queue of rule files outlives a crash of the checker, and would be served to the next log.
     mlp_compliance.enqueued_configs.clear()
     checker = mlp_compliance.make_checker("training", ruleset, quiet=False, werror=False)
     try:
-        return bool(checker.check_file(str(path), f"training_{ruleset}/common.yaml"))
+        return bool(checker.check_file(str(path), rules or f"training_{ruleset}/common.yaml"))
     except Exception:
         return None
     finally:
