@@ -8,6 +8,7 @@ from subprocess import CompletedProcess
 import pytest
 
 from made_logs import valid_log, write_log
+from made_results import run_log, submit
 
 Pitboard = Callable[..., "CompletedProcess[str]"]
 
@@ -47,6 +48,23 @@ def test_a_broken_log_exits_1_and_says_where_what_and_how_to_mend_it(
         "1 error, 0 warnings",
         "Verdict: not valid",
     ]
+
+
+def test_a_result_and_its_logs_stand_together(pitboard: Pitboard, tmp_path: Path) -> None:
+    folder = submit(tmp_path / "Acme")
+    write_log(folder / "result_3.txt", run_log(seed=103)[:-1])
+    (folder / "notes.md").write_text("")
+
+    done = pitboard("check", tmp_path / "Acme")
+
+    assert done.stdout.splitlines()[:3] == [
+        "Acme · box · llama31_8b",
+        "  result_3.txt  error[log-missing-key]  run_stop is not logged (training_5.1.0/common.yaml:81)",
+        "      fix: Log run_stop.",
+    ]
+    assert done.stdout.count("·") == 2
+    assert "warning[result-stray]" in done.stdout
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "Verdict: valid")
 
 
 def test_json_has_the_shape_that_scripts_rely_on(pitboard: Pitboard, submission: Path) -> None:

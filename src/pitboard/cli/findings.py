@@ -15,10 +15,13 @@ _COLOURS = {"error": typer.colors.RED, "warning": typer.colors.YELLOW}
 def as_text(report: "TreeReport") -> str:
     """Say per submitter, system and benchmark what was found and what to do, then how much there was."""
     groups: dict[str, list[Finding]] = defaultdict(list)
-    for log in report.logs:
-        groups[_group(log.path)] += log.findings
+    owners: dict[str, str] = {}
     for result in report.results:
-        groups[" · ".join((result.submitter, result.system, result.benchmark))] += result.findings
+        name = " · ".join((result.submitter, result.system, result.benchmark))
+        groups[name] += result.findings
+        owners |= dict.fromkeys(result.logs, name)
+    for log in report.logs:
+        groups[owners.get(log.path) or _group(log.path)] += log.findings
     for finding in report.findings:
         groups[_group(finding.file) if finding.file else "Everything"].append(finding)
     lines = []

@@ -62,7 +62,10 @@ def of_failed(code: Code, event: Event, s: dict[str, Any]) -> Wording:
     order = _demanded_order(body)
     if order:
         return Wording(
-            "log-order", order, f"{event.key} at this line", f"Log {event.key} only once {order.rstrip('.')}."
+            "log-order",
+            order,
+            f"{event.key} at this line",
+            f"Log {event.key} {order}, in the order of the run.",
         )
     unset = _unset(code, event.key, s)
     if unset:
