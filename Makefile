@@ -36,7 +36,7 @@ types: setup
 	$(BIN)/mypy
 
 pytest: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
 format: setup ## Rewrite the sources as ruff would have them
 	$(BIN)/ruff check --fix .

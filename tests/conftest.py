@@ -15,6 +15,9 @@ from hypothesis import settings
 
 from support import Command, command_environment
 
+# Two workers run the tests: one thread each. Threads that wait for each other on a busy core crawl.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # No test asserts a time; on a busy machine a deadline would.
 settings.register_profile("pitboard", deadline=None)
 settings.load_profile("pitboard")

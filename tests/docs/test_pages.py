@@ -29,6 +29,7 @@ WITH_COMMANDS = [page for page in PAGES if commands(page)]
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("smoke")
 @pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda page: page.stem)
 def test_the_commands_of_a_page_work(
     page: Path, request: pytest.FixtureRequest, cache: Path, tmp_path: Path

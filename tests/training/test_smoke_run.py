@@ -11,7 +11,8 @@ from pitboard import suite
 from pitboard.events import read_events
 from support import the_log, the_run
 
-pytestmark = pytest.mark.slow
+# The group keeps the one smoke run in one worker.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("smoke")]
 
 SMOKE = suite.benchmark("llama31_8b").preset("smoke").values
 

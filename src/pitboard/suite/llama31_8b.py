@@ -25,6 +25,7 @@ _FULL: dict[str, Scalar] = {
     "evaluation_interval": 12288,
     "target": 3.3,
     "global_batch_size": 32,
+    "batch_follows_ranks": False,
     "micro_batch_size": 1,
     "learning_rate": 8e-4,
     "end_learning_rate": 8e-5,
