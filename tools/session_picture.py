@@ -1,6 +1,6 @@
 """Draw the README's picture: a real session of `pitboard run llama31_8b`, as the terminal showed it.
 
-python tools/session_picture.py [--seed 1]     writes docs/session.svg and docs/session.txt
+python tools/session_picture.py [--seed 1]     writes docs/session.svg, and prints the same
 """
 
 import argparse
@@ -40,7 +40,7 @@ def main() -> None:
             check=True,
         )
     printed = "\n".join(line.rstrip() for line in done.stdout.splitlines())
-    (DOCS / "session.txt").write_text(f"$ {COMMAND}\n{printed}\n")
+    print(f"$ {COMMAND}\n{printed}")
     console = Console(record=True, width=100, file=io.StringIO())
     console.print(Text(f"$ {COMMAND}", style="bold"))
     console.print(Text(printed))

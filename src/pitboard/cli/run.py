@@ -166,8 +166,10 @@ def _do(output: "Output", plan: "Plan") -> None:
 def _as_rank(output: "Output", index: int) -> None:
     """Do one run as one of the ranks that `_do` launched."""
     from pitboard.cli.progress import Display, show_summary
+    from pitboard.launch import end_with_launcher
     from pitboard.launch.series import run_one
 
+    end_with_launcher()
     with Display() as display:
         run_one(output, output.plan(), index, display, show_summary)
 

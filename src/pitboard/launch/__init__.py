@@ -1,7 +1,9 @@
 """Start the processes of a run; the training itself is the training room's."""
 
+import ctypes
 import json
 import os
+import signal
 from pathlib import Path
 
 
@@ -18,3 +20,13 @@ def leave_for_launcher(message: str) -> bool:
     report = {"message": {"message": message, "extraInfo": {"timestamp": "0", "py_callstack": ""}}}
     Path(path).write_text(json.dumps(report), encoding="utf-8")
     return True
+
+
+def end_with_launcher() -> None:
+    """Have the kernel kill this rank when the process that launched it dies (Linux).
+
+    Torchrun gives its ranks sessions of their own: after `kill -9` of the launcher they would train on, and
+    write to the log that `--resume` then continues.
+    """
+    set_parent_death_signal = 1
+    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
