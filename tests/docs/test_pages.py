@@ -15,8 +15,6 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 # These have a test of their own, which makes the files that their commands name.
 ELSEWHERE = {"check", "data", "score"}
-    path for path in (ROOT / "docs").glob("*.md") if path.name != "data.md"
-)  # has a test of its own
 # The smoke run to its target is made once for all tests; the pages' copy of it is that one.
 SMOKE = "pitboard run llama31_8b"
 
