@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from pitboard.compliance import Finding, RcpVerdict
@@ -151,6 +153,8 @@ def show_summary(summary: "Summary") -> None:
         table.add_row(name, value)
     console.print()
     console.print(table)
+    # Not folded: a path is for copying.
+    console.print(Text.assemble(("Log  ", "dim"), str(summary.log)), soft_wrap=True)
 
 
 def _facts(summary: "Summary") -> list[tuple[str, str]]:
@@ -176,7 +180,6 @@ def _facts(summary: "Summary") -> list[tuple[str, str]]:
         ),
         ("Peak memory", f"{summary.peak_memory_bytes / 2**30:.2f} GiB a rank"),
         ("Seed", str(summary.seed)),
-        ("Log", str(summary.log)),
     ]
     return facts
 
@@ -238,7 +241,7 @@ def _problems(findings: "list[Finding]") -> str:
     first = {finding.rule: finding.message for finding in reversed(findings)}
     counts = Counter(finding.rule for finding in findings)
     lines = [
-        f"{rule}{f' ({counts[rule]} times)' if counts[rule] > 1 else ''}: {message}"
+        f"{rule}{f' ({counts[rule]} times)' if counts[rule] > 1 else ''}: {escape(message)}"
         for rule, message in sorted(first.items())
     ]
     return "\n".join(lines) or "no finding"
