@@ -12,8 +12,10 @@ pytestmark = pytest.mark.slow
 
 SPREADS = {
     "two ranks": (2, []),
-    "accumulating": (2, ["--set", "micro_batch_size=2"]),
-    "checkpointed": (2, ["--set", "activation_checkpointing=true"]),
+    "accumulating, activations checkpointed": (
+        2,
+        ["--set", "micro_batch_size=2", "--set", "activation_checkpointing=true"],
+    ),
     "tensor parallel": (2, ["--set", "tensor_parallel=2"]),
     "sharded x tensor parallel": (4, ["--set", "tensor_parallel=2"]),
     "replicas of shards": (4, ["--set", "replicas=2"]),
