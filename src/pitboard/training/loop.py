@@ -33,17 +33,16 @@ _STEPS_BETWEEN_CHECKS = {"cpu": 1, "cuda": 16}
 
 @dataclass
 class Block:
-    """Training since the last evaluation: what it cost and its losses."""
+    """Training since the last evaluation: its samples, steps, and the sum of its losses."""
 
     samples: int = 0
-    seconds: float = 0.0
     loss: Tensor | None = None
     steps: int = 0
 
 
 @dataclass
 class Outcome:
-    """How a run ended. `train_seconds` and `train_samples` leave evaluation and checkpoints out."""
+    """How a run ended. `train_seconds` and `train_samples` leave evaluation out."""
 
     reached: bool
     samples: int
@@ -262,13 +261,13 @@ class Race:
         """Log the end of a stretch of training with its throughput (samples/s) and mean loss."""
         synchronize(self.world.device)
         block = self._block
-        block.seconds += time.perf_counter() - self._clock
+        seconds = time.perf_counter() - self._clock
         self._outcome.train_samples += block.samples
-        self._outcome.train_seconds += block.seconds
+        self._outcome.train_seconds += seconds
         if block.loss is not None:
             mean = self.world.sum(block.loss.double()) / (block.steps * self.world.data_size)
             stats = {
-                "throughput": block.samples / block.seconds,
+                "throughput": block.samples / seconds,
                 "train_loss": mean.item(),
             }
             self.log.event("tracked_stats", stats, samples_count=self.progress.samples)

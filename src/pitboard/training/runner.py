@@ -40,8 +40,6 @@ class Summary:
     """
 
     log: Path
-    benchmark: str
-    preset: str
     reached: bool
     target: float | None
     quality: float | None
@@ -49,8 +47,6 @@ class Summary:
     minutes: float
     samples: int
     ranks: int
-    device: str
-    samples_per_second: float
     tokens_per_second: float
     peak_memory_bytes: int
     utilisation: float
@@ -99,7 +95,7 @@ def execute(output: Output, plan: Plan, index: int, reporter: Reporter) -> Summa
     except BaseException as error:
         _close_aborted(log, race, error)
         raise
-    return _summary(path, plan, race, outcome) if world.is_main else None
+    return _summary(path, race, outcome) if world.is_main else None
 
 
 def _benchmark(name: str, settings: Settings, world: World) -> Benchmark:
@@ -176,7 +172,7 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _summary(path: Path, plan: Plan, race: Race, outcome: Outcome) -> Summary:
+def _summary(path: Path, race: Race, outcome: Outcome) -> Summary:
     settings, benchmark, world = race.settings, race.benchmark, race.world
     memory = peak_memory_bytes(world.device)
     name = device_name(world.device)
@@ -186,8 +182,6 @@ def _summary(path: Path, plan: Plan, race: Race, outcome: Outcome) -> Summary:
     rate = outcome.train_samples / outcome.train_seconds if outcome.train_seconds else 0.0
     return Summary(
         log=path,
-        benchmark=plan.benchmark,
-        preset=settings.preset,
         reached=outcome.reached,
         target=settings.target,
         quality=outcome.quality,
@@ -195,8 +189,6 @@ def _summary(path: Path, plan: Plan, race: Race, outcome: Outcome) -> Summary:
         minutes=logged(path).minutes or 0.0,
         samples=outcome.samples,
         ranks=world.size,
-        device=name,
-        samples_per_second=rate,
         tokens_per_second=rate * benchmark.tokens_per_sample(),
         peak_memory_bytes=memory,
         utilisation=rate * benchmark.flops_per_sample() / (peak * 1e12 * world.size),
