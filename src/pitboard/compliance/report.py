@@ -15,7 +15,8 @@ Level = Literal["log", "result", "submission", "round"]
 class LogReport(msgspec.Struct, frozen=True, kw_only=True):
     """The verdict on one log. `path` is relative to the checked path, with forward slashes.
 
-    `run` is what the log says of its run, so that a result is judged without reading its logs again.
+    `run` is what the log says of its run, so that a result is judged without reading its logs again;
+    `gathered` is what `check_tree` was asked to gather besides.
     """
 
     path: str
@@ -25,6 +26,7 @@ class LogReport(msgspec.Struct, frozen=True, kw_only=True):
     findings: list[Finding]
     ruleset: str
     run: Run
+    gathered: object = None
 
 
 class ResultReport(msgspec.Struct, frozen=True, kw_only=True):

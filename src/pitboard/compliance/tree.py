@@ -9,6 +9,8 @@ from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
 
+import msgspec
+
 from pitboard.compliance.finding import Finding
 from pitboard.compliance.layout import is_log_name, printable, shown
 from pitboard.compliance.log import judge_log
@@ -20,19 +22,25 @@ from pitboard.errors import PitboardError
 from pitboard.events import LogFile, read_log
 
 Progress = Callable[[int, int], None]
+Gather = Callable[[LogFile], object]
 
 _WORTH_PROCESSES = 8 << 20
 """Below this many bytes of logs, starting processes costs more than it saves."""
 
 
 def check_tree(
-    root: Path, round: str | None = None, level: Level | None = None, progress: Progress | None = None
+    root: Path,
+    round: str | None = None,
+    level: Level | None = None,
+    progress: Progress | None = None,
+    gather: Gather | None = None,
 ) -> TreeReport:
     """Check all logs under `root`: a log, a result's folder, a submission or a round.
 
     `round` is such as `"5.1"`, `None` to detect it from the logs; `level` is how far to look, `None` to
     detect it from the layout; `progress` is called with (logs done, logs in all). Logs are read in as many
-    processes as there are processors, each log once and each in one process alone.
+    processes as there are processors, each log once and each in one process alone; what `gather` (a plain
+    function) makes of a log that was read comes back as its report's `gathered`.
 
     Raises `PitboardError` where `root` holds no log (a submission without any is a finding), or the installed
     rules do not know the round.
@@ -46,7 +54,7 @@ def check_tree(
     ruleset = ruleset_of(round) if round else detect_ruleset(paths)
     preload(ruleset)
     logs = []
-    for report in _reports(root, paths, ruleset):
+    for report in _reports(root, paths, ruleset, gather):
         logs.append(report)
         if progress:
             progress(len(logs), len(paths))
@@ -112,8 +120,8 @@ def _leads_out(file: str) -> Finding:
     )
 
 
-def _reports(root: Path, paths: list[Path], ruleset: str) -> Iterator[LogReport]:
-    examine = partial(_examine, root, ruleset)
+def _reports(root: Path, paths: list[Path], ruleset: str, gather: Gather | None) -> Iterator[LogReport]:
+    examine = partial(_examine, root, ruleset, gather)
     processes = min(len(paths), _processors())
     if processes < 2 or sum(path.lstat().st_size for path in paths) < _WORTH_PROCESSES:
         yield from map(examine, paths)
@@ -131,14 +139,15 @@ def _reports(root: Path, paths: list[Path], ruleset: str) -> Iterator[LogReport]
         ) from error
 
 
-def _examine(root: Path, ruleset: str, path: Path) -> LogReport:
+def _examine(root: Path, ruleset: str, gather: Gather | None, path: Path) -> LogReport:
     """Check one log; one that cannot be opened is a finding, and the others are still checked."""
     file = printable(path.name) if path == root else shown(path, root)
     try:
         log = read_log(path)
     except PitboardError as error:
         log = LogFile.unreadable(path, str(error))
-    return judge_log(log, ruleset, file)
+    report = judge_log(log, ruleset, file)
+    return msgspec.structs.replace(report, gathered=gather(log)) if gather else report
 
 
 def _processors() -> int:

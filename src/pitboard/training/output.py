@@ -7,8 +7,6 @@ DIR/checkpoints/<benchmark>/run_0/                where checkpoints were asked f
 """
 
 import fcntl
-import os
-from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,6 +14,7 @@ import msgspec
 
 from pitboard.errors import PitboardError
 from pitboard.events import Run, read_events
+from pitboard.files import write_atomically
 
 _PLAN = "run.json"
 
@@ -109,16 +108,3 @@ class Output:
 def logged(path: Path) -> Run:
     """Return what a log says of its run so far; nothing, where there is no log yet."""
     return Run.from_events(read_events(path)) if path.exists() else Run()
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all: a temporary file beside it, then a rename."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
-        raise PitboardError(f"Cannot write {path}: {error.strerror}.") from error

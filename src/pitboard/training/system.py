@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Literal
 
 from pitboard.errors import PitboardError
+from pitboard.files import write_atomically
 from pitboard.training.host import Host
-from pitboard.training.output import write_atomically
 
 Availability = Literal[
     "Available on-premise", "Available cloud", "Research, Development, or Internal (RDI)", "Preview"

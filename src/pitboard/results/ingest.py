@@ -1,0 +1,320 @@
+"""Turn a checked and scored tree into the store's rows."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from pitboard.compliance import LogReport, ResultReport, TreeReport, check_tree
+from pitboard.compliance.benchmarks import official_drops
+from pitboard.compliance.layout import printable
+from pitboard.errors import PitboardError
+from pitboard.results.catalogue import accelerator
+from pitboard.results.gather import Gathered, gather
+from pitboard.results.published import round_row
+from pitboard.results.schema import TABLES
+from pitboard.results.software import links, software
+from pitboard.scoring import Score, score_tree
+
+Row = dict[str, Any]
+Rows = dict[str, list[Row]]
+
+_MOST_DESCRIPTION = 1 << 20
+_SYSTEM_KEY = ("round", "submitter", "system")
+_OF_SYSTEM = (
+    "organisation",
+    "system_name",
+    "availability",
+    "nodes",
+    "accelerator",
+    "accelerators",
+    "framework",
+)
+_MOST_MISSING = 1 << 20
+
+
+class Names(msgspec.Struct, frozen=True):
+    """What to call what is added, in place of its folders' names; `None` keeps them."""
+
+    submitter: str | None = None
+    system: str | None = None
+
+
+def read_rows(
+    path: Path,
+    round: str | None = None,
+    names: Names | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Rows:
+    """Check and score a round, a submission or a run's output, and give the store's rows, table by table.
+
+    Damaged logs and descriptions are kept as what they say, not valid. Raises `PitboardError` where `path`
+    holds no result: a single log belongs to none.
+    """
+    report = check_tree(path, round, progress=progress, gather=gather)
+    if not report.results:
+        raise PitboardError(
+            f"No result under {path}: expected <submitter>/results/<system>/<benchmark>/result_*.txt, "
+            "a submission, or the output folder of `pitboard run`."
+        )
+    return _Reader(path, report, names or Names()).rows()
+
+
+class _Reader:
+    """Walks one tree's reports; rows are built result by result."""
+
+    def __init__(self, root: Path, report: TreeReport, names: Names) -> None:
+        self._root = root
+        self._report = report
+        self._names = names
+        self._logs = {log.path: log for log in report.logs}
+        self._rows: Rows = {table: [] for table in TABLES}
+
+    def rows(self) -> Rows:
+        described: dict[tuple[str, str], Row] = {}
+        for result, score in zip(self._report.results, score_tree(self._report), strict=True):
+            key = self._key(result)
+            system = (key["submitter"], key["system"])
+            if system not in described:
+                described[system] = self._system(key, result)
+            self._result(key, result, score, described[system])
+        self._rows["incomplete"] += self._lost()
+        row = round_row(self._report.round)
+        self._rows["rounds"] += [row] if row else []
+        return self._rows
+
+    def _key(self, result: ResultReport) -> Row:
+        own = [log for path in result.logs if (log := self._logs[path]).run.settings.get("submission_org")]
+        org = str(own[0].run.settings["submission_org"]) if own else result.submitter
+        folder = result.submitter if result.path.count("/") > 3 - (self._root_is_round()) else org
+        return {
+            "round": self._report.round,
+            "submitter": self._names.submitter or printable(folder),
+            "system": self._names.system or result.system,
+            "benchmark": result.benchmark,
+        }
+
+    def _root_is_round(self) -> int:
+        return int(not (self._root / "results").is_dir())
+
+    def _system(self, key: Row, result: ResultReport) -> Row:
+        fields = self._description(result)
+        known = result.description
+        found = accelerator(
+            _text(fields, "accelerator_model_name"), _text(fields, "accelerator_memory_capacity")
+        )
+        place = links(key["round"], key["submitter"], key["system"])
+        row = {
+            **{name: key[name] for name in _SYSTEM_KEY},
+            "organisation": (known and known.submitter) or key["submitter"],
+            "system_name": (known and known.name) or key["system"],
+            "division": known and known.division,
+            "availability": known and known.availability,
+            "nodes": known and known.nodes,
+            "accelerators_per_node": known and known.accelerators_per_node,
+            "accelerators": known and known.accelerators,
+            "accelerator": found.name if found else known and known.accelerator,
+            "accelerator_vendor": found and found.vendor,
+            "accelerator_model": found and found.model,
+            "accelerator_generation": found and found.generation,
+            "accelerator_memory_gb": found and found.memory_gb,
+            "accelerator_text": known and known.accelerator,
+            "framework": _text(fields, "framework"),
+            "described": known is not None,
+            "description": json.dumps(fields, ensure_ascii=True, sort_keys=True) if fields else None,
+            "code_url": place.get("code"),
+            "results_url": place.get("results"),
+            "system_url": place.get("system"),
+        }
+        stack = [
+            {
+                **{name: key[name] for name in _SYSTEM_KEY},
+                **msgspec.structs.asdict(entry),
+            }
+            for entry in software(fields)
+        ]
+        row["digest"] = _digest([row, stack])
+        self._rows["systems"].append(row)
+        self._rows["stack"] += stack
+        if known is None:
+            self._note(key, "its system has no description that can be read", benchmark=None)
+        return row
+
+    def _description(self, result: ResultReport) -> dict[str, Any]:
+        """Read all fields again: the check keeps only those that rules are about."""
+        if result.description is None:
+            return {}
+        folder = (self._root / result.path).parent.parent.parent
+        path = folder / "systems" / f"{result.system}.json"
+        try:
+            if (
+                not path.resolve().is_relative_to(self._root.resolve())
+                or path.stat().st_size > _MOST_DESCRIPTION
+            ):
+                return {}
+            fields = json.loads(path.read_bytes())
+        except (OSError, ValueError, RecursionError):
+            return {}
+        return fields if isinstance(fields, dict) else {}
+
+    def _result(self, key: Row, result: ResultReport, score: Score, system: Row) -> None:
+        logs = [self._logs[path] for path in result.logs]
+        first = logs[0].run if logs else None
+        counted = [m for m in score.runs if m is not None]
+        precisions = {
+            (g.precision.name, g.precision.source) for log in logs if (g := _gathered(log)).precision
+        }
+        precision = min(precisions) if len({name for name, _ in precisions}) == 1 else (None, None)
+        runs = [self._run(key, n, log, score) for n, log in enumerate(logs)]
+        _mark_dropped(runs, official_drops(result.benchmark))
+        row = {
+            **key,
+            **{name: system[name] for name in _OF_SYSTEM},
+            "division": result.division or system["division"],
+            "minutes": score.minutes,
+            "valid": result.valid,
+            "runs": len(logs),
+            "runs_counted": len(counted),
+            "rcp_scale": score.rcp_scale,
+            "rcp_verdict": result.rcp and result.rcp.verdict,
+            "global_batch_size": _whole(first.global_batch_size if first else None),
+            "target": first.target if first else None,
+            "samples_to_target": _mean(run["samples_to_target"] for run in runs if not run["dropped"]),
+            "precision": precision[0],
+            "precision_source": precision[1],
+            "preset": next((p for log in logs if (p := _gathered(log).preset)), None),
+            "own": any(_gathered(log).preset for log in logs),
+            "settings": json.dumps(first.settings, sort_keys=True, default=str) if first else None,
+        }
+        details = {
+            "runs": runs,
+            "evaluations": [e for n, log in enumerate(logs) for e in _evaluations(key, n, log)],
+            "statistics": [
+                {**key, "run": n, **msgspec.structs.asdict(statistic)}
+                for n, log in enumerate(logs)
+                for statistic in _gathered(log).statistics
+            ],
+        }
+        row["digest"] = _digest([row, details])
+        self._rows["results"].append(row)
+        for table, rows in details.items():
+            self._rows[table] += rows
+        broken = sum(not log.valid for log in logs)
+        if broken:
+            self._note(key, f"{broken} of {len(logs)} logs are not valid")
+
+    def _run(self, key: Row, number: int, log: LogReport, score: Score) -> Row:
+        run, more = log.run, _gathered(log)
+        precision = more.precision
+        return {
+            **key,
+            "run": number,
+            "log": log.path.rpartition("/")[2],
+            "counted": score.runs[number] is not None,
+            "dropped": False,
+            "status": run.status,
+            "started": _time(run.run_start_ms),
+            "minutes": _finite(run.minutes),
+            "init_minutes": _minutes(run.init_start_ms, run.init_stop_ms),
+            "evaluation_minutes": more.evaluation_minutes,
+            "seed": None if run.seed is None else str(run.seed)[:40],
+            "global_batch_size": _whole(run.global_batch_size),
+            "samples_to_target": score.samples_to_target[number],
+            "precision": precision and precision.name,
+            "precision_source": precision and precision.source,
+        }
+
+    def _lost(self) -> list[Row]:
+        """Read `MISSING.txt` of the round: the paths of logs that this copy of it lacks."""
+        path = self._root / "MISSING.txt"
+        try:
+            if path.is_symlink() or path.stat().st_size > _MOST_MISSING:
+                return []
+            lines = path.read_text("utf-8", "replace").splitlines()
+        except OSError:
+            return []
+        lost: dict[tuple[str, str, str], int] = {}
+        for line in lines:
+            parts = printable(line.strip()).split("/")
+            if len(parts) == 5 and parts[1] == "results":
+                lost[parts[0], parts[2], parts[3]] = lost.get((parts[0], parts[2], parts[3]), 0) + 1
+        return [
+            {
+                "round": self._report.round,
+                "submitter": submitter,
+                "system": system,
+                "benchmark": benchmark,
+                "what": f"{count} logs are missing from this copy of the round (MISSING.txt)",
+            }
+            for (submitter, system, benchmark), count in lost.items()
+        ]
+
+    def _note(self, key: Row, what: str, **changed: str | None) -> None:
+        self._rows["incomplete"].append({**key, **changed, "what": what})
+
+
+def _gathered(log: LogReport) -> Gathered:
+    gathered = log.gathered
+    assert isinstance(gathered, Gathered)
+    return gathered
+
+
+def _evaluations(key: Row, number: int, log: LogReport) -> list[Row]:
+    start = log.run.run_start_ms
+    return [
+        {
+            **key,
+            "run": number,
+            "samples": evaluation.samples,
+            "epoch": evaluation.epoch,
+            "quality": evaluation.quality,
+            "minutes": _minutes(start, evaluation.time_ms),
+            "metric": evaluation.metric,
+        }
+        for evaluation in log.run.evaluations
+    ]
+
+
+def _mark_dropped(runs: list[Row], drops: int) -> None:
+    """Mark what the olympic mean leaves out: the fastest and the slowest; a failed run is slowest."""
+    if len(runs) <= 2 * drops:
+        return
+    order = sorted(runs, key=lambda run: run["minutes"] if run["counted"] else float("inf"))
+    for run in order[:drops] + order[len(order) - drops :]:
+        run["dropped"] = True
+
+
+def _text(fields: dict[str, Any], name: str) -> str | None:
+    value = fields.get(name)
+    return printable(value) if isinstance(value, str) else None
+
+
+def _whole(value: float | None) -> int | None:
+    return int(value) if value is not None and abs(value) < 2**31 else None
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and abs(value) < 1e9 else None
+
+
+def _minutes(start: float | None, stop: float | None) -> float | None:
+    return None if start is None or stop is None else _finite((float(stop) - float(start)) / 60_000)
+
+
+def _time(milliseconds: float | None) -> str | None:
+    if milliseconds is None or not 0 <= milliseconds < 4e12:
+        return None
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known: Sequence[float] = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(msgspec.json.encode(value)).hexdigest()[:16]

@@ -1,0 +1,117 @@
+"""The store's tables: one Parquet file each. A change to a column is a new `VERSION` and a migration."""
+
+VERSION = 1
+
+KEY = {"round": "VARCHAR", "submitter": "VARCHAR", "system": "VARCHAR", "benchmark": "VARCHAR"}
+
+TABLES: dict[str, dict[str, str]] = {
+    "rounds": {
+        "round": "VARCHAR",
+        "name": "VARCHAR",
+        "published": "DATE",
+        "source": "VARCHAR",
+        "licence": "VARCHAR",
+    },
+    "systems": {
+        "round": "VARCHAR",
+        "submitter": "VARCHAR",
+        "system": "VARCHAR",
+        "organisation": "VARCHAR",
+        "system_name": "VARCHAR",
+        "division": "VARCHAR",
+        "availability": "VARCHAR",
+        "nodes": "INTEGER",
+        "accelerators_per_node": "INTEGER",
+        "accelerators": "INTEGER",
+        "accelerator": "VARCHAR",
+        "accelerator_vendor": "VARCHAR",
+        "accelerator_model": "VARCHAR",
+        "accelerator_generation": "VARCHAR",
+        "accelerator_memory_gb": "INTEGER",
+        "accelerator_text": "VARCHAR",
+        "framework": "VARCHAR",
+        "described": "BOOLEAN",
+        "description": "JSON",
+        "code_url": "VARCHAR",
+        "results_url": "VARCHAR",
+        "system_url": "VARCHAR",
+        "digest": "VARCHAR",
+    },
+    "results": {
+        **KEY,
+        "organisation": "VARCHAR",
+        "system_name": "VARCHAR",
+        "division": "VARCHAR",
+        "availability": "VARCHAR",
+        "nodes": "INTEGER",
+        "accelerator": "VARCHAR",
+        "accelerators": "INTEGER",
+        "framework": "VARCHAR",
+        "minutes": "DOUBLE",
+        "valid": "BOOLEAN",
+        "runs": "INTEGER",
+        "runs_counted": "INTEGER",
+        "rcp_scale": "DOUBLE",
+        "rcp_verdict": "VARCHAR",
+        "global_batch_size": "INTEGER",
+        "target": "DOUBLE",
+        "samples_to_target": "DOUBLE",
+        "precision": "VARCHAR",
+        "precision_source": "VARCHAR",
+        "preset": "VARCHAR",
+        "own": "BOOLEAN",
+        "settings": "JSON",
+        "digest": "VARCHAR",
+    },
+    "runs": {
+        **KEY,
+        "run": "INTEGER",
+        "log": "VARCHAR",
+        "counted": "BOOLEAN",
+        "dropped": "BOOLEAN",
+        "status": "VARCHAR",
+        "started": "TIMESTAMP",
+        "minutes": "DOUBLE",
+        "init_minutes": "DOUBLE",
+        "evaluation_minutes": "DOUBLE",
+        "seed": "VARCHAR",
+        "global_batch_size": "INTEGER",
+        "samples_to_target": "DOUBLE",
+        "precision": "VARCHAR",
+        "precision_source": "VARCHAR",
+    },
+    "evaluations": {
+        **KEY,
+        "run": "INTEGER",
+        "samples": "DOUBLE",
+        "epoch": "DOUBLE",
+        "quality": "DOUBLE",
+        "minutes": "FLOAT",
+        "metric": "VARCHAR",
+    },
+    "statistics": {
+        **KEY,
+        "run": "INTEGER",
+        "name": "VARCHAR",
+        "count": "INTEGER",
+        "minimum": "FLOAT",
+        "median": "FLOAT",
+        "maximum": "FLOAT",
+    },
+    "stack": {
+        "round": "VARCHAR",
+        "submitter": "VARCHAR",
+        "system": "VARCHAR",
+        "key": "VARCHAR",
+        "value": "VARCHAR",
+        "source": "VARCHAR",
+    },
+    "incomplete": {**KEY, "what": "VARCHAR"},
+}
+"""Minutes are minutes, `started` is UTC, `evaluations.minutes` count from `run_start`.
+`samples_to_target` and `evaluations.samples` are samples; a benchmark that counts
+in epochs has epochs in `samples_to_target` and `evaluations.epoch`.
+`statistics` summarises each number that a run logged as `tracked_stats`, in the log's own unit."""
+
+OF_RESULTS = ("results", "runs", "evaluations", "statistics")
+"""The tables whose rows belong to one result, and are replaced with it."""

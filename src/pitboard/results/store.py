@@ -1,0 +1,346 @@
+"""The store: one Parquet file a table, queried by DuckDB; a change is a new folder of files, then a rename.
+
+    STORE/store.json              which generation holds, and the schema's version
+    STORE/<generation>/*.parquet  one file a table
+
+What the package ships lies in `rounds/`, in the same form and without generations: a query sees its rows
+unless the store has the same result (or system) itself.
+"""
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import msgspec
+
+from pitboard.errors import PitboardError
+from pitboard.files import write_atomically
+from pitboard.results.ingest import Rows
+from pitboard.results.migrate import Queries, migrate
+from pitboard.results.schema import OF_RESULTS, TABLES, VERSION
+
+Parameters = list[object] | dict[str, object] | None
+
+SHIPPED = Path(__file__).parent / "rounds"
+_MANIFEST = "store.json"
+_REMOTE = ("s3://", "https://", "http://", "gs://", "hf://", "r2://", "az://")
+_IDENTITY = {
+    "rounds": ("round",),
+    "systems": ("round", "submitter", "system"),
+    "stack": ("round", "submitter", "system"),
+    "incomplete": ("round", "submitter", "system", "benchmark"),
+} | dict.fromkeys(OF_RESULTS, ("round", "submitter", "system", "benchmark"))
+# A row replaces shipped rows by the presence of its owner: a system's rows, a result's rows.
+_OWNER = {"stack": "systems", "runs": "results", "evaluations": "results", "statistics": "results"}
+
+
+class Added(msgspec.Struct, frozen=True):
+    """What an add changed, counted in results: `new`, `changed`, and `same` as the store already had."""
+
+    new: int
+    changed: int
+    same: int
+    problems: list[str]
+
+
+class Manifest(msgspec.Struct):
+    """What `store.json` holds; `generation` is a folder beside it, "." where the files lie beside it."""
+
+    schema: int
+    generation: str
+
+
+class Store:
+    """A store opened for reading; `add` and `remove` write the next generation and move on to it.
+
+    `place` is a folder, or an address that DuckDB reads (`s3://`, `https://`) of one that `export` wrote;
+    `shipped` tells whether the rounds that come with the package are seen too.
+    """
+
+    def __init__(self, place: str | Path | None = None, *, shipped: bool = True) -> None:
+        self._remote = str(place).rstrip("/") if str(place).startswith(_REMOTE) else None
+        self.folder = Path(place) if place and not self._remote else default_folder()
+        self._shipped = shipped and not self._remote and (SHIPPED / "results.parquet").is_file()
+        self._connection = duckdb.connect(config={"threads": min(4, os.cpu_count() or 1)})
+        self._open()
+
+    @property
+    def version(self) -> str:
+        """Name what a query would see: it changes with every change to the store."""
+        manifest = None if self._remote else _manifest(self.folder)
+        return f"{VERSION}-{manifest.generation if manifest else 'shipped'}"
+
+    def query(self, sql: str, parameters: Parameters = None) -> duckdb.DuckDBPyRelation:
+        """Give the relation of a query over the store's tables. Raises `PitboardError` for a bad query."""
+        try:
+            return self._connection.cursor().sql(sql, params=parameters)
+        except duckdb.Error as error:
+            raise PitboardError(f"The store cannot answer: {error}") from error
+
+    def rows(self, sql: str, parameters: Parameters = None) -> list[dict[str, Any]]:
+        """Give the rows of a query as dictionaries by column."""
+        try:
+            cursor = self._connection.cursor().execute(sql, parameters)
+            names = [column[0] for column in cursor.description or []]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        except duckdb.Error as error:
+            raise PitboardError(f"The store cannot answer: {error}") from error
+
+    def add(self, rows: Rows) -> Added:
+        """Add rows, replacing results and systems that are there already; the same rows change nothing.
+
+        Raises `PitboardError` where the store cannot be written, or is an address.
+        """
+        if self._remote:
+            raise PitboardError(f"{self._remote} is read-only: add to a folder, then export and upload it.")
+        problems = [_sentence(row) for row in rows["incomplete"]]
+        with _locked(self.folder):
+            self._open()
+            fresh, counts = self._fresh(rows)
+            if counts["new"] + counts["changed"] or any(fresh.values()):
+                self._write(fresh)
+        return Added(**counts, problems=problems)
+
+    def remove(self, round: str, submitter: str | None = None, system: str | None = None) -> int:
+        """Remove what was added of a round, a submitter or a system; gives the number of results removed.
+
+        What the package ships stays. Raises `PitboardError` where there is nothing to remove.
+        """
+        with _locked(self.folder):
+            self._open()
+            folder = _generation(self.folder)
+            values: dict[str, object] = {"round": round, "submitter": submitter, "system": system}
+            gone = {table: _condition(values, columns) for table, columns in TABLES.items()}
+            count = 0
+            if folder:
+                counted = f"select count(*) as n from {_file(folder, 'results')} where {gone['results'][0]}"
+                count = int(self.rows(counted, gone["results"][1])[0]["n"])
+            if not count or folder is None:
+                raise PitboardError("Nothing to remove: the store has no such results of its own.")
+            self._next(
+                {
+                    table: (f"select * from {_file(folder, table)} where not coalesce({where}, false)", used)
+                    for table, (where, used) in gone.items()
+                }
+            )
+        return count
+
+    def export(self, folder: Path) -> None:
+        """Write all that the store shows into a folder of plain Parquet, which can be served or uploaded.
+
+        Raises `PitboardError` where the folder exists and holds anything else, or cannot be written.
+        """
+        if folder.exists() and any(entry.name not in _files() for entry in folder.iterdir()):
+            raise PitboardError(f"{folder} holds other files: choose an empty folder for the export.")
+        with _fail_plainly(folder):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
+                self._copy(Path(temporary), {table: (f"select * from {table}", None) for table in TABLES})
+                folder.mkdir(exist_ok=True)
+                for name in _files():
+                    Path(temporary, name).replace(folder / name)
+
+    def _open(self) -> None:
+        if self._remote:
+            self._remote_views(self._remote)
+            return
+        manifest = _manifest(self.folder)
+        if manifest and manifest.schema != VERSION:
+            with _locked(self.folder):
+                migrate(self._connection, self.folder / manifest.generation, manifest.schema, self._next)
+        folder = _generation(self.folder)
+        for table in TABLES:
+            self._connection.execute(f"create or replace view {table} as {self._view(table, folder)}")
+
+    def _view(self, table: str, folder: Path | None) -> str:
+        if folder is None:
+            if self._shipped:
+                return f"select * from {_file(SHIPPED, table)}"
+            columns = ", ".join(f"null::{kind} as {name}" for name, kind in TABLES[table].items())
+            return f"select {columns} where false"
+        own = f"select * from {_file(folder, table)}"
+        if not self._shipped:
+            return own
+        keys = ", ".join(_IDENTITY[table])
+        owner = _file(folder, _OWNER.get(table, table))
+        return f"{own} union all select * from {_file(SHIPPED, table)} anti join {owner} using ({keys})"
+
+    def _remote_views(self, address: str) -> None:
+        for table in TABLES:
+            file = f"{address}/{table}.parquet".replace("'", "''")
+            try:
+                self._connection.execute(
+                    f"create or replace view {table} as select * from read_parquet('{file}')"
+                )
+            except duckdb.Error as error:
+                raise PitboardError(
+                    f"Cannot read the store at {address}: {str(error).splitlines()[0]}"
+                ) from error
+
+    def _fresh(self, rows: Rows) -> tuple[Rows, dict[str, int]]:
+        """Leave out what the store has already."""
+        known = {
+            table: {
+                tuple(row[:-1]): row[-1]
+                for row in self._connection.execute(
+                    f"select {', '.join(_IDENTITY[table])}, digest from {table}"
+                ).fetchall()
+            }
+            for table in ("results", "systems")
+        }
+        changed: dict[str, set[tuple[object, ...]]] = {"results": set(), "systems": set()}
+        counts = {"new": 0, "changed": 0, "same": 0}
+        for table in ("results", "systems"):
+            for row in rows[table]:
+                key = tuple(row[name] for name in _IDENTITY[table])
+                if known[table].get(key) == row["digest"]:
+                    counts["same"] += table == "results"
+                    continue
+                changed[table].add(key)
+                if table == "results":
+                    counts["changed" if key in known[table] else "new"] += 1
+        fresh: Rows = {}
+        for table in TABLES:
+            owner = _OWNER.get(table, table)
+            if owner in changed:
+                names = _IDENTITY[table]
+                fresh[table] = [row for row in rows[table] if tuple(row[n] for n in names) in changed[owner]]
+        for table in ("rounds", "incomplete"):
+            names = _IDENTITY[table]
+            here = set(self._connection.execute(f"select {', '.join(names)} from {table}").fetchall())
+            fresh[table] = [row for row in rows[table] if tuple(row[n] for n in names) not in here]
+        return fresh, counts
+
+    def _write(self, fresh: Rows) -> None:
+        """Write the next generation: our own rows without what is replaced, and the new ones."""
+        folder = _generation(self.folder)
+        with tempfile.TemporaryDirectory(prefix="pitboard-") as temporary:
+            files = {table: _spool(Path(temporary), table, rows) for table, rows in fresh.items()}
+            queries: Queries = {}
+            for table in TABLES:
+                new = f"select * from {files[table]}"
+                if folder:
+                    keys = ", ".join(_IDENTITY[table])
+                    owner = files[_OWNER.get(table, table)]
+                    kept = f"select * from {_file(folder, table)} anti join {owner} using ({keys})"
+                    new = f"{kept} union all {new}"
+                queries[table] = (f"{new} order by all" if table != "evaluations" else new, None)
+            self._next(queries)
+
+    def _next(self, queries: Queries) -> None:
+        """Write a generation, make it the one that holds, and open it; the one before the last goes."""
+        with _fail_plainly(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            new = Path(tempfile.mkdtemp(prefix="generation-", dir=self.folder))
+            try:
+                self._copy(new, queries)
+            except BaseException:
+                shutil.rmtree(new, ignore_errors=True)
+                raise
+        before = _manifest(self.folder)
+        write_atomically(self.folder / _MANIFEST, msgspec.json.encode(Manifest(VERSION, new.name)))
+        for stale in self.folder.glob("generation-*"):
+            # A reader that opened the last generation may still be at it.
+            if stale.name not in (new.name, before and before.generation):
+                shutil.rmtree(stale, ignore_errors=True)
+        self._open()
+
+    def _copy(self, folder: Path, queries: Queries) -> None:
+        for table, (sql, values) in queries.items():
+            file = str(folder / f"{table}.parquet").replace("'", "''")
+            columns = ", ".join(f"{name}::{kind} as {name}" for name, kind in TABLES[table].items())
+            self._connection.execute(
+                f"copy (select {columns} from ({sql})) to '{file}' "
+                "(format parquet, compression zstd, parquet_version v2)",
+                values or {},
+            )
+        write_atomically(folder / _MANIFEST, msgspec.json.encode(Manifest(VERSION, ".")))
+
+
+def default_folder() -> Path:
+    """Where the store lies: `PITBOARD_STORE`, or `pitboard/store` in the user's data folder (XDG)."""
+    if named := os.environ.get("PITBOARD_STORE"):
+        return Path(named)
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "pitboard" / "store"
+
+
+def _condition(values: dict[str, object], columns: dict[str, str]) -> tuple[str, dict[str, object] | None]:
+    """Give what picks rows by the values, and those used; a table without such a column keeps all."""
+    given = {name: value for name, value in values.items() if value is not None}
+    if not given.keys() <= columns.keys():
+        return "false", {}
+    return " and ".join(f"{name} = ${name}" for name in given), given
+
+
+def _files() -> list[str]:
+    return [*(f"{table}.parquet" for table in TABLES), _MANIFEST]
+
+
+def _file(folder: Path, table: str) -> str:
+    path = str(folder / f"{table}.parquet").replace("'", "''")
+    return f"read_parquet('{path}')"
+
+
+def _spool(folder: Path, table: str, rows: "list[dict[str, object]]") -> str:
+    """Hand rows to DuckDB as lines of JSON: it needs no other library for that, and takes them fast."""
+    path = folder / f"{table}.json"
+    path.write_bytes(b"\n".join(map(msgspec.json.Encoder().encode, rows)))
+    columns = ", ".join(f"{name}: '{kind}'" for name, kind in TABLES[table].items())
+    return f"read_json('{path}', format = 'newline_delimited', columns = {{{columns}}})"
+
+
+def _manifest(folder: Path) -> Manifest | None:
+    path = folder / _MANIFEST
+    try:
+        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.MsgspecError) as error:
+        raise PitboardError(f"{path} is damaged ({error}): move the store away and add again.") from error
+    if manifest.schema > VERSION:
+        raise PitboardError(
+            f"{path} was written by a newer Pitboard (schema {manifest.schema}, not {VERSION}): upgrade."
+        )
+    if Path(manifest.generation).name != manifest.generation and manifest.generation != ".":
+        raise PitboardError(f"{path} points out of the store: {manifest.generation!r}.")
+    return manifest
+
+
+def _generation(folder: Path) -> Path | None:
+    manifest = _manifest(folder)
+    return folder / manifest.generation if manifest else None
+
+
+def _sentence(row: "dict[str, object]") -> str:
+    place = "/".join(str(row[name]) for name in ("submitter", "system", "benchmark") if row[name])
+    return f"{place}: {row['what']}"
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Let one writer at a time at a store."""
+    with _fail_plainly(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("w")
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def _fail_plainly(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise PitboardError(f"Cannot write {folder}: {error.strerror or error}.") from error
+    except duckdb.IOException as error:
+        raise PitboardError(f"Cannot write {folder}: {str(error).splitlines()[0]}") from error
+    finally:
+        with suppress(OSError):
+            pass
