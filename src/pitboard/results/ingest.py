@@ -88,18 +88,22 @@ class _Reader:
         return self._rows
 
     def _key(self, result: ResultReport) -> Row:
-        own = [log for path in result.logs if (log := self._logs[path]).run.settings.get("submission_org")]
-        org = str(own[0].run.settings["submission_org"]) if own else result.submitter
-        folder = result.submitter if result.path.count("/") > 3 - (self._root_is_round()) else org
         return {
             "round": self._report.round,
-            "submitter": self._names.submitter or printable(folder),
+            "submitter": self._names.submitter or self._folder(result),
             "system": self._names.system or result.system,
             "benchmark": result.benchmark,
         }
 
-    def _root_is_round(self) -> int:
-        return int(not (self._root / "results").is_dir())
+    def _folder(self, result: ResultReport) -> str:
+        """Name the submitter's folder: logs and descriptions often name another, or a placeholder."""
+        first = result.path.split("/")[0]
+        if first and first != "results":
+            return printable(first)
+        logs = [self._logs[path] for path in result.logs]
+        own = next((log for log in logs if _gathered(log).preset), None)
+        name = own.run.settings.get("submission_org") if own else None
+        return printable(str(name or self._root.resolve().name))
 
     def _system(self, key: Row, result: ResultReport) -> Row:
         fields = self._description(result)
