@@ -1,1 +1,25 @@
-"""The results room: published rounds and one's own runs in one store, and the questions it answers."""
+"""The results room: published rounds and one's own runs in one store, and the questions it answers.
+
+import pitboard
+pitboard.results.table(round="5.1", benchmark="flux1").pl()
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pitboard.results.answer import Answer as Answer
+    from pitboard.results.questions.table import table as table
+    from pitboard.results.store import Store as Store
+
+QUESTIONS = ("table",)
+_HOME = {"Answer": "answer", "Store": "store"} | {name: f"questions.{name}" for name in QUESTIONS}
+
+__all__ = ["QUESTIONS", "Answer", "Store", "table"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a question when it is asked for: DuckDB costs more to import than most commands take."""
+    if name not in _HOME:
+        raise AttributeError(f"pitboard.results has no {name!r}")
+    return getattr(import_module(f"pitboard.results.{_HOME[name]}"), name)

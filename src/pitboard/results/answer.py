@@ -1,0 +1,107 @@
+"""What a question to the results returns: rows with named, typed columns, and what they mean."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+if TYPE_CHECKING:
+    import duckdb
+
+Row = dict[str, Any]
+Kind = Literal["text", "integer", "number", "boolean"]
+
+_SQL = {"text": "VARCHAR", "integer": "BIGINT", "number": "DOUBLE", "boolean": "BOOLEAN"}
+
+
+class Column(msgspec.Struct, frozen=True):
+    """A column: its `name` in rows, a `title` for people, its `unit` ("min", "samples", "×"; "" for none).
+
+    `digits` are the decimals that people are shown; a file gets the number whole.
+    """
+
+    name: str
+    title: str
+    kind: Kind = "text"
+    unit: str = ""
+    digits: int = 2
+
+    def text(self, value: object) -> str:
+        """Write a value for people; nothing for `None`."""
+        if value is None:
+            return ""
+        if self.kind == "boolean":
+            return "yes" if value else "no"
+        if isinstance(value, float):
+            return f"{value:,.{self.digits}f}"
+        if self.kind == "integer":
+            return f"{value:,}"
+        return str(value)
+
+    @property
+    def heading(self) -> str:
+        """The title with the unit."""
+        return f"{self.title} ({self.unit})" if self.unit else self.title
+
+
+class Table(msgspec.Struct, kw_only=True):
+    """Rows under columns; every row has every column. Frames of any library can be made of it.
+
+    `df()`, `pl()` and `arrow()` need pandas, Polars and PyArrow; `relation` needs nothing.
+    """
+
+    title: str
+    columns: list[Column]
+    rows: list[Row]
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def relation(self) -> "duckdb.DuckDBPyRelation":
+        """The rows as a DuckDB relation."""
+        import duckdb
+
+        columns = ", ".join(f'r."{c.name}"::{_SQL[c.kind]} as "{c.name}"' for c in self.columns)
+        rows = [{c.name: row[c.name] for c in self.columns} for row in self.rows]
+        if not rows:
+            empty = ", ".join(f'null::{_SQL[c.kind]} as "{c.name}"' for c in self.columns)
+            return duckdb.connect().sql(f"select {empty} where false")
+        return duckdb.connect().sql(
+            f"select {columns} from (select unnest($rows) as r)", params={"rows": rows}
+        )
+
+    def df(self) -> Any:
+        """The rows as a pandas frame."""
+        return self.relation.df()
+
+    def pl(self) -> Any:
+        """The rows as a Polars frame."""
+        return self.relation.pl()
+
+    def arrow(self) -> Any:
+        """The rows as a PyArrow table."""
+        return self.relation.to_arrow_table()
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> Any:
+        return self.relation.__arrow_c_stream__(requested_schema)
+
+
+class Answer(Table, kw_only=True):
+    """A question's answer. `definition` says what the figures are and by which rule; `sql` is what was asked.
+
+    `warnings` are what makes the answer less than like for like; `notes` what it cannot tell, and sources.
+    `more` holds further tables by name, `facts` single values by name.
+    """
+
+    question: str
+    definition: str
+    sql: str
+    parameters: dict[str, Any]
+    warnings: list[str] = msgspec.field(default_factory=list)
+    notes: list[str] = msgspec.field(default_factory=list)
+    facts: dict[str, Any] = msgspec.field(default_factory=dict)
+    more: dict[str, Table] = msgspec.field(default_factory=dict)

@@ -1,0 +1,94 @@
+"""Find what a user names: a round, a benchmark, a submitter, an accelerator, one result."""
+
+from functools import cache
+from typing import Any
+
+from pitboard.errors import PitboardError, near
+from pitboard.results.answer import Row
+from pitboard.results.store import Store
+
+Filters = dict[str, Any]
+
+
+@cache
+def default_store() -> Store:
+    """Open the user's store with the rounds that come with the package, once a process."""
+    return Store()
+
+
+def latest_round(store: Store) -> str:
+    """Give the newest published round in the store. Raises `PitboardError` for an empty store."""
+    found = store.rows("select distinct round from results where not own")
+    if not found:
+        raise PitboardError("The store has no round: add one with `pitboard results add PATH`.")
+    return max((str(row["round"]) for row in found), key=_version)
+
+
+def rounds_of(store: Store) -> list[str]:
+    """Give the published rounds in the store, oldest first."""
+    found = store.rows("select distinct round from results where not own")
+    return sorted((str(row["round"]) for row in found), key=_version)
+
+
+def known(store: Store, column: str, wanted: str | None) -> str | None:
+    """Give the spelling that the store has for a value of a `results` column; case does not matter.
+
+    An accelerator may be given by its model ("B200"), a submitter by its folder or its organisation's name.
+    Raises `PitboardError` with the near misses for a value that no result has.
+    """
+    if wanted is None:
+        return None
+    wanted = wanted.removeprefix("v") if column == "round" else wanted
+    values = [
+        str(row["value"])
+        for row in store.rows(f"select distinct {column} as value from results where {column} is not null")
+    ]
+    for value in values:
+        if wanted.casefold() == value.casefold():
+            return value
+    if column == "accelerator":
+        models = {value.partition(" ")[2].casefold(): value for value in values}
+        if wanted.casefold() in models:
+            return models[wanted.casefold()]
+    raise PitboardError(f"No result has the {column} '{wanted:.60}'.{near(wanted, tuple(sorted(values)))}")
+
+
+def result(store: Store, reference: str) -> Row:
+    """Give one result's row by its reference, "5.1/NVIDIA/tyche_ngpu8_ngc25.09_nemo/llama31_8b".
+
+    Raises `PitboardError` for one that the store does not have, with the nearest.
+    """
+    parts = reference.strip().strip("/").split("/")
+    if len(parts) != 4:
+        raise PitboardError(
+            f"'{reference:.200}' names no result: expected ROUND/SUBMITTER/SYSTEM/BENCHMARK, such as "
+            f"{_example(store)}."
+        )
+    parts[0] = parts[0].removeprefix("v")
+    found = store.rows(
+        "select * from results where round = $1 and submitter ilike $2 and system = $3 and benchmark = $4",
+        list(parts),
+    )
+    if found:
+        return found[0]
+    references = [
+        "/".join(str(row[name]) for name in ("round", "submitter", "system", "benchmark"))
+        for row in store.rows("select round, submitter, system, benchmark from results")
+    ]
+    raise PitboardError(
+        f"The store has no result '{reference:.200}'.{near('/'.join(parts), tuple(references))}"
+    )
+
+
+def reference(row: Row) -> str:
+    """Give the text by which a result's row is found again."""
+    return "/".join(str(row[name]) for name in ("round", "submitter", "system", "benchmark"))
+
+
+def _example(store: Store) -> str:
+    found = store.rows("select round, submitter, system, benchmark from results order by all desc limit 1")
+    return reference(found[0]) if found else "5.1/NVIDIA/tyche_ngpu8_ngc25.09_nemo/llama31_8b"
+
+
+def _version(round: str) -> tuple[int, ...]:
+    return tuple(int(part) if part.isdigit() else 0 for part in round.split("."))

@@ -1,0 +1,1 @@
+"""The questions, one function and one module each."""

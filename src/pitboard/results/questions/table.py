@@ -1,0 +1,104 @@
+"""The official table: one line a system, one column a benchmark."""
+
+from pitboard.results.answer import Answer, Column
+from pitboard.results.find import default_store, known, latest_round
+from pitboard.results.store import Store
+
+DEFINITION = (
+    "A benchmark's figure is its time-to-train in minutes: the olympic mean of the runs (the fastest and the "
+    "slowest left out), times the RCP scaling factor where convergence was too fast. It is what the official "
+    "summarizer prints (mlperf_logging.result_summarizer; training rules, section 'Results')."
+)
+
+COLUMNS = [
+    Column("submitter", "Submitter"),
+    Column("system", "System"),
+    Column("division", "Division"),
+    Column("availability", "Availability"),
+    Column("nodes", "Nodes", "integer"),
+    Column("accelerator", "Accelerator"),
+    Column("accelerators", "Count", "integer"),
+    Column("framework", "Framework"),
+]
+
+_WHERE = """
+where round = $round and not own
+  and ($benchmark is null or benchmark = $benchmark)
+  and ($division is null or division = $division)
+  and ($accelerator is null or accelerator = $accelerator)
+  and ($submitter is null or submitter = $submitter)
+  and ($accelerators is null or accelerators = $accelerators)
+  and ($availability is null or availability = $availability)"""
+
+
+def table(
+    round: str | None = None,
+    benchmark: str | None = None,
+    division: str | None = None,
+    accelerator: str | None = None,
+    submitter: str | None = None,
+    accelerators: int | None = None,
+    availability: str | None = None,
+    *,
+    store: Store | None = None,
+) -> Answer:
+    """Give a round's official table, filtered; by default that of the newest round.
+
+    Rows are systems, ordered by submitter and system; a benchmark's column is in minutes, `None` where it was
+    not entered or has no score. Raises `PitboardError` for a value that no result has.
+    """
+    store = store or default_store()
+    values: dict[str, object] = {
+        "round": known(store, "round", round) or latest_round(store),
+        "benchmark": known(store, "benchmark", benchmark),
+        "division": known(store, "division", division),
+        "accelerator": known(store, "accelerator", accelerator),
+        "submitter": known(store, "submitter", submitter),
+        "accelerators": accelerators,
+        "availability": known(store, "availability", availability),
+    }
+    found = store.rows(f"select distinct benchmark from results{_WHERE} order by all", values)
+    benchmarks = [str(row["benchmark"]) for row in found]
+    minutes = "".join(
+        f",\n  max(minutes) filter (benchmark = {_quoted(name)}) as {_identifier(name)}"
+        for name in benchmarks
+    )
+    names = ", ".join(column.name for column in COLUMNS)
+    order = "submitter, system, division"
+    sql = f"select {names}{minutes}\nfrom results{_WHERE}\ngroup by {names}\norder by {order}"
+    rows = store.rows(sql, values)
+    what = f"{len(rows)} system{'' if len(rows) == 1 else 's'}"
+    chosen = [str(value) for name, value in values.items() if value is not None and name != "round"]
+    return Answer(
+        question="table",
+        title=f"MLPerf Training v{values['round']}: {', '.join([*chosen, what])}",
+        definition=DEFINITION,
+        sql=sql,
+        parameters=values,
+        columns=[*COLUMNS, *(Column(name, name, "number", "min") for name in benchmarks)],
+        rows=rows,
+        notes=[
+            *_incomplete(store, str(values["round"]), values["submitter"], values["benchmark"]),
+            "Systems of different counts, accelerators or availability are not like for like: "
+            "`pitboard results compare` says what may be compared.",
+        ],
+    )
+
+
+def _incomplete(store: Store, round: str, submitter: object, benchmark: object) -> list[str]:
+    rows = store.rows(
+        "select submitter, system, benchmark, what from incomplete where round = $round "
+        "and ($submitter is null or submitter = $submitter) "
+        "and ($benchmark is null or benchmark is null or benchmark = $benchmark) and what like '%missing%' "
+        "order by all",
+        {"round": round, "submitter": submitter, "benchmark": benchmark},
+    )
+    return [f"Incomplete: {r['submitter']}/{r['system']}/{r['benchmark']}: {r['what']}." for r in rows]
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _identifier(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"'
