@@ -1,0 +1,45 @@
+"""One function per page: it asks one question of another room and gives the template with the answer.
+
+The pages of results are shells until `pitboard.results` can be asked.
+"""
+
+from pitboard import suite
+from pitboard.compliance.rules import RULES
+from pitboard.web.rendering import Page
+
+_ROUND = suite.ROUNDS[-1]
+
+
+def front() -> Page:
+    """What the round shows."""
+    return Page("front.html", {"round": _ROUND})
+
+
+def results() -> Page:
+    """The table of results, with its filters."""
+    return Page("results.html", {}, "_results.html")
+
+
+def compare() -> Page:
+    """Two results side by side."""
+    return Page("compare.html", {})
+
+
+def rounds() -> Page:
+    """The change from round to round."""
+    return Page("rounds.html", {})
+
+
+def benchmarks() -> Page:
+    """The benchmarks of the round."""
+    return Page("benchmarks.html", {"round": _ROUND})
+
+
+def benchmark(name: str) -> Page:
+    """One benchmark; an unknown one is a `PitboardError`."""
+    return Page("benchmark.html", {"round": _ROUND, "benchmark": _ROUND.benchmark(name)})
+
+
+def rules() -> Page:
+    """Every rule that a finding can carry."""
+    return Page("rules.html", {"rules": list(RULES.values())})
