@@ -1,4 +1,4 @@
-"""The web page and the JSON API: handlers parse, call one function of another room, and show what it returned."""
+"""The web page and the JSON API: handlers parse, call one function, and show what it returned."""
 
 from pitboard.web.app import create_app
 

@@ -16,7 +16,7 @@ LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 
 
 class _Application(FastAPI):
-    """FastAPI whose error pages of last resort also get the headers: a middleware of its own would miss them."""
+    """FastAPI whose last-resort error page gets the headers too, which its own middleware would miss."""
 
     def __init__(self, hosts: Sequence[str], version: Callable[[], str]) -> None:
         super().__init__(

@@ -23,7 +23,7 @@ Key = tuple[object, ...]
 
 
 class Page(NamedTuple):
-    """A response to keep: its headers, its body, and its body compressed (`None` where that saves nothing)."""
+    """A response to keep; `packed` is the body compressed, `None` where that saves nothing."""
 
     headers: list[tuple[bytes, bytes]]
     body: bytes
@@ -52,6 +52,7 @@ class PageCache:
         self._locks: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer from memory, or ask the application and keep what it says."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -120,7 +121,7 @@ class PageCache:
                 body.append(message.get("body", b""))
 
         # A HEAD is answered from the page that a GET would get.
-        await self._app(scope | {"method": "GET"} if scope["method"] == "HEAD" else scope, receive, collect)
+        await self._app({**scope, "method": "GET"}, receive, collect)
         return await asyncio.to_thread(_page, start["headers"], b"".join(body)) if start and keep else None
 
 
@@ -167,7 +168,7 @@ def _accepts_gzip(header: str) -> bool:
 
 
 def timed(send: Send, begun: float, outcome: str) -> Send:
-    """Add `Server-Timing`: milliseconds since `begun` until the response starts, and the cache's part in it."""
+    """Add `Server-Timing`: milliseconds from `begun` to the response's start, and the cache's part."""
 
     async def send_timed(message: Message) -> None:
         if message["type"] == "http.response.start":
