@@ -35,15 +35,16 @@ class _Application(FastAPI):
         return SecurityHeaders(TrustedHostMiddleware(cached, self._hosts, www_redirect=False))
 
 
-def create_app(store: Path | None = None, hosts: Sequence[str] = ()) -> FastAPI:
+def create_app(store: Path | None = None, hosts: Sequence[str] = (), *, frozen: bool = False) -> FastAPI:
     """Make the application over a store of results (`None` for the default one).
 
     `hosts` are names beside this machine's own (`localhost`, `127.0.0.1`, `[::1]`) that a request's Host
     header may have; any other is refused, so that a foreign page cannot reach the server by rebinding its
-    name in the DNS.
+    name in the DNS. `frozen` makes the pages of a static site: without forms, which need a server.
     """
     app = _Application([*LOCAL_HOSTS, *hosts], lambda: _store_version(store))
     app.state.store = store
+    app.state.frozen = frozen
     errors.install(app)
     for router in (routes.router, check_page.router, api.router, static.router):
         app.include_router(router)

@@ -3,8 +3,11 @@
 The pages of results are shells until `pitboard.results` can be asked.
 """
 
+from fastapi import HTTPException
+
 from pitboard import suite
 from pitboard.compliance.rules import RULES
+from pitboard.errors import PitboardError
 from pitboard.web.rendering import Page
 
 _ROUND = suite.ROUNDS[-1]
@@ -36,8 +39,12 @@ def benchmarks() -> Page:
 
 
 def benchmark(name: str) -> Page:
-    """One benchmark; an unknown one is a `PitboardError`."""
-    return Page("benchmark.html", {"round": _ROUND, "benchmark": _ROUND.benchmark(name)})
+    """One benchmark; an unknown one is not found."""
+    try:
+        benchmark = _ROUND.benchmark(name)
+    except PitboardError as error:
+        raise HTTPException(404, str(error)) from error
+    return Page("benchmark.html", {"round": _ROUND, "benchmark": benchmark})
 
 
 def rules() -> Page:

@@ -50,7 +50,11 @@ def render(request: Request, page: Page, status: int = 200) -> HTMLResponse:
     template = page.template
     if page.fragment and "hx-request" in request.headers:
         template = page.fragment
-    text = environment().get_template(template).render(path=request.url.path, **page.values)
+    text = (
+        environment()
+        .get_template(template)
+        .render(path=request.url.path, live=not request.app.state.frozen, **page.values)
+    )
     return HTMLResponse(text, status)
 
 
