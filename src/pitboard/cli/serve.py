@@ -65,8 +65,14 @@ def _listen(host: str, port: int) -> "socket.socket":
     from pitboard.errors import PitboardError
 
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # With its protocol named: asyncio switches Nagle's delay off only where it sees that this is TCP.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        return socket.create_server((host, port), family=family, backlog=512)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(512)
+        return listening
     except OSError as error:
+        listening.close()
         reason = (error.strerror or str(error)).lower()
         raise PitboardError(f"Cannot listen on {host}, port {port}: {reason}. Try another --port.") from error

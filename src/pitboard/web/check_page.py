@@ -1,6 +1,7 @@
 """The page to drop a log or an archive on, and the same as JSON."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator
 from typing import Any, BinaryIO
 
@@ -8,6 +9,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect
 
 from pitboard.errors import PitboardError
 from pitboard.web.checking import BusyError, Places, judge
@@ -26,6 +28,44 @@ _places = Places()
 
 class _TooLargeError(Exception):
     """The body holds more than an upload may."""
+
+
+class _Body:
+    """The body of a request, counted as it is read: a Content-Length is only good for refusing earlier."""
+
+    def __init__(self, request: Request) -> None:
+        self._receive = request.receive
+        self._declared = request.headers.get("content-length", "")
+        self._ended = False
+
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
+        """Yield the body; raises `_TooLargeError` as soon as it is too large."""
+        allowed = MAX_UPLOAD_BYTES + _FORM_BYTES
+        if self._declared.isdecimal() and int(self._declared) > allowed:
+            raise _TooLargeError
+        count = 0
+        while not self._ended:
+            piece = await self._next()
+            count += len(piece)
+            if count > allowed:
+                raise _TooLargeError
+            yield piece
+
+    async def drain(self) -> None:
+        """Read on for a while: a browser shows an answer only once it could send most of its body."""
+        count = 0
+        with contextlib.suppress(TimeoutError, ClientDisconnect):
+            async with asyncio.timeout(_DRAIN_SECONDS):
+                while not self._ended and count < 4 * MAX_UPLOAD_BYTES:
+                    count += len(await self._next())
+
+    async def _next(self) -> bytes:
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        self._ended = not message.get("more_body", False)
+        body: bytes = message.get("body", b"")
+        return body
 
 
 @router.get("/check", include_in_schema=False)
@@ -74,15 +114,16 @@ async def _verdict(request: Request) -> dict[str, Any] | Response:
     """Receive and judge an upload, or give the response that refuses it."""
     if not is_same_origin(request.headers):
         return respond(request, 403, "This upload came from a page of another site, and was not read.")
+    body = _Body(request)
     try:
         async with _places.take():
-            return await _receive_and_judge(request)
+            return await _receive_and_judge(request, body)
     except BusyError:
-        await _drain(request)
+        await body.drain()
         sentence = "Other uploads are being checked just now. Try again in a few seconds."
         return respond(request, 503, sentence, {"retry-after": "10"})
     except _TooLargeError:
-        await _drain(request)
+        await body.drain()
         sentence = f"An upload may hold {MAX_UPLOAD_BYTES >> 20} MiB at most. Use `pitboard check` for more."
         return respond(request, 413, sentence, {"connection": "close"})
     except TimeoutError:
@@ -91,10 +132,10 @@ async def _verdict(request: Request) -> dict[str, Any] | Response:
         return respond(request, 422, getattr(error, "message", None) or str(error))
 
 
-async def _receive_and_judge(request: Request) -> dict[str, Any]:
+async def _receive_and_judge(request: Request, body: _Body) -> dict[str, Any]:
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         raise PitboardError("Expected a multipart form with one file in its field 'file'.")
-    form = MultiPartParser(request.headers, _counted(request), max_files=1, max_fields=1)
+    form = MultiPartParser(request.headers, body.pieces(), max_files=1, max_fields=1)
     # The file is spooled without a name: the system removes it even when this process is killed.
     form.spool_max_size = 1
     async with asyncio.timeout(_UPLOAD_SECONDS):
@@ -113,34 +154,6 @@ def _rolled(upload: UploadFile) -> BinaryIO:
     upload.file.rollover()  # type: ignore[attr-defined]
     upload.file.seek(0)
     return upload.file
-
-
-async def _counted(request: Request) -> AsyncGenerator[bytes, None]:
-    """Read the body, counting: what a Content-Length says is only good for refusing earlier."""
-    said = request.headers.get("content-length", "")
-    allowed = MAX_UPLOAD_BYTES + _FORM_BYTES
-    if said.isdecimal() and int(said) > allowed:
-        raise _TooLargeError
-    count = 0
-    async for piece in request.stream():
-        count += len(piece)
-        if count > allowed:
-            raise _TooLargeError
-        yield piece
-
-
-async def _drain(request: Request) -> None:
-    """Read on for a while: a browser shows the answer only once it could send all, or most, of its body."""
-    count = 0
-    try:
-        async with asyncio.timeout(_DRAIN_SECONDS):
-            while count < 4 * MAX_UPLOAD_BYTES:
-                message = await request.receive()
-                count += len(message.get("body", b""))
-                if message["type"] != "http.request" or not message.get("more_body"):
-                    return
-    except TimeoutError:
-        return
 
 
 def _unkept(response: Response) -> Response:

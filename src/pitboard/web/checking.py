@@ -66,6 +66,7 @@ async def judge(upload: BinaryIO, name: str, seconds: float = SECONDS) -> dict[s
             # The whole group: the check may have started processes of its own.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
+            await process.communicate()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if "error" in answer:

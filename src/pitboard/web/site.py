@@ -28,8 +28,8 @@ def build(app: FastAPI, folder: Path) -> int:
 
     `app` is made with `frozen=True`. A link with a query is followed where it says `data-static`, or is an
     image; any other leads to the page without the query. The site works from any address and from a disk.
-    It is built beside `folder` and then put in its place. Raises `PitboardError` for a folder that holds anything
-    else, and for a page that cannot be had.
+    It is built beside `folder` and then put in its place. Raises `PitboardError` for a folder that holds
+    anything else, and for a page that cannot be had.
     """
     folder = folder.absolute()
     _refuse_foreign(folder)

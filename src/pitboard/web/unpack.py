@@ -8,6 +8,7 @@ import gzip
 import io
 import lzma
 import shutil
+import struct
 import sys
 import tarfile
 import zipfile
@@ -32,7 +33,9 @@ _DAMAGE = (
     EOFError,
     OSError,
     ValueError,
+    LookupError,
     NotImplementedError,
+    struct.error,
     RuntimeError,
     tarfile.TarError,
     zipfile.BadZipFile,
@@ -233,7 +236,7 @@ def _unzip_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Pat
     mode = member.external_attr >> 16
     if S_IFMT(mode) and not (S_ISREG(mode) or S_ISDIR(mode)):
         raise PitboardError(f"'{shown}' in the archive is a link or a device, not a plain file.")
-    if member.is_dir():
+    if member.orig_filename.endswith("/"):
         (target / budget.enter(member.orig_filename, "folder")).mkdir(parents=True, exist_ok=True)
         return
     path = target / budget.enter(member.orig_filename, "file")
