@@ -1,5 +1,6 @@
 """The `pitboard serve` command."""
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -51,7 +52,9 @@ def serve(
         h11_max_incomplete_event_size=64 << 10,
     )
     typer.echo(f"Pitboard serves {address} (Ctrl-C ends it)")
-    uvicorn.Server(config).run(sockets=[listening])
+    # uvicorn raises Ctrl-C again once it has ended all requests; there is nothing left to say.
+    with contextlib.suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run(sockets=[listening])
 
 
 def _bracketed(host: str) -> str:

@@ -126,7 +126,7 @@ async def _verdict(request: Request) -> dict[str, Any] | Response:
         await body.drain()
         sentence = f"An upload may hold {MAX_UPLOAD_BYTES >> 20} MiB at most. Use `pitboard check` for more."
         return respond(request, 413, sentence, {"connection": "close"})
-    except TimeoutError:
+    except (TimeoutError, ClientDisconnect):
         return respond(request, 408, "The upload took too long.", {"connection": "close"})
     except (MultiPartException, PitboardError) as error:
         return respond(request, 422, getattr(error, "message", None) or str(error))

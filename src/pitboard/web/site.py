@@ -53,7 +53,7 @@ def _refuse_foreign(folder: Path) -> None:
     empty = folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir())
     if not empty and not (folder / MARK).is_file():
         raise PitboardError(
-            f"{folder} exists and was not written by `pitboard site build`. Choose a new folder, or remove it."
+            f"{folder} exists and was not written by `pitboard site build`. Name another, or remove it."
         )
 
 
