@@ -36,7 +36,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         assert process.wait(timeout=20) == 0
 
 
-@pytest.fixture(scope="session")
+# Not for the session: while Playwright runs, no other test of the same process can have an event loop.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Start Chromium; without it, fail in CI and skip elsewhere."""
     if not Path(_CHROMIUM).exists():
