@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 if TYPE_CHECKING:
-    from pitboard.compliance import Finding, TreeReport
     from pitboard.compliance.tree import Progress
 
 Format = Literal["text", "json", "sarif"]
@@ -40,7 +39,9 @@ def check(
 
         typer.echo(as_text(report))
     elif format == "json":
-        typer.echo(_json(as_json(report)))
+        from pitboard.compliance.document import as_document
+
+        typer.echo(_json(as_document(report)))
     else:
         from pitboard.compliance.sarif import to_sarif
 
@@ -64,42 +65,6 @@ def explain(
     typer.echo(
         f"{asked.code}: {asked.title}\n\n{asked.meaning}\n\nWhy: {asked.why}\n\nWritten in: {asked.where}"
     )
-
-
-def as_json(report: "TreeReport") -> dict[str, Any]:
-    """Give a report in the shape that scripts read; `file` is given only where no `path` says it."""
-    return {
-        "round": report.round,
-        "valid": report.valid,
-        "logs": [
-            {
-                "path": log.path,
-                "benchmark": log.benchmark,
-                "division": log.division,
-                "valid": log.valid,
-                "findings": [_finding(finding) for finding in log.findings],
-            }
-            for log in report.logs
-        ],
-        "results": [
-            {
-                "submitter": result.submitter,
-                "system": result.system,
-                "benchmark": result.benchmark,
-                "division": result.division,
-                "valid": result.valid,
-                "rcp": result.rcp,
-                "findings": [{"file": finding.file, **_finding(finding)} for finding in result.findings],
-            }
-            for result in report.results
-        ],
-        "findings": [{"file": finding.file, **_finding(finding)} for finding in report.findings],
-    }
-
-
-def _finding(finding: "Finding") -> dict[str, Any]:
-    names = ("rule", "severity", "line", "message", "expected", "found", "fix")
-    return {name: getattr(finding, name) for name in names}
 
 
 def _json(document: dict[str, Any]) -> str:

@@ -1,0 +1,83 @@
+"""How long a page takes with 50 readers at once.
+
+    python benchmarks/serve_pages.py [--readers 50] [PATH ...]
+
+Starts a real `pitboard serve`, opens one keep-alive connection per reader on loopback, and lets every reader
+ask for the paths in turn, one request after another. Prints, per path and in all, the 50th and 95th
+percentile of the milliseconds that a reader waits and that the server says it spent (`Server-Timing`).
+"""
+
+import argparse
+import asyncio
+import re
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from statistics import quantiles
+
+PATHS = ("/", "/results", "/benchmarks", "/benchmarks/llama31_8b", "/rounds", "/compare", "/check", "/rules")
+TARGET_MS = 50.0
+
+Times = dict[str, list[tuple[float, float]]]
+
+
+async def read_pages(port: int, paths: list[str], requests: int, first: int, times: Times) -> None:
+    """Be one reader: ask for `requests` pages on one connection, beginning with the path number `first`."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    for number in range(requests):
+        path = paths[(first + number) % len(paths)]
+        begun = time.perf_counter()
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: gzip\r\n\r\n".encode())
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        length = re.search(r"^content-length: (\d+)", head, re.M | re.I)
+        await reader.readexactly(int(length[1]) if length else 0)
+        waited = (time.perf_counter() - begun) * 1000
+        spent = re.search(r"^server-timing: total;dur=([\d.]+)", head, re.M | re.I)
+        if " 200 " not in head.partition("\r\n")[0] or not spent:
+            sys.exit(f"{path} was answered with {head.splitlines()[0]}")
+        times[path].append((waited, float(spent[1])))
+    writer.close()
+
+
+async def measure(port: int, paths: list[str], readers: int, requests: int) -> Times:
+    """Let all readers read at once."""
+    times: Times = defaultdict(list)
+    await asyncio.gather(*(read_pages(port, paths, requests, n, times) for n in range(readers)))
+    return times
+
+
+def show(name: str, pairs: list[tuple[float, float]]) -> float:
+    """Print a row; return the server's 95th percentile."""
+    waited, spent = (quantiles(column, n=20) for column in zip(*pairs, strict=True))
+    print(f"{name:40} {len(pairs):8} {waited[9]:9.2f} {waited[18]:9.2f} {spent[9]:9.3f} {spent[18]:9.3f}")
+    return spent[18]
+
+
+def main() -> None:
+    """Start the server, measure, and stop it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("paths", nargs="*", default=list(PATHS))
+    parser.add_argument("--readers", type=int, default=50)
+    parser.add_argument("--requests", type=int, default=200, help="requests of each reader")
+    asked = parser.parse_args()
+    command = [sys.executable, "-m", "pitboard", "serve", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        try:
+            port = int(server.stdout.readline().split(":")[2].partition("/")[0])
+            begun = time.perf_counter()
+            times = asyncio.run(measure(port, asked.paths, asked.readers, asked.requests))
+            took = time.perf_counter() - begun
+        finally:
+            server.terminate()
+    print(f"{'path':40} {'requests':>8} {'wait p50':>9} {'p95':>9} {'server p50':>9} {'p95':>9}   (ms)")
+    for path in asked.paths:
+        show(path, times[path])
+    pairs = [pair for each in times.values() for pair in each]
+    slow = show("all", pairs)
+    print(f"{len(pairs) / took:,.0f} requests/s; server p95 is {slow / TARGET_MS:.4f} of {TARGET_MS:g} ms")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""The `pitboard serve` command."""
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    import socket
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command()(serve)
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")] = 8000,
+    store: Annotated[
+        Path | None, typer.Option(help="The store of results.", show_default="the default store")
+    ] = None,
+    name: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A host name that readers use; repeat for more.", show_default="this machine's own"
+        ),
+    ] = None,
+) -> None:
+    """Serve the pages and the JSON API until Ctrl-C; to this machine alone unless told otherwise."""
+    try:
+        import uvicorn
+
+        from pitboard.web import create_app
+    except ModuleNotFoundError as error:
+        from pitboard.errors import PitboardError
+
+        raise PitboardError(f"The pages need {error.name}: pip install 'pitboard[web]'.") from error
+    from pitboard.web.checking import sweep
+
+    sweep()
+    hosts = [*(name or []), *([] if host in ("0.0.0.0", "::") else [_bracketed(host)])]
+    listening = _listen(host, port)
+    address = f"http://{_bracketed(host)}:{listening.getsockname()[1]}/"
+    config = uvicorn.Config(
+        create_app(store, hosts),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=3,
+        h11_max_incomplete_event_size=64 << 10,
+    )
+    typer.echo(f"Pitboard serves {address} (Ctrl-C ends it)")
+    # uvicorn raises Ctrl-C again once it has ended all requests; there is nothing left to say.
+    with contextlib.suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _listen(host: str, port: int) -> "socket.socket":
+    """Listen before anything is printed, so that a port in use is an error of one sentence."""
+    import socket
+
+    from pitboard.errors import PitboardError
+
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # With its protocol named: asyncio switches Nagle's delay off only where it sees that this is TCP.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(512)
+        return listening
+    except OSError as error:
+        listening.close()
+        reason = (error.strerror or str(error)).lower()
+        raise PitboardError(f"Cannot listen on {host}, port {port}: {reason}. Try another --port.") from error

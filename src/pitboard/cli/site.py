@@ -1,0 +1,37 @@
+"""The `pitboard site` commands."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    site = typer.Typer(help="Write the pages as a static site.", no_args_is_help=True)
+    site.callback()(_site)
+    site.command()(build)
+    app.add_typer(site, name="site")
+
+
+def _site() -> None:
+    """Write the pages as a static site."""
+
+
+def build(
+    folder: Annotated[Path, typer.Argument(help="The site's folder: a new one, or an earlier site's.")],
+    store: Annotated[
+        Path | None, typer.Option(help="The store of results.", show_default="the default store")
+    ] = None,
+) -> None:
+    """Write every page into a folder that any web server can serve, and a browser can open from disk."""
+    from pitboard.errors import PitboardError
+
+    try:
+        from pitboard.web import create_app
+    except ModuleNotFoundError as error:
+        raise PitboardError(f"The pages need {error.name}: pip install 'pitboard[web]'.") from error
+    from pitboard.web import site
+
+    count = site.build(create_app(store, frozen=True), folder)
+    typer.echo(f"Wrote {count:,} files to {folder}; open {folder / 'index.html'}")

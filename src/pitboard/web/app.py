@@ -1,0 +1,58 @@
+"""The application: routes and error pages in FastAPI; headers, host check and cache around it."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from fastapi import FastAPI
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.types import ASGIApp
+
+from pitboard import __version__
+from pitboard.web import api, check_page, errors, routes, static
+from pitboard.web.cache import PageCache
+from pitboard.web.security import SecurityHeaders
+
+LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+
+
+class _Application(FastAPI):
+    """FastAPI whose last-resort error page gets the headers too, which its own middleware would miss."""
+
+    def __init__(self, hosts: Sequence[str], version: Callable[[], str]) -> None:
+        super().__init__(
+            title="Pitboard",
+            version=__version__,
+            description="MLPerf Training results compared like for like, and a check of logs.",
+            openapi_url="/api/openapi.json",
+            docs_url=None,
+            redoc_url=None,
+        )
+        self._hosts = hosts
+        self._version = version
+
+    def build_middleware_stack(self) -> ASGIApp:
+        cached = PageCache(super().build_middleware_stack(), self._version)
+        return SecurityHeaders(TrustedHostMiddleware(cached, self._hosts, www_redirect=False))
+
+
+def create_app(store: Path | None = None, hosts: Sequence[str] = (), *, frozen: bool = False) -> FastAPI:
+    """Make the application over a store of results (`None` for the default one).
+
+    `hosts` are names beside this machine's own (`localhost`, `127.0.0.1`, `[::1]`) that a request's Host
+    header may have; any other is refused, so that a foreign page cannot reach the server by rebinding its
+    name in the DNS. `frozen` makes the pages of a static site: without forms, which need a server.
+    """
+    app = _Application([*LOCAL_HOSTS, *hosts], lambda: _store_version(store))
+    app.state.store = store
+    app.state.frozen = frozen
+    errors.install(app)
+    for router in (routes.router, check_page.router, api.router, static.router):
+        app.include_router(router)
+    return app
+
+
+def _store_version(store: Path | None) -> str:
+    """Name the state of the store, so that a page rendered before an `add` is not served after it."""
+    if store is None or not store.is_dir():
+        return __version__
+    return f"{__version__}-{store.stat().st_mtime_ns}"

@@ -1,0 +1,161 @@
+"""The page to drop a log or an archive on, and the same as JSON."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+from typing import Any, BinaryIO
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import HTMLResponse, JSONResponse
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect
+
+from pitboard.errors import PitboardError
+from pitboard.web.checking import BusyError, Places, judge
+from pitboard.web.errors import respond
+from pitboard.web.rendering import Page, render
+from pitboard.web.security import is_same_origin
+
+MAX_UPLOAD_BYTES = 64 << 20
+_FORM_BYTES = 64 << 10  # what a multipart form adds around its file
+_UPLOAD_SECONDS = 120
+_DRAIN_SECONDS = 20
+
+router = APIRouter()
+_places = Places()
+
+
+class _TooLargeError(Exception):
+    """The body holds more than an upload may."""
+
+
+class _Body:
+    """The body of a request, counted as it is read: a Content-Length is only good for refusing earlier."""
+
+    def __init__(self, request: Request) -> None:
+        self._receive = request.receive
+        self._declared = request.headers.get("content-length", "")
+        self._ended = False
+
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
+        """Yield the body; raises `_TooLargeError` as soon as it is too large."""
+        allowed = MAX_UPLOAD_BYTES + _FORM_BYTES
+        if self._declared.isdecimal() and int(self._declared) > allowed:
+            raise _TooLargeError
+        count = 0
+        while not self._ended:
+            piece = await self._next()
+            count += len(piece)
+            if count > allowed:
+                raise _TooLargeError
+            yield piece
+
+    async def drain(self) -> None:
+        """Read on for a while: a browser shows an answer only once it could send most of its body."""
+        count = 0
+        with contextlib.suppress(TimeoutError, ClientDisconnect):
+            async with asyncio.timeout(_DRAIN_SECONDS):
+                while not self._ended and count < 4 * MAX_UPLOAD_BYTES:
+                    count += len(await self._next())
+
+    async def _next(self) -> bytes:
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        self._ended = not message.get("more_body", False)
+        body: bytes = message.get("body", b"")
+        return body
+
+
+@router.get("/check", include_in_schema=False)
+def check_form(request: Request) -> HTMLResponse:
+    """Show the form."""
+    return render(request, Page("check.html", {"verdict": None, "max_mib": MAX_UPLOAD_BYTES >> 20}))
+
+
+@router.post("/check", include_in_schema=False)
+async def check_upload(request: Request) -> Response:
+    """Check the upload and show the verdict; htmx gets the verdict alone."""
+    verdict = await _verdict(request)
+    if isinstance(verdict, Response):
+        return verdict
+    values = {"verdict": verdict, "max_mib": MAX_UPLOAD_BYTES >> 20}
+    return _unkept(render(request, Page("check.html", values, "_verdict.html")))
+
+
+@router.post(
+    "/api/check",
+    summary="Check and score a log or an archive",
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "multipart/form-data": {
+                    "schema": {
+                        "type": "object",
+                        "required": ["file"],
+                        "properties": {"file": {"type": "string", "format": "binary"}},
+                    }
+                }
+            },
+        },
+    },
+)
+async def check_as_json(request: Request) -> Response:
+    """Send one file as the field `file` of a multipart form: `curl -F file=@result_0.txt .../api/check`."""
+    verdict = await _verdict(request)
+    if isinstance(verdict, Response):
+        return verdict
+    return _unkept(JSONResponse({"name": verdict["name"], **verdict["report"], "scores": verdict["scores"]}))
+
+
+async def _verdict(request: Request) -> dict[str, Any] | Response:
+    """Receive and judge an upload, or give the response that refuses it."""
+    if not is_same_origin(request.headers):
+        return respond(request, 403, "This upload came from a page of another site, and was not read.")
+    body = _Body(request)
+    try:
+        async with _places.take():
+            return await _receive_and_judge(request, body)
+    except BusyError:
+        await body.drain()
+        sentence = "Other uploads are being checked just now. Try again in a few seconds."
+        return respond(request, 503, sentence, {"retry-after": "10"})
+    except _TooLargeError:
+        await body.drain()
+        sentence = f"An upload may hold {MAX_UPLOAD_BYTES >> 20} MiB at most. Use `pitboard check` for more."
+        return respond(request, 413, sentence, {"connection": "close"})
+    except (TimeoutError, ClientDisconnect):
+        return respond(request, 408, "The upload took too long.", {"connection": "close"})
+    except (MultiPartException, PitboardError) as error:
+        return respond(request, 422, getattr(error, "message", None) or str(error))
+
+
+async def _receive_and_judge(request: Request, body: _Body) -> dict[str, Any]:
+    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+        raise PitboardError("Expected a multipart form with one file in its field 'file'.")
+    form = MultiPartParser(request.headers, body.pieces(), max_files=1, max_fields=1)
+    # The file is spooled without a name: the system removes it even when this process is killed.
+    form.spool_max_size = 1
+    async with asyncio.timeout(_UPLOAD_SECONDS):
+        fields = await form.parse()
+    try:
+        upload = fields.get("file")
+        if not isinstance(upload, UploadFile) or not upload.filename or not upload.size:
+            raise PitboardError("No file came with the form, or an empty one. Choose a log or an archive.")
+        return await judge(_rolled(upload), upload.filename.replace("\0", ""))
+    finally:
+        await fields.close()
+
+
+def _rolled(upload: UploadFile) -> BinaryIO:
+    """Give the file itself, on disk, for another process to read from its start."""
+    upload.file.rollover()  # type: ignore[attr-defined]
+    upload.file.seek(0)
+    return upload.file
+
+
+def _unkept(response: Response) -> Response:
+    response.headers["cache-control"] = "no-store"
+    return response

@@ -1,0 +1,110 @@
+"""Check an upload in a process of its own, and keep nothing of it."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
+
+from pitboard.errors import PitboardError
+from pitboard.web.judge import SECONDS
+
+AT_ONCE = 2
+_PREFIX = "pitboard-check-"
+_MAX_ANSWER_BYTES = 32 << 20
+_GRACE_SECONDS = 5
+
+
+class BusyError(Exception):
+    """As many uploads are being checked as may be at once."""
+
+
+class Places:
+    """The places for uploads that are being received or checked."""
+
+    def __init__(self, places: int = AT_ONCE) -> None:
+        self._free = places
+
+    @contextlib.asynccontextmanager
+    async def take(self) -> AsyncIterator[None]:
+        """Hold a place; raises `BusyError` where none is free."""
+        if self._free == 0:
+            raise BusyError
+        self._free -= 1
+        try:
+            yield
+        finally:
+            self._free += 1
+
+
+async def judge(upload: BinaryIO, name: str, seconds: float = SECONDS) -> dict[str, Any]:
+    """Check `upload`, a real file at its start that its sender called `name`; give the verdict of `judge`.
+
+    Raises `PitboardError` for what is refused, and after `seconds` (the process has a clock of its own too).
+    """
+    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-P", "-m", "pitboard.web.judge", str(folder), name),
+            stdin=upload,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            answer = await asyncio.wait_for(_answer(process), seconds + _GRACE_SECONDS)
+        except TimeoutError as error:
+            raise PitboardError(f"Checking this upload takes longer than {seconds:g} seconds.") from error
+        finally:
+            # The whole group: the check may have started processes of its own.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.communicate()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    if "error" in answer:
+        raise PitboardError(answer["error"])
+    return answer
+
+
+async def _answer(process: asyncio.subprocess.Process) -> dict[str, Any]:
+    assert process.stdout is not None
+    said = bytearray()
+    while piece := await process.stdout.read(1 << 16):
+        said += piece
+        if len(said) > _MAX_ANSWER_BYTES:
+            raise PitboardError("There are too many findings to show here; use `pitboard check`.")
+    await process.wait()
+    try:
+        answer: dict[str, Any] = msgspec.json.decode(said)
+    except msgspec.DecodeError as error:
+        raise PitboardError(
+            "The check was stopped: it used more memory or time than it may. Use `pitboard check` instead."
+        ) from error
+    return answer
+
+
+def sweep() -> None:
+    """Remove the folders of servers that were killed together with their checks."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        owner = folder.name.removeprefix(_PREFIX).partition("-")[0]
+        mine = not folder.is_symlink() and folder.lstat().st_uid == os.getuid()
+        if mine and owner.isdecimal() and not _lives(int(owner)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True

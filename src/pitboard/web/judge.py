@@ -1,0 +1,98 @@
+"""The short-lived process that unpacks and checks one upload: `python -m pitboard.web.judge FOLDER NAME`.
+
+The upload is its standard input, a JSON object its standard output: `{"error": ...}` or the verdict. It runs
+under limits of memory, processor time, file size and wall time, and removes its folder itself, so that
+nothing is kept even when the server has gone.
+"""
+
+import os
+import resource
+import shutil
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+SECONDS = 30
+MEMORY_BYTES = 2 << 30
+_FILE_BYTES = 1 << 30
+_MAX_GROUPS = 200
+_MAX_ALIKE = 100
+
+
+class _TimeUp(BaseException):
+    """The wall time is over; not an `Exception`, so that nothing on the way takes it for a bad log."""
+
+
+def main(folder: str, name: str) -> None:
+    """Judge what comes on standard input, working in `folder`, and print the verdict."""
+    import msgspec
+
+    from pitboard.errors import PitboardError
+
+    signal.signal(signal.SIGALRM, _too_long)
+    try:
+        signal.alarm(SECONDS)
+        _limit()
+        answer = _judge(Path(folder), name)
+    except PitboardError as error:
+        answer = {"error": str(error).replace(folder + os.sep, "")}
+    except _TimeUp:
+        answer = {
+            "error": f"Checking this takes longer than {SECONDS} seconds; use `pitboard check` instead."
+        }
+    except MemoryError:
+        answer = {"error": "Checking this takes more memory than it may; use `pitboard check` instead."}
+    finally:
+        signal.alarm(0)
+        shutil.rmtree(folder, ignore_errors=True)
+    sys.stdout.buffer.write(msgspec.json.encode(answer))
+
+
+def _too_long(*_: object) -> None:
+    raise _TimeUp
+
+
+def _limit() -> None:
+    os.nice(5)  # readers of pages go first
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (_FILE_BYTES, _FILE_BYTES))
+    resource.setrlimit(resource.RLIMIT_CPU, (2 * SECONDS, 2 * SECONDS))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _judge(folder: Path, name: str) -> dict[str, Any]:
+    import msgspec
+
+    from pitboard.compliance import check_tree
+    from pitboard.compliance.document import as_document
+    from pitboard.compliance.grouping import grouped
+    from pitboard.scoring import score_tree
+    from pitboard.web.unpack import unpack
+
+    target = folder / "upload"
+    target.mkdir()
+    report = check_tree(unpack(sys.stdin.buffer, name, target))
+    findings = report.every_finding()
+    errors = sum(finding.severity == "error" for finding in findings)
+    groups = grouped(report)
+    return {
+        "name": name,
+        "report": as_document(report),
+        "scores": msgspec.to_builtins(score_tree(report)),
+        "errors": errors,
+        "warnings": len(findings) - errors,
+        "groups": [
+            {
+                "name": group.name,
+                "findings": msgspec.to_builtins(group.findings[:_MAX_ALIKE]),
+                "more": max(0, len(group.findings) - _MAX_ALIKE),
+            }
+            for group in groups[:_MAX_GROUPS]
+        ],
+        "more_groups": max(0, len(groups) - _MAX_GROUPS),
+    }
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

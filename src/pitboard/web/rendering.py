@@ -1,0 +1,62 @@
+"""Templates to responses. A page is a template, its values and, for htmx, the part of it that changes."""
+
+from functools import cache
+from typing import Any, NamedTuple
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from pitboard import __version__
+from pitboard.compliance.layout import printable
+from pitboard.web.static import static_url
+
+NAVIGATION = (
+    ("/", "Round"),
+    ("/results", "Results"),
+    ("/compare", "Compare"),
+    ("/rounds", "Rounds"),
+    ("/benchmarks", "Benchmarks"),
+    ("/check", "Check a log"),
+    ("/api", "API"),
+)
+
+
+class Page(NamedTuple):
+    """What a function of `pages` returns; `fragment` is the template that htmx swaps in, if any."""
+
+    template: str
+    values: dict[str, Any]
+    fragment: str | None = None
+
+
+@cache
+def environment() -> Environment:
+    """Make the templates' environment: everything is escaped, and an unknown name is an error."""
+    made = Environment(
+        loader=PackageLoader("pitboard.web"),
+        autoescape=select_autoescape(default=True, default_for_string=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.globals |= {"static": static_url, "navigation": NAVIGATION, "version": __version__}
+    made.filters |= {"printable": lambda value: printable(str(value)), "number": _number}
+    return made
+
+
+def render(request: Request, page: Page, status: int = 200) -> HTMLResponse:
+    """Render a page; its fragment alone where htmx asked for it."""
+    template = page.template
+    if page.fragment and "hx-request" in request.headers:
+        template = page.fragment
+    text = (
+        environment()
+        .get_template(template)
+        .render(path=request.url.path, live=not request.app.state.frozen, **page.values)
+    )
+    return HTMLResponse(text, status)
+
+
+def _number(value: float | None, decimals: int = 0) -> str:
+    return "–" if value is None else f"{value:,.{decimals}f}"

@@ -1,0 +1,165 @@
+"""The same pages as files: asked of the application in this process, with links made relative."""
+
+import asyncio
+import hashlib
+import html
+import os
+import re
+import shutil
+import tempfile
+from pathlib import Path, PurePosixPath
+from urllib.parse import quote, unquote, urldefrag, urlsplit
+
+from fastapi import FastAPI
+from starlette.types import Message
+
+from pitboard.errors import PitboardError
+
+MARK = ".pitboard-site"
+"""A file that says that a folder was written by `build`, and may be replaced by it."""
+
+# Our own templates write every attribute in double quotes, and everything else is escaped.
+_LINK = re.compile(r'(<[a-z][^<>]*?\s(?:href|src|srcset)=")(/[^"]*)("[^<>]*>)')
+_FOLLOWED = "data-static"
+
+
+def build(app: FastAPI, folder: Path) -> int:
+    """Write every page that the front page leads to into `folder`; give the number of files.
+
+    `app` is made with `frozen=True`. A link with a query is followed where it says `data-static`, or is an
+    image; any other leads to the page without the query. The site works from any address and from a disk.
+    It is built beside `folder` and then put in its place. Raises `PitboardError` for a folder that holds
+    anything else, and for a page that cannot be had.
+    """
+    folder = folder.absolute()
+    _refuse_foreign(folder)
+    files = asyncio.run(_crawl(app))
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        try:
+            _write(files, fresh)
+            _swap(fresh, folder)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+    except OSError as error:
+        raise PitboardError(f"Cannot write the site to {folder}: {error.strerror or error}.") from error
+    return len(files)
+
+
+def _refuse_foreign(folder: Path) -> None:
+    if not folder.exists() and not folder.is_symlink():
+        return
+    empty = folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir())
+    if not empty and not (folder / MARK).is_file():
+        raise PitboardError(
+            f"{folder} exists and was not written by `pitboard site build`. Name another, or remove it."
+        )
+
+
+async def _crawl(app: FastAPI) -> dict[str, bytes]:
+    waiting = ["/"]
+    seen = set(waiting)
+    files = {}
+    while waiting:
+        address = waiting.pop()
+        kind, body = await _get(app, address)
+        if kind.startswith("text/html"):
+            text, links = _relative(body.decode(), address)
+            waiting += [link for link in links if link not in seen]
+            seen.update(links)
+            body = text.encode()
+        files[file_of(address)] = body
+    return files
+
+
+async def _get(app: FastAPI, address: str) -> tuple[str, bytes]:
+    """Ask the application for an address, as a server would; give the media type and the body."""
+    parts = urlsplit(address)
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "http",
+        "path": unquote(parts.path),
+        "raw_path": parts.path.encode(),
+        "query_string": parts.query.encode(),
+        "root_path": "",
+        "headers": [(b"host", b"localhost")],
+        "server": ("localhost", 80),
+        "client": None,
+    }
+    start: Message = {}
+    body: list[bytes] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b""}
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            start.update(message)
+        else:
+            body.append(message.get("body", b""))
+
+    await app(scope, receive, send)
+    if start["status"] != 200:
+        raise PitboardError(f"The site was not written: its page {address} ended with {start['status']}.")
+    return dict(start["headers"]).get(b"content-type", b"").decode(), b"".join(body)
+
+
+def _relative(text: str, address: str) -> tuple[str, list[str]]:
+    """Make a page's links relative to its own file; give them too, as addresses to ask for."""
+    here = PurePosixPath(file_of(address)).parent
+    links = []
+
+    def rewrite(match: re.Match[str]) -> str:
+        before, escaped, after = match.groups()
+        link, fragment = urldefrag(html.unescape(escaped))
+        kept = before.startswith(("<img", "<source")) or _FOLLOWED in before + after
+        link = link if kept else link.partition("?")[0]
+        links.append(link)
+        path = os.path.relpath(file_of(link), here)
+        target = quote(path) + (f"#{fragment}" if fragment else "")
+        return before + html.escape(target) + after
+
+    return _LINK.sub(rewrite, text), links
+
+
+def file_of(address: str) -> str:
+    """Name the file of an address: a page is `index.html` in a folder, so that its own links stay short."""
+    parts = urlsplit(address)
+    # Part by part: a quoted slash in a name must not become a folder.
+    names = [unquote(part).replace("/", "_") for part in parts.path.split("/") if part]
+    if any(name in (".", "..") for name in names):
+        raise PitboardError(f"The site was not written: the address {address} cannot be a file.")
+    mark = hashlib.sha256(parts.query.encode()).hexdigest()[:12] if parts.query else ""
+    if names and PurePosixPath(names[-1]).suffix in (".svg", ".css", ".js", ".txt"):
+        stem, dot, kind = names[-1].rpartition(".")
+        names[-1] = f"{stem}{'-' if mark else ''}{mark}{dot}{kind}"
+        return "/".join(names)
+    return "/".join([*names, *([mark] if mark else []), "index.html"])
+
+
+def _write(files: dict[str, bytes], folder: Path) -> None:
+    for name, body in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(body)
+    (folder / MARK).write_text("Written by `pitboard site build`, which replaces this whole folder.\n")
+    folder.chmod(0o755)
+
+
+def _swap(fresh: Path, folder: Path) -> None:
+    """Put the new folder in place of the old one; the old one is back where that fails."""
+    if not folder.exists():
+        fresh.rename(folder)
+        return
+    old = fresh.with_name(f"{fresh.name}-old")
+    folder.rename(old)
+    try:
+        fresh.rename(folder)
+    except OSError:
+        old.rename(folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)

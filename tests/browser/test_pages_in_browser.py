@@ -1,0 +1,115 @@
+"""Every page in Chromium: nothing foreign, nothing broken, readable at every width and in both themes."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+
+from made_logs import as_text, valid_log, write_log
+from support import Command
+
+Watched = Callable[..., Page]
+
+pytestmark = pytest.mark.xdist_group("browser")
+
+PAGES = [
+    "/",
+    "/results",
+    "/compare",
+    "/rounds",
+    "/benchmarks",
+    "/benchmarks/flux1",
+    "/check",
+    "/rules",
+    "/api",
+]
+
+
+@pytest.fixture
+def unfair_log(tmp_path: Path) -> Path:
+    log = valid_log()
+    for event in log:
+        if event["key"] == "submission_org":
+            event["value"] = "<script>alert(1)</script>"
+        if event["key"] == "opt_adamw_beta_1":
+            event["value"] = 0.5
+    return write_log(tmp_path / "run.txt", as_text(log))
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_is_accessible(watched: Watched, path: str, width: int, theme: str) -> None:
+    page = watched(path, width, theme)
+    found = Axe().run(page).response["violations"]
+    grave = [
+        f"{each['id']}: {each['nodes'][0]['html']}"
+        for each in found
+        if each["impact"] in ("serious", "critical")
+    ]
+    assert grave == []
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_fits_a_narrow_phone(watched: Watched, path: str) -> None:
+    page = watched(path, 320)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320
+
+
+def test_the_keyboard_reaches_the_content_first(watched: Watched) -> None:
+    page = watched("/benchmarks")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("main")).to_be_focused()
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no-scripts"])
+def test_a_log_is_checked(watched: Watched, unfair_log: Path, scripts: bool) -> None:
+    page = watched("/check", java_script_enabled=scripts)
+    page.get_by_label("A log, or a submission").set_input_files(unfair_log)
+    page.get_by_role("button", name="Check").click()
+    verdict = page.get_by_role("heading", level=2)
+    expect(verdict).to_contain_text("Not valid")
+    expect(page.get_by_role("cell", name="<script>alert(1)</script>").first).to_be_visible()
+    page.locator(".findings a").first.click()
+    assert "/rules#" in page.url
+
+
+def test_a_dropped_file_is_checked_without_leaving_the_page(watched: Watched) -> None:
+    page = watched("/check")
+    page.evaluate("window.stayed = true")
+    data = page.evaluate_handle(
+        "text => { const d = new DataTransfer(); d.items.add(new File([text], 'dropped.txt')); return d; }",
+        as_text(valid_log()),
+    )
+    page.dispatch_event("form[data-drop]", "drop", {"dataTransfer": data})
+    expect(page.get_by_role("heading", level=2)).to_contain_text("dropped.txt")
+    expect(page.locator("#verdict")).to_contain_text("25.000")
+    assert page.evaluate("window.stayed")
+
+
+def test_a_refusal_is_said_in_place(watched: Watched, tmp_path: Path) -> None:
+    page = watched("/check")
+    page.get_by_label("A log, or a submission").set_input_files(write_log(tmp_path / "cut.zip", b"PK\3\4cut"))
+    with page.expect_response("**/check") as answer:
+        page.get_by_role("button", name="Check").click()
+    assert answer.value.status == 422
+    expect(page.get_by_role("alert")).to_contain_text("damaged or cut off")
+
+
+def test_the_static_site_opens_from_disk(browser: Browser, pitboard: Command, tmp_path: Path) -> None:
+    assert pitboard("site", "build", tmp_path / "pages").returncode == 0
+    page = browser.new_page()
+    failed: list[str] = []
+    page.on("requestfailed", lambda request: failed.append(request.url))
+    page.goto((tmp_path / "pages" / "index.html").as_uri())
+    page.get_by_role("link", name="Benchmarks", exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Benchmarks")
+    assert (
+        page.evaluate("getComputedStyle(document.querySelector('.top')).backgroundColor") == "rgb(12, 14, 18)"
+    )
+    page.close()
+    assert failed == []

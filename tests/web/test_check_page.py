@@ -1,0 +1,158 @@
+"""Uploads: what is judged, what is refused, and that nothing of it stays."""
+
+import asyncio
+import gzip
+import io
+import os
+import subprocess
+import tarfile
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from made_logs import as_text, valid_log
+from made_results import submit
+from pitboard.compliance import check_tree
+from pitboard.errors import PitboardError
+from pitboard.scoring import score_tree
+from pitboard.web import check_page, checking
+
+LOG = as_text(valid_log()).encode()
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Give checks a temporary folder of their own, which is empty again after each test."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    yield
+    assert list(folder.iterdir()) == []
+
+
+def send(client: TestClient, body: bytes, name: str = "run.txt", path: str = "/check", **headers: str) -> Any:
+    named = {key.replace("_", "-"): value for key, value in headers.items()}
+    return client.post(path, files={"file": (name, body)}, headers=named)
+
+
+def test_a_log_is_judged_and_scored(client: TestClient) -> None:
+    response = send(client, LOG)
+    assert response.status_code == 200
+    assert ">Valid<" in response.text
+    assert "25.000" in response.text
+    assert response.headers["cache-control"] == "no-store"
+
+
+def test_htmx_gets_the_verdict_alone(client: TestClient) -> None:
+    text = send(client, LOG, hx_request="true").text
+    assert "<html" not in text
+    assert ">Valid<" in text
+
+
+def test_a_packed_submission_is_judged_as_by_the_command(client: TestClient, tmp_path: Path) -> None:
+    submit(tmp_path / "acme")
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+        tar.add(tmp_path / "acme", "acme")
+    answer = send(client, packed.getvalue(), "acme.tar.gz", "/api/check").json()
+    report = check_tree(tmp_path / "acme")
+    (score,) = score_tree(report)
+    assert answer["valid"] is report.valid is True
+    assert answer["scores"][0]["minutes"] == score.minutes
+    assert (answer["scores"][0]["submitter"], answer["scores"][0]["system"]) == ("acme", "box")
+
+
+def test_a_hostile_log_s_text_is_shown_as_text(client: TestClient) -> None:
+    bad = valid_log()
+    for event in bad:
+        if event["key"] in ("submission_org", "submission_platform", "opt_name"):
+            event["value"] = "<script>alert(1)</script>\x1b[2J"
+    text = send(client, as_text(bad).encode(), "<img src=x onerror=alert(1)>.txt").text
+    assert "&lt;script&gt;alert(1)" in text
+    assert "<script>alert" not in text
+    assert "<img src=x" not in text
+    assert "\x1b" not in text
+
+
+def test_an_upload_from_another_site_is_refused(client: TestClient) -> None:
+    for headers in (
+        {"sec_fetch_site": "cross-site"},
+        {"sec_fetch_site": "same-site"},
+        {"origin": "http://evil.example"},
+        {"origin": "null"},
+    ):
+        assert send(client, LOG, **headers).status_code == 403
+    for headers in ({"sec_fetch_site": "same-origin"}, {"origin": "http://localhost"}):
+        assert send(client, LOG, **headers).status_code == 200
+
+
+@pytest.mark.parametrize("body", [b"", LOG], ids=["empty", "other-field"])
+def test_a_form_without_a_file_is_refused(client: TestClient, body: bytes) -> None:
+    field = "other" if body else "file"
+    response = client.post("/api/check", files={field: ("run.txt", body)})
+    assert response.status_code == 422
+    assert "Choose a log" in response.json()["error"]
+
+
+def test_a_body_that_is_no_form_is_refused(client: TestClient) -> None:
+    response = client.post("/api/check", content=LOG, headers={"content-type": "text/plain"})
+    assert (response.status_code, "multipart" in response.json()["error"]) == (422, True)
+
+
+@pytest.mark.parametrize("says_its_length", [True, False])
+def test_too_large_an_upload_is_refused(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, says_its_length: bool
+) -> None:
+    monkeypatch.setattr(check_page, "MAX_UPLOAD_BYTES", 100_000)
+    form = {"content-type": "multipart/form-data; boundary=b"}
+    body = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n' + bytes(300_000)
+    content = body if says_its_length else iter([body[:150_000], body[150_000:]])
+    response = client.post("/check", content=content, headers=form)
+    assert response.status_code == 413
+
+
+def test_a_third_upload_at_once_is_asked_to_come_again(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(check_page, "_places", checking.Places(0))
+    response = send(client, LOG)
+    assert response.status_code == 503
+    assert int(response.headers["retry-after"]) > 0
+
+
+def test_a_place_is_free_again_after_a_refusal(client: TestClient) -> None:
+    for _ in range(checking.AT_ONCE + 1):
+        assert send(client, gzip.compress(LOG)[:-9], "cut.gz").status_code == 422
+    assert send(client, LOG).status_code == 200
+
+
+def judged(tmp_path: Path, body: bytes, seconds: float) -> dict[str, Any]:
+    (tmp_path / "sent").write_bytes(body)
+    with (tmp_path / "sent").open("rb") as upload:
+        return asyncio.run(checking.judge(upload, "run.txt", seconds))
+
+
+def test_a_check_that_takes_too_long_is_ended(tmp_path: Path) -> None:
+    with pytest.raises(PitboardError, match="takes longer than"):
+        judged(tmp_path, LOG, seconds=-checking._GRACE_SECONDS + 0.01)
+
+
+def test_a_packed_bomb_is_refused_by_a_real_process(tmp_path: Path) -> None:
+    with pytest.raises(PitboardError, match="unpacks to more than 1,024 MiB"):
+        judged(tmp_path, gzip.compress(bytes((1 << 30) + 1), 1), seconds=60)
+
+
+def test_folders_of_dead_servers_are_swept(tmp_path: Path) -> None:
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    place = Path(tempfile.gettempdir())
+    (place / f"pitboard-check-{dead.pid}-x").mkdir()
+    alive = place / f"pitboard-check-{os.getpid()}-x"
+    alive.mkdir()
+    checking.sweep()
+    assert list(place.iterdir()) == [alive]
+    alive.rmdir()

@@ -1,0 +1,61 @@
+"""The static site: whole, relative, and never over what it did not write."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from pitboard.errors import PitboardError
+from pitboard.web import create_app, site
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site") / "pages"
+    site.build(create_app(frozen=True), folder)
+    return folder
+
+
+def test_every_link_leads_to_a_file_of_the_site(built: Path) -> None:
+    pages = list(built.rglob("*.html"))
+    assert built / "index.html" in pages
+    for page in pages:
+        links = re.findall(r'(?:href|src|srcset)="([^"#]+)', page.read_text())
+        assert links
+        for link in links:
+            place = (page.parent / link).resolve()
+            assert place.is_file(), f"{page} links to {link}"
+            assert place.is_relative_to(built)
+
+
+def test_nothing_in_it_needs_a_server(built: Path) -> None:
+    for page in built.rglob("*.html"):
+        assert not re.search(r"<form|<script|hx-", page.read_text())
+    assert "pitboard serve" in (built / "check" / "index.html").read_text()
+
+
+def test_a_site_is_replaced_whole(tmp_path: Path) -> None:
+    folder = tmp_path / "pages"
+    site.build(create_app(frozen=True), folder)
+    (folder / "stale.html").write_text("")
+    site.build(create_app(frozen=True), folder)
+    assert not (folder / "stale.html").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["pages"]
+
+
+def test_another_s_folder_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(PitboardError, match="was not written by"):
+        site.build(create_app(frozen=True), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize("address", ["/a/../b", "/%2e%2e/b"])
+def test_no_address_leads_out_of_the_site(address: str) -> None:
+    with pytest.raises(PitboardError, match="cannot be a file"):
+        site.file_of(address)
+
+
+def test_addresses_that_differ_have_files_that_differ() -> None:
+    addresses = ["/", "/a", "/a?b=1", "/a?b=2", "/charts/x.svg?a=1", "/charts/x.svg?a=2", "/a%2Fb", "/a/b"]
+    assert len({site.file_of(address) for address in addresses}) == len(addresses)
