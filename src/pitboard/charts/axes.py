@@ -6,8 +6,6 @@ from typing import NamedTuple
 
 import altair as alt
 
-from pitboard.charts.theme import TEXT
-
 
 class Span(NamedTuple):
     """The domain of an axis and how it is scaled."""
@@ -30,7 +28,9 @@ class Span(NamedTuple):
 
     def scale(self) -> alt.Scale:
         """The Vega-Lite scale, with the domain as it is."""
-        return alt.Scale(type="log" if self.log else "linear", domain=[self.low, self.high], nice=False, zero=False)
+        return alt.Scale(
+            type="log" if self.log else "linear", domain=[self.low, self.high], nice=False, zero=False
+        )
 
 
 def log_span(values: Iterable[float], margin: float = 0.06) -> Span:
@@ -76,11 +76,20 @@ def binary_ticks(span: Span, most: int) -> list[float]:
 def x_axis(title: str, values: list[float], **more: object) -> alt.Axis:
     """A horizontal axis with a grid as quiet as the vertical one's."""
     return alt.Axis(
-        title=title, values=values, grid=False, domain=True, domainWidth=0.5, labelOverlap=True, format="~s", **more
+        title=title,
+        values=values,
+        grid=False,
+        domain=True,
+        domainWidth=0.5,
+        labelOverlap=True,
+        format="~s",
+        **more,
     )
 
 
-def y_axis(title: str, values: list[float] | None = None, number_format: str = "~r", **more: object) -> alt.Axis:
+def y_axis(
+    title: str, values: list[float] | None = None, number_format: str = "~r", **more: object
+) -> alt.Axis:
     """A vertical axis whose title is read without turning the head: upright, above it."""
     return alt.Axis(
         title=title,
@@ -89,7 +98,7 @@ def y_axis(title: str, values: list[float] | None = None, number_format: str = "
         titleAlign="left",
         titleBaseline="bottom",
         titleX=-34,
-        titleY=-TEXT,
+        titleY=-6,
         values=values if values is not None else alt.Undefined,
         format=number_format,
         **more,

@@ -4,38 +4,37 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 LINE = 13.0
+_SHIFTS = (0.0, *(sign * step * LINE / 2 for step in range(1, 13) for sign in (1, -1)))
 
 
 class Box(NamedTuple):
-    """A rectangle of text in pixels: its left edge, its middle and its width; it is one line high."""
+    """A rectangle in pixels, by its middle and its size."""
 
-    left: float
-    middle: float
+    x: float
+    y: float
     width: float
+    height: float
 
     def meets(self, other: "Box") -> bool:
         """Whether two boxes lie on each other."""
-        across = self.left < other.left + other.width and other.left < self.left + self.width
-        return across and abs(self.middle - other.middle) < LINE
+        across = abs(self.x - other.x) * 2 < self.width + other.width
+        return across and abs(self.y - other.y) * 2 < self.height + other.height
 
 
-def place(wanted: Sequence[Box], taken: Sequence[Box], top: float, bottom: float) -> list[float]:
-    """The middles at which the boxes lie free of one another and of `taken`, each as near as it can to its own.
+def place(wanted: Sequence[Box], marks: Sequence[Box], lines: Sequence[Box], bottom: float) -> list[float]:
+    """The heights (0 to `bottom`) at which the boxes lie free, each as near as it can to where it wanted to be.
 
-    A box that finds no room within `top` to `bottom` stays where it wanted to be.
+    A box keeps clear of the boxes before it, of `marks` and of `lines`; where there is no such room, of the boxes
+    before it alone; where there is none even so, it stays where it wanted to be.
     """
-    placed: list[Box] = list(taken)
-    middles = []
+    placed: list[Box] = []
     for box in wanted:
-        tries = (box._replace(middle=box.middle + shift * LINE / 2) for shift in _SHIFTS)
-        free = (b for b in tries if top <= b.middle <= bottom and not any(b.meets(p) for p in placed))
-        chosen = next(free, box)
-        placed.append(chosen)
-        middles.append(chosen.middle)
-    return middles
-
-
-_SHIFTS = (0, *(sign * step for step in range(1, 16) for sign in (1, -1)))
+        tries = [t for t in (box._replace(y=box.y + shift) for shift in _SHIFTS) if 0 <= t.y <= bottom]
+        near = tries[:9]
+        clear = (t for t in near if not any(t.meets(other) for other in (*placed, *marks, *lines)))
+        apart = (t for t in tries if not any(t.meets(other) for other in placed))
+        placed.append(next(clear, None) or next(apart, box))
+    return [box.y for box in placed]
 
 
 def spread(middles: Sequence[float], top: float, bottom: float) -> list[float]:

@@ -37,5 +37,7 @@ def optional(row: Row, key: str, *, positive: bool = True) -> float | None:
 def some(rows: Sequence[Row], what: str) -> Sequence[Row]:
     """The rows, of which there must be one at least; raises `PitboardError` otherwise."""
     if not rows:
-        raise PitboardError(f"There is nothing to draw: no {what} matched. Widen the filters, or choose another round.")
+        raise PitboardError(
+            f"There is nothing to draw: no {what} matched. Widen the filters, or choose another round."
+        )
     return rows

@@ -2,13 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
 import altair as alt
 
 from pitboard.charts.axes import Span, binary_ticks, log_span, log_ticks, x_axis, y_axis
 from pitboard.charts.frame import data, finish, text_width
-from pitboard.charts.labels import Box, place
+from pitboard.charts.labels import LINE, Box, place
 from pitboard.charts.rows import Row, clean, number, optional, some
 from pitboard.charts.theme import DASHES, NARROW, SHAPES, TEXT, Theme, find_theme
 
@@ -61,7 +62,13 @@ def scale(
     """
     points = _points(some(rows, "result with a score"), "minutes")
     fits = [
-        _Point(clean(r["family"]), number(r, "accelerators"), number(r, "minutes"), *_range(r, "low", "high"), False)
+        _Point(
+            clean(r["family"]),
+            number(r, "accelerators"),
+            number(r, "minutes"),
+            *_range(r, "low", "high"),
+            False,
+        )
         for r in fitted
     ]
     span = log_span(v for p in (*points, *fits) for v in (p.y, p.low, p.high) if v is not None)
@@ -69,7 +76,9 @@ def scale(
     plot = _plot(points, span, find_theme(theme), highlight, width)
     ideal = [p for family in plot.coloured for p in _ideal(points, family, span)]
     axis = y_axis(clean(name), log_ticks(span, 8))
-    chart = alt.layer(*_ideal_line(ideal, plot, axis), *_fit(fits, plot, axis), *_family_layers(points, fits, plot, axis))
+    chart = alt.layer(
+        *_ideal_line(ideal, plot, axis), *_fit(fits, plot, axis), *_family_layers(points, fits, plot, axis)
+    )
     return _sized(chart, plot, title, subtitle, caption, width)
 
 
@@ -90,10 +99,12 @@ def efficiency(
     no family has two points, or for a number that cannot be drawn.
     """
     whole = [row for row in rows if not row.get("single")]
-    points = _points(some(whole, "family with results at two accelerator counts"), "efficiency", "low", "high")
+    points = _points(
+        some(whole, "family with results at two accelerator counts"), "efficiency", "low", "high"
+    )
     span = Span(0.0, max(1.08, *(p.high or p.y for p in points)), log=False)
     plot = _plot(points, span, find_theme(theme), highlight, width)
-    axis = y_axis("Scaling efficiency, against the family's smallest entry", number_format=".0%")
+    axis = y_axis("Scaling efficiency, against the family's smallest entry", number_format=".0%", tickCount=5)
     ideal = [_Point("", plot.x.low, 1.0, None, None, False), _Point("", plot.x.high, 1.0, None, None, False)]
     chart = alt.layer(*_ideal_line(ideal, plot, axis), *_family_layers(points, [], plot, axis))
     return _sized(chart, plot, title, subtitle, caption, width)
@@ -110,7 +121,9 @@ def _range(row: Row, low: str, high: str) -> tuple[float | None, float | None]:
     return optional(row, low), optional(row, high)
 
 
-def _points(rows: Sequence[Row], key: str, low: str = "minutes_low", high: str = "minutes_high") -> list[_Point]:
+def _points(
+    rows: Sequence[Row], key: str, low: str = "minutes_low", high: str = "minutes_high"
+) -> list[_Point]:
     return [
         _Point(
             clean(row["family"]),
@@ -183,11 +196,19 @@ def _ideal_line(points: list[_Point], plot: _Plot, axis: alt.Axis) -> list[alt.C
         return []
     x, y = _xy(plot, axis)
     base = alt.Chart(data([{"family": p.family, "x": p.x, "y": p.y} for p in points]))
-    line = base.mark_line(strokeDash=[3, 3], strokeWidth=1, color=plot.theme.ideal).encode(x, y, detail="family:N")
-    lowest = min(points, key=lambda p: (p.y, -p.x))
-    word = alt.Chart(data([{"x": lowest.x, "y": lowest.y, "word": "ideal"}]))
-    text = word.mark_text(dx=-5, dy=-7, align="right", color=plot.theme.muted, fontStyle="italic", fontSize=TEXT)
-    return [line, text.encode(x, y, text="word:N")]
+    line = base.mark_line(strokeDash=[3, 3], strokeWidth=1, color=plot.theme.ideal).encode(
+        x, y, detail="family:N"
+    )
+    last = max(points, key=lambda p: p.x)
+    right = plot.x.share(last.x) > 0.85
+    word = alt.Chart(data([{"x": last.x, "y": last.y, "word": "ideal"}])).mark_text(
+        dx=-5 if right else 6,
+        dy=-7,
+        align="right" if right else "left",
+        color=plot.theme.muted,
+        fontStyle="italic",
+    )
+    return [line, word.encode(x, y, text="word:N")]
 
 
 def _fit(fits: list[_Point], plot: _Plot, axis: alt.Axis) -> list[alt.Chart]:
@@ -200,14 +221,20 @@ def _fit(fits: list[_Point], plot: _Plot, axis: alt.Axis) -> list[alt.Chart]:
     base = alt.Chart(data(values))
     colour = _colour(plot, legend=False)
     low = alt.Y("low:Q", scale=plot.y.scale(), axis=axis)
-    band = base.mark_area(opacity=0.16, clip=True).encode(x, low, alt.Y2("high:Q"), color=colour, detail="family:N")
+    band = base.mark_area(opacity=0.16, clip=True).encode(
+        x, low, alt.Y2("high:Q"), color=colour, detail="family:N"
+    )
     return [band, base.mark_line(strokeWidth=1.5, clip=True).encode(x, y, color=colour, detail="family:N")]
 
 
 def _colour(plot: _Plot, *, legend: bool) -> alt.Color:
     names = list(plot.coloured)
     palette = [*plot.theme.palette[: len(names)], plot.theme.other]
-    return alt.Color("series:N", scale=alt.Scale(domain=[*names, _OTHER], range=palette), legend=_key(plot) if legend else None)
+    return alt.Color(
+        "series:N",
+        scale=alt.Scale(domain=[*names, _OTHER], range=palette),
+        legend=_key(plot) if legend else None,
+    )
 
 
 def _key(plot: _Plot) -> alt.Legend | None:
@@ -230,16 +257,22 @@ def _family_layers(points: list[_Point], fits: list[_Point], plot: _Plot, axis: 
         scale=alt.Scale(**domain, range=[*SHAPES[: len(names) - 1], "circle"]),
         legend=_key(plot),
     )
-    dash = alt.StrokeDash("series:N", scale=alt.Scale(**domain, range=[*DASHES[: len(names) - 1], [1, 0]]), legend=_key(plot))
+    dash = alt.StrokeDash(
+        "series:N", scale=alt.Scale(**domain, range=[*DASHES[: len(names) - 1], [1, 0]]), legend=None
+    )
     families = sorted({p.family for p in points}, key=lambda name: (name in plot.coloured, name))
     line_points = [p for name in families if name not in fitted for p in _best(points, name)]
     drawn = sorted(points, key=lambda p: p.family in plot.coloured)
     tip = [alt.Tooltip("family:N"), alt.Tooltip("x:Q", title="accelerators"), alt.Tooltip("y:Q", format=".4")]
     by_series = {"color": colour, "strokeDash": dash, "detail": "family:N"}
     layers = [
-        _layer([p for p in line_points if p.family not in plot.coloured], plot).mark_line(strokeWidth=1).encode(x, y, **by_series),
-        _layer([p for p in line_points if p.family in plot.coloured], plot).mark_line(strokeWidth=2).encode(x, y, **by_series),
-        _layer([p for p in drawn if p.low and p.high], plot)
+        _layer([p for p in line_points if p.family not in plot.coloured], plot)
+        .mark_line(strokeWidth=1)
+        .encode(x, y, **by_series),
+        _layer([p for p in line_points if p.family in plot.coloured], plot)
+        .mark_line(strokeWidth=2)
+        .encode(x, y, **by_series),
+        _layer([p for p in drawn if p.low and p.high and p.family in plot.coloured], plot)
         .mark_rule(strokeWidth=1)
         .encode(x, alt.Y("low:Q", scale=plot.y.scale(), axis=axis), alt.Y2("high:Q"), color=colour),
         _layer([p for p in drawn if p.single], plot)
@@ -270,21 +303,32 @@ def _layer(points: list[_Point], plot: _Plot) -> alt.Chart:
     )
 
 
+def _pixel(point: _Point, plot: _Plot) -> tuple[float, float]:
+    return plot.x.share(point.x) * plot.width, plot.height * (1 - plot.y.share(point.y))
+
+
+def _trace(line: list[_Point], plot: _Plot) -> list[Box]:
+    """Small boxes along a line, for labels to keep clear of."""
+    ends = [_pixel(p, plot) for p in line]
+    return [
+        Box(x0 + (x1 - x0) * i / 30, y0 + (y1 - y0) * i / 30, 3, 3)
+        for (x0, y0), (x1, y1) in pairwise(ends)
+        for i in range(31)
+    ]
+
+
 def _end_labels(points: list[_Point], plot: _Plot, x: alt.X, y: alt.Y, colour: alt.Color) -> list[alt.Chart]:
     """Each coloured family's name at the end of its line, moved up or down until it lies on nothing."""
     ends = sorted(_ends(points, plot.coloured), key=lambda p: -p.y)
-    taken = [
-        Box(plot.x.share(p.x) * plot.width - 4, plot.height * (1 - plot.y.share(p.y)), 8)
-        for p in points
-        if p.family in plot.coloured or p.x < max(q.x for q in points)
-    ]
+    marks = [Box(*_pixel(p, plot), 8, 8) for p in points]
+    lines = [box for name in plot.coloured for box in _trace(_best(points, name), plot)]
     wanted = [
-        Box(plot.x.share(p.x) * plot.width + 9, plot.height * (1 - plot.y.share(p.y)), text_width(p.family, TEXT))
-        for p in ends
+        Box(x + 9 + width / 2, y, width, LINE)
+        for (x, y), width in ((_pixel(p, plot), text_width(p.family, TEXT)) for p in ends)
     ]
     rows: list[dict[str, object]] = [
         {"series": p.family, "x": p.x, "y": plot.y.at(1 - middle / plot.height)}
-        for p, middle in zip(ends, place(wanted, taken, 0, plot.height), strict=True)
+        for p, middle in zip(ends, place(wanted, marks, lines, plot.height), strict=True)
     ]
     base = alt.Chart(data(rows))
     halo = base.mark_text(align="left", dx=9, stroke=plot.theme.background, strokeWidth=4, strokeJoin="round")

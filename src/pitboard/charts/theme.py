@@ -59,7 +59,12 @@ def find_theme(name: str) -> Theme:
 
 def config(theme: Theme) -> dict[str, object]:
     """The Vega-Lite configuration of a theme: quiet axes, no frame, words in ink."""
-    words = {"labelColor": theme.muted, "titleColor": theme.muted, "labelFontSize": TEXT, "titleFontSize": TEXT}
+    words = {
+        "labelColor": theme.muted,
+        "titleColor": theme.muted,
+        "labelFontSize": TEXT,
+        "titleFontSize": TEXT,
+    }
     return {
         "background": theme.background,
         "font": FONT,
@@ -74,7 +79,13 @@ def config(theme: Theme) -> dict[str, object]:
             "labelPadding": 6,
             "titlePadding": 10,
         },
-        "legend": {**words, "titleFontWeight": "normal", "labelLimit": 300, "symbolSize": 60, "symbolStrokeWidth": 2},
+        "legend": {
+            **words,
+            "titleFontWeight": "normal",
+            "labelLimit": 300,
+            "symbolSize": 60,
+            "symbolStrokeWidth": 2,
+        },
         "title": {"color": theme.ink, "subtitleColor": theme.muted, "anchor": "start", "fontSize": TITLE},
         "text": {"color": theme.ink, "fontSize": TEXT},
     }
