@@ -1,0 +1,20 @@
+"""One chart grammar for terminal export and web page: plain rows and words in, a Vega-Altair chart out."""
+
+from pitboard.charts.converging import convergence, samples_to_target
+from pitboard.charts.export import save, svg
+from pitboard.charts.factors import attribution
+from pitboard.charts.scaling import efficiency, scale
+from pitboard.charts.slopes import rounds
+from pitboard.charts.strips import runs
+
+__all__ = [
+    "attribution",
+    "convergence",
+    "efficiency",
+    "rounds",
+    "runs",
+    "samples_to_target",
+    "save",
+    "scale",
+    "svg",
+]

@@ -1,0 +1,105 @@
+"""Axes whose domain and ticks are set by us, so that labels can be placed without overlap before they are drawn."""
+
+import math
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import altair as alt
+
+
+class Span(NamedTuple):
+    """The domain of an axis and how it is scaled."""
+
+    low: float
+    high: float
+    log: bool
+
+    def share(self, value: float) -> float:
+        """Where `value` lies, as a share of the axis: 0 at its low end, 1 at its high end."""
+        if self.log:
+            return math.log(value / self.low) / math.log(self.high / self.low)
+        return (value - self.low) / (self.high - self.low)
+
+    def at(self, share: float) -> float:
+        """The value at a share of the axis: the inverse of `share`."""
+        if self.log:
+            return self.low * float((self.high / self.low) ** share)
+        return self.low + share * (self.high - self.low)
+
+    def scale(self) -> alt.Scale:
+        """The Vega-Lite scale, with the domain as it is."""
+        return alt.Scale(
+            type="log" if self.log else "linear", domain=[self.low, self.high], nice=False, zero=False
+        )
+
+
+def log_span(values: Iterable[float], margin: float = 0.06) -> Span:
+    """A logarithmic span over values, wider than they by `margin` on each side, and never of no width."""
+    low, high = _ends(values)
+    room = (high / low) ** margin if high / low > 1.05 else 1.25
+    return Span(low / room, high * room, log=True)
+
+
+def linear_span(values: Iterable[float], margin: float = 0.06) -> Span:
+    """A linear span over values, wider than they by `margin` on each side, and never of no width."""
+    low, high = _ends(values)
+    room = (high - low) * margin or abs(high) * 0.1 or 1.0
+    return Span(low - room, high + room, log=False)
+
+
+def _ends(values: Iterable[float]) -> tuple[float, float]:
+    listed = list(values)
+    return min(listed), max(listed)
+
+
+def log_ticks(span: Span, most: int) -> list[float]:
+    """Round numbers inside a logarithmic span, `most` at the utmost: 1-2-5 steps, or only tens where it is wide."""
+    for steps in ((1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9), (1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
+        ticks = [
+            round(step * 10.0**power, 9)
+            for power in range(math.floor(math.log10(span.low)), math.ceil(math.log10(span.high)) + 1)
+            for step in steps
+            if span.low <= step * 10.0**power <= span.high
+        ]
+        if len(ticks) <= most:
+            return ticks
+    return ticks[:: math.ceil(len(ticks) / most)]
+
+
+def binary_ticks(span: Span, most: int) -> list[float]:
+    """Powers of two inside a logarithmic span, every one or every other until there are `most` at the utmost."""
+    powers = range(math.ceil(math.log2(span.low)), math.floor(math.log2(span.high)) + 1)
+    every = max(1, math.ceil(len(powers) / most))
+    return [2.0**power for power in powers[::every]]
+
+
+def x_axis(title: str, values: list[float], **more: object) -> alt.Axis:
+    """A horizontal axis with a grid as quiet as the vertical one's."""
+    return alt.Axis(
+        title=title,
+        values=values,
+        grid=False,
+        domain=True,
+        domainWidth=0.5,
+        labelOverlap=True,
+        format="~s",
+        **more,
+    )
+
+
+def y_axis(
+    title: str, values: list[float] | None = None, number_format: str = "~r", **more: object
+) -> alt.Axis:
+    """A vertical axis whose title is read without turning the head: upright, above it."""
+    return alt.Axis(
+        title=title,
+        titleAngle=0,
+        titleAnchor="end",
+        titleAlign="left",
+        titleBaseline="bottom",
+        titleX=-34,
+        titleY=-6,
+        values=values if values is not None else alt.Undefined,
+        format=number_format,
+        **more,
+    )

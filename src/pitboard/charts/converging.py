@@ -1,0 +1,212 @@
+"""Convergence: quality on the way to the target, and the samples it took against the reference."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import altair as alt
+
+from pitboard.charts.axes import Span, binary_ticks, linear_span, log_span, x_axis, y_axis
+from pitboard.charts.frame import data, finish, text_width
+from pitboard.charts.rows import Row, clean, number, optional, some
+from pitboard.charts.scaling import ThemeName
+from pitboard.charts.theme import DASHES, NARROW, SHAPES, TEXT, Theme, find_theme
+
+MOST = 8
+
+
+def convergence(
+    curves: Sequence[Row],
+    *,
+    title: str,
+    subtitle: str = "",
+    caption: str = "",
+    theme: ThemeName = "light",
+    target: float | None = None,
+    direction: Literal["lower", "higher"] = "lower",
+    quality: str = "quality",
+    unit: str = "samples",
+    width: int = 720,
+) -> alt.VConcatChart:
+    """Quality against samples, a line for each run, coloured and dashed by result.
+
+    A row is an evaluation: `result` (label), `run` (anything that tells runs apart), `samples` (or epochs: say so in
+    `unit`), `quality`. `target` is drawn as a line; `direction` says on which side of it the target is met. Beyond
+    eight results the others are grey. Raises `PitboardError` for no rows, or for a number that cannot be drawn.
+    """
+    look = find_theme(theme)
+    results = list(dict.fromkeys(clean(row["result"]) for row in some(curves, "evaluation")))
+    points: list[dict[str, object]] = [
+        {
+            "result": clean(row["result"]),
+            "run": f"{clean(row['result'])} {clean(row.get('run', ''))}",
+            "samples": number(row, "samples", positive=False),
+            "quality": number(row, "quality", positive=False),
+        }
+        for row in curves
+    ]
+    aim = [] if target is None else [target]
+    x_span = linear_span([number(p, "samples", positive=False) for p in points], 0.03)
+    y_span = linear_span([*(number(p, "quality", positive=False) for p in points), *aim])
+    inner = width - 24 - 44
+    x = alt.X(
+        "samples:Q", scale=x_span.scale(), axis=x_axis(clean(unit).capitalize(), None, tickCount=inner // 90)
+    )
+    y = alt.Y("quality:Q", scale=y_span.scale(), axis=y_axis(clean(quality).capitalize(), tickCount=6))
+    lines = (
+        alt.Chart(data(points))
+        .mark_line(strokeWidth=1.3, opacity=0.75, point=alt.OverlayMarkDef(size=9, opacity=0.75))
+        .encode(
+            x,
+            y,
+            detail="run:N",
+            tooltip=["result:N", "samples:Q", "quality:Q"],
+            **_by_result(results, look, width),
+        )
+    )
+    layers = [lines] if target is None else [*_target(target, direction, x_span, y_span, look), lines]
+    chart = alt.layer(*layers).properties(width=inner, height=340)
+    return finish(chart, title=title, subtitle=subtitle, caption=caption, theme=look, width=width)
+
+
+def _by_result(results: list[str], look: Theme, width: float) -> dict[str, object]:
+    """Colour and dash for each result, in one key below; the ninth and later share grey."""
+    colours = [*look.palette, *[look.other] * len(results)][: len(results)]
+    dashes = [*DASHES, *[DASHES[0]] * len(results)][: len(results)]
+    widest = max(text_width(name, TEXT) for name in results) + 50
+    key = alt.Legend(
+        title=None,
+        orient="bottom",
+        columns=max(1, int(width / widest)),
+        symbolType="stroke",
+        values=results[:MOST],
+    )
+    return {
+        "color": alt.Color("result:N", scale=alt.Scale(domain=results, range=colours), legend=key),
+        "strokeDash": alt.StrokeDash("result:N", scale=alt.Scale(domain=results, range=dashes), legend=key),
+    }
+
+
+def _target(target: float, direction: str, x: Span, y: Span, look: Theme) -> list[alt.Chart]:
+    word = f"target {target:g}, or {direction}"
+    base = alt.Chart(data([{"quality": target, "samples": x.high, "word": word}]))
+    level = alt.Y("quality:Q", scale=y.scale())
+    rule = base.mark_rule(color=look.ink, strokeWidth=1, strokeDash=[3, 3]).encode(level)
+    text = base.mark_text(align="right", dy=12 if direction == "lower" else -8, fontStyle="italic")
+    return [rule, text.encode(alt.X("samples:Q"), level, text="word:N")]
+
+
+def samples_to_target(
+    rows: Sequence[Row],
+    *,
+    title: str,
+    subtitle: str = "",
+    caption: str = "",
+    theme: ThemeName = "light",
+    reference: Sequence[Row] = (),
+    unit: str = "samples",
+    highlight: Sequence[str] = (),
+    width: int = 720,
+) -> alt.VConcatChart:
+    """Samples to target by global batch size, over the reference convergence points: who paid convergence for speed.
+
+    A row is a result: `result` (label), `global_batch_size`, `samples_to_target`, and may have `precision` (its own
+    shape and colour; "not stated" where absent) and `low` and `high` (its runs). A `reference` row has
+    `global_batch_size`, `samples`, and may have `low`: the fewest samples that the RCP test allows. `highlight`
+    names results to label. Raises `PitboardError` for no rows, or for a number that cannot be drawn.
+    """
+    look = find_theme(theme)
+    points = [_convergence_point(row) for row in some(rows, "result that reached its target")]
+    known: list[dict[str, object]] = [
+        {"x": number(r, "global_batch_size"), "y": number(r, "samples"), "low": optional(r, "low")}
+        for r in sorted(reference, key=lambda r: number(r, "global_batch_size"))
+    ]
+    x_span = log_span(number(p, "x") for p in (*points, *known))
+    levels = [
+        v for p in (*points, *known) for key in ("y", "low", "high") if (v := optional(p, key)) is not None
+    ]
+    y_span = linear_span(levels)
+    inner = width - 24 - 48 - (0 if width < NARROW else 90)
+    axis = x_axis("Global batch size (log scale)", binary_ticks(x_span, 12 if width > NARROW else 6))
+    x = alt.X("x:Q", scale=x_span.scale(), axis=axis)
+    y = alt.Y(
+        "y:Q",
+        scale=y_span.scale(),
+        axis=y_axis(f"{clean(unit).capitalize()} to target", None, "~s", tickCount=6),
+    )
+    layers = [*_reference(known, x, y, y_span, look, width), *_results(points, x, y, y_span, look)]
+    named = [p for p in points if p["result"] in {clean(name) for name in highlight}]
+    if named:
+        layers.append(
+            alt.Chart(data(named)).mark_text(align="left", dx=8, dy=-6).encode(x, y, text="result:N")
+        )
+    chart = alt.layer(*layers).resolve_scale(color="independent").properties(width=inner, height=340)
+    return finish(chart, title=title, subtitle=subtitle, caption=caption, theme=look, width=width)
+
+
+def _convergence_point(row: Row) -> dict[str, object]:
+    samples = number(row, "samples_to_target")
+    return {
+        "result": clean(row["result"]),
+        "precision": clean(row.get("precision") or "not stated"),
+        "x": number(row, "global_batch_size"),
+        "y": samples,
+        "low": optional(row, "low") or samples,
+        "high": optional(row, "high") or samples,
+    }
+
+
+def _reference(
+    known: list[dict[str, object]], x: alt.X, y: alt.Y, span: Span, look: Theme, width: float
+) -> list[alt.Chart]:
+    """The reference's line, and below it the fewest samples allowed, each named at its right end."""
+    if not known:
+        return []
+    limits = [p for p in known if p["low"] is not None]
+    base = alt.Chart(data(known))
+    low = alt.Y("low:Q", scale=span.scale())
+    layers = [
+        base.mark_line(
+            color=look.other, strokeWidth=2, point=alt.OverlayMarkDef(shape="square", size=30)
+        ).encode(x, y),
+        alt.Chart(data(limits))
+        .mark_line(color=look.other, strokeWidth=1.2, strokeDash=[4, 3])
+        .encode(x, low),
+    ]
+    ends = [
+        (known[-1]["x"], known[-1]["y"], "reference"),
+        *((p["x"], p["low"], "fewest allowed") for p in limits[-1:]),
+    ]
+    names = alt.Chart(data([{"x": at, "y": level, "word": word} for at, level, word in ends]))
+    narrow = width < NARROW
+    text = names.mark_text(
+        color=look.muted,
+        fontStyle="italic",
+        align="right" if narrow else "left",
+        dx=0 if narrow else 8,
+        dy=-9 * narrow,
+    )
+    return [*layers, text.encode(x, y, text="word:N")]
+
+
+def _results(points: list[dict[str, object]], x: alt.X, y: alt.Y, span: Span, look: Theme) -> list[alt.Chart]:
+    precisions = sorted({str(p["precision"]) for p in points})
+    several = len(precisions) > 1
+    key = alt.Legend(title="Precision", orient="bottom", columns=4) if several else None
+    colours = [*look.palette, *[look.other] * len(precisions)][: len(precisions)]
+    shapes = [*SHAPES, *["circle"] * len(precisions)][: len(precisions)]
+    colour = alt.Color("precision:N", scale=alt.Scale(domain=precisions, range=colours), legend=key)
+    shape = alt.Shape("precision:N", scale=alt.Scale(domain=precisions, range=shapes), legend=key)
+    base = alt.Chart(data(points))
+    tip = [
+        "result:N",
+        "precision:N",
+        alt.Tooltip("x:Q", title="global batch size"),
+        alt.Tooltip("y:Q", title="samples"),
+    ]
+    low = alt.Y("low:Q", scale=span.scale())
+    return [
+        base.mark_rule(strokeWidth=1, opacity=0.5).encode(x, low, alt.Y2("high:Q"), color=colour),
+        base.mark_point(size=44, strokeWidth=1.5, opacity=0.9).encode(
+            x, y, color=colour, shape=shape, tooltip=tip
+        ),
+    ]

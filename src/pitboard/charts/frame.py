@@ -1,0 +1,54 @@
+"""What surrounds every chart: a title that says what to see, how it was measured, and where it comes from."""
+
+import textwrap
+
+import altair as alt
+
+from pitboard.charts.rows import clean
+from pitboard.charts.theme import SMALL, TEXT, TITLE, Theme, config
+
+WORDS = 600
+
+
+def text_width(text: str, size: float) -> float:
+    """About how wide a text is drawn, in pixels: a sans serif letter takes somewhat over half of its size."""
+    return len(text) * size * 0.54
+
+
+def wrap(text: str, width: float, size: float) -> list[str]:
+    """A text in lines that fit `width` pixels; at least one line, which may be empty."""
+    return textwrap.wrap(clean(text, WORDS), max(12, int(width / (size * 0.52)))) or [""]
+
+
+def finish(
+    chart: alt.LayerChart | alt.Chart, *, title: str, subtitle: str, caption: str, theme: Theme, width: float
+) -> alt.VConcatChart:
+    """Put a chart under its title and above its caption, in the theme's colours."""
+    titled = chart.properties(
+        title=alt.TitleParams(
+            wrap(title, width, TITLE),
+            subtitle=wrap(subtitle, width, TEXT) if subtitle else [],
+            fontSize=TITLE,
+            subtitleFontSize=TEXT,
+            subtitlePadding=5,
+            anchor="start",
+            frame="bounds",
+            offset=16,
+        )
+    )
+    source = alt.TitleParams(
+        wrap(caption, width, SMALL),
+        orient="bottom",
+        anchor="start",
+        frame="bounds",
+        fontSize=SMALL,
+        fontWeight="normal",
+        color=theme.muted,
+        offset=10,
+    )
+    return alt.vconcat(titled).properties(title=source, autosize="pad").configure(**config(theme))
+
+
+def data(rows: list[dict[str, object]]) -> alt.InlineData:
+    """Rows as inline data: no data frame, no network."""
+    return alt.InlineData(values=rows)

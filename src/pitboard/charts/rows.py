@@ -1,0 +1,43 @@
+"""Reads the plain rows that a chart is given: numbers that can be drawn, labels that fit and carry no control code."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from pitboard.errors import PitboardError
+
+Row = Mapping[str, object]
+LABEL = 60
+
+
+def clean(text: object, limit: int = LABEL) -> str:
+    """One line of printable text of at most `limit` characters, the last of them "…" where it was cut.
+
+    SVG has no place for control characters, and the Unicode marks that turn the direction of text are dropped too.
+    """
+    kept = "".join(char if char.isprintable() else " " for char in str(text))
+    line = " ".join(kept.split())
+    return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
+
+
+def number(row: Row, key: str, *, positive: bool = True) -> float:
+    """The finite number under `key`, above 0 if `positive`; raises `PitboardError` for anything else."""
+    value = row.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise PitboardError(f"A chart's row needs a number in '{key}', not {clean(repr(value))}.")
+    if positive and value <= 0:
+        raise PitboardError(f"A chart's row needs a number above 0 in '{key}', not {value}.")
+    return float(value)
+
+
+def optional(row: Row, key: str, *, positive: bool = True) -> float | None:
+    """As `number`, or `None` where the row says nothing."""
+    return None if row.get(key) is None else number(row, key, positive=positive)
+
+
+def some(rows: Sequence[Row], what: str) -> Sequence[Row]:
+    """The rows, of which there must be one at least; raises `PitboardError` otherwise."""
+    if not rows:
+        raise PitboardError(
+            f"There is nothing to draw: no {what} matched. Widen the filters, or choose another round."
+        )
+    return rows

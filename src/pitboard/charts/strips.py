@@ -1,0 +1,91 @@
+"""The runs of each result: every run a mark, so that a score is seen with what it was made of."""
+
+from collections.abc import Sequence
+
+import altair as alt
+
+from pitboard.charts.axes import Span, linear_span, log_span, log_ticks, x_axis
+from pitboard.charts.frame import data, finish, text_width
+from pitboard.charts.rows import Row, clean, number, optional, some
+from pitboard.charts.scaling import ThemeName
+from pitboard.charts.theme import NARROW, TEXT, Theme, find_theme
+
+
+def runs(
+    rows: Sequence[Row],
+    *,
+    title: str,
+    subtitle: str = "",
+    caption: str = "",
+    theme: ThemeName = "light",
+    width: int = 720,
+) -> alt.VConcatChart:
+    """A strip of every run's minutes for each result, fastest score first, with its score as an upright bar.
+
+    A row is a run: `result` (its label), `minutes`, and may have `dropped` (the olympic mean leaves it out: drawn
+    hollow) and `score` (the result's minutes, the same in all its rows). The axis is logarithmic where the slowest run
+    takes over four times as long as the fastest. Raises `PitboardError` for no rows, or for a number that cannot be
+    drawn.
+    """
+    look = find_theme(theme)
+    narrow = width < NARROW
+    marks: list[dict[str, object]] = [
+        {
+            "result": clean(row["result"]),
+            "minutes": number(row, "minutes"),
+            "dropped": bool(row.get("dropped")),
+        }
+        for row in some(rows, "run")
+    ]
+    scores = {clean(row["result"]): s for row in rows if (s := optional(row, "score"))}
+    slow = {str(m["result"]): float(str(m["minutes"])) for m in marks}
+    order = sorted(slow, key=lambda name: scores.get(name, slow[name]))
+    span = _span([*(number(row, "minutes") for row in rows), *scores.values()])
+    names = 0 if narrow else max(text_width(name, TEXT) for name in order) + 20
+    plot = (width - 24 - 44 - min(names, width * 0.4), (34 if narrow else 20) * len(order))
+    score_rows: list[dict[str, object]] = [
+        {"result": name, "minutes": score, "word": f"{score:.4g}"} for name, score in scores.items()
+    ]
+    y = alt.Y(
+        "result:N",
+        sort=None,
+        scale=alt.Scale(domain=order),
+        axis=None
+        if narrow
+        else alt.Axis(title=None, grid=True, labelLimit=int(width * 0.4), labelColor=look.ink),
+    )
+    layers = _layers(alt.Chart(data(marks)), alt.Chart(data(score_rows)), _x(span, plot[0]), y, look)
+    if narrow:
+        above = alt.Chart(data([{"result": name} for name in order])).mark_text(align="left", dy=-14)
+        layers.append(above.encode(y, x=alt.value(0), text="result:N"))
+    chart = alt.layer(*layers).properties(width=plot[0], height=plot[1])
+    note = (
+        "Filled: a run that counts. Hollow: a run the olympic mean drops. Upright bar and number: the score."
+    )
+    return finish(chart, title=title, subtitle=f"{subtitle} {note}", caption=caption, theme=look, width=width)
+
+
+def _span(values: list[float]) -> Span:
+    return log_span(values, 0.03) if max(values) > 4 * min(values) else linear_span(values, 0.03)
+
+
+def _x(span: Span, width: float) -> alt.X:
+    words = "Minutes (log scale)" if span.log else "Minutes"
+    ticks = log_ticks(span, int(width / 45)) if span.log else None
+    axis = x_axis(words, ticks, tickCount=max(3, int(width / 80)))
+    return alt.X("minutes:Q", scale=span.scale(), axis=axis)
+
+
+def _layers(marks: alt.Chart, scores: alt.Chart, x: alt.X, y: alt.Y, look: Theme) -> list[alt.Chart]:
+    tip = [alt.Tooltip("result:N"), alt.Tooltip("minutes:Q", format=".4")]
+    dot = {"size": 34, "strokeWidth": 1.3, "color": look.palette[0], "opacity": 0.8}
+    return [
+        marks.transform_filter("!datum.dropped").mark_point(**dot, filled=True).encode(x, y, tooltip=tip),
+        marks.transform_filter("datum.dropped").mark_point(**dot).encode(x, y, tooltip=tip),
+        scores.mark_tick(thickness=3, size=16, color=look.palette[1], orient="vertical").encode(
+            x, y, tooltip=tip
+        ),
+        scores.mark_text(align="right", fontWeight="bold", dx=40).encode(
+            y, x=alt.value("width"), text="word:N"
+        ),
+    ]
