@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from pitboard.results.schema import Row
+
 if TYPE_CHECKING:
     import duckdb
 
-Row = dict[str, Any]
 Kind = Literal["text", "integer", "number", "boolean"]
 
 _SQL = {"text": "VARCHAR", "integer": "BIGINT", "number": "DOUBLE", "boolean": "BOOLEAN"}

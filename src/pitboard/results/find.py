@@ -4,7 +4,7 @@ from functools import cache
 from typing import Any
 
 from pitboard.errors import PitboardError, near
-from pitboard.results.answer import Row
+from pitboard.results.schema import Row
 from pitboard.results.store import Store
 
 Filters = dict[str, Any]

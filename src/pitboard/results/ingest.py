@@ -16,12 +16,9 @@ from pitboard.errors import PitboardError
 from pitboard.results.catalogue import accelerator
 from pitboard.results.gather import Gathered, gather
 from pitboard.results.published import round_row
-from pitboard.results.schema import TABLES
+from pitboard.results.schema import TABLES, Row, Rows
 from pitboard.results.software import links, software
 from pitboard.scoring import Score, score_tree
-
-Row = dict[str, Any]
-Rows = dict[str, list[Row]]
 
 _MOST_DESCRIPTION = 1 << 20
 _SYSTEM_KEY = ("round", "submitter", "system")

@@ -1,5 +1,11 @@
 """The store's tables: one Parquet file each. A change to a column is a new `VERSION` and a migration."""
 
+from typing import Any
+
+Row = dict[str, Any]
+Rows = dict[str, list[Row]]
+"""Rows by table."""
+
 VERSION = 1
 
 KEY = {"round": "VARCHAR", "submitter": "VARCHAR", "system": "VARCHAR", "benchmark": "VARCHAR"}

@@ -21,9 +21,8 @@ import msgspec
 
 from pitboard.errors import PitboardError
 from pitboard.files import write_atomically
-from pitboard.results.ingest import Rows
 from pitboard.results.migrate import Queries, migrate
-from pitboard.results.schema import OF_RESULTS, TABLES, VERSION
+from pitboard.results.schema import OF_RESULTS, TABLES, VERSION, Rows
 
 Parameters = list[object] | dict[str, object] | None
 

@@ -1,0 +1,31 @@
+"""How a result may be cited, after MLCommons' policy for messages about MLPerf results."""
+
+from pitboard.results.schema import Row
+
+DERIVED = (
+    "Accelerator-hours and figures per accelerator are derived by Pitboard; they are not an official metric "
+    "of MLPerf Training, whose one metric is time-to-train."
+)
+
+_TRADEMARK = (
+    "The MLPerf name and logo are trademarks of MLCommons Association in the United States and other "
+    "countries. See www.mlcommons.org for more information."
+)
+
+
+def citation(row: Row) -> str:
+    """Give the sentence that a text which uses the result must carry; the entry's number is to be added.
+
+    The public result files do not hold the entry numbers (such as 5.1-0001): look it up at mlcommons.org.
+    """
+    what = f"{row['division'] or 'unknown'} division, {row['benchmark']}"
+    if row["own"]:
+        return (
+            f"Unverified MLPerf Training v{row['round']} {what}: run with Pitboard. "
+            "Result not verified by MLCommons Association."
+        )
+    return (
+        f"MLPerf Training v{row['round']} {what}, {row['submitter']} {row['system_name'] or row['system']}, "
+        "entry number to be looked up at mlcommons.org. Result verified by MLCommons Association. "
+        + _TRADEMARK
+    )

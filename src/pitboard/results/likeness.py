@@ -1,0 +1,45 @@
+"""Which results may be set side by side, and with what said (MLCommons' rules for citing results)."""
+
+from pitboard.results.schema import Row
+
+
+def unlike(a: Row, b: Row, *, across_rounds: bool = False) -> list[str]:
+    """Say in what two results differ that a comparison must name; nothing where they are like for like.
+
+    MLCommons' policy for messages about results asks that a comparison names every difference in version,
+    division, category (availability), verified status and count of accelerators. `across_rounds` leaves out
+    the version, for a comparison that is about two rounds. Another benchmark or target cannot be compared at
+    all, and is named first.
+    """
+    reasons = []
+    if a["benchmark"] != b["benchmark"]:
+        reasons.append(f"The benchmarks differ: {a['benchmark']} and {b['benchmark']}.")
+    elif a["target"] is not None and b["target"] is not None and a["target"] != b["target"]:
+        reasons.append(f"The quality targets differ: {a['target']:g} and {b['target']:g}.")
+    if bool(a["own"]) != bool(b["own"]):
+        reasons.append("One is published, the other your own run: not verified by MLCommons Association.")
+    if a["round"] != b["round"] and not across_rounds:
+        reasons.append(
+            f"The rounds differ: v{a['round']} and v{b['round']}; rules and reference code may have changed."
+        )
+    for name, what in (("division", "divisions"), ("availability", "availability categories")):
+        if a[name] != b[name]:
+            reasons.append(f"The {what} differ: {a[name] or 'not stated'} and {b[name] or 'not stated'}.")
+    if a["accelerators"] != b["accelerators"]:
+        reasons.append(
+            f"The accelerator counts differ: {a['accelerators'] or 'not stated'} and "
+            f"{b['accelerators'] or 'not stated'}; time does not fall in proportion to accelerators."
+        )
+    return reasons
+
+
+def incomparable(a: Row, b: Row) -> str | None:
+    """Say why no speed-up between two results means anything, or give `None`."""
+    if a["benchmark"] != b["benchmark"]:
+        return f"they are of different benchmarks, {a['benchmark']} and {b['benchmark']}"
+    if a["target"] is not None and b["target"] is not None and a["target"] != b["target"]:
+        return f"they race to different quality targets, {a['target']:g} and {b['target']:g}"
+    presets = [row["preset"] or "full" for row in (a, b)]
+    if presets[0] != presets[1]:
+        return f"they are of different presets, {presets[0]} and {presets[1]}"
+    return None

@@ -1,0 +1,135 @@
+"""Two results side by side, with what makes them less than like for like said first."""
+
+from typing import Any
+
+from pitboard.errors import PitboardError
+from pitboard.results import citing
+from pitboard.results.answer import Answer, Column
+from pitboard.results.find import default_store, reference, result
+from pitboard.results.intervals import SEED, ratio_interval
+from pitboard.results.likeness import incomparable, unlike
+from pitboard.results.schema import Row
+from pitboard.results.store import Store
+
+DEFINITION = (
+    "The speed-up of B over A is A's time-to-train divided by B's: above 1, B is faster. Its 95 % interval "
+    f"is a percentile bootstrap over the runs of both (2,000 resamples, seed {SEED}), each resample scored as an "
+    "olympic mean. What MLCommons' policy for messages asks a comparison to name comes first, as warnings; "
+    "results of different benchmarks or targets are refused."
+)
+
+SQL = """select r.*, list(u.minutes * r.rcp_scale order by u.run) filter (u.counted) as run_minutes,
+  min(u.minutes) filter (u.counted) as fastest, max(u.minutes) filter (u.counted) as slowest
+from results r left join runs u using (round, submitter, system, benchmark)
+where round = $round and submitter = $submitter and system = $system and benchmark = $benchmark
+group by all"""
+
+_COLUMNS = [
+    Column("result", "Result"),
+    Column("reference", "Reference"),
+    Column("round", "Round"),
+    Column("submitter", "Submitter"),
+    Column("system_name", "System"),
+    Column("benchmark", "Benchmark"),
+    Column("division", "Division"),
+    Column("availability", "Availability"),
+    Column("nodes", "Nodes", "integer"),
+    Column("accelerator", "Accelerator"),
+    Column("accelerators", "Accelerators", "integer"),
+    Column("framework", "Framework"),
+    Column("precision", "Precision"),
+    Column("global_batch_size", "Global batch size", "integer", "samples"),
+    Column("samples_to_target", "Samples to target", "number", "", 0),
+    Column("minutes", "Time-to-train", "number", "min", 3),
+    Column("fastest", "Fastest run", "number", "min", 3),
+    Column("slowest", "Slowest run", "number", "min", 3),
+    Column("runs_counted", "Runs that count", "integer"),
+]
+_HOURS = Column("accelerator_hours", "Accelerator-hours (derived)", "number", "h", 2)
+
+
+def compare(a: str, b: str, normalise: bool = False, *, store: Store | None = None) -> Answer:
+    """Compare two results, given as ROUND/SUBMITTER/SYSTEM/BENCHMARK.
+
+    Rows are A and B; `facts` hold `speedup` with `low` and `high` (its 95 % interval, `None` with too few
+    runs), and with `normalise` `accelerator_hours_ratio` (A's ÷ B's; derived, not official). `warnings` say
+    what is not like for like. Raises `PitboardError` for an unknown result, for results of different
+    benchmarks, targets or presets, and for one without a score.
+    """
+    store = store or default_store()
+    first, second = (_row(store, result(store, text)) for text in (a, b))
+    reason = incomparable(first, second)
+    if reason:
+        raise PitboardError(f"{a} and {b} cannot be compared: {reason}.")
+    for row in (first, second):
+        if row["minutes"] is None:
+            raise PitboardError(f"{reference(row)} has no score: too few of its runs count.")
+    facts = _facts(first, second, normalise)
+    return Answer(
+        question="compare",
+        title=_title(first, second, facts),
+        definition=DEFINITION + (f" {citing.DERIVED}" if normalise else ""),
+        sql=SQL,
+        parameters={name: first[name] for name in ("round", "submitter", "system", "benchmark")},
+        columns=[*_COLUMNS, *([_HOURS] if normalise else [])],
+        rows=[
+            {"result": label, "reference": reference(row), "accelerator_hours": _hours(row)} | row
+            for label, row in (("A", first), ("B", second))
+        ],
+        warnings=unlike(first, second),
+        notes=[
+            *_notes(first, second, facts),
+            *([citing.DERIVED] if normalise else []),
+            *dict.fromkeys(f"To cite: {citing.citation(row)}" for row in (first, second)),
+        ],
+        facts=facts,
+    )
+
+
+def _row(store: Store, row: Row) -> Row:
+    names = ("round", "submitter", "system", "benchmark")
+    return store.rows(SQL, {name: row[name] for name in names})[0]
+
+
+def _hours(row: Row) -> float | None:
+    return row["minutes"] * row["accelerators"] / 60 if row["accelerators"] else None
+
+
+def _facts(a: Row, b: Row, normalise: bool) -> dict[str, Any]:
+    interval = ratio_interval(a["run_minutes"] or [], b["run_minutes"] or [])
+    facts = {
+        "speedup": a["minutes"] / b["minutes"],
+        "low": interval and interval[0],
+        "high": interval and interval[1],
+    }
+    if normalise:
+        hours = (_hours(a), _hours(b))
+        facts["accelerator_hours_ratio"] = hours[0] / hours[1] if hours[0] and hours[1] else None
+    return facts
+
+
+def _title(a: Row, b: Row, facts: dict[str, Any]) -> str:
+    if facts["low"] is not None and facts["low"] <= 1 <= facts["high"]:
+        return "The runs do not tell which is faster: A and B are the same within the spread of their runs"
+    ratio = facts["speedup"]
+    faster, times = ("B", ratio) if ratio >= 1 else ("A", 1 / ratio)
+    row = b if faster == "B" else a
+    return (
+        f"{faster} ({row['submitter']}, {row['accelerators']} × {row['accelerator']}) is {times:.2f} × faster"
+    )
+
+
+def _notes(a: Row, b: Row, facts: dict[str, Any]) -> list[str]:
+    if facts["low"] is None:
+        spread = "too few runs for an interval"
+    else:
+        spread = f"95 % interval {facts['low']:.3f} to {facts['high']:.3f}"
+    notes = [f"Speed-up of B over A: {facts['speedup']:.3f} ({spread})."]
+    if facts.get("accelerator_hours_ratio"):
+        ratio = 1 / facts["accelerator_hours_ratio"]
+        notes.append(f"Derived: B needs {ratio:.3f} × the accelerator-hours of A to the target.")
+    if a["accelerator"] != b["accelerator"] or a["framework"] != b["framework"]:
+        notes.append(
+            "What the speed-up comes from (hardware, software, convergence): `pitboard results why A B`."
+        )
+    return notes

@@ -1,0 +1,101 @@
+"""The software notes: what a system ran, and for two, where they differ."""
+
+from pitboard.errors import PitboardError, near
+from pitboard.results.answer import Answer, Column
+from pitboard.results.find import default_store
+from pitboard.results.schema import Row
+from pitboard.results.store import Store
+
+DEFINITION = (
+    "Versions as the submitter's system description gives them (systems/<system>.json: framework, other "
+    "software, driver and network fields), split into key and value; `source` is the field. Nothing is guessed: a "
+    "library that the description does not name has no row."
+)
+
+SQL = """select key, value, source from stack
+where round = $round and submitter = $submitter and system = $system order by all"""
+
+_KEY = ("round", "submitter", "system")
+
+
+def stack(a: str, b: str | None = None, *, store: Store | None = None) -> Answer:
+    """Give the software of a system, ROUND/SUBMITTER/SYSTEM (a result's reference will do), or two systems' side
+    by side with what differs marked.
+
+    Raises `PitboardError` for a system that the store does not have.
+    """  # noqa: D205
+    store = store or default_store()
+    first = _system(store, a)
+    software = store.rows(SQL, {name: first[name] for name in _KEY})
+    if b is None:
+        return _answer(first, f"Software of {_name(first)}", _ONE, software, _links(first))
+    second = _system(store, b)
+    rows = _difference(software, store.rows(SQL, {name: second[name] for name in _KEY}))
+    different = sum(row["differs"] for row in rows)
+    title = f"{different} of {len(rows)} software entries differ between {_name(first)} and {_name(second)}"
+    return _answer(first, title, _TWO, rows, [*_links(first), *_links(second)])
+
+
+_ONE = [Column("key", "Software"), Column("value", "Version"), Column("source", "Field")]
+_TWO = [
+    Column("key", "Software"),
+    Column("a", "A"),
+    Column("b", "B"),
+    Column("differs", "Differs", "boolean"),
+]
+
+
+def _answer(system: Row, title: str, columns: list[Column], rows: list[Row], notes: list[str]) -> Answer:
+    return Answer(
+        question="stack",
+        title=title,
+        definition=DEFINITION,
+        sql=SQL,
+        parameters={name: system[name] for name in _KEY},
+        columns=columns,
+        rows=rows,
+        notes=notes,
+    )
+
+
+def _system(store: Store, text: str) -> Row:
+    parts = text.strip().strip("/").split("/")[:3]
+    if len(parts) < 3:
+        raise PitboardError(f"'{text:.200}' names no system: expected ROUND/SUBMITTER/SYSTEM.")
+    parts[0] = parts[0].removeprefix("v")
+    sql = "select * from systems where round = $1 and submitter ilike $2 and system = $3"
+    found = store.rows(sql, list(parts))
+    if found:
+        return found[0]
+    names = [_name(row) for row in store.rows("select round, submitter, system from systems")]
+    raise PitboardError(
+        f"The store has no system '{'/'.join(parts):.200}'.{near('/'.join(parts), names[:2000])}"
+    )
+
+
+def _name(row: Row) -> str:
+    return "/".join(str(row[name]) for name in _KEY)
+
+
+def _difference(a: list[Row], b: list[Row]) -> list[Row]:
+    sides = [_joined(rows) for rows in (a, b)]
+    keys = sorted(sides[0].keys() | sides[1].keys(), key=str.casefold)
+    return [
+        {"key": k, "a": sides[0].get(k), "b": sides[1].get(k), "differs": sides[0].get(k) != sides[1].get(k)}
+        for k in keys
+    ]
+
+
+def _joined(rows: list[Row]) -> dict[str, str]:
+    values: dict[str, list[str]] = {}
+    for row in rows:
+        values.setdefault(row["key"], []).append(row["value"])
+    return {key: "; ".join(found) for key, found in values.items()}
+
+
+def _links(row: Row) -> list[str]:
+    return [
+        f"{what} of {_name(row)}: {row[name]}"
+        for what, name in (("Code", "code_url"), ("System description", "system_url"))
+        if row[name]
+    ]
