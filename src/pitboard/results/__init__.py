@@ -9,13 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pitboard.results.answer import Answer as Answer
+    from pitboard.results.questions.compare import compare as compare
+    from pitboard.results.questions.roster import roster as roster
+    from pitboard.results.questions.sanity import sanity as sanity
+    from pitboard.results.questions.sql import sql as sql
+    from pitboard.results.questions.stack import stack as stack
     from pitboard.results.questions.table import table as table
     from pitboard.results.store import Store as Store
 
-QUESTIONS = ("table",)
-_HOME = {"Answer": "answer", "Store": "store"} | {name: f"questions.{name}" for name in QUESTIONS}
+QUESTIONS = ("table", "compare", "stack", "roster", "sanity")
+_HOME = {"Answer": "answer", "Store": "store"} | {name: f"questions.{name}" for name in (*QUESTIONS, "sql")}
 
-__all__ = ["QUESTIONS", "Answer", "Store", "table"]
+__all__ = ["QUESTIONS", "Answer", "Store", "compare", "roster", "sanity", "sql", "stack", "table"]
 
 
 def __getattr__(name: str) -> Any:

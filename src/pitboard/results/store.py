@@ -28,6 +28,7 @@ Parameters = list[object] | dict[str, object] | None
 
 SHIPPED = Path(__file__).parent / "rounds"
 _MANIFEST = "store.json"
+_READING = ("SELECT", "EXPLAIN")
 _REMOTE = ("s3://", "https://", "http://", "gs://", "hf://", "r2://", "az://")
 _IDENTITY = {
     "rounds": ("round",),
@@ -91,6 +92,26 @@ class Store:
         except duckdb.Error as error:
             raise PitboardError(f"The store cannot answer: {error}") from error
 
+    def read_only(self, sql: str) -> tuple[list[tuple[str, str]], list[tuple[Any, ...]]]:
+        """Run a stranger's query, which can see the store's tables and nothing else: no other file, no network.
+
+        Gives the columns (name, DuckDB's type) and the rows. Raises `PitboardError` unless it is one statement
+        that only reads, without an error.
+        """
+        try:
+            statements = duckdb.extract_statements(sql)
+            if len(statements) != 1 or statements[0].type.name not in _READING:
+                raise PitboardError("The store is read-only here: expected one SELECT, DESCRIBE or EXPLAIN.")
+            with duckdb.connect(config={"threads": min(4, os.cpu_count() or 1)}) as connection:
+                self._define(connection)
+                connection.execute(f"set allowed_directories = {_listed(self._places())}")
+                connection.execute("set enable_external_access = false; set lock_configuration = true")
+                result = connection.execute(sql)
+                columns = [(str(column[0]), str(column[1])) for column in result.description or []]
+                return columns, result.fetchall()
+        except duckdb.Error as error:
+            raise PitboardError(f"The store cannot answer: {error}") from error
+
     def add(self, rows: Rows) -> Added:
         """Add rows, replacing results and systems that are there already; the same rows change nothing.
 
@@ -147,15 +168,24 @@ class Store:
 
     def _open(self) -> None:
         if self._remote:
-            self._remote_views(self._remote)
+            self._define(self._connection)
             return
         manifest = _manifest(self.folder)
         if manifest and manifest.schema != VERSION:
             with _locked(self.folder):
                 migrate(self._connection, self.folder / manifest.generation, manifest.schema, self._next)
+        self._define(self._connection)
+
+    def _define(self, connection: duckdb.DuckDBPyConnection) -> None:
+        if self._remote:
+            self._remote_views(connection, self._remote)
+            return
         folder = _generation(self.folder)
         for table in TABLES:
-            self._connection.execute(f"create or replace view {table} as {self._view(table, folder)}")
+            connection.execute(f"create or replace view {table} as {self._view(table, folder)}")
+
+    def _places(self) -> list[str]:
+        return [f"{self._remote}/"] if self._remote else [f"{SHIPPED}/", f"{self.folder}/"]
 
     def _view(self, table: str, folder: Path | None) -> str:
         if folder is None:
@@ -170,7 +200,7 @@ class Store:
         owner = _file(folder, _OWNER.get(table, table))
         return f"{own} union all select * from {_file(SHIPPED, table)} anti join {owner} using ({keys})"
 
-    def _remote_views(self, address: str) -> None:
+    def _remote_views(self, connection: duckdb.DuckDBPyConnection, address: str) -> None:
         for table in TABLES:
             file = f"{address}/{table}.parquet".replace("'", "''")
             try:
@@ -267,6 +297,11 @@ def default_folder() -> Path:
     if named := os.environ.get("PITBOARD_STORE"):
         return Path(named)
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "pitboard" / "store"
+
+
+def _listed(values: list[str]) -> str:
+    quoted = ("'" + value.replace("'", "''") + "'" for value in values)
+    return f"[{', '.join(quoted)}]"
 
 
 def _condition(values: dict[str, object], columns: dict[str, str]) -> tuple[str, dict[str, object] | None]:

@@ -10,8 +10,8 @@ from pitboard.results.store import Store
 
 DEFINITION = (
     "An organisation is the submitter that a system description names, so a joint entry in another submitter's "
-    "folder is one of its own; a system is a distinct pair of organisation and system name with a result. A "
-    "multi-node result is of more than one node. First-timers are organisations that no earlier round in the "
+    "folder is one of its own; a system is a distinct pair of organisation and system name with a "
+    "result. A multi-node result is of more than one node. First-timers are organisations that no earlier round in the "
     "store has, under any of their known names."
 )
 
@@ -56,9 +56,10 @@ def roster(round: str | None = None, *, store: Store | None = None) -> Answer:
     rows = _organisations(entries, before if earlier else None)
     last = store.rows(SQL, {"round": earlier[-1]}) if earlier else []
     facts = _facts(entries) | {"first_timers": [row["organisation"] for row in rows if row["first_timer"]]}
+    systems, organisations = facts["systems"], facts["organisations"]
     return Answer(
         question="roster",
-        title=f"MLPerf Training v{round}: {facts['systems']} systems from {facts['organisations']} organisations",
+        title=f"MLPerf Training v{round}: {systems} systems from {organisations} organisations",
         definition=DEFINITION,
         sql=SQL,
         parameters={"round": round},
@@ -77,7 +78,7 @@ def _organisations(entries: list[Row], before: set[str] | None) -> list[Row]:
     return [
         {
             "organisation": name,
-            "first_timer": None if before is None else _same(name) not in before,
+            "first_timer": None if before is None else _new(name, before),
             "systems": len({row["system_name"] for row in group}),
             "results": len(group),
             "benchmarks": ", ".join(sorted({row["benchmark"] for row in group})),
@@ -87,6 +88,14 @@ def _organisations(entries: list[Row], before: set[str] | None) -> list[Row]:
         }
         for name, group in sorted(groups.items(), key=lambda item: item[0].casefold())
     ]
+
+
+def _new(name: str, before: set[str]) -> bool:
+    """Say whether an organisation is new; a joint entry ("A_B", "A+B") is not, where its partners are known."""
+    if _same(name) in before:
+        return False
+    partners = name.replace("+", "_").split("_")
+    return len(partners) < 2 or not all(_same(partner) in before for partner in partners)
 
 
 def _same(name: str) -> str:
@@ -105,8 +114,8 @@ def _facts(entries: list[Row]) -> dict[str, Any]:
 
 def _notes(facts: dict[str, Any], earlier: list[str]) -> list[str]:
     notes = [
-        f"{facts['multi_node_share']:.0%} of {facts['results']} results are of more than one node; the largest "
-        f"system has {facts['largest']:,} accelerators.",
+        f"{facts['multi_node_share']:.0%} of {facts['results']} results are of more than one node; the "
+        f"largest system has {facts['largest']:,} accelerators.",
     ]
     if not earlier:
         return [*notes, "The store has no earlier round: first-timers and changes cannot be told."]

@@ -8,8 +8,8 @@ from pitboard.results.store import Store
 
 DEFINITION = (
     "Versions as the submitter's system description gives them (systems/<system>.json: framework, other "
-    "software, driver and network fields), split into key and value; `source` is the field. Nothing is guessed: a "
-    "library that the description does not name has no row."
+    "software, driver and network fields), split into key and value; `source` is the field. Nothing is guessed: "
+    "a library that the description does not name has no row."
 )
 
 SQL = """select key, value, source from stack
@@ -19,11 +19,11 @@ _KEY = ("round", "submitter", "system")
 
 
 def stack(a: str, b: str | None = None, *, store: Store | None = None) -> Answer:
-    """Give the software of a system, ROUND/SUBMITTER/SYSTEM (a result's reference will do), or two systems' side
-    by side with what differs marked.
+    """Give the software of a system, or of two side by side with what differs marked.
 
-    Raises `PitboardError` for a system that the store does not have.
-    """  # noqa: D205
+    A system is ROUND/SUBMITTER/SYSTEM; a result's reference will do. Raises `PitboardError` for a system that
+    the store does not have.
+    """
     store = store or default_store()
     first = _system(store, a)
     software = store.rows(SQL, {name: first[name] for name in _KEY})
@@ -31,8 +31,8 @@ def stack(a: str, b: str | None = None, *, store: Store | None = None) -> Answer
         return _answer(first, f"Software of {_name(first)}", _ONE, software, _links(first))
     second = _system(store, b)
     rows = _difference(software, store.rows(SQL, {name: second[name] for name in _KEY}))
-    different = sum(row["differs"] for row in rows)
-    title = f"{different} of {len(rows)} software entries differ between {_name(first)} and {_name(second)}"
+    different = sum(row["difference"] == "differs" for row in rows)
+    title = f"{different} of {len(rows)} software entries differ: {_name(first)} and {_name(second)}"
     return _answer(first, title, _TWO, rows, [*_links(first), *_links(second)])
 
 
@@ -41,7 +41,7 @@ _TWO = [
     Column("key", "Software"),
     Column("a", "A"),
     Column("b", "B"),
-    Column("differs", "Differs", "boolean"),
+    Column("difference", "Difference"),
 ]
 
 
@@ -80,10 +80,14 @@ def _name(row: Row) -> str:
 def _difference(a: list[Row], b: list[Row]) -> list[Row]:
     sides = [_joined(rows) for rows in (a, b)]
     keys = sorted(sides[0].keys() | sides[1].keys(), key=str.casefold)
-    return [
-        {"key": k, "a": sides[0].get(k), "b": sides[1].get(k), "differs": sides[0].get(k) != sides[1].get(k)}
-        for k in keys
-    ]
+    pairs = [(key, sides[0].get(key), sides[1].get(key)) for key in keys]
+    return [{"key": key, "a": a, "b": b, "difference": _word(a, b)} for key, a, b in pairs]
+
+
+def _word(a: str | None, b: str | None) -> str:
+    if a is None or b is None:
+        return "only B states it" if a is None else "only A states it"
+    return "same" if a == b else "differs"
 
 
 def _joined(rows: list[Row]) -> dict[str, str]:

@@ -1,0 +1,204 @@
+"""One's own run against the published distribution for the same accelerator and count."""
+
+from pathlib import Path
+from typing import Any
+
+from pitboard import suite
+from pitboard.errors import PitboardError
+from pitboard.results.answer import Answer, Column
+from pitboard.results.find import default_store, known, latest_round, reference, result
+from pitboard.results.schema import Row
+from pitboard.results.store import Store
+
+DEFINITION = (
+    "Training throughput of a published run is its samples to target divided by its minutes without "
+    "evaluation; one's own is that too, or for a run without a target the median of what it logged. The run is "
+    "within the published distribution where its figure is not below the slowest published run of the same "
+    "benchmark, accelerator and count. Time-to-train is set beside the published ones only for a run that "
+    "reached the target."
+)
+
+SQL = """select round, submitter, system, benchmark, framework, global_batch_size, r.minutes,
+  min(u.samples_to_target / (u.minutes - coalesce(u.evaluation_minutes, 0)) / 60) as slowest,
+  median(u.samples_to_target / (u.minutes - coalesce(u.evaluation_minutes, 0)) / 60) as throughput,
+  max(u.samples_to_target / (u.minutes - coalesce(u.evaluation_minutes, 0)) / 60) as fastest
+from results r join runs u using (round, submitter, system, benchmark)
+where round = $round and not r.own and benchmark = $benchmark and accelerator = $accelerator
+  and accelerators = $accelerators and u.counted
+group by all order by throughput desc"""
+
+_COLUMNS = [
+    Column("reference", "Published result"),
+    Column("framework", "Framework"),
+    Column("global_batch_size", "Global batch size", "integer", "samples"),
+    Column("minutes", "Time-to-train", "number", "min", 2),
+    Column("slowest", "Slowest run", "number", "samples/s", 3),
+    Column("throughput", "Median run", "number", "samples/s", 3),
+    Column("fastest", "Fastest run", "number", "samples/s", 3),
+]
+
+
+def sanity(
+    run: str,
+    round: str | None = None,
+    accelerator: str | None = None,
+    accelerators: int | None = None,
+    *,
+    store: Store | None = None,
+) -> Answer:
+    """Set a run beside the published results of the same benchmark, accelerator and count.
+
+    `run` is the output folder of `pitboard run` (or a submission with one result), or a result's reference.
+    `accelerator` and `accelerators` say what it ran on where its system description does not. `facts`:
+    `throughput` (samples/s), `published_slowest`, `published_median`, `published_fastest` and `within` (`None`
+    where nothing like it was published). Raises `PitboardError` where there is no such run, it is of a
+    scaled-down preset, or its throughput cannot be told.
+    """
+    store = store or default_store()
+    own, throughput = _own(store, run)
+    _comparable(own, run)
+    wanted = {
+        "round": known(store, "round", round) or latest_round(store),
+        "benchmark": own["benchmark"],
+        "accelerator": known(store, "accelerator", accelerator) or own["accelerator"],
+        "accelerators": accelerators or own["accelerators"],
+    }
+    rows = [row | {"reference": reference(row)} for row in store.rows(SQL, dict(wanted))]
+    rows = [row for row in rows if row["reference"] != run]
+    facts = _facts(throughput, rows)
+    return Answer(
+        question="sanity",
+        title=_title(own, facts, wanted),
+        definition=DEFINITION,
+        sql=SQL,
+        parameters=wanted,
+        columns=_COLUMNS,
+        rows=rows,
+        warnings=_warnings(store, own, rows, wanted),
+        notes=_notes(own, facts),
+        facts=facts,
+    )
+
+
+def _own(store: Store, run: str) -> tuple[Row, float]:
+    path = Path(run)
+    if not path.exists():
+        own = result(store, run)
+        values = {name: own[name] for name in ("round", "submitter", "system", "benchmark")}
+        sql = "select * from {} where " + " and ".join(f"{name} = ${name}" for name in values)
+        return own, _throughput(
+            run,
+            store.rows(sql.format("runs"), dict(values)),
+            store.rows(sql.format("statistics"), dict(values)),
+        )
+    from pitboard.results.ingest import read_rows
+
+    rows = read_rows(path)
+    if len(rows["results"]) != 1:
+        raise PitboardError(
+            f"{run} holds {len(rows['results'])} results: name the folder of one run's output."
+        )
+    return rows["results"][0], _throughput(run, rows["runs"], rows["statistics"])
+
+
+def _throughput(run: str, runs: list[Row], statistics: list[Row]) -> float:
+    """Samples/s in training: of the runs that reached the target, or else what was logged."""
+    timed = [
+        row["samples_to_target"] / (row["minutes"] - (row["evaluation_minutes"] or 0)) / 60
+        for row in runs
+        if row["counted"] and row["samples_to_target"]
+    ]
+    logged = [row["median"] for row in statistics if row["name"] == "throughput"]
+    if not timed and not logged:
+        raise PitboardError(
+            f"{run} neither reached the target nor logged a throughput: there is nothing to compare."
+        )
+    return _middle(timed or logged)
+
+
+def _middle(values: list[float]) -> float:
+    from statistics import median
+
+    return float(median(values))
+
+
+def _comparable(own: Row, run: str) -> None:
+    if own["preset"] == "smoke":
+        raise PitboardError(
+            f"{run} is of the smoke preset, a scaled-down model: no published result is like it. Run the preset "
+            "'sanity' or 'full'."
+        )
+
+
+def _facts(throughput: float, rows: list[Row]) -> dict[str, Any]:
+    slowest = min((row["slowest"] for row in rows), default=None)
+    return {
+        "throughput": throughput,
+        "published_slowest": slowest,
+        "published_median": _middle([row["throughput"] for row in rows]) if rows else None,
+        "published_fastest": max((row["fastest"] for row in rows), default=None),
+        "within": None if slowest is None else throughput >= slowest,
+    }
+
+
+def _title(own: Row, facts: dict[str, Any], wanted: dict[str, Any]) -> str:
+    where = f"{wanted['accelerators'] or 'no'} × {wanted['accelerator'] or 'accelerator'}"
+    if facts["within"] is None:
+        return f"Nothing was published for {own['benchmark']} on {where}"
+    share = facts["throughput"] / facts["published_median"]
+    verdict = "within" if facts["within"] else "below"
+    return f"{share:.0%} of the published median throughput on {where}: {verdict} the published distribution"
+
+
+def _warnings(store: Store, own: Row, rows: list[Row], wanted: dict[str, Any]) -> list[str]:
+    warnings = []
+    if not rows:
+        near = store.rows(
+            "select distinct accelerators from results where round = $1 and not own and benchmark = $2 "
+            "and accelerator = $3 order by all",
+            [wanted["round"], wanted["benchmark"], wanted["accelerator"]],
+        )
+        counts = ", ".join(str(row["accelerators"]) for row in near)
+        warnings.append(
+            f"{wanted['accelerator']} was published with {counts} accelerators: another count is not like it."
+            if counts
+            else f"v{wanted['round']} has no {wanted['benchmark']} result on {wanted['accelerator'] or 'no accelerator'}."
+        )
+    if own["preset"] and wanted["benchmark"] == "llama31_8b" and _sequence(own) not in (None, 8192):
+        warnings.append(
+            f"The run trained on sequences of {_sequence(own)} tokens, the benchmark's are 8,192."
+        )
+    return warnings
+
+
+def _sequence(own: Row) -> object:
+    import json
+
+    return json.loads(own["settings"] or "{}").get("max_sequence_length")
+
+
+def _notes(own: Row, facts: dict[str, Any]) -> list[str]:
+    notes = [f"This run: {facts['throughput']:.3f} samples/s in training."]
+    if facts["within"] is not None:
+        notes.append(
+            f"Published: {facts['published_slowest']:.3f} to {facts['published_fastest']:.3f} samples/s, median "
+            f"{facts['published_median']:.3f}."
+        )
+    if own["minutes"] is None:
+        notes.append("The run has no score: its throughput says nothing of convergence.")
+    if own["preset"] not in (None, "full"):
+        notes.append(
+            f"The preset is '{own['preset']}'; other layers or sizes than the benchmark's would make the figures "
+            "unlike, and the log does not hold them."
+        )
+    return [*notes, *_target(own)]
+
+
+def _target(own: Row) -> list[str]:
+    try:
+        target = suite.benchmark(own["benchmark"]).target
+    except PitboardError:
+        return []
+    if own["target"] is not None and own["target"] != target:
+        return [f"The run's target was {own['target']:g}, not the benchmark's {target:g}."]
+    return []
