@@ -12,7 +12,7 @@ def ratio_interval(
 ) -> tuple[float, float] | None:
     """Give the interval of score(`above`) / score(`below`), each the olympic mean of runs in minutes.
 
-    Percentile bootstrap over the runs (Efron 1979). `None` where a side has too few runs to say anything of their spread.
+    Percentile bootstrap over the runs (Efron 1979). `None` where a side has too few runs.
     """
     if min(len(above), len(below)) < 2 * drops + 2:
         return None

@@ -93,10 +93,10 @@ class Store:
             raise PitboardError(f"The store cannot answer: {error}") from error
 
     def read_only(self, sql: str) -> tuple[list[tuple[str, str]], list[tuple[Any, ...]]]:
-        """Run a stranger's query, which can see the store's tables and nothing else: no other file, no network.
+        """Run a stranger's query, which sees the store's tables and nothing else: no other file, no network.
 
-        Gives the columns (name, DuckDB's type) and the rows. Raises `PitboardError` unless it is one statement
-        that only reads, without an error.
+        Gives the columns (name, DuckDB's type) and the rows. Raises `PitboardError` unless it is one
+        statement that only reads, without an error.
         """
         try:
             statements = duckdb.extract_statements(sql)
@@ -204,9 +204,7 @@ class Store:
         for table in TABLES:
             file = f"{address}/{table}.parquet".replace("'", "''")
             try:
-                self._connection.execute(
-                    f"create or replace view {table} as select * from read_parquet('{file}')"
-                )
+                connection.execute(f"create or replace view {table} as select * from read_parquet('{file}')")
             except duckdb.Error as error:
                 raise PitboardError(
                     f"Cannot read the store at {address}: {str(error).splitlines()[0]}"

@@ -12,8 +12,8 @@ from pitboard.results.schema import Row
 from pitboard.results.store import Store
 
 DEFINITION = (
-    "The speed-up of B over A is A's time-to-train divided by B's: above 1, B is faster. Its 95 % interval is "
-    f"a percentile bootstrap over the runs of both (2,000 resamples, seed {SEED}), each scored as an olympic "
+    "The speed-up of B over A is A's time-to-train divided by B's: above 1, B is faster. Its 95 % interval "
+    f"is a percentile bootstrap over the runs of both (2,000 resamples, seed {SEED}), each scored as an olympic "
     "mean. What MLCommons' policy for messages asks a comparison to name comes first, as warnings; results "
     "of different benchmarks or targets are refused."
 )

@@ -9,10 +9,10 @@ from pitboard.results.schema import Row
 from pitboard.results.store import Store
 
 DEFINITION = (
-    "An organisation is the submitter that a system description names, so a joint entry in another submitter's "
-    "folder is one of its own; a system is a distinct pair of organisation and system name with a "
-    "result. A multi-node result is of more than one node. First-timers are organisations that no earlier round in the "
-    "store has, under any of their known names."
+    "An organisation is the submitter that a system description names, so a joint entry in another "
+    "submitter's folder is one of its own; a system is a distinct pair of organisation and system name with a "
+    "result. A multi-node result is of more than one node. First-timers are organisations that no earlier round "
+    "in the store has, under any of their known names."
 )
 
 SQL = """select organisation, submitter, system_name, benchmark, division, availability, nodes, accelerator,
@@ -91,7 +91,7 @@ def _organisations(entries: list[Row], before: set[str] | None) -> list[Row]:
 
 
 def _new(name: str, before: set[str]) -> bool:
-    """Say whether an organisation is new; a joint entry ("A_B", "A+B") is not, where its partners are known."""
+    """Say whether an organisation is new; a joint entry ("A_B", "A+B") of known ones is not."""
     if _same(name) in before:
         return False
     partners = name.replace("+", "_").split("_")

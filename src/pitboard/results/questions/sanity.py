@@ -12,8 +12,8 @@ from pitboard.results.store import Store
 
 DEFINITION = (
     "Training throughput of a published run is its samples to target divided by its minutes without "
-    "evaluation; one's own is that too, or for a run without a target the median of what it logged. The run is "
-    "within the published distribution where its figure is not below the slowest published run of the same "
+    "evaluation; one's own is that too, or for a run without a target the median of what it logged. The run "
+    "is within the published distribution where its figure is not below the slowest published run of the same "
     "benchmark, accelerator and count. Time-to-train is set beside the published ones only for a run that "
     "reached the target."
 )
@@ -50,8 +50,8 @@ def sanity(
 
     `run` is the output folder of `pitboard run` (or a submission with one result), or a result's reference.
     `accelerator` and `accelerators` say what it ran on where its system description does not. `facts`:
-    `throughput` (samples/s), `published_slowest`, `published_median`, `published_fastest` and `within` (`None`
-    where nothing like it was published). Raises `PitboardError` where there is no such run, it is of a
+    `throughput` (samples/s), `published_slowest`, `published_median`, `published_fastest` and `within`
+    (`None` where nothing like it was published). Raises `PitboardError` where there is no such run, it is of a
     scaled-down preset, or its throughput cannot be told.
     """
     store = store or default_store()
@@ -125,8 +125,8 @@ def _middle(values: list[float]) -> float:
 def _comparable(own: Row, run: str) -> None:
     if own["preset"] == "smoke":
         raise PitboardError(
-            f"{run} is of the smoke preset, a scaled-down model: no published result is like it. Run the preset "
-            "'sanity' or 'full'."
+            f"{run} is of the smoke preset, a scaled-down model: no published result is like it. Run the "
+            "preset 'sanity' or 'full'."
         )
 
 
@@ -159,10 +159,11 @@ def _warnings(store: Store, own: Row, rows: list[Row], wanted: dict[str, Any]) -
             [wanted["round"], wanted["benchmark"], wanted["accelerator"]],
         )
         counts = ", ".join(str(row["accelerators"]) for row in near)
+        what = wanted["accelerator"] or "no accelerator"
         warnings.append(
-            f"{wanted['accelerator']} was published with {counts} accelerators: another count is not like it."
+            f"{what} was published with {counts} accelerators: another count is not like it."
             if counts
-            else f"v{wanted['round']} has no {wanted['benchmark']} result on {wanted['accelerator'] or 'no accelerator'}."
+            else f"v{wanted['round']} has no {wanted['benchmark']} result on {what}."
         )
     if own["preset"] and wanted["benchmark"] == "llama31_8b" and _sequence(own) not in (None, 8192):
         warnings.append(
@@ -181,15 +182,15 @@ def _notes(own: Row, facts: dict[str, Any]) -> list[str]:
     notes = [f"This run: {facts['throughput']:.3f} samples/s in training."]
     if facts["within"] is not None:
         notes.append(
-            f"Published: {facts['published_slowest']:.3f} to {facts['published_fastest']:.3f} samples/s, median "
-            f"{facts['published_median']:.3f}."
+            f"Published: {facts['published_slowest']:.3f} to {facts['published_fastest']:.3f} samples/s, "
+            f"median {facts['published_median']:.3f}."
         )
     if own["minutes"] is None:
         notes.append("The run has no score: its throughput says nothing of convergence.")
     if own["preset"] not in (None, "full"):
         notes.append(
-            f"The preset is '{own['preset']}'; other layers or sizes than the benchmark's would make the figures "
-            "unlike, and the log does not hold them."
+            f"The preset is '{own['preset']}'; other layers or sizes than the benchmark's would make the "
+            "figures unlike, and the log does not hold them."
         )
     return [*notes, *_target(own)]
 

@@ -8,8 +8,8 @@ from pitboard.results.store import Store
 
 DEFINITION = (
     "Versions as the submitter's system description gives them (systems/<system>.json: framework, other "
-    "software, driver and network fields), split into key and value; `source` is the field. Nothing is guessed: "
-    "a library that the description does not name has no row."
+    "software, driver and network fields), split into key and value; `source` is the field. Nothing is "
+    "guessed: a library that the description does not name has no row."
 )
 
 SQL = """select key, value, source from stack
