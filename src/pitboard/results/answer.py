@@ -48,12 +48,14 @@ class Column(msgspec.Struct, frozen=True):
 class Table(msgspec.Struct, kw_only=True):
     """Rows under columns; every row has every column. Frames of any library can be made of it.
 
-    `df()`, `pl()` and `arrow()` need pandas, Polars and PyArrow; `relation` needs nothing.
+    `detail` marks rows for charts and programs, too many to read. `df()`, `pl()` and `arrow()` need pandas,
+    Polars and PyArrow; `relation` needs nothing.
     """
 
     title: str
     columns: list[Column]
     rows: list[Row]
+    detail: bool = False
 
     def __iter__(self) -> Iterator[Row]:
         return iter(self.rows)

@@ -4,7 +4,7 @@ from typing import Any
 
 from pitboard.errors import PitboardError
 from pitboard.results import citing
-from pitboard.results.answer import Answer, Column
+from pitboard.results.answer import Answer, Column, Table
 from pitboard.results.find import default_store, reference, result
 from pitboard.results.intervals import SEED, ratio_interval
 from pitboard.results.likeness import incomparable, unlike
@@ -13,9 +13,9 @@ from pitboard.results.store import Store
 
 DEFINITION = (
     "The speed-up of B over A is A's time-to-train divided by B's: above 1, B is faster. Its 95 % interval "
-    f"is a percentile bootstrap over the runs of both (2,000 resamples, seed {SEED}), each scored as an olympic "
-    "mean. What MLCommons' policy for messages asks a comparison to name comes first, as warnings; results "
-    "of different benchmarks or targets are refused."
+    f"is a percentile bootstrap over the runs of both (2,000 resamples, seed {SEED}), each scored as an "
+    "olympic mean. What MLCommons' policy for messages asks a comparison to name comes first, as warnings; "
+    "results of different benchmarks or targets are refused."
 )
 
 SQL = """select r.*, list(u.minutes * r.rcp_scale order by u.run) filter (u.counted) as run_minutes,
@@ -45,6 +45,27 @@ _COLUMNS = [
     Column("slowest", "Slowest run", "number", "min", 3),
     Column("runs_counted", "Runs that count", "integer"),
 ]
+_RUNS = [
+    Column("result", "Result"),
+    Column("run", "Run", "integer"),
+    Column("minutes", "Minutes", "number", "min", 3),
+    Column("dropped", "Left out of the mean", "boolean"),
+    Column("score", "Time-to-train", "number", "min", 3),
+]
+_CURVES = [
+    Column("result", "Result"),
+    Column("run", "Run", "integer"),
+    Column("samples", "Samples or epochs", "number", "", 0),
+    Column("quality", "Quality", "number", "", 4),
+    Column("minutes", "Minutes since run_start", "number", "min", 3),
+]
+
+_OF = """where round = $round and submitter = $submitter and system = $system and benchmark = $benchmark
+order by run"""
+_OF_RUNS = f"select run, minutes, dropped from runs {_OF}"
+_OF_EVALUATIONS = f"""select run, coalesce(samples, epoch) as samples, quality, minutes
+from evaluations {_OF}, minutes"""
+
 _HOURS = Column("accelerator_hours", "Accelerator-hours (derived)", "number", "h", 2)
 
 
@@ -70,7 +91,7 @@ def compare(a: str, b: str, normalise: bool = False, *, store: Store | None = No
         title=_title(first, second, facts),
         definition=DEFINITION + (f" {citing.DERIVED}" if normalise else ""),
         sql=SQL,
-        parameters={name: first[name] for name in ("round", "submitter", "system", "benchmark")},
+        parameters=_key(first),
         columns=[*_COLUMNS, *([_HOURS] if normalise else [])],
         rows=[
             {"result": label, "reference": reference(row), "accelerator_hours": _hours(row)} | row
@@ -83,12 +104,34 @@ def compare(a: str, b: str, normalise: bool = False, *, store: Store | None = No
             *dict.fromkeys(f"To cite: {citing.citation(row)}" for row in (first, second)),
         ],
         facts=facts,
+        more={"runs": _runs(store, first, second), "curves": _curves(store, first, second)},
     )
 
 
+def _runs(store: Store, a: Row, b: Row) -> Table:
+    rows = [
+        {"result": f"{label} {row['submitter']}", "score": row["minutes"]} | run
+        for label, row in (("A", a), ("B", b))
+        for run in store.rows(_OF_RUNS, _key(row))
+    ]
+    return Table(title="Runs", columns=_RUNS, rows=rows, detail=True)
+
+
+def _curves(store: Store, a: Row, b: Row) -> Table:
+    rows = [
+        {"result": f"{label} {row['submitter']}"} | evaluation
+        for label, row in (("A", a), ("B", b))
+        for evaluation in store.rows(_OF_EVALUATIONS, _key(row))
+    ]
+    return Table(title="Evaluations", columns=_CURVES, rows=rows, detail=True)
+
+
+def _key(row: Row) -> dict[str, object]:
+    return {name: row[name] for name in ("round", "submitter", "system", "benchmark")}
+
+
 def _row(store: Store, row: Row) -> Row:
-    names = ("round", "submitter", "system", "benchmark")
-    return store.rows(SQL, {name: row[name] for name in names})[0]
+    return store.rows(SQL, _key(row))[0]
 
 
 def _hours(row: Row) -> float | None:

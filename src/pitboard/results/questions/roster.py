@@ -10,9 +10,9 @@ from pitboard.results.store import Store
 
 DEFINITION = (
     "An organisation is the submitter that a system description names, so a joint entry in another "
-    "submitter's folder is one of its own; a system is a distinct pair of organisation and system name with a "
-    "result. A multi-node result is of more than one node. First-timers are organisations that no earlier round "
-    "in the store has, under any of their known names."
+    "submitter's folder is one of its own; a system is a distinct pair of organisation and system name "
+    "with a result. A multi-node result is of more than one node. First-timers are organisations that no "
+    "earlier round in the store has, under any of their known names."
 )
 
 SQL = """select organisation, submitter, system_name, benchmark, division, availability, nodes, accelerator,

@@ -13,12 +13,12 @@ from pitboard.results.store import Store
 DEFINITION = (
     "Training throughput of a published run is its samples to target divided by its minutes without "
     "evaluation; one's own is that too, or for a run without a target the median of what it logged. The run "
-    "is within the published distribution where its figure is not below the slowest published run of the same "
+    "is within the published distribution where it is not below the slowest published run of the same "
     "benchmark, accelerator and count. Time-to-train is set beside the published ones only for a run that "
     "reached the target."
 )
 
-SQL = """select round, submitter, system, benchmark, framework, global_batch_size, r.minutes,
+SQL = """select round, submitter, system, benchmark, framework, r.global_batch_size, r.minutes,
   min(u.samples_to_target / (u.minutes - coalesce(u.evaluation_minutes, 0)) / 60) as slowest,
   median(u.samples_to_target / (u.minutes - coalesce(u.evaluation_minutes, 0)) / 60) as throughput,
   max(u.samples_to_target / (u.minutes - coalesce(u.evaluation_minutes, 0)) / 60) as fastest
@@ -50,8 +50,8 @@ def sanity(
 
     `run` is the output folder of `pitboard run` (or a submission with one result), or a result's reference.
     `accelerator` and `accelerators` say what it ran on where its system description does not. `facts`:
-    `throughput` (samples/s), `published_slowest`, `published_median`, `published_fastest` and `within`
-    (`None` where nothing like it was published). Raises `PitboardError` where there is no such run, it is of a
+    `throughput` (samples/s), `published_slowest`, `published_median`, `published_fastest`, `within` (`None`
+    where nothing like it was published). Raises `PitboardError` where there is no such run, it is of a
     scaled-down preset, or its throughput cannot be told.
     """
     store = store or default_store()
@@ -74,7 +74,7 @@ def sanity(
         parameters=wanted,
         columns=_COLUMNS,
         rows=rows,
-        warnings=_warnings(store, own, rows, wanted),
+        warnings=_warnings(store, rows, wanted),
         notes=_notes(own, facts),
         facts=facts,
     )
@@ -128,6 +128,11 @@ def _comparable(own: Row, run: str) -> None:
             f"{run} is of the smoke preset, a scaled-down model: no published result is like it. Run the "
             "preset 'sanity' or 'full'."
         )
+    if own["preset"] and own["benchmark"] == "llama31_8b" and _sequence(own) != 8192:
+        raise PitboardError(
+            f"{run} trained on sequences of {_sequence(own)} tokens, the benchmark's are 8,192: no published "
+            "result is like it."
+        )
 
 
 def _facts(throughput: float, rows: list[Row]) -> dict[str, Any]:
@@ -142,7 +147,9 @@ def _facts(throughput: float, rows: list[Row]) -> dict[str, Any]:
 
 
 def _title(own: Row, facts: dict[str, Any], wanted: dict[str, Any]) -> str:
-    where = f"{wanted['accelerators'] or 'no'} × {wanted['accelerator'] or 'accelerator'}"
+    where = "a system without accelerators"
+    if wanted["accelerators"]:
+        where = f"{wanted['accelerators']} × {wanted['accelerator'] or 'an unnamed accelerator'}"
     if facts["within"] is None:
         return f"Nothing was published for {own['benchmark']} on {where}"
     share = facts["throughput"] / facts["published_median"]
@@ -150,7 +157,7 @@ def _title(own: Row, facts: dict[str, Any], wanted: dict[str, Any]) -> str:
     return f"{share:.0%} of the published median throughput on {where}: {verdict} the published distribution"
 
 
-def _warnings(store: Store, own: Row, rows: list[Row], wanted: dict[str, Any]) -> list[str]:
+def _warnings(store: Store, rows: list[Row], wanted: dict[str, Any]) -> list[str]:
     warnings = []
     if not rows:
         near = store.rows(
@@ -164,10 +171,6 @@ def _warnings(store: Store, own: Row, rows: list[Row], wanted: dict[str, Any]) -
             f"{what} was published with {counts} accelerators: another count is not like it."
             if counts
             else f"v{wanted['round']} has no {wanted['benchmark']} result on {what}."
-        )
-    if own["preset"] and wanted["benchmark"] == "llama31_8b" and _sequence(own) not in (None, 8192):
-        warnings.append(
-            f"The run trained on sequences of {_sequence(own)} tokens, the benchmark's are 8,192."
         )
     return warnings
 

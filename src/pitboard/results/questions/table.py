@@ -68,14 +68,18 @@ def table(
     sql = f"select {names}{minutes}\nfrom results{_WHERE}\ngroup by {names}\norder by {order}"
     rows = store.rows(sql, values)
     what = f"{len(rows)} system{'' if len(rows) == 1 else 's'}"
-    chosen = [str(value) for name, value in values.items() if value is not None and name != "round"]
+    chosen = [
+        f"{value} accelerators" if name == "accelerators" else str(value)
+        for name, value in values.items()
+        if value is not None and name != "round"
+    ]
     return Answer(
         question="table",
         title=f"MLPerf Training v{values['round']}: {', '.join([*chosen, what])}",
         definition=DEFINITION,
         sql=sql,
         parameters=values,
-        columns=[*COLUMNS, *(Column(name, name, "number", "min") for name in benchmarks)],
+        columns=[*COLUMNS[:-1], *(Column(name, name, "number", "min") for name in benchmarks), COLUMNS[-1]],
         rows=rows,
         notes=[
             *_incomplete(store, str(values["round"]), values["submitter"], values["benchmark"]),

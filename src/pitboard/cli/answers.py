@@ -1,0 +1,156 @@
+"""Show an answer: as text for a terminal, as Markdown, CSV or JSON, or drawn to a file."""
+
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pitboard.errors import PitboardError
+
+if TYPE_CHECKING:
+    from pitboard.results.answer import Answer, Table
+
+_TALL = 3
+"""Up to so many rows are shown as columns, one field a line, where they have many fields."""
+
+
+def as_text(answer: "Answer") -> str:
+    """Write the title, the warnings, the table, further tables and the notes, as wide as the terminal."""
+    width = shutil.get_terminal_size((120, 24)).columns if sys.stdout.isatty() else 10_000
+    blocks = [answer.title, *(f"! {warning}" for warning in answer.warnings), "", *_block(answer, width)]
+    for table in _readable(answer):
+        blocks += ["", table.title, "", *_block(table, width)]
+    if answer.notes:
+        blocks += ["", *(f"- {note}" for note in answer.notes)]
+    return "\n".join(map(_plain, blocks)) + "\n"
+
+
+def as_markdown(answer: "Answer") -> str:
+    """Write the same as Markdown; a cell's own marks are escaped."""
+    parts = [f"**{_escaped(answer.title)}**", *(f"> {_escaped(warning)}" for warning in answer.warnings)]
+    parts.append(_pipes(answer))
+    for table in _readable(answer):
+        parts += [f"**{_escaped(table.title)}**", _pipes(table)]
+    parts.append("\n".join(f"- {_escaped(note)}" for note in answer.notes))
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def as_csv(answer: "Answer") -> str:
+    """Write the rows with their columns' names and every number in full; a formula stays text."""
+    import csv
+    import io
+
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([column.name for column in answer.columns])
+    for row in answer.rows:
+        writer.writerow([_cell(row[column.name]) for column in answer.columns])
+    return out.getvalue()
+
+
+def as_json(answer: "Answer") -> str:
+    """Write all of the answer as one JSON object."""
+    import msgspec
+
+    return msgspec.json.format(msgspec.json.encode(document(answer)), indent=2).decode() + "\n"
+
+
+def document(answer: "Answer") -> dict[str, object]:
+    """Give the answer as plain data: rows hold the columns' fields and no others."""
+    import msgspec
+
+    plain: dict[str, object] = msgspec.to_builtins(answer)
+    plain["rows"] = _rows(answer)
+    plain["more"] = {
+        name: {"title": t.title, "columns": t.columns, "rows": _rows(t)} for name, t in answer.more.items()
+    }
+    return plain
+
+
+def explained(answer: "Answer") -> str:
+    """Write what the figures mean and how they were asked for."""
+    values = ", ".join(f"${name} = {value!r}" for name, value in answer.parameters.items())
+    return f"\n{answer.definition}\n\n{answer.sql}\n" + (f"\n{values}\n" if values else "")
+
+
+def draw(answer: "Answer", path: Path) -> None:
+    """Draw the answer to a file. Raises `PitboardError` for a question without a chart, or a bad file "
+    "name."""
+    try:
+        from pitboard import charts
+        from pitboard.charts.answers import draw as drawn
+    except ModuleNotFoundError as error:
+        raise PitboardError(
+            "Charts need Altair: install it with `pip install 'pitboard[charts]'`."
+        ) from error
+    charts.save(drawn(answer), path)
+
+
+SHOW: dict[str, Callable[["Answer"], str]] = {
+    "table": as_text,
+    "json": as_json,
+    "csv": as_csv,
+    "markdown": as_markdown,
+}
+
+
+def _readable(answer: "Answer") -> "list[Table]":
+    return [table for table in answer.more.values() if not table.detail]
+
+
+def _rows(table: "Table") -> list[dict[str, object]]:
+    return [{column.name: row[column.name] for column in table.columns} for row in table.rows]
+
+
+def _block(table: "Table", width: int) -> list[str]:
+    if not table.rows:
+        return ["(no rows)"]
+    cells = [[column.text(row[column.name]) for column in table.columns] for row in table.rows]
+    headings = [column.heading for column in table.columns]
+    if len(cells) <= _TALL and len(headings) > 2 * _TALL:
+        return _grid([headings, *cells], [False] * (1 + len(cells)), tall=True)
+    numbers = [column.kind in ("integer", "number") for column in table.columns]
+    lines = _grid(list(zip(headings, *cells, strict=True)), numbers)
+    return [line if len(line) <= width else line[: width - 1] + "…" for line in lines]
+
+
+def _grid(
+    columns: "list[tuple[str, ...]] | list[list[str]]", numbers: list[bool], tall: bool = False
+) -> list[str]:
+    widths = [max(map(len, column)) for column in columns]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if number else cell.ljust(width)
+            for cell, width, number in zip(cells, widths, numbers, strict=True)
+        ).rstrip()
+        for cells in zip(*columns, strict=True)
+    ]
+    return lines if tall else [lines[0], "  ".join("─" * width for width in widths), *lines[1:]]
+
+
+def _pipes(table: "Table") -> str:
+    marks = ["---:" if column.kind in ("integer", "number") else "---" for column in table.columns]
+    lines = [[column.heading for column in table.columns], marks]
+    lines += [[_escaped(column.text(row[column.name])) for column in table.columns] for row in table.rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _escaped(text: str) -> str:
+    for mark in ("\\", "|", "<", "[", "*", "`"):
+        text = text.replace(mark, "\\" + mark if mark != "<" else "&lt;")
+    return _plain(text)
+
+
+def _plain(text: str) -> str:
+    """Leave no control character that a terminal would obey."""
+    return "".join(char if char.isprintable() else "�" for char in text)
+
+
+def _cell(value: object) -> object:
+    """Keep a spreadsheet from running a cell: what a log says is data."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
+        return "'" + value
+    return value
