@@ -73,23 +73,23 @@ def binary_ticks(span: Span, most: int) -> list[float]:
     return [2.0**power for power in powers[::every]]
 
 
-def x_axis(title: str, values: list[float], **more: object) -> alt.Axis:
-    """A horizontal axis with a grid as quiet as the vertical one's."""
+def x_axis(
+    title: str, values: list[float] | None = None, ticks: int = 8, number_format: str = "~s"
+) -> alt.Axis:
+    """A horizontal axis without a grid; about so many `ticks` where their `values` are not given."""
     return alt.Axis(
         title=title,
-        values=values,
+        values=alt.Undefined if values is None else values,
+        tickCount=ticks,
         grid=False,
         domain=True,
         domainWidth=0.5,
-        labelOverlap=True,
-        format="~s",
-        **more,
+        labelOverlap=False,
+        format=number_format,
     )
 
 
-def y_axis(
-    title: str, values: list[float] | None = None, number_format: str = "~r", **more: object
-) -> alt.Axis:
+def y_axis(title: str, values: list[float] | None = None, number_format: str = "~r") -> alt.Axis:
     """A vertical axis whose title is read without turning the head: upright, above it."""
     return alt.Axis(
         title=title,
@@ -99,7 +99,7 @@ def y_axis(
         titleBaseline="bottom",
         titleX=-34,
         titleY=-6,
-        values=values if values is not None else alt.Undefined,
+        values=alt.Undefined if values is None else values,
+        tickCount=6,
         format=number_format,
-        **more,
     )

@@ -48,10 +48,8 @@ def convergence(
     x_span = linear_span([number(p, "samples", positive=False) for p in points], 0.03)
     y_span = linear_span([*(number(p, "quality", positive=False) for p in points), *aim])
     inner = width - 24 - 44
-    x = alt.X(
-        "samples:Q", scale=x_span.scale(), axis=x_axis(clean(unit).capitalize(), None, tickCount=inner // 90)
-    )
-    y = alt.Y("quality:Q", scale=y_span.scale(), axis=y_axis(clean(quality).capitalize(), tickCount=6))
+    x = alt.X("samples:Q", scale=x_span.scale(), axis=x_axis(clean(unit).capitalize(), ticks=inner // 90))
+    y = alt.Y("quality:Q", scale=y_span.scale(), axis=y_axis(clean(quality).capitalize()))
     lines = (
         alt.Chart(data(points))
         .mark_line(strokeWidth=1.3, opacity=0.75, point=alt.OverlayMarkDef(size=9, opacity=0.75))
@@ -78,6 +76,7 @@ def _by_result(results: list[str], look: Theme, width: float) -> dict[str, objec
         orient="bottom",
         columns=max(1, int(width / widest)),
         symbolType="stroke",
+        symbolSize=400,
         values=results[:MOST],
     )
     return {
@@ -131,7 +130,7 @@ def samples_to_target(
     y = alt.Y(
         "y:Q",
         scale=y_span.scale(),
-        axis=y_axis(f"{clean(unit).capitalize()} to target", None, "~s", tickCount=6),
+        axis=y_axis(f"{clean(unit).capitalize()} to target", number_format="~s"),
     )
     layers = [*_reference(known, x, y, y_span, look, width), *_results(points, x, y, y_span, look)]
     named = [p for p in points if p["result"] in {clean(name) for name in highlight}]
@@ -139,7 +138,7 @@ def samples_to_target(
         layers.append(
             alt.Chart(data(named)).mark_text(align="left", dx=8, dy=-6).encode(x, y, text="result:N")
         )
-    chart = alt.layer(*layers).resolve_scale(color="independent").properties(width=inner, height=340)
+    chart = alt.layer(*layers).properties(width=inner, height=340)
     return finish(chart, title=title, subtitle=subtitle, caption=caption, theme=look, width=width)
 
 
@@ -166,7 +165,9 @@ def _reference(
     low = alt.Y("low:Q", scale=span.scale())
     layers = [
         base.mark_line(
-            color=look.other, strokeWidth=2, point=alt.OverlayMarkDef(shape="square", size=30)
+            color=look.other,
+            strokeWidth=2,
+            point=alt.OverlayMarkDef(shape="square", size=30, color=look.other),
         ).encode(x, y),
         alt.Chart(data(limits))
         .mark_line(color=look.other, strokeWidth=1.2, strokeDash=[4, 3])

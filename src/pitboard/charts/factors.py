@@ -6,7 +6,7 @@ import altair as alt
 
 from pitboard.charts.axes import Span, log_span, log_ticks, x_axis
 from pitboard.charts.frame import data, finish, text_width
-from pitboard.charts.rows import Row, clean, number, optional, some
+from pitboard.charts.rows import Row, brief, clean, number, optional, some
 from pitboard.charts.scaling import ThemeName
 from pitboard.charts.theme import NARROW, TEXT, Theme, find_theme
 
@@ -60,11 +60,11 @@ def _waterfall(rows: Sequence[Row]) -> list[dict[str, object]]:
         factor = number(row, "factor")
         known = row.get("known", True) is not False
         low, high = optional(row, "low") or factor, optional(row, "high") or factor
-        word = f"× {factor:.3g}" + ("" if known else " not separable")
+        word = f"× {brief(factor)}" + ("" if known else " not separable")
         kind = ("faster" if factor >= 1 else "slower") if known else "unknown"
         bars.append(_bar(clean(row["part"]), start, factor, (low, high), kind, word))
         start *= factor
-    bars.append(_bar(TOTAL, 1.0, start, (start, start), "whole", f"× {start:.3g}"))
+    bars.append(_bar(TOTAL, 1.0, start, (start, start), "whole", f"× {brief(start)}"))
     return bars
 
 
@@ -86,8 +86,9 @@ def _draw(bars: list[dict[str, object]], span: Span, y: alt.Y, look: Theme, widt
     edges = [look.palette[0], look.palette[1], look.other, look.ink]
     edge = alt.Stroke("kind:N", scale=alt.Scale(domain=kinds, range=edges), legend=None)
     dashes = alt.Scale(domain=kinds, range=[[1, 0], [1, 0], [4, 3], [1, 0]])
-    axis = x_axis("Speed-up (log scale; right of 1 is faster)", log_ticks(span, int(width / 45)))
-    axis.format = "~r"
+    axis = x_axis(
+        "Speed-up (log scale; right of 1 is faster)", log_ticks(span, int(width / 45)), number_format="~r"
+    )
     x = alt.X("start:Q", scale=span.scale(), axis=axis)
     base = alt.Chart(data(bars))
     one = alt.Chart(data([{"start": 1}])).mark_rule(color=look.muted, strokeWidth=1).encode(x)

@@ -37,16 +37,23 @@ def place(wanted: Sequence[Box], marks: Sequence[Box], lines: Sequence[Box], bot
     return [box.y for box in placed]
 
 
-def spread(middles: Sequence[float], top: float, bottom: float) -> list[float]:
-    """The same middles, in the same order, pushed apart to one line's height between `top` and `bottom`."""
+def spread(middles: Sequence[float], bottom: float) -> list[float]:
+    """The same middles, in the same order, pushed apart to one line's height between 0 and `bottom`.
+
+    Each moves as little as it can: least squares under an order, by pooling neighbours that violate it.
+    """
     order = sorted(range(len(middles)), key=lambda i: middles[i])
-    gap = min(LINE, (bottom - top) / max(1, len(middles) - 1))
-    out = [0.0] * len(middles)
-    last = top - gap
-    for i in order:
-        last = out[i] = max(middles[i], last + gap)
-    limit = bottom
-    for i in reversed(order):
-        out[i] = min(out[i], limit)
-        limit = out[i] - gap
+    gap = min(LINE, bottom / max(1, len(order) - 1))
+    pools: list[tuple[float, int]] = []
+    for rank, i in enumerate(order):
+        mean, size = middles[i] - rank * gap, 1
+        while pools and pools[-1][0] > mean:
+            before, count = pools.pop()
+            mean, size = (before * count + mean * size) / (count + size), count + size
+        pools.append((mean, size))
+    level = [mean for mean, size in pools for _ in range(size)]
+    highest = bottom - (len(order) - 1) * gap
+    out = [0.0] * len(order)
+    for rank, i in enumerate(order):
+        out[i] = min(max(level[rank], 0.0), highest) + rank * gap
     return out

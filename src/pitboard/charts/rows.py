@@ -34,6 +34,11 @@ def optional(row: Row, key: str, *, positive: bool = True) -> float | None:
     return None if row.get(key) is None else number(row, key, positive=positive)
 
 
+def brief(value: float) -> str:
+    """A number in three significant digits, or whole where it has more before the point: 7.00, 0.931, 1234."""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:#.3g}"
+
+
 def some(rows: Sequence[Row], what: str) -> Sequence[Row]:
     """The rows, of which there must be one at least; raises `PitboardError` otherwise."""
     if not rows:

@@ -104,7 +104,7 @@ def efficiency(
     )
     span = Span(0.0, max(1.08, *(p.high or p.y for p in points)), log=False)
     plot = _plot(points, span, find_theme(theme), highlight, width)
-    axis = y_axis("Scaling efficiency, against the family's smallest entry", number_format=".0%", tickCount=5)
+    axis = y_axis("Scaling efficiency, against the family's smallest entry", number_format=".0%")
     ideal = [_Point("", plot.x.low, 1.0, None, None, False), _Point("", plot.x.high, 1.0, None, None, False)]
     chart = alt.layer(*_ideal_line(ideal, plot, axis), *_family_layers(points, [], plot, axis))
     return _sized(chart, plot, title, subtitle, caption, width)
@@ -215,10 +215,7 @@ def _fit(fits: list[_Point], plot: _Plot, axis: alt.Axis) -> list[alt.Chart]:
     if not fits:
         return []
     x, y = _xy(plot, axis)
-    values: list[dict[str, object]] = [
-        {"family": p.family, "x": p.x, "y": p.y, "low": p.low or p.y, "high": p.high or p.y} for p in fits
-    ]
-    base = alt.Chart(data(values))
+    base = _layer([p._replace(low=p.low or p.y, high=p.high or p.y) for p in fits], plot)
     colour = _colour(plot, legend=False)
     low = alt.Y("low:Q", scale=plot.y.scale(), axis=axis)
     band = base.mark_area(opacity=0.16, clip=True).encode(

@@ -44,7 +44,7 @@ def runs(
     names = 0 if narrow else max(text_width(name, TEXT) for name in order) + 20
     plot = (width - 24 - 44 - min(names, width * 0.4), (34 if narrow else 20) * len(order))
     score_rows: list[dict[str, object]] = [
-        {"result": name, "minutes": score, "word": f"{score:.4g}"} for name, score in scores.items()
+        {"result": name, "minutes": score, "word": f"{score:.2f}"} for name, score in scores.items()
     ]
     y = alt.Y(
         "result:N",
@@ -72,7 +72,7 @@ def _span(values: list[float]) -> Span:
 def _x(span: Span, width: float) -> alt.X:
     words = "Minutes (log scale)" if span.log else "Minutes"
     ticks = log_ticks(span, int(width / 45)) if span.log else None
-    axis = x_axis(words, ticks, tickCount=max(3, int(width / 80)))
+    axis = x_axis(words, ticks, max(3, int(width / 80)))
     return alt.X("minutes:Q", scale=span.scale(), axis=axis)
 
 
@@ -82,7 +82,7 @@ def _layers(marks: alt.Chart, scores: alt.Chart, x: alt.X, y: alt.Y, look: Theme
     return [
         marks.transform_filter("!datum.dropped").mark_point(**dot, filled=True).encode(x, y, tooltip=tip),
         marks.transform_filter("datum.dropped").mark_point(**dot).encode(x, y, tooltip=tip),
-        scores.mark_tick(thickness=3, size=16, color=look.palette[1], orient="vertical").encode(
+        scores.mark_tick(thickness=3, opacity=1, size=16, color=look.palette[1], orient="vertical").encode(
             x, y, tooltip=tip
         ),
         scores.mark_text(align="right", fontWeight="bold", dx=40).encode(
