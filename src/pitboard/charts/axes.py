@@ -1,4 +1,4 @@
-"""Axes whose domain and ticks are set by us, so that labels can be placed without overlap before they are drawn."""
+"""Axes whose domain and ticks are set here, so that labels find their places before they are drawn."""
 
 import math
 from collections.abc import Iterable
@@ -53,7 +53,7 @@ def _ends(values: Iterable[float]) -> tuple[float, float]:
 
 
 def log_ticks(span: Span, most: int) -> list[float]:
-    """Round numbers inside a logarithmic span, `most` at the utmost: 1-2-5 steps, or only tens where it is wide."""
+    """Round numbers inside a logarithmic span, `most` at the utmost: only tens where it is wide."""
     for steps in ((1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9), (1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
         ticks = [
             round(step * 10.0**power, 9)
@@ -67,7 +67,7 @@ def log_ticks(span: Span, most: int) -> list[float]:
 
 
 def binary_ticks(span: Span, most: int) -> list[float]:
-    """Powers of two inside a logarithmic span, every one or every other until there are `most` at the utmost."""
+    """Powers of two inside a logarithmic span, leaving some out until there are `most` at the utmost."""
     powers = range(math.ceil(math.log2(span.low)), math.floor(math.log2(span.high)) + 1)
     every = max(1, math.ceil(len(powers) / most))
     return [2.0**power for power in powers[::every]]

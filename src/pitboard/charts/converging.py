@@ -7,7 +7,7 @@ import altair as alt
 
 from pitboard.charts.axes import Span, binary_ticks, linear_span, log_span, x_axis, y_axis
 from pitboard.charts.frame import data, finish, text_width
-from pitboard.charts.rows import Row, clean, number, optional, some
+from pitboard.charts.rows import Row, clean, number, optional, some, text_of
 from pitboard.charts.scaling import ThemeName
 from pitboard.charts.theme import DASHES, NARROW, SHAPES, TEXT, Theme, find_theme
 
@@ -29,15 +29,16 @@ def convergence(
 ) -> alt.VConcatChart:
     """Quality against samples, a line for each run, coloured and dashed by result.
 
-    A row is an evaluation: `result` (label), `run` (anything that tells runs apart), `samples` (or epochs: say so in
-    `unit`), `quality`. `target` is drawn as a line; `direction` says on which side of it the target is met. Beyond
-    eight results the others are grey. Raises `PitboardError` for no rows, or for a number that cannot be drawn.
+    A row is an evaluation: `result` (label), `run` (anything that tells runs apart), `samples` (or epochs:
+    say so in `unit`), `quality`. `target` is drawn as a line; `direction` says on which side of it the target
+    is met. Beyond eight results the others are grey. Raises `PitboardError` for no rows, or for a number that
+    cannot be drawn.
     """
     look = find_theme(theme)
-    results = list(dict.fromkeys(clean(row["result"]) for row in some(curves, "evaluation")))
+    results = list(dict.fromkeys(text_of(row, "result") for row in some(curves, "evaluation")))
     points: list[dict[str, object]] = [
         {
-            "result": clean(row["result"]),
+            "result": text_of(row, "result"),
             "run": f"{clean(row['result'])} {clean(row.get('run', ''))}",
             "samples": number(row, "samples", positive=False),
             "quality": number(row, "quality", positive=False),
@@ -62,7 +63,7 @@ def convergence(
         )
     )
     layers = [lines] if target is None else [*_target(target, direction, x_span, y_span, look), lines]
-    chart = alt.layer(*layers).properties(width=inner, height=340)
+    chart = alt.LayerChart(layer=layers).properties(width=inner, height=340)
     return finish(chart, title=title, subtitle=subtitle, caption=caption, theme=look, width=width)
 
 
@@ -106,12 +107,13 @@ def samples_to_target(
     highlight: Sequence[str] = (),
     width: int = 720,
 ) -> alt.VConcatChart:
-    """Samples to target by global batch size, over the reference convergence points: who paid convergence for speed.
+    """Samples to target by global batch size, over the reference convergence points.
 
-    A row is a result: `result` (label), `global_batch_size`, `samples_to_target`, and may have `precision` (its own
-    shape and colour; "not stated" where absent) and `low` and `high` (its runs). A `reference` row has
-    `global_batch_size`, `samples`, and may have `low`: the fewest samples that the RCP test allows. `highlight`
-    names results to label. Raises `PitboardError` for no rows, or for a number that cannot be drawn.
+    A row is a result: `result` (label), `global_batch_size`, `samples_to_target`, and may have `precision`
+    (its own shape and colour; "not stated" where absent) and `low` and `high` (its runs). A `reference` row
+    has `global_batch_size`, `samples`, and may have `low`: the fewest samples that the RCP test allows.
+    `highlight` names results to label. Raises `PitboardError` for no rows, or for a number that cannot be
+    drawn.
     """
     look = find_theme(theme)
     points = [_convergence_point(row) for row in some(rows, "result that reached its target")]
@@ -138,14 +140,14 @@ def samples_to_target(
         layers.append(
             alt.Chart(data(named)).mark_text(align="left", dx=8, dy=-6).encode(x, y, text="result:N")
         )
-    chart = alt.layer(*layers).properties(width=inner, height=340)
+    chart = alt.LayerChart(layer=layers).properties(width=inner, height=340)
     return finish(chart, title=title, subtitle=subtitle, caption=caption, theme=look, width=width)
 
 
 def _convergence_point(row: Row) -> dict[str, object]:
     samples = number(row, "samples_to_target")
     return {
-        "result": clean(row["result"]),
+        "result": text_of(row, "result"),
         "precision": clean(row.get("precision") or "not stated"),
         "x": number(row, "global_batch_size"),
         "y": samples,

@@ -42,8 +42,8 @@ def _png(chart: alt.TopLevelMixin) -> bytes:
 def _html(chart: alt.TopLevelMixin) -> bytes:
     """One file with the chart's libraries within it.
 
-    `<` is written `\\u003c` in the specification, so that no label can end the script element around it; the policy
-    in the head keeps a browser from asking any other machine for anything.
+    `<` is written `\\u003c` in the specification, so that no label can end the script element around it; the
+    policy in the head keeps a browser from asking any other machine for anything.
     """
     import vl_convert
 

@@ -6,7 +6,7 @@ import altair as alt
 
 from pitboard.charts.axes import Span, log_span, log_ticks, x_axis
 from pitboard.charts.frame import data, finish, text_width
-from pitboard.charts.rows import Row, brief, clean, number, optional, some
+from pitboard.charts.rows import Row, brief, number, optional, some, text_of
 from pitboard.charts.scaling import ThemeName
 from pitboard.charts.theme import NARROW, TEXT, Theme, find_theme
 
@@ -22,11 +22,12 @@ def attribution(
     theme: ThemeName = "light",
     width: int = 720,
 ) -> alt.VConcatChart:
-    """The factors of a speed-up as a waterfall: each bar starts where the one above it ended, and the last is all.
+    """The factors of a speed-up as a waterfall: each bar starts where the one above ended; the last is all.
 
-    The scale is logarithmic, so bars add up where factors multiply; right of 1 is faster. A row has `part`, `factor`,
-    and may have `low` and `high` (an interval of the factor) and `known`: false for what the logs cannot separate,
-    drawn grey, dashed and named so. Raises `PitboardError` for no rows, or for a number that cannot be drawn.
+    The scale is logarithmic, so bars add up where factors multiply; right of 1 is faster. A row has `part`,
+    `factor`, and may have `low` and `high` (an interval of the factor) and `known`: false for what the logs
+    cannot separate, drawn grey, dashed and named so. Raises `PitboardError` for no rows, or for a number that
+    cannot be drawn.
     """
     look = find_theme(theme)
     bars = _waterfall(some(rows, "factor"))
@@ -49,7 +50,7 @@ def attribution(
     if narrow:
         above = alt.Chart(data([{"part": part} for part in parts])).mark_text(align="left", dy=-18)
         layers.append(above.encode(y, x=alt.value(0), text="part:N"))
-    chart = alt.layer(*layers).properties(width=inner, height=(52 if narrow else 34) * len(parts))
+    chart = alt.LayerChart(layer=layers).properties(width=inner, height=(52 if narrow else 34) * len(parts))
     return finish(chart, title=title, subtitle=subtitle, caption=caption, theme=look, width=width)
 
 
@@ -62,7 +63,7 @@ def _waterfall(rows: Sequence[Row]) -> list[dict[str, object]]:
         low, high = optional(row, "low") or factor, optional(row, "high") or factor
         word = f"× {brief(factor)}" + ("" if known else " not separable")
         kind = ("faster" if factor >= 1 else "slower") if known else "unknown"
-        bars.append(_bar(clean(row["part"]), start, factor, (low, high), kind, word))
+        bars.append(_bar(text_of(row, "part"), start, factor, (low, high), kind, word))
         start *= factor
     bars.append(_bar(TOTAL, 1.0, start, (start, start), "whole", f"× {brief(start)}"))
     return bars
@@ -73,10 +74,16 @@ def _bar(
 ) -> dict[str, object]:
     low, high = start * interval[0], start * interval[1]
     end = start * factor
-    right = max(start, end, high)
     return {
-        "part": part, "start": start, "end": end, "low": low, "high": high, "kind": kind, "word": word, "right": right
-    }  # fmt: skip
+        "part": part,
+        "start": start,
+        "end": end,
+        "low": low,
+        "high": high,
+        "kind": kind,
+        "word": word,
+        "right": max(start, end, high),
+    }
 
 
 def _draw(bars: list[dict[str, object]], span: Span, y: alt.Y, look: Theme, width: float) -> list[alt.Chart]:

@@ -46,7 +46,8 @@ def finish(
         color=theme.muted,
         offset=10,
     )
-    return alt.vconcat(titled).properties(title=source, autosize="pad").configure(**config(theme))
+    whole: alt.VConcatChart = alt.vconcat(titled).properties(title=source, autosize="pad")
+    return whole.configure(**config(theme))
 
 
 def data(rows: list[dict[str, object]]) -> alt.InlineData:

@@ -22,10 +22,10 @@ class Box(NamedTuple):
 
 
 def place(wanted: Sequence[Box], marks: Sequence[Box], lines: Sequence[Box], bottom: float) -> list[float]:
-    """The heights (0 to `bottom`) at which the boxes lie free, each as near as it can to where it wanted to be.
+    """Heights (0 to `bottom`) at which the boxes lie free, each near to where it wanted to be.
 
-    A box keeps clear of the boxes before it, of `marks` and of `lines`; where there is no such room, of the boxes
-    before it alone; where there is none even so, it stays where it wanted to be.
+    A box keeps clear of the boxes before it, of `marks` and of `lines`; where there is no such room, of the
+    boxes before it alone; where there is none even so, it stays where it wanted to be.
     """
     placed: list[Box] = []
     for box in wanted:

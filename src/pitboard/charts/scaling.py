@@ -10,7 +10,7 @@ import altair as alt
 from pitboard.charts.axes import Span, binary_ticks, log_span, log_ticks, x_axis, y_axis
 from pitboard.charts.frame import data, finish, text_width
 from pitboard.charts.labels import LINE, Box, place
-from pitboard.charts.rows import Row, clean, number, optional, some
+from pitboard.charts.rows import Row, clean, number, optional, some, text_of
 from pitboard.charts.theme import DASHES, NARROW, SHAPES, TEXT, Theme, find_theme
 
 ThemeName = Literal["light", "dark"]
@@ -53,17 +53,18 @@ def scale(
 ) -> alt.VConcatChart:
     """Scale curves, logarithmic on both axes, with the ideal line of each coloured family.
 
-    A row has `family` (its label), `accelerators`, `minutes`, and may have `minutes_low` and `minutes_high` (the
-    range of its runs) and `single` (the family has one point, which is drawn hollow). `fitted` rows have `family`,
-    `accelerators`, `minutes`, and may have `low` and `high`: a fitted law and its interval, drawn instead of the line
-    through the points. `highlight` names the families to colour and label; by default those with most points, six at
-    the utmost; the others are grey. The ideal line is strong scaling's: the minutes at a family's fewest
-    accelerators, falling in proportion. Raises `PitboardError` for no rows, or for a number that cannot be drawn.
+    A row has `family` (its label), `accelerators`, `minutes`, and may have `minutes_low` and `minutes_high`
+    (the range of its runs) and `single` (the family has one point, which is drawn hollow). `fitted` rows have
+    `family`, `accelerators`, `minutes`, and may have `low` and `high`: a fitted law and its interval, drawn
+    instead of the line through the points. `highlight` names the families to colour and label; by default
+    those with most points, six at the utmost; the others are grey. The ideal line is strong scaling's: the
+    minutes at a family's fewest accelerators, falling in proportion. Raises `PitboardError` for no rows, or
+    for a number that cannot be drawn.
     """
     points = _points(some(rows, "result with a score"), "minutes")
     fits = [
         _Point(
-            clean(r["family"]),
+            text_of(r, "family"),
             number(r, "accelerators"),
             number(r, "minutes"),
             *_range(r, "low", "high"),
@@ -76,10 +77,12 @@ def scale(
     plot = _plot(points, span, find_theme(theme), highlight, width)
     ideal = [p for family in plot.coloured for p in _ideal(points, family, span)]
     axis = y_axis(clean(name), log_ticks(span, 8))
-    chart = alt.layer(
-        *_ideal_line(ideal, plot, axis), *_fit(fits, plot, axis), *_family_layers(points, fits, plot, axis)
-    )
-    return _sized(chart, plot, title, subtitle, caption, width)
+    layers = [
+        *_ideal_line(ideal, plot, axis),
+        *_fit(fits, plot, axis),
+        *_family_layers(points, fits, plot, axis),
+    ]
+    return _sized(layers, plot, title, subtitle, caption, width)
 
 
 def efficiency(
@@ -94,9 +97,9 @@ def efficiency(
 ) -> alt.VConcatChart:
     """Scaling efficiency against ideal (1 is ideal) over accelerators.
 
-    A row has `family`, `accelerators`, `efficiency`, and may have `low` and `high`, and `single`: a family of one
-    point says nothing of efficiency and is left out. Colours and labels as in `scale`. Raises `PitboardError` where
-    no family has two points, or for a number that cannot be drawn.
+    A row has `family`, `accelerators`, `efficiency`, and may have `low` and `high`, and `single`: a family of
+    one point says nothing of efficiency and is left out. Colours and labels as in `scale`. Raises
+    `PitboardError` where no family has two points, or for a number that cannot be drawn.
     """
     whole = [row for row in rows if not row.get("single")]
     points = _points(
@@ -106,14 +109,14 @@ def efficiency(
     plot = _plot(points, span, find_theme(theme), highlight, width)
     axis = y_axis("Scaling efficiency, against the family's smallest entry", number_format=".0%")
     ideal = [_Point("", plot.x.low, 1.0, None, None, False), _Point("", plot.x.high, 1.0, None, None, False)]
-    chart = alt.layer(*_ideal_line(ideal, plot, axis), *_family_layers(points, [], plot, axis))
-    return _sized(chart, plot, title, subtitle, caption, width)
+    layers = [*_ideal_line(ideal, plot, axis), *_family_layers(points, [], plot, axis)]
+    return _sized(layers, plot, title, subtitle, caption, width)
 
 
 def _sized(
-    chart: alt.LayerChart, plot: _Plot, title: str, subtitle: str, caption: str, width: float
+    layers: list[alt.Chart], plot: _Plot, title: str, subtitle: str, caption: str, width: float
 ) -> alt.VConcatChart:
-    sized = chart.properties(width=plot.width, height=plot.height)
+    sized = alt.LayerChart(layer=layers).properties(width=plot.width, height=plot.height)
     return finish(sized, title=title, subtitle=subtitle, caption=caption, theme=plot.theme, width=width)
 
 
@@ -126,7 +129,7 @@ def _points(
 ) -> list[_Point]:
     return [
         _Point(
-            clean(row["family"]),
+            text_of(row, "family"),
             number(row, "accelerators"),
             number(row, key),
             *_range(row, low, high),
@@ -247,15 +250,14 @@ def _family_layers(points: list[_Point], fits: list[_Point], plot: _Plot, axis: 
     x, y = _xy(plot, axis)
     fitted = {p.family for p in fits}
     names = [*plot.coloured, _OTHER]
-    domain = {"domain": names}
     colour = _colour(plot, legend=plot.legend)
     shape = alt.Shape(
         "series:N",
-        scale=alt.Scale(**domain, range=[*SHAPES[: len(names) - 1], "circle"]),
+        scale=alt.Scale(domain=names, range=[*SHAPES[: len(names) - 1], "circle"]),
         legend=_key(plot),
     )
     dash = alt.StrokeDash(
-        "series:N", scale=alt.Scale(**domain, range=[*DASHES[: len(names) - 1], [1, 0]]), legend=None
+        "series:N", scale=alt.Scale(domain=names, range=[*DASHES[: len(names) - 1], [1, 0]]), legend=None
     )
     families = sorted({p.family for p in points}, key=lambda name: (name in plot.coloured, name))
     line_points = [p for name in families if name not in fitted for p in _best(points, name)]

@@ -9,7 +9,7 @@ import altair as alt
 from pitboard.charts.axes import Span, log_span
 from pitboard.charts.frame import data, finish, text_width
 from pitboard.charts.labels import LINE, spread
-from pitboard.charts.rows import Row, clean, number, some
+from pitboard.charts.rows import Row, clean, number, some, text_of
 from pitboard.charts.scaling import ThemeName
 from pitboard.charts.theme import NARROW, TEXT, Theme, find_theme
 from pitboard.errors import PitboardError
@@ -26,13 +26,13 @@ def rounds(
 ) -> alt.VConcatChart:
     """A slope for each label from one round to the next, minutes on a logarithmic scale.
 
-    A row has `label` (a submitter or an accelerator), `round`, `minutes`, and may have `accelerators` (shown beside the
-    minutes) and `like_for_like`: where it is not true of both rows the slope is dashed and grey. There must be one
-    row at most for each label and round, and two rounds; a label in one of them is a point. Raises `PitboardError`
-    otherwise, or for a number that cannot be drawn.
+    A row has `label` (a submitter or an accelerator), `round`, `minutes`, and may have `accelerators` (shown
+    beside the minutes) and `like_for_like`: where it is not true of both rows the slope is dashed and grey.
+    There must be one row at most for each label and round, and two rounds; a label in one of them is a point.
+    Raises `PitboardError` otherwise, or for a number that cannot be drawn.
     """
     look = find_theme(theme)
-    names = sorted({clean(row["round"]) for row in some(rows, "result in both rounds")}, key=_order)
+    names = sorted({text_of(row, "round") for row in some(rows, "result in both rounds")}, key=_order)
     if len(names) != 2:
         raise PitboardError(
             f"A chart of two rounds needs rows of two, not of {len(names)} ({', '.join(names)})."
@@ -46,7 +46,7 @@ def rounds(
     ]
     inner = max(width - 24 - sum(sides) - 40, width * 0.25)
     layers = _draw(points, names, span, look)
-    chart = alt.layer(*layers).properties(width=inner, height=height)
+    chart = alt.LayerChart(layer=layers).properties(width=inner, height=height)
     note = (
         "Solid: like for like. Dashed grey: not (another accelerator or count). Logarithmic scale of minutes."
     )
@@ -61,7 +61,7 @@ def _lines(rows: Sequence[Row]) -> dict[str, dict[str, Row]]:
     """Rows by label, then by round."""
     lines: dict[str, dict[str, Row]] = defaultdict(dict)
     for row in rows:
-        label, name = clean(row["label"]), clean(row["round"])
+        label, name = text_of(row, "label"), text_of(row, "round")
         if name in lines[label]:
             raise PitboardError(
                 f"A chart of two rounds has '{label}' twice in round {name}: give one row for each."
@@ -78,7 +78,7 @@ def _ends(
     for x, name in enumerate(names):
         present = [(label, line[name]) for label, line in lines.items() if name in line]
         wanted = [height * (1 - span.share(number(row, "minutes"))) for _, row in present]
-        for (label, row), middle in zip(present, spread(wanted, 0, height), strict=True):
+        for (label, row), middle in zip(present, spread(wanted, height), strict=True):
             points.append(
                 {
                     "label": label,
