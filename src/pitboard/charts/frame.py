@@ -46,8 +46,9 @@ def finish(
         color=theme.muted,
         offset=10,
     )
-    whole: alt.VConcatChart = alt.vconcat(titled).properties(title=source, autosize="pad")
-    return whole.configure(**config(theme))
+    whole = alt.vconcat(titled).properties(title=source, autosize="pad")
+    coloured: alt.VConcatChart = whole.configure(**config(theme))
+    return coloured
 
 
 def data(rows: list[dict[str, object]]) -> alt.InlineData:
