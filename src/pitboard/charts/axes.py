@@ -28,8 +28,11 @@ class Span(NamedTuple):
 
     def scale(self) -> alt.Scale:
         """The Vega-Lite scale, with the domain as it is."""
-        return alt.Scale(
-            type="log" if self.log else "linear", domain=[self.low, self.high], nice=False, zero=False
+        ends = [self.low, self.high]
+        return (
+            alt.Scale(type="log", domain=ends, nice=False)
+            if self.log
+            else alt.Scale(domain=ends, zero=False, nice=False)
         )
 
 

@@ -63,7 +63,7 @@ def _png(chart: alt.TopLevelMixin) -> bytes:
 def _html(chart: alt.TopLevelMixin) -> bytes:
     """One file with the chart's libraries within it.
 
-    The specification stands in an element that no browser runs, with every `<` escaped so that no label can end it.
+    The specification stands in an element that no browser runs, with every `<` escaped so that no label ends it.
     The policy lets only our own script run and keeps the page from asking any machine for anything.
     """
     script = _script()
