@@ -63,8 +63,8 @@ def _png(chart: alt.TopLevelMixin) -> bytes:
 def _html(chart: alt.TopLevelMixin) -> bytes:
     """One file with the chart's libraries within it.
 
-    The specification stands in an element that no browser runs, with every `<` escaped so that no label ends it.
-    The policy lets only our own script run and keeps the page from asking any machine for anything.
+    The specification stands in an element that no browser runs, with every `<` escaped so that no label ends
+    it. The policy lets only our own script run, and no request go out.
     """
     script = _script()
     digest = b64encode(sha256(script.encode()).digest()).decode()
