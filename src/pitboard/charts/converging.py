@@ -6,12 +6,14 @@ from typing import Literal
 import altair as alt
 
 from pitboard.charts.axes import Span, binary_ticks, linear_span, log_span, x_axis, y_axis
-from pitboard.charts.frame import data, finish, text_width
+from pitboard.charts.frame import data, finish, haloed, text_width
+from pitboard.charts.labels import LINE, Box, place, trace
 from pitboard.charts.rows import Row, clean, number, optional, some, text_of
 from pitboard.charts.scaling import ThemeName
 from pitboard.charts.theme import DASHES, NARROW, SHAPES, TEXT, Theme, find_theme
 
 MOST = 8
+HEIGHT = 340
 
 
 def convergence(
@@ -63,7 +65,7 @@ def convergence(
         )
     )
     layers = [lines] if target is None else [*_target(target, direction, x_span, y_span, look), lines]
-    chart = alt.LayerChart(layer=layers).properties(width=inner, height=340)
+    chart = alt.LayerChart(layer=layers).properties(width=inner, height=HEIGHT)
     return finish(chart, title=title, subtitle=subtitle, caption=caption, theme=look, width=width)
 
 
@@ -137,11 +139,40 @@ def samples_to_target(
     layers = [*_reference(known, x, y, y_span, look, width), *_results(points, x, y, y_span, look)]
     named = [p for p in points if p["result"] in {clean(name) for name in highlight}]
     if named:
-        layers.append(
-            alt.Chart(data(named)).mark_text(align="left", dx=8, dy=-6).encode(x, y, text="result:N")
-        )
-    chart = alt.LayerChart(layer=layers).properties(width=inner, height=340)
+        layers += _names(named, points, known, (x_span, y_span), (inner, HEIGHT), look)
+    chart = alt.LayerChart(layer=layers).properties(width=inner, height=HEIGHT)
     return finish(chart, title=title, subtitle=subtitle, caption=caption, theme=look, width=width)
+
+
+def _names(
+    named: list[dict[str, object]],
+    points: list[dict[str, object]],
+    known: list[dict[str, object]],
+    spans: tuple[Span, Span],
+    size: tuple[float, float],
+    look: Theme,
+) -> list[alt.Chart]:
+    """The names of results right of their marks, moved up or down until they lie on nothing."""
+
+    def pixel(point: Row, key: str = "y") -> tuple[float, float]:
+        x, y = spans[0].share(number(point, "x")), spans[1].share(number(point, key))
+        return x * size[0], (1 - y) * size[1]
+
+    marks = [Box(*pixel(p), 8, 8) for p in points]
+    lines = [
+        *trace([pixel(p) for p in known]),
+        *trace([pixel(p, "low") for p in known if p["low"] is not None]),
+    ]
+    wanted = [
+        Box(x + 9 + width / 2, y, width, LINE)
+        for (x, y), width in ((pixel(p), text_width(str(p["result"]), TEXT)) for p in named)
+    ]
+    rows = [
+        p | {"y": spans[1].at(1 - middle / size[1])}
+        for p, middle in zip(named, place(wanted, marks, lines, size[1]), strict=True)
+    ]
+    x, y = alt.X("x:Q", scale=spans[0].scale()), alt.Y("y:Q", scale=spans[1].scale())
+    return [layer.encode(x, y, text="result:N") for layer in haloed(rows, look)]
 
 
 def _convergence_point(row: Row) -> dict[str, object]:

@@ -37,7 +37,11 @@ def attribution(
     )
     narrow = width < NARROW
     names = 0 if narrow else min(max(text_width(part, TEXT) for part in parts) + 20, width * 0.45)
-    inner = width - 24 - names - (56 if narrow else 150)
+    inner = min(
+        (width - 24 - names - 10 - text_width(str(bar["word"]), TEXT))
+        / max(0.3, span.share(number(bar, "right")))
+        for bar in bars
+    )
     y = alt.Y(
         "part:N",
         sort=None,
@@ -49,7 +53,7 @@ def attribution(
     layers = _draw(bars, span, y, look, inner)
     if narrow:
         above = alt.Chart(data([{"part": part} for part in parts])).mark_text(align="left", dy=-18)
-        layers.append(above.encode(y, x=alt.value(0), text="part:N"))
+        layers.append(above.encode(y, x=alt.value(span.share(1.0) * inner + 4), text="part:N"))
     chart = alt.LayerChart(layer=layers).properties(width=inner, height=(52 if narrow else 34) * len(parts))
     return finish(chart, title=title, subtitle=subtitle, caption=caption, theme=look, width=width)
 

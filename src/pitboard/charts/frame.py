@@ -51,6 +51,13 @@ def finish(
     return coloured
 
 
+def haloed(rows: list[dict[str, object]], theme: Theme) -> tuple[alt.Chart, alt.Chart]:
+    """Two layers of text right of a mark: its halo in the background's colour, then the text itself."""
+    base = alt.Chart(data(rows))
+    halo = base.mark_text(align="left", dx=9, stroke=theme.background, strokeWidth=4, strokeJoin="round")
+    return halo, base.mark_text(align="left", dx=9)
+
+
 def data(rows: list[dict[str, object]]) -> alt.InlineData:
     """Rows as inline data: no data frame, no network."""
     return alt.InlineData(values=rows)

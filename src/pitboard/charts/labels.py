@@ -1,6 +1,7 @@
 """Where labels go so that none lies on another: greedy placement of boxes, and spreading along one axis."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 LINE = 13.0
@@ -35,6 +36,15 @@ def place(wanted: Sequence[Box], marks: Sequence[Box], lines: Sequence[Box], bot
         apart = (t for t in tries if not any(t.meets(other) for other in placed))
         placed.append(next(clear, None) or next(apart, box))
     return [box.y for box in placed]
+
+
+def trace(corners: Sequence[tuple[float, float]]) -> list[Box]:
+    """Small boxes along a line through `corners`, for labels to keep clear of."""
+    return [
+        Box(x0 + (x1 - x0) * i / 30, y0 + (y1 - y0) * i / 30, 3, 3)
+        for (x0, y0), (x1, y1) in pairwise(corners)
+        for i in range(31)
+    ]
 
 
 def spread(middles: Sequence[float], bottom: float) -> list[float]:

@@ -2,14 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
 from typing import Literal, NamedTuple
 
 import altair as alt
 
 from pitboard.charts.axes import Span, binary_ticks, log_span, log_ticks, x_axis, y_axis
-from pitboard.charts.frame import data, finish, text_width
-from pitboard.charts.labels import LINE, Box, place
+from pitboard.charts.frame import data, finish, haloed, text_width
+from pitboard.charts.labels import LINE, Box, place, trace
 from pitboard.charts.rows import Row, clean, number, optional, some, text_of
 from pitboard.charts.theme import DASHES, NARROW, SHAPES, TEXT, Theme, find_theme
 
@@ -187,7 +186,7 @@ def _ideal(points: list[_Point], family: str, y: Span) -> list[_Point]:
 
 
 def _xy(plot: _Plot, axis: alt.Axis) -> tuple[alt.X, alt.Y]:
-    bottom = x_axis("Accelerators (log scale)", binary_ticks(plot.x, 12 if plot.width > 400 else 6))
+    bottom = x_axis("Accelerators (log scale)", binary_ticks(plot.x, int(plot.width / 40)))
     return (
         alt.X("x:Q", scale=plot.x.scale(), axis=bottom),
         alt.Y("y:Q", scale=plot.y.scale(), axis=axis),
@@ -239,7 +238,11 @@ def _colour(plot: _Plot, *, legend: bool) -> alt.Color:
 
 def _key(plot: _Plot) -> alt.Legend | None:
     names = list(plot.coloured)
-    return alt.Legend(title=None, orient="bottom", columns=1, values=names) if plot.legend else None
+    return (
+        alt.Legend(title=None, orient="bottom", columns=1, values=names, symbolStrokeWidth=0)
+        if plot.legend
+        else None
+    )
 
 
 _OTHER = "others"
@@ -306,21 +309,11 @@ def _pixel(point: _Point, plot: _Plot) -> tuple[float, float]:
     return plot.x.share(point.x) * plot.width, plot.height * (1 - plot.y.share(point.y))
 
 
-def _trace(line: list[_Point], plot: _Plot) -> list[Box]:
-    """Small boxes along a line, for labels to keep clear of."""
-    ends = [_pixel(p, plot) for p in line]
-    return [
-        Box(x0 + (x1 - x0) * i / 30, y0 + (y1 - y0) * i / 30, 3, 3)
-        for (x0, y0), (x1, y1) in pairwise(ends)
-        for i in range(31)
-    ]
-
-
 def _end_labels(points: list[_Point], plot: _Plot, x: alt.X, y: alt.Y, colour: alt.Color) -> list[alt.Chart]:
     """Each coloured family's name at the end of its line, moved up or down until it lies on nothing."""
     ends = sorted(_ends(points, plot.coloured), key=lambda p: -p.y)
     marks = [Box(*_pixel(p, plot), 8, 8) for p in points]
-    lines = [box for name in plot.coloured for box in _trace(_best(points, name), plot)]
+    lines = [box for name in plot.coloured for box in trace([_pixel(p, plot) for p in _best(points, name)])]
     wanted = [
         Box(x + 9 + width / 2, y, width, LINE)
         for (x, y), width in ((_pixel(p, plot), text_width(p.family, TEXT)) for p in ends)
@@ -329,7 +322,5 @@ def _end_labels(points: list[_Point], plot: _Plot, x: alt.X, y: alt.Y, colour: a
         {"series": p.family, "x": p.x, "y": plot.y.at(1 - middle / plot.height)}
         for p, middle in zip(ends, place(wanted, marks, lines, plot.height), strict=True)
     ]
-    base = alt.Chart(data(rows))
-    halo = base.mark_text(align="left", dx=9, stroke=plot.theme.background, strokeWidth=4, strokeJoin="round")
-    word = base.mark_text(align="left", dx=9)
+    halo, word = haloed(rows, plot.theme)
     return [halo.encode(x, y, text="series:N"), word.encode(x, y, text="series:N", color=colour)]

@@ -9,10 +9,13 @@ import altair as alt
 from pitboard.charts.axes import Span, log_span
 from pitboard.charts.frame import data, finish, text_width
 from pitboard.charts.labels import LINE, spread
-from pitboard.charts.rows import Row, clean, number, some, text_of
+from pitboard.charts.rows import Row, brief, clean, number, some, text_of
 from pitboard.charts.scaling import ThemeName
 from pitboard.charts.theme import NARROW, TEXT, Theme, find_theme
 from pitboard.errors import PitboardError
+
+DX = 20
+"""Pixels from a slope's end to its words, for a leader to cross where the words were pushed aside."""
 
 
 def rounds(
@@ -44,8 +47,8 @@ def rounds(
     sides = [
         max((text_width(str(p["word"]), TEXT) for p in points if p["x"] == x), default=0) for x in (0, 1)
     ]
-    inner = max(width - 24 - sum(sides) - 40, width * 0.25)
-    layers = _draw(points, names, span, look)
+    inner = max(width - 24 - sum(sides) - 2 * DX - 20, width * 0.25)
+    layers = _draw(points, names, span, look, inner)
     chart = alt.LayerChart(layer=layers).properties(width=inner, height=height)
     note = (
         "Solid: like for like. Dashed grey: not (another accelerator or count). Logarithmic scale of minutes."
@@ -108,13 +111,15 @@ def _change(line: dict[str, Row], names: list[str]) -> str:
 
 def _word(label: str, row: Row, x: int, change: str, *, narrow: bool) -> str:
     count = f" × {int(number(row, 'accelerators'))}" if row.get("accelerators") else ""
-    minutes = f"{number(row, 'minutes'):.3g}"
+    minutes = brief(number(row, "minutes"))
     if narrow:
         return f"{clean(label, 18)} {minutes}" if x == 0 else f"{minutes}{change}"
     return f"{label}{count}  {minutes}" if x == 0 else f"{minutes}{change}  {label}{count}"
 
 
-def _draw(points: list[dict[str, object]], names: list[str], span: Span, look: Theme) -> list[alt.Chart]:
+def _draw(
+    points: list[dict[str, object]], names: list[str], span: Span, look: Theme, width: float
+) -> list[alt.Chart]:
     kinds = ["faster", "slower", "other"]
     colour = alt.Color(
         "kind:N",
@@ -136,7 +141,8 @@ def _draw(points: list[dict[str, object]], names: list[str], span: Span, look: T
             x, y, color=colour, shape=shape, tooltip=["label:N", alt.Tooltip("minutes:Q", format=".4")]
         ),
     ]
-    ends: list[tuple[int, Literal["right", "left"], int]] = [(0, "right", -9), (1, "left", 9)]
+    layers.append(_leaders(points, x, span, look, width))
+    ends: list[tuple[int, Literal["right", "left"], int]] = [(0, "right", -DX), (1, "left", DX)]
     for side, align, dx in ends:
         at = alt.Y("at:Q", scale=span.scale(), axis=None)
         words = alt.Chart(data([p for p in points if p["x"] == side])).mark_text(align=align, dx=dx)
@@ -146,3 +152,16 @@ def _draw(points: list[dict[str, object]], names: list[str], span: Span, look: T
         )
         layers += [words.encode(x, at, text="word:N"), over]
     return layers
+
+
+def _leaders(points: list[dict[str, object]], x: alt.X, span: Span, look: Theme, width: float) -> alt.Chart:
+    """Thin lines from the end of each slope to its words."""
+    rows: list[dict[str, object]] = []
+    for i, point in enumerate(points):
+        side = number(point, "x", positive=False)
+        for away, key in ((6, "minutes"), (DX - 3, "at")):
+            rows.append({"i": i, "x": side + (away if side else -away) / width, "at": point[key]})
+    at = alt.Y("at:Q", scale=span.scale(), axis=None)
+    lines = alt.Chart(data(rows)).mark_line(strokeWidth=0.7, color=look.other)
+    leaders: alt.Chart = lines.encode(x, at, detail="i:N")
+    return leaders

@@ -82,7 +82,7 @@ def config(theme: Theme) -> dict[str, Any]:
         "legend": {
             **words,
             "titleFontWeight": "normal",
-            "labelLimit": 300,
+            "labelLimit": 0,
             "symbolSize": 60,
             "symbolStrokeWidth": 2,
         },
