@@ -1,4 +1,4 @@
-"""Axes whose domain and ticks are set by us, so that labels can be placed without overlap before they are drawn."""
+"""Axes whose domain and ticks are set here, so that labels find their places before they are drawn."""
 
 import math
 from collections.abc import Iterable
@@ -28,8 +28,11 @@ class Span(NamedTuple):
 
     def scale(self) -> alt.Scale:
         """The Vega-Lite scale, with the domain as it is."""
-        return alt.Scale(
-            type="log" if self.log else "linear", domain=[self.low, self.high], nice=False, zero=False
+        ends = [self.low, self.high]
+        return (
+            alt.Scale(type="log", domain=ends, nice=False)
+            if self.log
+            else alt.Scale(domain=ends, zero=False, nice=False)
         )
 
 
@@ -53,7 +56,7 @@ def _ends(values: Iterable[float]) -> tuple[float, float]:
 
 
 def log_ticks(span: Span, most: int) -> list[float]:
-    """Round numbers inside a logarithmic span, `most` at the utmost: 1-2-5 steps, or only tens where it is wide."""
+    """Round numbers inside a logarithmic span, `most` at the utmost: only tens where it is wide."""
     for steps in ((1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9), (1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
         ticks = [
             round(step * 10.0**power, 9)
@@ -67,29 +70,29 @@ def log_ticks(span: Span, most: int) -> list[float]:
 
 
 def binary_ticks(span: Span, most: int) -> list[float]:
-    """Powers of two inside a logarithmic span, every one or every other until there are `most` at the utmost."""
+    """Powers of two inside a logarithmic span, leaving some out until there are `most` at the utmost."""
     powers = range(math.ceil(math.log2(span.low)), math.floor(math.log2(span.high)) + 1)
     every = max(1, math.ceil(len(powers) / most))
     return [2.0**power for power in powers[::every]]
 
 
-def x_axis(title: str, values: list[float], **more: object) -> alt.Axis:
-    """A horizontal axis with a grid as quiet as the vertical one's."""
+def x_axis(
+    title: str, values: list[float] | None = None, ticks: int = 8, number_format: str = "~s"
+) -> alt.Axis:
+    """A horizontal axis without a grid; about so many `ticks` where their `values` are not given."""
     return alt.Axis(
         title=title,
-        values=values,
+        values=alt.Undefined if values is None else values,
+        tickCount=ticks,
         grid=False,
         domain=True,
         domainWidth=0.5,
-        labelOverlap=True,
-        format="~s",
-        **more,
+        labelOverlap=False,
+        format=number_format,
     )
 
 
-def y_axis(
-    title: str, values: list[float] | None = None, number_format: str = "~r", **more: object
-) -> alt.Axis:
+def y_axis(title: str, values: list[float] | None = None, number_format: str = "~r") -> alt.Axis:
     """A vertical axis whose title is read without turning the head: upright, above it."""
     return alt.Axis(
         title=title,
@@ -99,7 +102,7 @@ def y_axis(
         titleBaseline="bottom",
         titleX=-34,
         titleY=-6,
-        values=values if values is not None else alt.Undefined,
+        values=alt.Undefined if values is None else values,
+        tickCount=6,
         format=number_format,
-        **more,
     )

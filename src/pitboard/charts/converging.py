@@ -6,12 +6,14 @@ from typing import Literal
 import altair as alt
 
 from pitboard.charts.axes import Span, binary_ticks, linear_span, log_span, x_axis, y_axis
-from pitboard.charts.frame import data, finish, text_width
-from pitboard.charts.rows import Row, clean, number, optional, some
+from pitboard.charts.frame import data, finish, haloed, text_width
+from pitboard.charts.labels import LINE, Box, place, trace
+from pitboard.charts.rows import Row, clean, number, optional, some, text_of
 from pitboard.charts.scaling import ThemeName
 from pitboard.charts.theme import DASHES, NARROW, SHAPES, TEXT, Theme, find_theme
 
 MOST = 8
+HEIGHT = 340
 
 
 def convergence(
@@ -29,15 +31,16 @@ def convergence(
 ) -> alt.VConcatChart:
     """Quality against samples, a line for each run, coloured and dashed by result.
 
-    A row is an evaluation: `result` (label), `run` (anything that tells runs apart), `samples` (or epochs: say so in
-    `unit`), `quality`. `target` is drawn as a line; `direction` says on which side of it the target is met. Beyond
-    eight results the others are grey. Raises `PitboardError` for no rows, or for a number that cannot be drawn.
+    A row is an evaluation: `result` (label), `run` (anything that tells runs apart), `samples` (or epochs:
+    say so in `unit`), `quality`. `target` is drawn as a line; `direction` says on which side of it the target
+    is met. Beyond eight results the others are grey. Raises `PitboardError` for no rows, or for a number that
+    cannot be drawn.
     """
     look = find_theme(theme)
-    results = list(dict.fromkeys(clean(row["result"]) for row in some(curves, "evaluation")))
+    results = list(dict.fromkeys(text_of(row, "result") for row in some(curves, "evaluation")))
     points: list[dict[str, object]] = [
         {
-            "result": clean(row["result"]),
+            "result": text_of(row, "result"),
             "run": f"{clean(row['result'])} {clean(row.get('run', ''))}",
             "samples": number(row, "samples", positive=False),
             "quality": number(row, "quality", positive=False),
@@ -48,10 +51,8 @@ def convergence(
     x_span = linear_span([number(p, "samples", positive=False) for p in points], 0.03)
     y_span = linear_span([*(number(p, "quality", positive=False) for p in points), *aim])
     inner = width - 24 - 44
-    x = alt.X(
-        "samples:Q", scale=x_span.scale(), axis=x_axis(clean(unit).capitalize(), None, tickCount=inner // 90)
-    )
-    y = alt.Y("quality:Q", scale=y_span.scale(), axis=y_axis(clean(quality).capitalize(), tickCount=6))
+    x = alt.X("samples:Q", scale=x_span.scale(), axis=x_axis(clean(unit).capitalize(), ticks=inner // 90))
+    y = alt.Y("quality:Q", scale=y_span.scale(), axis=y_axis(clean(quality).capitalize()))
     lines = (
         alt.Chart(data(points))
         .mark_line(strokeWidth=1.3, opacity=0.75, point=alt.OverlayMarkDef(size=9, opacity=0.75))
@@ -64,7 +65,7 @@ def convergence(
         )
     )
     layers = [lines] if target is None else [*_target(target, direction, x_span, y_span, look), lines]
-    chart = alt.layer(*layers).properties(width=inner, height=340)
+    chart = alt.LayerChart(layer=layers).properties(width=inner, height=HEIGHT)
     return finish(chart, title=title, subtitle=subtitle, caption=caption, theme=look, width=width)
 
 
@@ -78,6 +79,7 @@ def _by_result(results: list[str], look: Theme, width: float) -> dict[str, objec
         orient="bottom",
         columns=max(1, int(width / widest)),
         symbolType="stroke",
+        symbolSize=400,
         values=results[:MOST],
     )
     return {
@@ -107,12 +109,13 @@ def samples_to_target(
     highlight: Sequence[str] = (),
     width: int = 720,
 ) -> alt.VConcatChart:
-    """Samples to target by global batch size, over the reference convergence points: who paid convergence for speed.
+    """Samples to target by global batch size, over the reference convergence points.
 
-    A row is a result: `result` (label), `global_batch_size`, `samples_to_target`, and may have `precision` (its own
-    shape and colour; "not stated" where absent) and `low` and `high` (its runs). A `reference` row has
-    `global_batch_size`, `samples`, and may have `low`: the fewest samples that the RCP test allows. `highlight`
-    names results to label. Raises `PitboardError` for no rows, or for a number that cannot be drawn.
+    A row is a result: `result` (label), `global_batch_size`, `samples_to_target`, and may have `precision`
+    (its own shape and colour; "not stated" where absent) and `low` and `high` (its runs). A `reference` row
+    has `global_batch_size`, `samples`, and may have `low`: the fewest samples that the RCP test allows.
+    `highlight` names results to label. Raises `PitboardError` for no rows, or for a number that cannot be
+    drawn.
     """
     look = find_theme(theme)
     points = [_convergence_point(row) for row in some(rows, "result that reached its target")]
@@ -131,22 +134,51 @@ def samples_to_target(
     y = alt.Y(
         "y:Q",
         scale=y_span.scale(),
-        axis=y_axis(f"{clean(unit).capitalize()} to target", None, "~s", tickCount=6),
+        axis=y_axis(f"{clean(unit).capitalize()} to target", number_format="~s"),
     )
     layers = [*_reference(known, x, y, y_span, look, width), *_results(points, x, y, y_span, look)]
     named = [p for p in points if p["result"] in {clean(name) for name in highlight}]
     if named:
-        layers.append(
-            alt.Chart(data(named)).mark_text(align="left", dx=8, dy=-6).encode(x, y, text="result:N")
-        )
-    chart = alt.layer(*layers).resolve_scale(color="independent").properties(width=inner, height=340)
+        layers += _names(named, points, known, (x_span, y_span), (inner, HEIGHT), look)
+    chart = alt.LayerChart(layer=layers).properties(width=inner, height=HEIGHT)
     return finish(chart, title=title, subtitle=subtitle, caption=caption, theme=look, width=width)
+
+
+def _names(
+    named: list[dict[str, object]],
+    points: list[dict[str, object]],
+    known: list[dict[str, object]],
+    spans: tuple[Span, Span],
+    size: tuple[float, float],
+    look: Theme,
+) -> list[alt.Chart]:
+    """The names of results right of their marks, moved up or down until they lie on nothing."""
+
+    def pixel(point: Row, key: str = "y") -> tuple[float, float]:
+        x, y = spans[0].share(number(point, "x")), spans[1].share(number(point, key))
+        return x * size[0], (1 - y) * size[1]
+
+    marks = [Box(*pixel(p), 8, 8) for p in points]
+    lines = [
+        *trace([pixel(p) for p in known]),
+        *trace([pixel(p, "low") for p in known if p["low"] is not None]),
+    ]
+    wanted = [
+        Box(x + 9 + width / 2, y, width, LINE)
+        for (x, y), width in ((pixel(p), text_width(str(p["result"]), TEXT)) for p in named)
+    ]
+    rows = [
+        p | {"y": spans[1].at(1 - middle / size[1])}
+        for p, middle in zip(named, place(wanted, marks, lines, size[1]), strict=True)
+    ]
+    x, y = alt.X("x:Q", scale=spans[0].scale()), alt.Y("y:Q", scale=spans[1].scale())
+    return [layer.encode(x, y, text="result:N") for layer in haloed(rows, look)]
 
 
 def _convergence_point(row: Row) -> dict[str, object]:
     samples = number(row, "samples_to_target")
     return {
-        "result": clean(row["result"]),
+        "result": text_of(row, "result"),
         "precision": clean(row.get("precision") or "not stated"),
         "x": number(row, "global_batch_size"),
         "y": samples,
@@ -166,7 +198,9 @@ def _reference(
     low = alt.Y("low:Q", scale=span.scale())
     layers = [
         base.mark_line(
-            color=look.other, strokeWidth=2, point=alt.OverlayMarkDef(shape="square", size=30)
+            color=look.other,
+            strokeWidth=2,
+            point=alt.OverlayMarkDef(shape="square", size=30, color=look.other),
         ).encode(x, y),
         alt.Chart(data(limits))
         .mark_line(color=look.other, strokeWidth=1.2, strokeDash=[4, 3])

@@ -6,7 +6,7 @@ import altair as alt
 
 from pitboard.charts.axes import Span, log_span, log_ticks, x_axis
 from pitboard.charts.frame import data, finish, text_width
-from pitboard.charts.rows import Row, clean, number, optional, some
+from pitboard.charts.rows import Row, brief, number, optional, some, text_of
 from pitboard.charts.scaling import ThemeName
 from pitboard.charts.theme import NARROW, TEXT, Theme, find_theme
 
@@ -22,11 +22,12 @@ def attribution(
     theme: ThemeName = "light",
     width: int = 720,
 ) -> alt.VConcatChart:
-    """The factors of a speed-up as a waterfall: each bar starts where the one above it ended, and the last is all.
+    """The factors of a speed-up as a waterfall: each bar starts where the one above ended; the last is all.
 
-    The scale is logarithmic, so bars add up where factors multiply; right of 1 is faster. A row has `part`, `factor`,
-    and may have `low` and `high` (an interval of the factor) and `known`: false for what the logs cannot separate,
-    drawn grey, dashed and named so. Raises `PitboardError` for no rows, or for a number that cannot be drawn.
+    The scale is logarithmic, so bars add up where factors multiply; right of 1 is faster. A row has `part`,
+    `factor`, and may have `low` and `high` (an interval of the factor) and `known`: false for what the logs
+    cannot separate, drawn grey, dashed and named so. Raises `PitboardError` for no rows, or for a number that
+    cannot be drawn.
     """
     look = find_theme(theme)
     bars = _waterfall(some(rows, "factor"))
@@ -36,7 +37,11 @@ def attribution(
     )
     narrow = width < NARROW
     names = 0 if narrow else min(max(text_width(part, TEXT) for part in parts) + 20, width * 0.45)
-    inner = width - 24 - names - (56 if narrow else 150)
+    inner = min(
+        (width - 24 - names - 10 - text_width(str(bar["word"]), TEXT))
+        / max(0.3, span.share(number(bar, "right")))
+        for bar in bars
+    )
     y = alt.Y(
         "part:N",
         sort=None,
@@ -48,8 +53,8 @@ def attribution(
     layers = _draw(bars, span, y, look, inner)
     if narrow:
         above = alt.Chart(data([{"part": part} for part in parts])).mark_text(align="left", dy=-18)
-        layers.append(above.encode(y, x=alt.value(0), text="part:N"))
-    chart = alt.layer(*layers).properties(width=inner, height=(52 if narrow else 34) * len(parts))
+        layers.append(above.encode(y, x=alt.value(span.share(1.0) * inner + 4), text="part:N"))
+    chart = alt.LayerChart(layer=layers).properties(width=inner, height=(52 if narrow else 34) * len(parts))
     return finish(chart, title=title, subtitle=subtitle, caption=caption, theme=look, width=width)
 
 
@@ -60,11 +65,11 @@ def _waterfall(rows: Sequence[Row]) -> list[dict[str, object]]:
         factor = number(row, "factor")
         known = row.get("known", True) is not False
         low, high = optional(row, "low") or factor, optional(row, "high") or factor
-        word = f"× {factor:.3g}" + ("" if known else " not separable")
+        word = f"× {brief(factor)}" + ("" if known else " not separable")
         kind = ("faster" if factor >= 1 else "slower") if known else "unknown"
-        bars.append(_bar(clean(row["part"]), start, factor, (low, high), kind, word))
+        bars.append(_bar(text_of(row, "part"), start, factor, (low, high), kind, word))
         start *= factor
-    bars.append(_bar(TOTAL, 1.0, start, (start, start), "whole", f"× {start:.3g}"))
+    bars.append(_bar(TOTAL, 1.0, start, (start, start), "whole", f"× {brief(start)}"))
     return bars
 
 
@@ -73,10 +78,16 @@ def _bar(
 ) -> dict[str, object]:
     low, high = start * interval[0], start * interval[1]
     end = start * factor
-    right = max(start, end, high)
     return {
-        "part": part, "start": start, "end": end, "low": low, "high": high, "kind": kind, "word": word, "right": right
-    }  # fmt: skip
+        "part": part,
+        "start": start,
+        "end": end,
+        "low": low,
+        "high": high,
+        "kind": kind,
+        "word": word,
+        "right": max(start, end, high),
+    }
 
 
 def _draw(bars: list[dict[str, object]], span: Span, y: alt.Y, look: Theme, width: float) -> list[alt.Chart]:
@@ -86,8 +97,9 @@ def _draw(bars: list[dict[str, object]], span: Span, y: alt.Y, look: Theme, widt
     edges = [look.palette[0], look.palette[1], look.other, look.ink]
     edge = alt.Stroke("kind:N", scale=alt.Scale(domain=kinds, range=edges), legend=None)
     dashes = alt.Scale(domain=kinds, range=[[1, 0], [1, 0], [4, 3], [1, 0]])
-    axis = x_axis("Speed-up (log scale; right of 1 is faster)", log_ticks(span, int(width / 45)))
-    axis.format = "~r"
+    axis = x_axis(
+        "Speed-up (log scale; right of 1 is faster)", log_ticks(span, int(width / 45)), number_format="~r"
+    )
     x = alt.X("start:Q", scale=span.scale(), axis=axis)
     base = alt.Chart(data(bars))
     one = alt.Chart(data([{"start": 1}])).mark_rule(color=look.muted, strokeWidth=1).encode(x)

@@ -17,7 +17,7 @@ def text_width(text: str, size: float) -> float:
 
 def wrap(text: str, width: float, size: float) -> list[str]:
     """A text in lines that fit `width` pixels; at least one line, which may be empty."""
-    return textwrap.wrap(clean(text, WORDS), max(12, int(width / (size * 0.52)))) or [""]
+    return textwrap.wrap(clean(text, WORDS), max(12, int(width / (size * 0.5)))) or [""]
 
 
 def finish(
@@ -26,8 +26,8 @@ def finish(
     """Put a chart under its title and above its caption, in the theme's colours."""
     titled = chart.properties(
         title=alt.TitleParams(
-            wrap(title, width, TITLE),
-            subtitle=wrap(subtitle, width, TEXT) if subtitle else [],
+            wrap(title, width - 24, TITLE),
+            subtitle=wrap(subtitle, width - 24, TEXT) if subtitle else [],
             fontSize=TITLE,
             subtitleFontSize=TEXT,
             subtitlePadding=5,
@@ -37,7 +37,7 @@ def finish(
         )
     )
     source = alt.TitleParams(
-        wrap(caption, width, SMALL),
+        wrap(caption, width - 24, SMALL),
         orient="bottom",
         anchor="start",
         frame="bounds",
@@ -46,7 +46,16 @@ def finish(
         color=theme.muted,
         offset=10,
     )
-    return alt.vconcat(titled).properties(title=source, autosize="pad").configure(**config(theme))
+    whole = alt.vconcat(titled).properties(title=source, autosize="pad")
+    coloured: alt.VConcatChart = whole.configure(**config(theme))
+    return coloured
+
+
+def haloed(rows: list[dict[str, object]], theme: Theme) -> tuple[alt.Chart, alt.Chart]:
+    """Two layers of text right of a mark: its halo in the background's colour, then the text itself."""
+    base = alt.Chart(data(rows))
+    halo = base.mark_text(align="left", dx=9, stroke=theme.background, strokeWidth=4, strokeJoin="round")
+    return halo, base.mark_text(align="left", dx=9)
 
 
 def data(rows: list[dict[str, object]]) -> alt.InlineData:

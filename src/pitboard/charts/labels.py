@@ -1,6 +1,7 @@
 """Where labels go so that none lies on another: greedy placement of boxes, and spreading along one axis."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 LINE = 13.0
@@ -22,10 +23,10 @@ class Box(NamedTuple):
 
 
 def place(wanted: Sequence[Box], marks: Sequence[Box], lines: Sequence[Box], bottom: float) -> list[float]:
-    """The heights (0 to `bottom`) at which the boxes lie free, each as near as it can to where it wanted to be.
+    """Heights (0 to `bottom`) at which the boxes lie free, each near to where it wanted to be.
 
-    A box keeps clear of the boxes before it, of `marks` and of `lines`; where there is no such room, of the boxes
-    before it alone; where there is none even so, it stays where it wanted to be.
+    A box keeps clear of the boxes before it, of `marks` and of `lines`; where there is no such room, of the
+    boxes before it alone; where there is none even so, it stays where it wanted to be.
     """
     placed: list[Box] = []
     for box in wanted:
@@ -37,16 +38,32 @@ def place(wanted: Sequence[Box], marks: Sequence[Box], lines: Sequence[Box], bot
     return [box.y for box in placed]
 
 
-def spread(middles: Sequence[float], top: float, bottom: float) -> list[float]:
-    """The same middles, in the same order, pushed apart to one line's height between `top` and `bottom`."""
+def trace(corners: Sequence[tuple[float, float]]) -> list[Box]:
+    """Small boxes along a line through `corners`, for labels to keep clear of."""
+    return [
+        Box(x0 + (x1 - x0) * i / 30, y0 + (y1 - y0) * i / 30, 3, 3)
+        for (x0, y0), (x1, y1) in pairwise(corners)
+        for i in range(31)
+    ]
+
+
+def spread(middles: Sequence[float], bottom: float) -> list[float]:
+    """The same middles, in the same order, pushed apart to one line's height between 0 and `bottom`.
+
+    Each moves as little as it can: least squares under an order, by pooling neighbours that violate it.
+    """
     order = sorted(range(len(middles)), key=lambda i: middles[i])
-    gap = min(LINE, (bottom - top) / max(1, len(middles) - 1))
-    out = [0.0] * len(middles)
-    last = top - gap
-    for i in order:
-        last = out[i] = max(middles[i], last + gap)
-    limit = bottom
-    for i in reversed(order):
-        out[i] = min(out[i], limit)
-        limit = out[i] - gap
+    gap = min(LINE, bottom / max(1, len(order) - 1))
+    pools: list[tuple[float, int]] = []
+    for rank, i in enumerate(order):
+        mean, size = middles[i] - rank * gap, 1
+        while pools and pools[-1][0] > mean:
+            before, count = pools.pop()
+            mean, size = (before * count + mean * size) / (count + size), count + size
+        pools.append((mean, size))
+    level = [mean for mean, size in pools for _ in range(size)]
+    highest = bottom - (len(order) - 1) * gap
+    out = [0.0] * len(order)
+    for rank, i in enumerate(order):
+        out[i] = min(max(level[rank], 0.0), highest) + rank * gap
     return out

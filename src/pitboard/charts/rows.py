@@ -1,4 +1,4 @@
-"""Reads the plain rows that a chart is given: numbers that can be drawn, labels that fit and carry no control code."""
+"""Reads a chart's plain rows: numbers that can be drawn, labels that fit and carry no control code."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,11 +12,20 @@ LABEL = 60
 def clean(text: object, limit: int = LABEL) -> str:
     """One line of printable text of at most `limit` characters, the last of them "…" where it was cut.
 
-    SVG has no place for control characters, and the Unicode marks that turn the direction of text are dropped too.
+    SVG has no place for control characters, and the Unicode marks that turn the direction of text are dropped
+    too.
     """
     kept = "".join(char if char.isprintable() else " " for char in str(text))
     line = " ".join(kept.split())
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
+
+
+def text_of(row: Row, key: str) -> str:
+    """The cleaned text under `key`; raises `PitboardError` where there is none."""
+    text = clean(row.get(key, ""))
+    if not text:
+        raise PitboardError(f"A chart's row needs a label in '{key}', not {clean(repr(row.get(key)))}.")
+    return text
 
 
 def number(row: Row, key: str, *, positive: bool = True) -> float:
@@ -32,6 +41,11 @@ def number(row: Row, key: str, *, positive: bool = True) -> float:
 def optional(row: Row, key: str, *, positive: bool = True) -> float | None:
     """As `number`, or `None` where the row says nothing."""
     return None if row.get(key) is None else number(row, key, positive=positive)
+
+
+def brief(value: float) -> str:
+    """A number in three significant digits, or whole where it has more: 7.00, 0.931, 1234."""
+    return f"{value:.0f}" if abs(value) >= 99.95 else f"{value:#.3g}"
 
 
 def some(rows: Sequence[Row], what: str) -> Sequence[Row]:

@@ -2,15 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
 from typing import Literal, NamedTuple
 
 import altair as alt
 
 from pitboard.charts.axes import Span, binary_ticks, log_span, log_ticks, x_axis, y_axis
-from pitboard.charts.frame import data, finish, text_width
-from pitboard.charts.labels import LINE, Box, place
-from pitboard.charts.rows import Row, clean, number, optional, some
+from pitboard.charts.frame import data, finish, haloed, text_width
+from pitboard.charts.labels import LINE, Box, place, trace
+from pitboard.charts.rows import Row, clean, number, optional, some, text_of
 from pitboard.charts.theme import DASHES, NARROW, SHAPES, TEXT, Theme, find_theme
 
 ThemeName = Literal["light", "dark"]
@@ -53,17 +52,18 @@ def scale(
 ) -> alt.VConcatChart:
     """Scale curves, logarithmic on both axes, with the ideal line of each coloured family.
 
-    A row has `family` (its label), `accelerators`, `minutes`, and may have `minutes_low` and `minutes_high` (the
-    range of its runs) and `single` (the family has one point, which is drawn hollow). `fitted` rows have `family`,
-    `accelerators`, `minutes`, and may have `low` and `high`: a fitted law and its interval, drawn instead of the line
-    through the points. `highlight` names the families to colour and label; by default those with most points, six at
-    the utmost; the others are grey. The ideal line is strong scaling's: the minutes at a family's fewest
-    accelerators, falling in proportion. Raises `PitboardError` for no rows, or for a number that cannot be drawn.
+    A row has `family` (its label), `accelerators`, `minutes`, and may have `minutes_low` and `minutes_high`
+    (the range of its runs) and `single` (the family has one point, which is drawn hollow). `fitted` rows have
+    `family`, `accelerators`, `minutes`, and may have `low` and `high`: a fitted law and its interval, drawn
+    instead of the line through the points. `highlight` names the families to colour and label; by default
+    those with most points, six at the utmost; the others are grey. The ideal line is strong scaling's: the
+    minutes at a family's fewest accelerators, falling in proportion. Raises `PitboardError` for no rows, or
+    for a number that cannot be drawn.
     """
     points = _points(some(rows, "result with a score"), "minutes")
     fits = [
         _Point(
-            clean(r["family"]),
+            text_of(r, "family"),
             number(r, "accelerators"),
             number(r, "minutes"),
             *_range(r, "low", "high"),
@@ -76,10 +76,12 @@ def scale(
     plot = _plot(points, span, find_theme(theme), highlight, width)
     ideal = [p for family in plot.coloured for p in _ideal(points, family, span)]
     axis = y_axis(clean(name), log_ticks(span, 8))
-    chart = alt.layer(
-        *_ideal_line(ideal, plot, axis), *_fit(fits, plot, axis), *_family_layers(points, fits, plot, axis)
-    )
-    return _sized(chart, plot, title, subtitle, caption, width)
+    layers = [
+        *_ideal_line(ideal, plot, axis),
+        *_fit(fits, plot, axis),
+        *_family_layers(points, fits, plot, axis),
+    ]
+    return _sized(layers, plot, title, subtitle, caption, width)
 
 
 def efficiency(
@@ -94,9 +96,9 @@ def efficiency(
 ) -> alt.VConcatChart:
     """Scaling efficiency against ideal (1 is ideal) over accelerators.
 
-    A row has `family`, `accelerators`, `efficiency`, and may have `low` and `high`, and `single`: a family of one
-    point says nothing of efficiency and is left out. Colours and labels as in `scale`. Raises `PitboardError` where
-    no family has two points, or for a number that cannot be drawn.
+    A row has `family`, `accelerators`, `efficiency`, and may have `low` and `high`, and `single`: a family of
+    one point says nothing of efficiency and is left out. Colours and labels as in `scale`. Raises
+    `PitboardError` where no family has two points, or for a number that cannot be drawn.
     """
     whole = [row for row in rows if not row.get("single")]
     points = _points(
@@ -104,16 +106,16 @@ def efficiency(
     )
     span = Span(0.0, max(1.08, *(p.high or p.y for p in points)), log=False)
     plot = _plot(points, span, find_theme(theme), highlight, width)
-    axis = y_axis("Scaling efficiency, against the family's smallest entry", number_format=".0%", tickCount=5)
+    axis = y_axis("Scaling efficiency, against the family's smallest entry", number_format=".0%")
     ideal = [_Point("", plot.x.low, 1.0, None, None, False), _Point("", plot.x.high, 1.0, None, None, False)]
-    chart = alt.layer(*_ideal_line(ideal, plot, axis), *_family_layers(points, [], plot, axis))
-    return _sized(chart, plot, title, subtitle, caption, width)
+    layers = [*_ideal_line(ideal, plot, axis), *_family_layers(points, [], plot, axis)]
+    return _sized(layers, plot, title, subtitle, caption, width)
 
 
 def _sized(
-    chart: alt.LayerChart, plot: _Plot, title: str, subtitle: str, caption: str, width: float
+    layers: list[alt.Chart], plot: _Plot, title: str, subtitle: str, caption: str, width: float
 ) -> alt.VConcatChart:
-    sized = chart.properties(width=plot.width, height=plot.height)
+    sized = alt.LayerChart(layer=layers).properties(width=plot.width, height=plot.height)
     return finish(sized, title=title, subtitle=subtitle, caption=caption, theme=plot.theme, width=width)
 
 
@@ -126,7 +128,7 @@ def _points(
 ) -> list[_Point]:
     return [
         _Point(
-            clean(row["family"]),
+            text_of(row, "family"),
             number(row, "accelerators"),
             number(row, key),
             *_range(row, low, high),
@@ -184,7 +186,7 @@ def _ideal(points: list[_Point], family: str, y: Span) -> list[_Point]:
 
 
 def _xy(plot: _Plot, axis: alt.Axis) -> tuple[alt.X, alt.Y]:
-    bottom = x_axis("Accelerators (log scale)", binary_ticks(plot.x, 12 if plot.width > 400 else 6))
+    bottom = x_axis("Accelerators (log scale)", binary_ticks(plot.x, int(plot.width / 40)))
     return (
         alt.X("x:Q", scale=plot.x.scale(), axis=bottom),
         alt.Y("y:Q", scale=plot.y.scale(), axis=axis),
@@ -215,10 +217,7 @@ def _fit(fits: list[_Point], plot: _Plot, axis: alt.Axis) -> list[alt.Chart]:
     if not fits:
         return []
     x, y = _xy(plot, axis)
-    values: list[dict[str, object]] = [
-        {"family": p.family, "x": p.x, "y": p.y, "low": p.low or p.y, "high": p.high or p.y} for p in fits
-    ]
-    base = alt.Chart(data(values))
+    base = _layer([p._replace(low=p.low or p.y, high=p.high or p.y) for p in fits], plot)
     colour = _colour(plot, legend=False)
     low = alt.Y("low:Q", scale=plot.y.scale(), axis=axis)
     band = base.mark_area(opacity=0.16, clip=True).encode(
@@ -239,7 +238,11 @@ def _colour(plot: _Plot, *, legend: bool) -> alt.Color:
 
 def _key(plot: _Plot) -> alt.Legend | None:
     names = list(plot.coloured)
-    return alt.Legend(title=None, orient="bottom", columns=1, values=names) if plot.legend else None
+    return (
+        alt.Legend(title=None, orient="bottom", columns=1, values=names, symbolStrokeWidth=0)
+        if plot.legend
+        else None
+    )
 
 
 _OTHER = "others"
@@ -250,15 +253,14 @@ def _family_layers(points: list[_Point], fits: list[_Point], plot: _Plot, axis: 
     x, y = _xy(plot, axis)
     fitted = {p.family for p in fits}
     names = [*plot.coloured, _OTHER]
-    domain = {"domain": names}
     colour = _colour(plot, legend=plot.legend)
     shape = alt.Shape(
         "series:N",
-        scale=alt.Scale(**domain, range=[*SHAPES[: len(names) - 1], "circle"]),
+        scale=alt.Scale(domain=names, range=[*SHAPES[: len(names) - 1], "circle"]),
         legend=_key(plot),
     )
     dash = alt.StrokeDash(
-        "series:N", scale=alt.Scale(**domain, range=[*DASHES[: len(names) - 1], [1, 0]]), legend=None
+        "series:N", scale=alt.Scale(domain=names, range=[*DASHES[: len(names) - 1], [1, 0]]), legend=None
     )
     families = sorted({p.family for p in points}, key=lambda name: (name in plot.coloured, name))
     line_points = [p for name in families if name not in fitted for p in _best(points, name)]
@@ -307,21 +309,11 @@ def _pixel(point: _Point, plot: _Plot) -> tuple[float, float]:
     return plot.x.share(point.x) * plot.width, plot.height * (1 - plot.y.share(point.y))
 
 
-def _trace(line: list[_Point], plot: _Plot) -> list[Box]:
-    """Small boxes along a line, for labels to keep clear of."""
-    ends = [_pixel(p, plot) for p in line]
-    return [
-        Box(x0 + (x1 - x0) * i / 30, y0 + (y1 - y0) * i / 30, 3, 3)
-        for (x0, y0), (x1, y1) in pairwise(ends)
-        for i in range(31)
-    ]
-
-
 def _end_labels(points: list[_Point], plot: _Plot, x: alt.X, y: alt.Y, colour: alt.Color) -> list[alt.Chart]:
     """Each coloured family's name at the end of its line, moved up or down until it lies on nothing."""
     ends = sorted(_ends(points, plot.coloured), key=lambda p: -p.y)
     marks = [Box(*_pixel(p, plot), 8, 8) for p in points]
-    lines = [box for name in plot.coloured for box in _trace(_best(points, name), plot)]
+    lines = [box for name in plot.coloured for box in trace([_pixel(p, plot) for p in _best(points, name)])]
     wanted = [
         Box(x + 9 + width / 2, y, width, LINE)
         for (x, y), width in ((_pixel(p, plot), text_width(p.family, TEXT)) for p in ends)
@@ -330,7 +322,5 @@ def _end_labels(points: list[_Point], plot: _Plot, x: alt.X, y: alt.Y, colour: a
         {"series": p.family, "x": p.x, "y": plot.y.at(1 - middle / plot.height)}
         for p, middle in zip(ends, place(wanted, marks, lines, plot.height), strict=True)
     ]
-    base = alt.Chart(data(rows))
-    halo = base.mark_text(align="left", dx=9, stroke=plot.theme.background, strokeWidth=4, strokeJoin="round")
-    word = base.mark_text(align="left", dx=9)
+    halo, word = haloed(rows, plot.theme)
     return [halo.encode(x, y, text="series:N"), word.encode(x, y, text="series:N", color=colour)]

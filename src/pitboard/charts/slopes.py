@@ -9,10 +9,13 @@ import altair as alt
 from pitboard.charts.axes import Span, log_span
 from pitboard.charts.frame import data, finish, text_width
 from pitboard.charts.labels import LINE, spread
-from pitboard.charts.rows import Row, clean, number, some
+from pitboard.charts.rows import Row, brief, clean, number, some, text_of
 from pitboard.charts.scaling import ThemeName
 from pitboard.charts.theme import NARROW, TEXT, Theme, find_theme
 from pitboard.errors import PitboardError
+
+DX = 20
+"""Pixels from a slope's end to its words, for a leader to cross where the words were pushed aside."""
 
 
 def rounds(
@@ -26,13 +29,13 @@ def rounds(
 ) -> alt.VConcatChart:
     """A slope for each label from one round to the next, minutes on a logarithmic scale.
 
-    A row has `label` (a submitter or an accelerator), `round`, `minutes`, and may have `accelerators` (shown beside the
-    minutes) and `like_for_like`: where it is not true of both rows the slope is dashed and grey. There must be one
-    row at most for each label and round, and two rounds; a label in one of them is a point. Raises `PitboardError`
-    otherwise, or for a number that cannot be drawn.
+    A row has `label` (a submitter or an accelerator), `round`, `minutes`, and may have `accelerators` (shown
+    beside the minutes) and `like_for_like`: where it is not true of both rows the slope is dashed and grey.
+    There must be one row at most for each label and round, and two rounds; a label in one of them is a point.
+    Raises `PitboardError` otherwise, or for a number that cannot be drawn.
     """
     look = find_theme(theme)
-    names = sorted({clean(row["round"]) for row in some(rows, "result in both rounds")}, key=_order)
+    names = sorted({text_of(row, "round") for row in some(rows, "result in both rounds")}, key=_order)
     if len(names) != 2:
         raise PitboardError(
             f"A chart of two rounds needs rows of two, not of {len(names)} ({', '.join(names)})."
@@ -44,9 +47,9 @@ def rounds(
     sides = [
         max((text_width(str(p["word"]), TEXT) for p in points if p["x"] == x), default=0) for x in (0, 1)
     ]
-    inner = max(width - 24 - sum(sides) - 40, width * 0.25)
-    layers = _draw(points, names, span, look)
-    chart = alt.layer(*layers).properties(width=inner, height=height)
+    inner = max(width - 24 - sum(sides) - 2 * DX - 20, width * 0.25)
+    layers = _draw(points, names, span, look, inner)
+    chart = alt.LayerChart(layer=layers).properties(width=inner, height=height)
     note = (
         "Solid: like for like. Dashed grey: not (another accelerator or count). Logarithmic scale of minutes."
     )
@@ -61,7 +64,7 @@ def _lines(rows: Sequence[Row]) -> dict[str, dict[str, Row]]:
     """Rows by label, then by round."""
     lines: dict[str, dict[str, Row]] = defaultdict(dict)
     for row in rows:
-        label, name = clean(row["label"]), clean(row["round"])
+        label, name = text_of(row, "label"), text_of(row, "round")
         if name in lines[label]:
             raise PitboardError(
                 f"A chart of two rounds has '{label}' twice in round {name}: give one row for each."
@@ -78,7 +81,7 @@ def _ends(
     for x, name in enumerate(names):
         present = [(label, line[name]) for label, line in lines.items() if name in line]
         wanted = [height * (1 - span.share(number(row, "minutes"))) for _, row in present]
-        for (label, row), middle in zip(present, spread(wanted, 0, height), strict=True):
+        for (label, row), middle in zip(present, spread(wanted, height), strict=True):
             points.append(
                 {
                     "label": label,
@@ -108,13 +111,15 @@ def _change(line: dict[str, Row], names: list[str]) -> str:
 
 def _word(label: str, row: Row, x: int, change: str, *, narrow: bool) -> str:
     count = f" × {int(number(row, 'accelerators'))}" if row.get("accelerators") else ""
-    minutes = f"{number(row, 'minutes'):.3g}"
+    minutes = brief(number(row, "minutes"))
     if narrow:
         return f"{clean(label, 18)} {minutes}" if x == 0 else f"{minutes}{change}"
     return f"{label}{count}  {minutes}" if x == 0 else f"{minutes}{change}  {label}{count}"
 
 
-def _draw(points: list[dict[str, object]], names: list[str], span: Span, look: Theme) -> list[alt.Chart]:
+def _draw(
+    points: list[dict[str, object]], names: list[str], span: Span, look: Theme, width: float
+) -> list[alt.Chart]:
     kinds = ["faster", "slower", "other"]
     colour = alt.Color(
         "kind:N",
@@ -136,7 +141,8 @@ def _draw(points: list[dict[str, object]], names: list[str], span: Span, look: T
             x, y, color=colour, shape=shape, tooltip=["label:N", alt.Tooltip("minutes:Q", format=".4")]
         ),
     ]
-    ends: list[tuple[int, Literal["right", "left"], int]] = [(0, "right", -9), (1, "left", 9)]
+    layers.append(_leaders(points, x, span, look, width))
+    ends: list[tuple[int, Literal["right", "left"], int]] = [(0, "right", -DX), (1, "left", DX)]
     for side, align, dx in ends:
         at = alt.Y("at:Q", scale=span.scale(), axis=None)
         words = alt.Chart(data([p for p in points if p["x"] == side])).mark_text(align=align, dx=dx)
@@ -146,3 +152,16 @@ def _draw(points: list[dict[str, object]], names: list[str], span: Span, look: T
         )
         layers += [words.encode(x, at, text="word:N"), over]
     return layers
+
+
+def _leaders(points: list[dict[str, object]], x: alt.X, span: Span, look: Theme, width: float) -> alt.Chart:
+    """Thin lines from the end of each slope to its words."""
+    rows: list[dict[str, object]] = []
+    for i, point in enumerate(points):
+        side = number(point, "x", positive=False)
+        for away, key in ((6, "minutes"), (DX - 3, "at")):
+            rows.append({"i": i, "x": side + (away if side else -away) / width, "at": point[key]})
+    at = alt.Y("at:Q", scale=span.scale(), axis=None)
+    lines = alt.Chart(data(rows)).mark_line(strokeWidth=0.7, color=look.other)
+    leaders: alt.Chart = lines.encode(x, at, detail="i:N")
+    return leaders

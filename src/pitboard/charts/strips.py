@@ -6,7 +6,7 @@ import altair as alt
 
 from pitboard.charts.axes import Span, linear_span, log_span, log_ticks, x_axis
 from pitboard.charts.frame import data, finish, text_width
-from pitboard.charts.rows import Row, clean, number, optional, some
+from pitboard.charts.rows import Row, number, optional, some, text_of
 from pitboard.charts.scaling import ThemeName
 from pitboard.charts.theme import NARROW, TEXT, Theme, find_theme
 
@@ -22,29 +22,29 @@ def runs(
 ) -> alt.VConcatChart:
     """A strip of every run's minutes for each result, fastest score first, with its score as an upright bar.
 
-    A row is a run: `result` (its label), `minutes`, and may have `dropped` (the olympic mean leaves it out: drawn
-    hollow) and `score` (the result's minutes, the same in all its rows). The axis is logarithmic where the slowest run
-    takes over four times as long as the fastest. Raises `PitboardError` for no rows, or for a number that cannot be
-    drawn.
+    A row is a run: `result` (its label), `minutes`, and may have `dropped` (the olympic mean leaves it out:
+    drawn hollow) and `score` (the result's minutes, the same in all its rows). The axis is logarithmic where
+    the slowest run takes over four times as long as the fastest. Raises `PitboardError` for no rows, or for a
+    number that cannot be drawn.
     """
     look = find_theme(theme)
     narrow = width < NARROW
     marks: list[dict[str, object]] = [
         {
-            "result": clean(row["result"]),
+            "result": text_of(row, "result"),
             "minutes": number(row, "minutes"),
             "dropped": bool(row.get("dropped")),
         }
         for row in some(rows, "run")
     ]
-    scores = {clean(row["result"]): s for row in rows if (s := optional(row, "score"))}
+    scores = {text_of(row, "result"): s for row in rows if (s := optional(row, "score"))}
     slow = {str(m["result"]): float(str(m["minutes"])) for m in marks}
     order = sorted(slow, key=lambda name: scores.get(name, slow[name]))
     span = _span([*(number(row, "minutes") for row in rows), *scores.values()])
     names = 0 if narrow else max(text_width(name, TEXT) for name in order) + 20
     plot = (width - 24 - 44 - min(names, width * 0.4), (34 if narrow else 20) * len(order))
     score_rows: list[dict[str, object]] = [
-        {"result": name, "minutes": score, "word": f"{score:.4g}"} for name, score in scores.items()
+        {"result": name, "minutes": score, "word": f"{score:.2f}"} for name, score in scores.items()
     ]
     y = alt.Y(
         "result:N",
@@ -58,7 +58,7 @@ def runs(
     if narrow:
         above = alt.Chart(data([{"result": name} for name in order])).mark_text(align="left", dy=-14)
         layers.append(above.encode(y, x=alt.value(0), text="result:N"))
-    chart = alt.layer(*layers).properties(width=plot[0], height=plot[1])
+    chart = alt.LayerChart(layer=layers).properties(width=plot[0], height=plot[1])
     note = (
         "Filled: a run that counts. Hollow: a run the olympic mean drops. Upright bar and number: the score."
     )
@@ -72,17 +72,21 @@ def _span(values: list[float]) -> Span:
 def _x(span: Span, width: float) -> alt.X:
     words = "Minutes (log scale)" if span.log else "Minutes"
     ticks = log_ticks(span, int(width / 45)) if span.log else None
-    axis = x_axis(words, ticks, tickCount=max(3, int(width / 80)))
+    axis = x_axis(words, ticks, max(3, int(width / 80)))
     return alt.X("minutes:Q", scale=span.scale(), axis=axis)
 
 
 def _layers(marks: alt.Chart, scores: alt.Chart, x: alt.X, y: alt.Y, look: Theme) -> list[alt.Chart]:
     tip = [alt.Tooltip("result:N"), alt.Tooltip("minutes:Q", format=".4")]
-    dot = {"size": 34, "strokeWidth": 1.3, "color": look.palette[0], "opacity": 0.8}
     return [
-        marks.transform_filter("!datum.dropped").mark_point(**dot, filled=True).encode(x, y, tooltip=tip),
-        marks.transform_filter("datum.dropped").mark_point(**dot).encode(x, y, tooltip=tip),
-        scores.mark_tick(thickness=3, size=16, color=look.palette[1], orient="vertical").encode(
+        marks.mark_point(size=34, strokeWidth=1.3, color=look.palette[0], opacity=0.8).encode(
+            x,
+            y,
+            tooltip=tip,
+            fillOpacity=alt.condition("datum.dropped", alt.value(0), alt.value(1)),
+            fill=alt.value(look.palette[0]),
+        ),
+        scores.mark_tick(thickness=3, opacity=1, size=16, color=look.palette[1], orient="vertical").encode(
             x, y, tooltip=tip
         ),
         scores.mark_text(align="right", fontWeight="bold", dx=40).encode(

@@ -1,11 +1,11 @@
 """How every chart looks: a palette that survives colour blindness and grey print, in light and in dark.
 
-Hues follow Okabe and Ito, "Color Universal Design" (2008), with each lightness moved until a mark stands out from
-its background by 3:1 (WCAG 2.2, 1.4.11) and the first four are told apart without any hue. A series is told by its
-shape and its dash as well, never by its colour alone.
+Hues follow Okabe and Ito, "Color Universal Design" (2008), with each lightness moved until a mark stands out
+from its background by 3:1 (WCAG 2.2, 1.4.11) and the first four are told apart without any hue. A series is
+told by its shape and its dash as well, never by its colour alone.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pitboard.errors import PitboardError, near
 
@@ -57,7 +57,7 @@ def find_theme(name: str) -> Theme:
     return THEMES[name]
 
 
-def config(theme: Theme) -> dict[str, object]:
+def config(theme: Theme) -> dict[str, Any]:
     """The Vega-Lite configuration of a theme: quiet axes, no frame, words in ink."""
     words = {
         "labelColor": theme.muted,
@@ -82,7 +82,7 @@ def config(theme: Theme) -> dict[str, object]:
         "legend": {
             **words,
             "titleFontWeight": "normal",
-            "labelLimit": 300,
+            "labelLimit": 0,
             "symbolSize": 60,
             "symbolStrokeWidth": 2,
         },
