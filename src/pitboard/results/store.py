@@ -9,6 +9,7 @@ unless the store has the same result (or system) itself.
 
 import fcntl
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ Parameters = list[object] | dict[str, object] | None
 
 SHIPPED = Path(__file__).parent / "rounds"
 _MANIFEST = "store.json"
+_PARAMETER = re.compile(r"\$(\w+)")
 _READING = ("SELECT", "EXPLAIN")
 _REMOTE = ("s3://", "https://", "http://", "gs://", "hf://", "r2://", "az://")
 _IDENTITY = {
@@ -79,14 +81,14 @@ class Store:
     def query(self, sql: str, parameters: Parameters = None) -> duckdb.DuckDBPyRelation:
         """Give the relation of a query over the store's tables. Raises `PitboardError` for a bad query."""
         try:
-            return self._connection.cursor().sql(sql, params=parameters)
+            return self._connection.cursor().sql(_bound(sql, parameters))
         except duckdb.Error as error:
             raise PitboardError(f"The store cannot answer: {error}") from error
 
     def rows(self, sql: str, parameters: Parameters = None) -> list[dict[str, Any]]:
         """Give the rows of a query as dictionaries by column."""
         try:
-            cursor = self._connection.cursor().execute(sql, parameters)
+            cursor = self._connection.cursor().execute(_bound(sql, parameters))
             names = [column[0] for column in cursor.description or []]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
         except duckdb.Error as error:
@@ -202,9 +204,9 @@ class Store:
 
     def _remote_views(self, connection: duckdb.DuckDBPyConnection, address: str) -> None:
         for table in TABLES:
-            file = f"{address}/{table}.parquet".replace("'", "''")
+            file = quoted(f"{address}/{table}.parquet")
             try:
-                connection.execute(f"create or replace view {table} as select * from read_parquet('{file}')")
+                connection.execute(f"create or replace view {table} as select * from read_parquet({file})")
             except duckdb.Error as error:
                 raise PitboardError(
                     f"Cannot read the store at {address}: {str(error).splitlines()[0]}"
@@ -280,10 +282,10 @@ class Store:
 
     def _copy(self, folder: Path, queries: Queries) -> None:
         for table, (sql, values) in queries.items():
-            file = str(folder / f"{table}.parquet").replace("'", "''")
+            file = quoted(str(folder / f"{table}.parquet"))
             columns = ", ".join(f"{name}::{kind} as {name}" for name, kind in TABLES[table].items())
             self._connection.execute(
-                f"copy (select {columns} from ({sql})) to '{file}' "
+                f"copy (select {columns} from ({sql})) to {file} "
                 "(format parquet, compression zstd, parquet_version v2)",
                 values or {},
             )
@@ -297,9 +299,35 @@ def default_folder() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "pitboard" / "store"
 
 
+def _bound(sql: str, parameters: Parameters) -> str:
+    """Write the parameters into the query: DuckDB's own binding imports pandas, where it is, for each value."""
+    if not parameters:
+        return sql
+    if isinstance(parameters, list):
+        values = {str(number): value for number, value in enumerate(parameters, 1)}
+    else:
+        values = parameters
+    return _PARAMETER.sub(lambda found: _literal(values[found[1]]), sql)
+
+
+def _literal(value: object) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool | int):
+        return str(value)
+    text = str(value)
+    if "\0" in text:
+        raise PitboardError("A name holds a zero byte: the store has none like it.")
+    return quoted(text)
+
+
+def quoted(text: str) -> str:
+    """Write a text as a literal of SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
 def _listed(values: list[str]) -> str:
-    quoted = ("'" + value.replace("'", "''") + "'" for value in values)
-    return f"[{', '.join(quoted)}]"
+    return f"[{', '.join(map(quoted, values))}]"
 
 
 def _condition(values: dict[str, object], columns: dict[str, str]) -> tuple[str, dict[str, object] | None]:
@@ -315,8 +343,8 @@ def _files() -> list[str]:
 
 
 def _file(folder: Path, table: str) -> str:
-    path = str(folder / f"{table}.parquet").replace("'", "''")
-    return f"read_parquet('{path}')"
+    path = quoted(str(folder / f"{table}.parquet"))
+    return f"read_parquet({path})"
 
 
 def _spool(folder: Path, table: str, rows: "list[dict[str, object]]") -> str:

@@ -2,7 +2,7 @@
 
 from pitboard.results.answer import Answer, Column
 from pitboard.results.find import default_store, known, latest_round
-from pitboard.results.store import Store
+from pitboard.results.store import Store, quoted
 
 DEFINITION = (
     "A benchmark's figure is its time-to-train in minutes: the olympic mean of the runs (the fastest and the "
@@ -60,8 +60,7 @@ def table(
     found = store.rows(f"select distinct benchmark from results{_WHERE} order by all", values)
     benchmarks = [str(row["benchmark"]) for row in found]
     minutes = "".join(
-        f",\n  max(minutes) filter (benchmark = {_quoted(name)}) as {_identifier(name)}"
-        for name in benchmarks
+        f",\n  max(minutes) filter (benchmark = {quoted(name)}) as {_identifier(name)}" for name in benchmarks
     )
     names = ", ".join(column.name for column in COLUMNS)
     order = "submitter, system, division"
@@ -98,10 +97,6 @@ def _incomplete(store: Store, round: str, submitter: object, benchmark: object) 
         {"round": round, "submitter": submitter, "benchmark": benchmark},
     )
     return [f"Incomplete: {r['submitter']}/{r['system']}/{r['benchmark']}: {r['what']}." for r in rows]
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _identifier(text: str) -> str:
