@@ -3,7 +3,7 @@
 from functools import cache
 from typing import Any
 
-from pitboard.errors import PitboardError, near
+from pitboard.errors import PitboardError, UnknownError, near
 from pitboard.results.schema import Row
 from pitboard.results.store import Store
 
@@ -50,7 +50,7 @@ def known(store: Store, column: str, wanted: str | None) -> str | None:
         models = {value.partition(" ")[2].casefold(): value for value in values}
         if wanted.casefold() in models:
             return models[wanted.casefold()]
-    raise PitboardError(f"No result has the {column} '{wanted:.60}'.{near(wanted, tuple(sorted(values)))}")
+    raise UnknownError(f"No result has the {column} '{wanted:.60}'.{near(wanted, tuple(sorted(values)))}")
 
 
 def result(store: Store, reference: str) -> Row:
@@ -60,7 +60,7 @@ def result(store: Store, reference: str) -> Row:
     """
     parts = reference.strip().strip("/").split("/")
     if len(parts) != 4:
-        raise PitboardError(
+        raise UnknownError(
             f"'{reference:.200}' names no result: expected ROUND/SUBMITTER/SYSTEM/BENCHMARK, such as "
             f"{_example(store)}."
         )
@@ -75,7 +75,7 @@ def result(store: Store, reference: str) -> Row:
         "/".join(str(row[name]) for name in ("round", "submitter", "system", "benchmark"))
         for row in store.rows("select round, submitter, system, benchmark from results")
     ]
-    raise PitboardError(
+    raise UnknownError(
         f"The store has no result '{reference:.200}'.{near('/'.join(parts), tuple(references))}"
     )
 
