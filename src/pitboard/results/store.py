@@ -14,6 +14,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -203,6 +204,7 @@ class Store:
         return f"{own} union all select * from {_file(SHIPPED, table)} anti join {owner} using ({keys})"
 
     def _remote_views(self, connection: duckdb.DuckDBPyConnection, address: str) -> None:
+        _load_httpfs(connection)
         for table in TABLES:
             file = quoted(f"{address}/{table}.parquet")
             try:
@@ -299,8 +301,18 @@ def default_folder() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "pitboard" / "store"
 
 
+def _load_httpfs(connection: duckdb.DuckDBPyConnection) -> None:
+    """Load DuckDB's extension from its package, where that is installed; else DuckDB fetches it itself."""
+    package = find_spec("duckdb_extension_httpfs")
+    for place in package.submodule_search_locations or [] if package else []:
+        for file in Path(place).glob(f"extensions/v{duckdb.__version__}/httpfs.duckdb_extension"):
+            with suppress(duckdb.Error):
+                connection.execute(f"load {quoted(str(file))}")
+
+
 def _bound(sql: str, parameters: Parameters) -> str:
-    """Write the parameters into the query: DuckDB's own binding imports pandas, where it is, for each value."""
+    """Write the parameters into the query: DuckDB's own binding imports pandas, where it is, for each "
+    "value."""
     if not parameters:
         return sql
     if isinstance(parameters, list):
