@@ -25,9 +25,9 @@ class Box(NamedTuple):
 def place(wanted: Sequence[Box], marks: Sequence[Box], lines: Sequence[Box], bottom: float) -> list[float]:
     """Heights (0 to `bottom`) at which the boxes lie free, each near to where it wanted to be.
 
-    A box keeps clear of the boxes before it, of `marks` and of `lines`. Where a line's height either way is not
-    room enough it may lie on `lines`, since a name moved far comes to stand beside another's mark; then on `marks`
-    too; where there is no room even so, it stays where it wanted to be.
+    A box keeps clear of the boxes before it, of `marks` and of `lines`. Where a line's height either way is
+    not room enough it may lie on `lines`, since a name moved far comes to stand beside another's mark; then
+    on `marks` too; where there is no room even so, it stays where it wanted to be.
     """
     placed: list[Box] = []
     for box in wanted:
