@@ -327,6 +327,8 @@ def _literal(value: object) -> str:
         return "null"
     if isinstance(value, bool | int):
         return str(value)
+    if isinstance(value, float):
+        return f"'{value!r}'::double"
     text = str(value)
     if "\0" in text:
         raise PitboardError("A name holds a zero byte: the store has none like it.")
