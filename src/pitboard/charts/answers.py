@@ -126,7 +126,6 @@ def _rounds(answer: "Answer", theme: ThemeName, width: int) -> alt.TopLevelMixin
             "label": row["label"],
             "round": f"v{row[f'round_{side}']}",
             "minutes": row[f"minutes_{side}"],
-            "accelerators": row[f"accelerators_{side}"],
             "like_for_like": row["like_for_like"],
         }
         for row in chosen
