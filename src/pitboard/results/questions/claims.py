@@ -16,9 +16,9 @@ from pitboard.results.store import Store
 
 DEFINITION = (
     "Candidates are all published results of the same benchmark and division in earlier rounds. The ratio is "
-    "the candidate's time-to-train ÷ that of the result the claim is about. A candidate gives the claim where "
-    "its ratio is the claimed figure to two decimals, and is like for like where nothing but the round must be "
-    "named in a comparison (MLCommons' policy for messages)."
+    "the candidate's time-to-train ÷ that of the result the claim is about. A candidate gives the claim "
+    "where its ratio is the claimed figure to two decimals, and is like for like where nothing but the round "
+    "must be named in a comparison (MLCommons' policy for messages)."
 )
 
 SQL = """select * from results
@@ -63,8 +63,8 @@ CLAIMS = (
 def trace(reference_text: str, claimed_speedup: float, *, store: Store | None = None) -> Answer:
     """Trace a claimed speed-up of one result to the earlier results that it may be against.
 
-    Rows are the candidates, nearest to the claim first. `facts`: `nearest`, `nearest_ratio`, and of candidates
-    at the result's accelerator count `same_count_low` and `same_count_high`, `like_for_like` (ratios by
+    Rows are the candidates, nearest to the claim first. `facts`: `nearest`, `nearest_ratio`, `same_count_low`
+    and `same_count_high` (ratios over candidates of the same accelerator count), `like_for_like` (ratios by
     reference), `gives` (references). `more["split"]` attributes the speed-up over each candidate at the same
     count, as `why` does. Raises `PitboardError` for an unknown result, one without a score, or a claimed
     speed-up that is not above 0.
@@ -82,7 +82,7 @@ def trace(reference_text: str, claimed_speedup: float, *, store: Store | None = 
     rows = [_candidate(other, row, claimed_speedup) for other in found]
     rows.sort(key=lambda candidate: (abs(candidate["off"]), candidate["candidate"]))
     facts = _facts(rows, row)
-    split = _split(rows, row, store)
+    attributions = _attributions(rows, row, store)
     return Answer(
         question="trace",
         title=_title(rows, facts, claimed_speedup),
@@ -91,9 +91,13 @@ def trace(reference_text: str, claimed_speedup: float, *, store: Store | None = 
         parameters=values,
         columns=COLUMNS,
         rows=rows,
-        notes=[*_found(rows, facts, row, claimed_speedup), *_shares(split), *_precision(row)],
+        notes=[
+            *_found(rows, facts, row, claimed_speedup),
+            *(_shares(name, answer) for name, answer in attributions.items()),
+            _precision(row),
+        ],
         facts=facts,
-        more={"split": split},
+        more={"split": _split(attributions)},
     )
 
 
@@ -155,15 +159,13 @@ def _found(rows: list[Row], facts: dict[str, Any], row: Row, claimed: float) -> 
         )
     alike = [f"{ratio:.3f} over {name}" for name, ratio in facts["like_for_like"].items()]
     notes.append(f"Like for like: {'; '.join(alike) or 'none'}.")
-    nearest = rows[0]
-    notes.append(
-        f"Nearest to the claim: {nearest['ratio']:.3f} over {nearest['candidate']}. {nearest['reasons']}".strip()
-    )
+    ratio, nearest = rows[0]["ratio"], rows[0]["candidate"]
+    notes.append(f"Nearest to the claim: {ratio:.3f} over {nearest}. {rows[0]['reasons']}".strip())
     own = [other for other in rows if other["same_submitter"]]
     notes += [f"The submitter's own {other['candidate']}: {_own(other)}" for other in own[:3]]
     if not facts["gives"]:
         notes.append(
-            f"A speed-up of {claimed:.2f} × would be over a time of {claimed * row['minutes']:.3f} min, which no "
+            f"A speed-up of {claimed:.2f} × would be over {claimed * row['minutes']:.3f} min, a time that no "
             "earlier result has. The claim may be about throughput, a part of a run, or runs that were not "
             "submitted: the data cannot tell."
         )
@@ -174,38 +176,37 @@ def _own(other: Row) -> str:
     return f"{other['ratio']:.3f}. {other['reasons'] or 'It is like for like.'}"
 
 
-def _split(rows: list[Row], row: Row, store: Store) -> Table:
-    parts = [
-        {"candidate": other["candidate"]} | part
+def _attributions(rows: list[Row], row: Row, store: Store) -> dict[str, Answer]:
+    return {
+        other["candidate"]: why(other["candidate"], reference(row), store=store)
         for other in rows
         if other["accelerators"] == row["accelerators"]
-        for part in why(other["candidate"], reference(row), store=store)
-    ]
+    }
+
+
+def _split(attributions: dict[str, Answer]) -> Table:
     return Table(
         title="The speed-up over each earlier result at the same count, by part",
         columns=[Column("candidate", "Earlier result"), *PARTS],
-        rows=parts,
+        rows=[{"candidate": name} | part for name, answer in attributions.items() for part in answer],
     )
 
 
-def _shares(split: Table) -> list[str]:
-    notes = []
-    for candidate in dict.fromkeys(part["candidate"] for part in split):
-        parts = [part for part in split if part["candidate"] == candidate and part["share"] is not None]
-        told = [
-            f"{part['part']} {part['factor']:.3f} × ({part['share']:.0%})"
-            for part in parts
-            if part["factor"] != 1
-        ]
-        if told:
-            notes.append(f"Over {candidate}: {', '.join(told)}.")
-    return notes
+def _shares(name: str, answer: Answer) -> str:
+    parts = [
+        f"{part['part']} {part['factor']:.3f} ×"
+        + ("" if part["share"] is None else f" ({part['share']:.0%})")
+        for part in answer
+        if part["factor"] != 1
+    ]
+    bridges = f" (bridge: {', '.join(answer.facts['bridges'])})" if answer.facts["bridges"] else ""
+    return f"Over {name}: {', '.join(parts)}{bridges}."
 
 
-def _precision(row: Row) -> list[str]:
+def _precision(row: Row) -> str:
     if row["precision"] is None:
-        return ["The result does not state its precision: the data cannot tell a gain from one."]
+        return "The result does not state its precision: the data cannot tell a gain from one."
     note = f"The result's own logs state {row['precision']} ({row['precision_source']})"
     if "FP4" in row["precision"]:
-        return [f"{note}."]
-    return [f"{note}: a gain of FP4 over FP8 is not in these runs, and must be from others."]
+        return f"{note}."
+    return f"{note}: a gain of FP4 over FP8 is not in these runs, and must come from others."

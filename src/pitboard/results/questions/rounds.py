@@ -17,11 +17,11 @@ from pitboard.suite import ROUNDS
 
 DEFINITION = (
     "A speed-up is the earlier round's time-to-train ÷ the later one's, of results in the closed division of "
-    "two rounds that follow one another in the store. Each row takes the fastest result of each round: of all, "
-    "of one submitter with one accelerator at one count, of one accelerator at one count, or of a vendor's "
-    "accelerator generation at one count (a generation that the earlier round lacks is set against the newest "
-    "one it has). Like for like means that nothing but the round must be named in a comparison (MLCommons' "
-    "policy for messages)."
+    "two rounds that follow one another in the store. Each row takes the fastest result of each round: of "
+    "all, of one submitter with one accelerator at one count, of one accelerator at one count, or of a "
+    "vendor's accelerator generation at one count (a generation that the earlier round lacks is set against "
+    "the newest one it has). Like for like means that nothing but the round must be named in a comparison "
+    "(MLCommons' policy for messages)."
 )
 
 SQL = """select r.*, s.accelerator_vendor, s.accelerator_generation
@@ -176,7 +176,8 @@ def _facts(present: list[str], newest: list[Row]) -> dict[str, Any]:
 def _title(benchmark: str, present: list[str], facts: dict[str, Any]) -> str:
     if facts["best_speedup"] is None:
         return f"{benchmark} is in one round of the store only, v{present[-1]}"
-    title = f"{benchmark}, v{present[-2]} → v{present[-1]}: the best is {facts['best_speedup']:.2f} × as fast at any scale"
+    times = f"{facts['best_speedup']:.2f} ×"
+    title = f"{benchmark}, v{present[-2]} → v{present[-1]}: the best is {times} as fast at any scale"
     if facts["median_same_submitter"]:
         title += f", like for like of one submitter {facts['median_same_submitter']:.2f} × (median)"
     return title
