@@ -23,7 +23,8 @@ def near(word: str, known: "list[str] | tuple[str, ...]") -> str:
 
     Returns ``" Did you mean 'x'?"`` or, with nothing near, the list of what is known.
     """
-    match = get_close_matches(word, known, n=1, cutoff=0.5)
+    folded = {each.casefold(): each for each in known}
+    match = get_close_matches(word.casefold(), folded, n=1, cutoff=0.5)
     if match:
-        return f" Did you mean '{match[0]}'?"
+        return f" Did you mean '{folded[match[0]]}'?"
     return f" Known: {', '.join(known)}."

@@ -10,6 +10,7 @@ from pathlib import Path
 import official_package
 import pytest
 
+from pitboard import results
 from pitboard.compliance import TreeReport, check_tree
 from pitboard.scoring import Score, score_tree
 
@@ -63,9 +64,11 @@ def _compare_rows(place: Path, round: str, report: TreeReport, scores: list[Scor
     ours: dict[str, dict[str, float | None]] = {system: dict.fromkeys(row) for system, row in rows.items()}
     for score in scores:
         ours[score.system][score.benchmark] = score.minutes
+    table = {row["system"]: row for row in results.table(round, submitter=place.name)}
     for system, row in rows.items():
         for benchmark, minutes in row.items():
             mine = ours[system][benchmark]
+            assert table[system].get(benchmark) == mine, "the shipped round is not what this code reads"
             # An absent score is `None` in the row and NaN in the table.
             if minutes is None or math.isnan(minutes):
                 assert mine is None, (place, system, benchmark)

@@ -117,9 +117,21 @@ def _converge(answer: "Answer", theme: ThemeName, width: int) -> alt.TopLevelMix
 
 
 def _rounds(answer: "Answer", theme: ThemeName, width: int) -> alt.TopLevelMixin:
-    return rounds(
-        answer.more["slopes"].rows, title=answer.title, caption=_source(answer), theme=theme, width=width
-    )
+    newest = answer.rows[-1]["round_after"] if answer.rows else None
+    pairs = [row for row in answer.rows if row["round_after"] == newest]
+    same = [row for row in pairs if row["kind"].startswith("same submitter")]
+    chosen = [row for row in pairs if row["kind"] == "best"] + (same or pairs[1:])
+    slopes = [
+        {
+            "label": row["label"],
+            "round": f"v{row[f'round_{side}']}",
+            "minutes": row[f"minutes_{side}"],
+            "like_for_like": row["like_for_like"],
+        }
+        for row in chosen
+        for side in ("before", "after")
+    ]
+    return rounds(slopes, title=answer.title, caption=_source(answer), theme=theme, width=width)
 
 
 def _why(answer: "Answer", theme: ThemeName, width: int) -> alt.TopLevelMixin:

@@ -92,11 +92,12 @@ def _readable(answer: "Answer") -> "list[Table]":
 def _block(table: "Table", width: int) -> list[str]:
     if not table.rows:
         return ["(no rows)"]
-    cells = [[column.text(row[column.name]) for column in table.columns] for row in table.rows]
-    headings = [column.heading for column in table.columns]
+    columns = [column for column in table.columns if not column.detail]
+    cells = [[column.text(row[column.name]) for column in columns] for row in table.rows]
+    headings = [column.heading for column in columns]
     if len(cells) <= _TALL and len(headings) > 2 * _TALL:
         return _grid([headings, *cells], [False] * (1 + len(cells)), tall=True)
-    numbers = [column.kind in ("integer", "number") for column in table.columns]
+    numbers = [column.kind in ("integer", "number") for column in columns]
     lines = _grid(list(zip(headings, *cells, strict=True)), numbers)
     return [line if len(line) <= width else line[: width - 1] + "…" for line in lines]
 

@@ -121,6 +121,35 @@ def compare(
 
 
 @app.command()
+def rounds(
+    benchmark: BenchmarkOption,
+    store: Place = None,
+    format: Shown = "table",
+    explain: Explain = False,
+    chart: Chart = None,
+) -> None:
+    """Show what changed from round to round: the best, and like for like; published claims traced."""
+    from pitboard.results.questions.rounds import rounds as ask
+
+    _show(ask(benchmark, store=_open(store)), format, explain, chart)
+
+
+@app.command()
+def why(
+    a: A,
+    b: B,
+    store: Place = None,
+    format: Shown = "table",
+    explain: Explain = False,
+    chart: Chart = None,
+) -> None:
+    """Split a speed-up into convergence, accelerators, throughput and the rest, as far as logs tell."""
+    from pitboard.results.questions.why import why as ask
+
+    _show(ask(a, b, store=_open(store)), format, explain, chart)
+
+
+@app.command()
 def stack(
     a: Annotated[str, typer.Argument(metavar="A", help="A system, ROUND/SUBMITTER/SYSTEM, or a result.")],
     b: Annotated[str | None, typer.Argument(metavar="B", help="Another, to see the difference.")] = None,

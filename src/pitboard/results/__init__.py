@@ -11,16 +11,30 @@ if TYPE_CHECKING:
     from pitboard.results.answer import Answer as Answer
     from pitboard.results.questions.compare import compare as compare
     from pitboard.results.questions.roster import roster as roster
+    from pitboard.results.questions.rounds import rounds as rounds
     from pitboard.results.questions.sanity import sanity as sanity
     from pitboard.results.questions.sql import sql as sql
     from pitboard.results.questions.stack import stack as stack
     from pitboard.results.questions.table import table as table
+    from pitboard.results.questions.why import why as why
     from pitboard.results.store import Store as Store
 
-QUESTIONS = ("table", "compare", "stack", "roster", "sanity")
+QUESTIONS = ("table", "compare", "rounds", "why", "stack", "roster", "sanity")
 _HOME = {"Answer": "answer", "Store": "store"} | {name: f"questions.{name}" for name in (*QUESTIONS, "sql")}
 
-__all__ = ["QUESTIONS", "Answer", "Store", "compare", "roster", "sanity", "sql", "stack", "table"]
+__all__ = [
+    "QUESTIONS",
+    "Answer",
+    "Store",
+    "compare",
+    "roster",
+    "rounds",
+    "sanity",
+    "sql",
+    "stack",
+    "table",
+    "why",
+]
 
 
 def __getattr__(name: str) -> Any:

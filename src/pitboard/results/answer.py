@@ -18,7 +18,8 @@ _SQL = {"text": "VARCHAR", "integer": "BIGINT", "number": "DOUBLE", "boolean": "
 class Column(msgspec.Struct, frozen=True):
     """A column: its `name` in rows, a `title` for people, its `unit` ("min", "samples", "×"; "" for none).
 
-    `digits` are the decimals that people are shown; a file gets the number whole.
+    `digits` are the decimals that people are shown; a file gets the number whole. `detail` columns are left
+    out of a table for a terminal.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Column(msgspec.Struct, frozen=True):
     kind: Kind = "text"
     unit: str = ""
     digits: int = 2
+    detail: bool = False
 
     def text(self, value: object) -> str:
         """Write a value for people; nothing for `None`."""

@@ -126,7 +126,7 @@ class _Reader:
             "accelerator_text": known and known.accelerator,
             "framework": _text(fields, "framework"),
             "described": known is not None,
-            "description": json.dumps(fields, ensure_ascii=True, sort_keys=True) if fields else None,
+            "description": _sorted(fields) or None,
             "code_url": place.get("code"),
             "results_url": place.get("results"),
             "system_url": place.get("system"),
@@ -189,7 +189,7 @@ class _Reader:
             "precision_source": precision[1],
             "preset": next((p for log in logs if (p := _gathered(log).preset)), None),
             "own": any(_gathered(log).preset for log in logs),
-            "settings": json.dumps(first.settings, sort_keys=True, default=str) if first else None,
+            "settings": _sorted(first.settings) if first else None,
         }
         details = {
             "runs": runs,
@@ -315,6 +315,12 @@ def _time(milliseconds: float | None) -> str | None:
 def _mean(values: Iterable[float | None]) -> float | None:
     known: Sequence[float] = [value for value in values if value is not None]
     return sum(known) / len(known) if known else None
+
+
+def _sorted(fields: dict[str, Any]) -> dict[str, Any]:
+    """Give the fields in a fixed order, and only what JSON can hold."""
+    plain: dict[str, Any] = json.loads(json.dumps(fields, sort_keys=True, default=str))
+    return plain
 
 
 def _digest(value: object) -> str:

@@ -178,7 +178,8 @@ def _warnings(store: Store, rows: list[Row], wanted: dict[str, Any]) -> list[str
 def _sequence(own: Row) -> object:
     import json
 
-    return json.loads(own["settings"] or "{}").get("max_sequence_length")
+    settings = own["settings"] or {}
+    return (json.loads(settings) if isinstance(settings, str) else settings).get("max_sequence_length")
 
 
 def _notes(own: Row, facts: dict[str, Any]) -> list[str]:

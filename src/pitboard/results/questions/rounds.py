@@ -1,0 +1,231 @@
+"""What changed from one round to the next: the best, and like for like."""
+
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import Any
+
+from pitboard.results.answer import Answer, Column, Table
+from pitboard.results.catalogue import GENERATION_YEAR
+from pitboard.results.find import default_store, known, reference, rounds_of
+from pitboard.results.likeness import unlike
+from pitboard.results.organisations import one_name
+from pitboard.results.questions.claims import COLUMNS as CANDIDATES
+from pitboard.results.questions.claims import claims
+from pitboard.results.schema import Row
+from pitboard.results.store import Store
+from pitboard.suite import ROUNDS
+
+DEFINITION = (
+    "A speed-up is the earlier round's time-to-train ÷ the later one's, of results in the closed division of "
+    "two rounds that follow one another in the store. Each row takes the fastest result of each round: of "
+    "all, of one submitter with one accelerator at one count, of one accelerator at one count, or of a "
+    "vendor's accelerator generation at one count (a generation that the earlier round lacks is set against "
+    "the newest one it has). Like for like means that nothing but the round must be named in a comparison "
+    "(MLCommons' policy for messages)."
+)
+
+SQL = """select r.*, s.accelerator_vendor, s.accelerator_generation
+from results r left join systems s using (round, submitter, system)
+where r.benchmark = $benchmark and r.division = 'closed' and not r.own and r.minutes is not null
+order by r.minutes, r.submitter, r.system"""
+
+COLUMNS = [
+    Column("kind", "What is the same"),
+    Column("label", "Which"),
+    Column("speedup", "Speed-up", "number", "×", 3),
+    Column("round_before", "Earlier round"),
+    Column("before", "Earlier result"),
+    Column("minutes_before", "Earlier time-to-train", "number", "min", 3),
+    Column("accelerator_before", "Earlier accelerator"),
+    Column("accelerators_before", "Earlier count", "integer"),
+    Column("framework_before", "Earlier framework"),
+    Column("round_after", "Later round"),
+    Column("after", "Later result"),
+    Column("minutes_after", "Later time-to-train", "number", "min", 3),
+    Column("accelerator_after", "Later accelerator"),
+    Column("accelerators_after", "Later count", "integer"),
+    Column("framework_after", "Later framework"),
+    Column("like_for_like", "Like for like", "boolean"),
+    Column("reasons", "Why not"),
+]
+
+SAME_SUBMITTER = "same submitter, accelerator and count"
+ANY_SUBMITTER = "same accelerator and count, any submitter"
+
+_Label = tuple[str, ...]
+
+
+def rounds(benchmark: str, *, store: Store | None = None) -> Answer:
+    """Say how a benchmark's results changed from round to round, best and like for like.
+
+    Rows are pairs of results in rounds that follow one another. `facts`: `rounds` (those with the benchmark),
+    `best_speedup` and `median_same_submitter` of the newest pair. `more["claims"]` traces published claims
+    about the benchmark. Raises `PitboardError` for a benchmark that no result has.
+    """
+    store = store or default_store()
+    name = str(known(store, "benchmark", benchmark))
+    found = store.rows(SQL, {"benchmark": name})
+    present = [number for number in rounds_of(store) if any(row["round"] == number for row in found)]
+    rows = []
+    for before, after in pairwise(present):
+        ends = [[row for row in found if row["round"] == number] for number in (before, after)]
+        rows += [_row(kind, label, *pair) for kind, label, *pair in _pairs(*ends)]
+    traced = claims(name, store=store)
+    newest = [row for row in rows if row["round_after"] == present[-1]]
+    facts = _facts(present, newest)
+    return Answer(
+        question="rounds",
+        title=_title(name, present, facts),
+        definition=DEFINITION,
+        sql=SQL,
+        parameters={"benchmark": name},
+        columns=COLUMNS,
+        rows=rows,
+        notes=[
+            *_history(name, present, rounds_of(store)),
+            *_best(newest),
+            *(
+                note
+                for claim, answer in traced
+                for note in (f"Claim: {claim.text}", answer.title, *answer.notes)
+            ),
+        ],
+        facts=facts,
+        more=_more(traced),
+    )
+
+
+def _pairs(before: list[Row], after: list[Row]) -> Iterator[tuple[str, str, Row, Row]]:
+    """Pair the fastest of each group; rows come fastest first."""
+    yield ("best", "any system", before[0], after[0])
+    for kind, group in ((SAME_SUBMITTER, _by_submitter), (ANY_SUBMITTER, _by_accelerator)):
+        old, new = _fastest(before, group), _fastest(after, group)
+        for key in sorted(old.keys() & new.keys(), key=lambda key: (new[key]["accelerators"], key)):
+            yield kind, _label(new[key], kind), old[key], new[key]
+    yield from _generations(before, after)
+
+
+def _fastest(rows: list[Row], group: Callable[[Row], _Label | None]) -> dict[_Label, Row]:
+    fastest: dict[_Label, Row] = {}
+    for row in rows:
+        key = group(row)
+        if key is not None:
+            fastest.setdefault(key, row)
+    return fastest
+
+
+def _by_submitter(row: Row) -> _Label | None:
+    key = _by_accelerator(row)
+    return (one_name(row["organisation"]), *key) if key else None
+
+
+def _by_accelerator(row: Row) -> _Label | None:
+    if row["accelerator"] is None or not row["accelerators"]:
+        return None
+    return row["accelerator"], str(row["accelerators"])
+
+
+def _by_generation(row: Row) -> _Label | None:
+    if row["accelerator_generation"] is None or not row["accelerators"]:
+        return None
+    return row["accelerator_vendor"], str(row["accelerators"]), row["accelerator_generation"]
+
+
+def _label(row: Row, kind: str) -> str:
+    what = f"{row['accelerators']} × {row['accelerator']}"
+    return f"{row['organisation']}, {what}" if kind == SAME_SUBMITTER else what
+
+
+def _generations(before: list[Row], after: list[Row]) -> Iterator[tuple[str, str, Row, Row]]:
+    old, new = _fastest(before, _by_generation), _fastest(after, _by_generation)
+    for key in sorted(new, key=lambda key: (new[key]["accelerators"], key)):
+        vendor, count, generation = key
+        earlier = [other for other in old if other[:2] == key[:2] and _year(other[2]) <= _year(generation)]
+        if not earlier:
+            continue
+        other = key if key in old else max(earlier, key=lambda key: (_year(key[2]), key))
+        change = generation if other == key else f"{other[2]} → {generation}"
+        yield "generation", f"{count} × {vendor} {change}", old[other], new[key]
+
+
+def _year(generation: str) -> int:
+    return GENERATION_YEAR.get(generation, 0)
+
+
+def _row(kind: str, label: str, before: Row, after: Row) -> Row:
+    reasons = unlike(before, after, across_rounds=True)
+    row: Row = {"kind": kind, "label": label, "speedup": before["minutes"] / after["minutes"]}
+    for name, end in (("before", before), ("after", after)):
+        row[name] = reference(end)
+        for column in ("round", "minutes", "accelerator", "accelerators", "framework"):
+            row[f"{column}_{name}"] = end[column]
+    return row | {"like_for_like": not reasons, "reasons": " ".join(reasons)}
+
+
+def _facts(present: list[str], newest: list[Row]) -> dict[str, Any]:
+    own = sorted(row["speedup"] for row in newest if row["kind"] == SAME_SUBMITTER and row["like_for_like"])
+    middle = (own[len(own) // 2] + own[(len(own) - 1) // 2]) / 2 if own else None
+    return {
+        "rounds": present,
+        "best_speedup": next((row["speedup"] for row in newest if row["kind"] == "best"), None),
+        "median_same_submitter": middle,
+        "same_submitter_pairs": len(own),
+    }
+
+
+def _title(benchmark: str, present: list[str], facts: dict[str, Any]) -> str:
+    if facts["best_speedup"] is None:
+        return f"{benchmark} is in one round of the store only, v{present[-1]}"
+    times = f"{facts['best_speedup']:.2f} ×"
+    title = f"{benchmark}, v{present[-2]} → v{present[-1]}: the best is {times} as fast at any scale"
+    if facts["median_same_submitter"]:
+        title += f", like for like of one submitter {facts['median_same_submitter']:.2f} × (median)"
+    return title
+
+
+def _history(benchmark: str, present: list[str], every: list[str]) -> list[str]:
+    """Say of rounds without the benchmark why they are, where the suite knows."""
+    notes = []
+    for known_round in ROUNDS:
+        for entry in known_round.benchmarks:
+            if entry.id == benchmark and entry.replaces:
+                notes.append(
+                    f"{benchmark} replaces {entry.replaces}: there is no change to tell between the two."
+                )
+        for gone in known_round.retired:
+            if gone.id == benchmark:
+                notes.append(
+                    f"{benchmark} was retired after v{gone.last_round}; {gone.replaced_by} replaced it."
+                )
+    missing = [f"v{number}" for number in every if number not in present]
+    if missing:
+        notes.append(f"No result of {benchmark} in {', '.join(missing)}.")
+    return notes
+
+
+def _best(newest: list[Row]) -> list[str]:
+    return [
+        f"The best of both rounds are not like for like. {row['reasons']}"
+        for row in newest
+        if row["kind"] == "best" and not row["like_for_like"]
+    ]
+
+
+def _more(traced: list[Any]) -> dict[str, Table]:
+    if not traced:
+        return {}
+    rows = [
+        {"claim": claim.reference, "claimed": claim.speedup} | row
+        for claim, answer in traced
+        for row in answer
+    ]
+    columns = [Column("claim", "Claim about"), Column("claimed", "Claimed", "number", "×"), *CANDIDATES]
+    split = [part for _, answer in traced for part in answer.more["split"]]
+    return {
+        "claims": Table(title="Earlier results that a claim may be against", columns=columns, rows=rows),
+        "split": Table(
+            title="Speed-up over earlier results at the same count, by part",
+            columns=traced[0][1].more["split"].columns,
+            rows=split,
+        ),
+    }
