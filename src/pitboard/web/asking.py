@@ -65,16 +65,25 @@ def ask(store: Store, question: str, values: Values) -> "Answer":
 
 
 def section(store: Store, question: str, **values: object) -> Section | None:
-    """Ask a question for a part of a page; `None` where the results room does not have it."""
+    """Ask a question for a part of a page, which says why where there is no answer.
+
+    Values that are `None`, or that the question does not take, are left out. `None` for a question that the
+    results room does not have.
+    """
     if question not in questions():
         return None
-    given = {name: value for name, value in values.items() if value is not None}
-    query = urlencode(given)
+    names = {each.name for each in parameters(question)}
+    given = {name: value for name, value in values.items() if value is not None and name in names}
     try:
-        answer = ask(store, question, given)
+        return present(store, question, given)
     except PitboardError as error:
-        return Section(question, None, str(error), query, [])
-    return Section(question, answer, "", query, _charts(answer) if answer.rows else [])
+        return Section(question, None, str(error), urlencode(given), [])
+
+
+def present(store: Store, question: str, values: Values) -> Section:
+    """Ask a question for a part of a page. Raises what the question raises."""
+    answer = ask(store, question, values)
+    return Section(question, answer, "", urlencode(values), _charts(answer) if answer.rows else [])
 
 
 def _charts(answer: "Answer") -> list[str]:

@@ -9,6 +9,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from pitboard import __version__
 from pitboard.compliance.layout import printable
+from pitboard.results.find import reference
+from pitboard.web.links import linked, place, system_address
 from pitboard.web.static import static_url
 
 NAVIGATION = (
@@ -20,6 +22,9 @@ NAVIGATION = (
     ("/check", "Check a log"),
     ("/api", "API"),
 )
+
+MAX_ROWS = 500
+"""More rows than these are left to the API: a page must stay quick to read and to send."""
 
 
 class Page(NamedTuple):
@@ -41,7 +46,14 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.globals |= {"static": static_url, "navigation": NAVIGATION, "version": __version__}
-    made.filters |= {"printable": lambda value: printable(str(value)), "number": _number}
+    made.globals |= {
+        "place": place,
+        "system_address": system_address,
+        "reference": reference,
+        "most": MAX_ROWS,
+    }
+    made.filters |= {"printable": lambda value: printable(str(value)), "linked": linked}
+    made.filters["number"] = _number
     return made
 
 
