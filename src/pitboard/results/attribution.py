@@ -90,7 +90,7 @@ class Case(msgspec.Struct, frozen=True):
 def case_of(store: Store, a: Row, b: Row) -> Case:
     """Gather what the attribution needs. Raises `PitboardError` for a result without a score."""
     runs = {reference(row): _runs(store, row) for row in (a, b)}
-    samples = _same_unit(*runs.values())
+    samples = _same_unit(runs[reference(a)], runs[reference(b)])
     counts = bool(a["accelerators"] and b["accelerators"])
     steps = [Step(a, b, ())]
     if samples and counts:
@@ -203,20 +203,20 @@ def _step(case: Case, step: Step) -> Part:
         return new / old
 
     family = one_name(step.before["organisation"]) == one_name(step.after["organisation"])
-    known = case.samples and case.counts and len(step.changes) < 2
-    if step.changes == ("accelerators",):
-        known = known and family
-    return Part(_name(case, step), factor, known, _how(case, step, family))
+    name = _name(case, step, family)
+    return Part(name, factor, "not separated" not in name, _how(case, step, family))
 
 
-def _name(case: Case, step: Step) -> str:
+def _name(case: Case, step: Step, family: bool) -> str:
     if not case.samples:
         return "convergence and throughput, not separated"
     if not case.counts:
-        return "throughput of the whole system"
+        return "count and throughput, not separated"
     if not step.changes:
         return "system and settings"
     names = [NAMES[change] for change in step.changes]
+    if step.changes == ("accelerators",) and not family:
+        names.append("submitter")
     if len(names) == 1:
         return names[0]
     return f"{', '.join(names[:-1])} and {names[-1]}, not separated"
