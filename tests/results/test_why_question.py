@@ -72,6 +72,7 @@ def test_what_has_no_bridge_is_said_to_be_not_separated(store: Store) -> None:
     (lumped,) = [row for row in answer if not row["known"]]
     assert lumped["part"] == "scale efficiency and hardware, not separated"
     assert any("Cannot be separated: scale efficiency, hardware" in note for note in answer.notes)
+    assert any("batch size and of precision" in note for note in answer.notes)
     assert {row["part"]: row["factor"] for row in answer}["accelerator count"] == 9
 
 

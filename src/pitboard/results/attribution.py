@@ -170,28 +170,27 @@ def _convergence(case: Case, a: str, b: str) -> Part:
     )
 
 
+def causes_apart(a: Row, b: Row) -> bool:
+    """Say whether a difference in samples to target cannot be both the batch size's and the precision's."""
+    names = ("global_batch_size", "precision")
+    return any(a[name] is not None and a[name] == b[name] for name in names)
+
+
 def _cause(a: Row, b: Row) -> str:
-    """Say whether a difference in convergence may be put down to the batch size or to the precision."""
-    batches = [row["global_batch_size"] for row in (a, b)]
-    same_batch = batches[0] is not None and batches[0] == batches[1]
-    precisions = [row["precision"] for row in (a, b)]
-    if None in precisions:
-        numerics = "precision is not stated by both"
-    elif precisions[0] == precisions[1]:
-        numerics = f"both state {precisions[0]}"
-    else:
-        numerics = f"the precisions are {precisions[0]} and {precisions[1]}"
-    if same_batch:
-        return (
-            f"The global batch size is the same ({batches[0]}), so it is not its effect; {numerics}. "
-            "Precision, hyperparameters and chance remain."
-        )
-    apart = (
-        "so precision as stated is not the cause" if len(set(precisions)) == 1 and all(precisions) else None
+    """Say what a difference in convergence may be put down to."""
+    batches = [row["global_batch_size"] or "not stated" for row in (a, b)]
+    precisions = [row["precision"] or "not stated" for row in (a, b)]
+    settings = (
+        f"Global batch sizes: {batches[0]} and {batches[1]}; precisions: {precisions[0]} and {precisions[1]}."
     )
-    return f"The global batch sizes differ ({batches[0]} and {batches[1]}) and {numerics}" + (
-        f", {apart}." if apart else ": the two effects cannot be separated."
-    )
+    if not causes_apart(a, b):
+        return f"{settings} The two effects cannot be separated."
+    same = [
+        name
+        for name, pair in (("batch size", batches), ("precision", precisions))
+        if pair[0] == pair[1] != "not stated"
+    ]
+    return f"{settings} The {' and the '.join(same)} cannot be the cause; other settings and chance may be."
 
 
 def _step(case: Case, step: Step) -> Part:
