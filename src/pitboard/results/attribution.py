@@ -90,7 +90,7 @@ class Case(msgspec.Struct, frozen=True):
 def case_of(store: Store, a: Row, b: Row) -> Case:
     """Gather what the attribution needs. Raises `PitboardError` for a result without a score."""
     runs = {reference(row): _runs(store, row) for row in (a, b)}
-    samples = _same_unit(*runs.values())
+    samples = _same_unit(runs[reference(a)], runs[reference(b)])
     counts = bool(a["accelerators"] and b["accelerators"])
     steps = [Step(a, b, ())]
     if samples and counts:
@@ -170,28 +170,27 @@ def _convergence(case: Case, a: str, b: str) -> Part:
     )
 
 
+def causes_apart(a: Row, b: Row) -> bool:
+    """Say whether a difference in samples to target cannot be both the batch size's and the precision's."""
+    names = ("global_batch_size", "precision")
+    return any(a[name] is not None and a[name] == b[name] for name in names)
+
+
 def _cause(a: Row, b: Row) -> str:
-    """Say whether a difference in convergence may be put down to the batch size or to the precision."""
-    batches = [row["global_batch_size"] for row in (a, b)]
-    same_batch = batches[0] is not None and batches[0] == batches[1]
-    precisions = [row["precision"] for row in (a, b)]
-    if None in precisions:
-        numerics = "precision is not stated by both"
-    elif precisions[0] == precisions[1]:
-        numerics = f"both state {precisions[0]}"
-    else:
-        numerics = f"the precisions are {precisions[0]} and {precisions[1]}"
-    if same_batch:
-        return (
-            f"The global batch size is the same ({batches[0]}), so it is not its effect; {numerics}. "
-            "Precision, hyperparameters and chance remain."
-        )
-    apart = (
-        "so precision as stated is not the cause" if len(set(precisions)) == 1 and all(precisions) else None
+    """Say what a difference in convergence may be put down to."""
+    batches = [row["global_batch_size"] or "not stated" for row in (a, b)]
+    precisions = [row["precision"] or "not stated" for row in (a, b)]
+    settings = (
+        f"Global batch sizes: {batches[0]} and {batches[1]}; precisions: {precisions[0]} and {precisions[1]}."
     )
-    return f"The global batch sizes differ ({batches[0]} and {batches[1]}) and {numerics}" + (
-        f", {apart}." if apart else ": the two effects cannot be separated."
-    )
+    if not causes_apart(a, b):
+        return f"{settings} The two effects cannot be separated."
+    same = [
+        name
+        for name, pair in (("batch size", batches), ("precision", precisions))
+        if pair[0] == pair[1] != "not stated"
+    ]
+    return f"{settings} The {' and the '.join(same)} cannot be the cause; other settings and chance may be."
 
 
 def _step(case: Case, step: Step) -> Part:
@@ -203,20 +202,20 @@ def _step(case: Case, step: Step) -> Part:
         return new / old
 
     family = one_name(step.before["organisation"]) == one_name(step.after["organisation"])
-    known = case.samples and case.counts and len(step.changes) < 2
-    if step.changes == ("accelerators",):
-        known = known and family
-    return Part(_name(case, step), factor, known, _how(case, step, family))
+    name = _name(case, step, family)
+    return Part(name, factor, "not separated" not in name, _how(case, step, family))
 
 
-def _name(case: Case, step: Step) -> str:
+def _name(case: Case, step: Step, family: bool) -> str:
     if not case.samples:
         return "convergence and throughput, not separated"
     if not case.counts:
-        return "throughput of the whole system"
+        return "count and throughput, not separated"
     if not step.changes:
         return "system and settings"
     names = [NAMES[change] for change in step.changes]
+    if step.changes == ("accelerators",) and not family:
+        names.append("submitter")
     if len(names) == 1:
         return names[0]
     return f"{', '.join(names[:-1])} and {names[-1]}, not separated"

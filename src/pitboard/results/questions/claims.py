@@ -21,7 +21,9 @@ DEFINITION = (
     "must be named in a comparison (MLCommons' policy for messages)."
 )
 
-SQL = """select * from results
+SQL = """select round, submitter, system, benchmark, organisation, division, availability, accelerator,
+  accelerators, framework, precision, minutes, target, own
+from results
 where benchmark = $benchmark and division = $division and not own and minutes is not null
 order by minutes, submitter, system"""
 
@@ -103,11 +105,11 @@ def trace(reference_text: str, claimed_speedup: float, *, store: Store | None = 
 
 def claims(benchmark: str, *, store: Store) -> list[tuple[Claim, Answer]]:
     """Trace the published claims about results of a benchmark that the store has."""
-    known = {reference(row) for row in store.rows("select * from results where benchmark = $1", [benchmark])}
+    sql = "select 1 from results where concat_ws('/', round, submitter, system, benchmark) = $1"
     return [
         (claim, trace(claim.reference, claim.speedup, store=store))
         for claim in CLAIMS
-        if claim.reference in known
+        if claim.reference.endswith(f"/{benchmark}") and store.rows(sql, [claim.reference])
     ]
 
 

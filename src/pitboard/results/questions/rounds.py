@@ -17,14 +17,16 @@ from pitboard.suite import ROUNDS
 
 DEFINITION = (
     "A speed-up is the earlier round's time-to-train ÷ the later one's, of results in the closed division of "
-    "two rounds that follow one another in the store. Each row takes the fastest result of each round: of "
-    "all, of one submitter with one accelerator at one count, of one accelerator at one count, or of a "
-    "vendor's accelerator generation at one count (a generation that the earlier round lacks is set against "
-    "the newest one it has). Like for like means that nothing but the round must be named in a comparison "
-    "(MLCommons' policy for messages)."
+    "two rounds that follow one another among those with the benchmark. Each row takes the fastest result of "
+    "each round: of all, of one submitter with one accelerator at one count, of one accelerator at one "
+    "count, or of a vendor's accelerator generation at one count (a generation that the earlier round lacks is set "
+    "against the newest one it has). Like for like means that nothing but the round must be named in a "
+    "comparison (MLCommons' policy for messages)."
 )
 
-SQL = """select r.*, s.accelerator_vendor, s.accelerator_generation
+SQL = """select r.round, r.submitter, r.system, r.benchmark, r.organisation, r.division, r.availability,
+  r.accelerator, r.accelerators, r.framework, r.minutes, r.target, r.own, s.accelerator_vendor,
+  s.accelerator_generation
 from results r left join systems s using (round, submitter, system)
 where r.benchmark = $benchmark and r.division = 'closed' and not r.own and r.minutes is not null
 order by r.minutes, r.submitter, r.system"""

@@ -5,7 +5,16 @@ from typing import Any
 
 from pitboard.errors import PitboardError
 from pitboard.results.answer import Answer, Column, Table
-from pitboard.results.attribution import NAMES, RESAMPLES, RUNS, Case, case_of, intervals, parts_of
+from pitboard.results.attribution import (
+    NAMES,
+    RESAMPLES,
+    RUNS,
+    Case,
+    case_of,
+    causes_apart,
+    intervals,
+    parts_of,
+)
 from pitboard.results.bridges import Step, software
 from pitboard.results.find import default_store, reference, result
 from pitboard.results.intervals import SEED
@@ -130,6 +139,8 @@ def _notes(case: Case, few: bool) -> list[str]:
             "and network may differ with it, and so may the precision, which acts on throughput too. Another "
             "bridge would split somewhat differently."
         )
+    if case.samples and not causes_apart(case.a, case.b):
+        notes.append("Cannot be separated: the effects of batch size and of precision on samples to target.")
     if not case.samples:
         notes.append(
             "Samples to target are not logged in one unit by both: convergence is in the throughput."

@@ -1,0 +1,69 @@
+"""Predict a time-to-train from a family's scale curve, and say how far to trust it."""
+
+import msgspec
+
+from pitboard.errors import PitboardError, near
+from pitboard.results.answer import Answer
+from pitboard.results.law import Law
+
+
+class Prediction(msgspec.Struct, frozen=True, kw_only=True):
+    """Minutes that a family's law gives for a count, its 95 % prediction interval, and what to trust it for."""
+
+    family: str
+    accelerators: int
+    minutes: float
+    low: float
+    high: float
+    trust: str
+
+
+def predict(answer: Answer, family: str, accelerators: int) -> Prediction:
+    """Predict the minutes of a family of `scale`'s answer at a count of accelerators.
+
+    Raises `PitboardError` for a family that the answer lacks, for one whose law has no interval (fewer than
+    three counts), and for a count beyond twice the most or below half the fewest that it was measured at.
+    """
+    fits = {str(row["family"]): row for row in answer.more["fits"]}
+    names = list(dict.fromkeys(str(row["family"]) for row in answer.rows))
+    wanted = next((name for name in names if name.casefold() == family.strip().casefold()), None)
+    if wanted is None:
+        raise PitboardError(f"No family is called '{family:.100}'.{near(family, names)}")
+    row = fits.get(wanted)
+    if row is None or row["residual"] is None:
+        raise PitboardError(
+            f"{wanted} was measured at fewer than three counts of accelerators: that gives no interval, and "
+            "nothing to predict from. Choose a family of three counts or more."
+        )
+    law = Law(**{name: row[name] for name in Law.__struct_fields__})
+    if not law.least / 2 <= accelerators <= law.most * 2:
+        raise PitboardError(
+            f"{wanted} was measured from {law.least} to {law.most} accelerators: {accelerators} is too far "
+            f"outside. Ask for {-(-law.least // 2)} to {law.most * 2}."
+        )
+    minutes, low, high = law.at(accelerators)
+    assert low is not None
+    assert high is not None
+    return Prediction(
+        family=wanted,
+        accelerators=accelerators,
+        minutes=minutes,
+        low=low,
+        high=high,
+        trust=_trust(law, accelerators, high / low),
+    )
+
+
+def _trust(law: Law, accelerators: int, width: float) -> str:
+    measured = f"the measured {law.least} to {law.most} accelerators"
+    inside = law.least <= accelerators <= law.most
+    where = f"Inside {measured}" if inside else f"An extrapolation, outside {measured}"
+    degrees = law.points - 2
+    rests = f"the interval rests on {law.points} results ({degrees} degree{'s' * (degrees > 1)} of freedom)"
+    if width > 2:
+        return (
+            f"{where}; {rests}, its ends a factor of {width:,.1f} apart: an order of magnitude, not a figure."
+        )
+    if not inside:
+        return f"{where}; {rests} and assumes that the law goes on, which no result shows."
+    return f"{where}; {rests} and assumes batch sizes chosen as there."

@@ -1,0 +1,278 @@
+"""Strong scaling: one curve for each family of results that differ in scale alone."""
+
+from itertools import groupby
+from typing import Any
+
+import msgspec
+
+from pitboard.errors import PitboardError
+from pitboard.results.answer import Answer, Column, Table
+from pitboard.results.find import default_store, known, latest_round, reference
+from pitboard.results.law import Law, fit
+from pitboard.results.schema import Row
+from pitboard.results.store import Store
+from pitboard.results.units import counted_in
+
+DEFINITION = (
+    "A family is the results of one submitter, accelerator and framework text in a round. Against the "
+    "family's fewest accelerators (the fastest result there): speed-up is minutes ÷ minutes; efficiency is "
+    "speed-up ÷ ratio of accelerators, 1 when ideal; 'acts like' is how many accelerators or nodes at perfect "
+    "scaling would be as fast. Efficiency = communication ÷ convergence × rest, exactly: convergence is the "
+    "ratio of samples to target; communication the ratio of throughput per accelerator, where throughput is "
+    "samples to target ÷ training time (minutes without evaluation); rest is the change in evaluation's share "
+    "and RCP scaling. All but minutes are derived by Pitboard and are not official metrics."
+)
+
+SQL = """select r.submitter, r.accelerator, r.framework, r.system_name, r.availability, r.round, r.system,
+  r.benchmark, r.accelerators, r.nodes, r.minutes, r.global_batch_size, r.samples_to_target,
+  u.low * r.rcp_scale as minutes_low, u.high * r.rcp_scale as minutes_high,
+  case when u.training > 0 then r.samples_to_target / u.training / 60 end as throughput
+from results r left join (
+  select round, submitter, system, benchmark, min(minutes) as low, max(minutes) as high,
+    case when count(evaluation) = count(*) then avg(minutes - evaluation) end as training
+  from (
+    -- stable_diffusion is evaluated after its timed run
+    select *, case when benchmark = 'stable_diffusion' then 0 else evaluation_minutes end as evaluation
+    from runs where counted and not dropped
+  ) group by all
+) u using (round, submitter, system, benchmark)
+where r.round = $round and r.benchmark = $benchmark and not r.own and r.minutes > 0 and r.accelerators > 0
+  and ($division is null or r.division = $division)
+  and ($submitter is null or r.submitter = $submitter)
+  and ($accelerator is null or r.accelerator = $accelerator)
+order by r.submitter, r.accelerator, r.framework, r.accelerators, r.minutes, r.system"""
+
+_FITS = [
+    Column("family", "Family"),
+    Column("points", "Results", "integer"),
+    Column("least", "Fewest accelerators", "integer"),
+    Column("most", "Most accelerators", "integer"),
+    Column("exponent", "Exponent b (1 is ideal)", "number", "", 3),
+    Column("exponent_low", "b, 95 % low", "number", "", 3),
+    Column("exponent_high", "b, 95 % high", "number", "", 3),
+    Column("residual", "Standard error of log(minutes)", "number", "", 4),
+    Column("intercept", "a", "number", "", 3),
+    Column("centre", "Mean of log(accelerators)", "number", "", 3),
+    Column("spread", "Sum of squares of log(accelerators)", "number", "", 3),
+]
+_FITTED = [
+    Column("family", "Family"),
+    Column("accelerators", "Accelerators", "number", "", 1),
+    Column("minutes", "Minutes by the law", "number", "min", 3),
+    Column("low", "Prediction, 95 % low", "number", "min", 3),
+    Column("high", "Prediction, 95 % high", "number", "min", 3),
+]
+_STEPS = 16
+
+
+def scale(
+    benchmark: str,
+    round: str | None = None,
+    submitter: str | None = None,
+    accelerator: str | None = None,
+    division: str | None = "closed",
+    *,
+    store: Store | None = None,
+) -> Answer:
+    """Give a benchmark's scale curves in a round (by default the newest), with a law fitted to each.
+
+    Rows are results, ordered by family and accelerators; `more` holds `fits` (a law for each family of two
+    counts or more) and `fitted` (points of it to draw, inside the measured range). Raises `PitboardError` for
+    a value that no result has, or where no result matches.
+    """
+    store = store or default_store()
+    values: dict[str, object] = {
+        "benchmark": known(store, "benchmark", benchmark),
+        "round": known(store, "round", round) or latest_round(store),
+        "division": known(store, "division", division),
+        "submitter": known(store, "submitter", submitter),
+        "accelerator": known(store, "accelerator", accelerator),
+    }
+    found = store.rows(SQL, values)
+    if not found:
+        raise PitboardError(_nothing(store, values))
+    families = _families(found)
+    rows = [row for family in families for row in family]
+    laws = {family[0]["family"]: law for family in families if (law := _law(family))}
+    return Answer(
+        question="scale",
+        title=f"v{values['round']} {values['benchmark']}: {_headline(families)}",
+        definition=DEFINITION,
+        sql=SQL,
+        parameters=values,
+        columns=_columns(counted_in(rows)),
+        rows=rows,
+        warnings=_warnings(families),
+        notes=_notes(families, laws),
+        facts=_facts(families, laws),
+        more={"fits": _fits(laws), "fitted": _fitted(laws)},
+    )
+
+
+def _nothing(store: Store, values: dict[str, object]) -> str:
+    found = store.rows(
+        "select distinct round from results where benchmark = $1 and not own order by all",
+        [values["benchmark"]],
+    )
+    rounds = ", ".join(f"v{row['round']}" for row in found) or "no round"
+    chosen = [str(values[name]) for name in ("division", "submitter", "accelerator") if values[name]]
+    return (
+        f"No result of {values['benchmark']} in v{values['round']} matches "
+        f"({', '.join(chosen) or 'no filter'}); it was entered in {rounds}. "
+        "Choose another round or fewer filters."
+    )
+
+
+def _columns(unit: str) -> list[Column]:
+    digits = 1 if unit == "samples" else 5
+    return [
+        Column("family", "Family"),
+        Column("submitter", "Submitter"),
+        Column("accelerator", "Accelerator"),
+        Column("framework", "Framework"),
+        Column("system", "System"),
+        Column("reference", "Reference"),
+        Column("accelerators", "Accelerators", "integer"),
+        Column("nodes", "Nodes", "integer"),
+        Column("minutes", "Time-to-train", "number", "min", 3),
+        Column("minutes_low", "Fastest counted run", "number", "min", 3),
+        Column("minutes_high", "Slowest counted run", "number", "min", 3),
+        Column("speedup", "Speed-up", "number", "×"),
+        Column("efficiency", "Efficiency", "number", "", 3),
+        Column("acts_like", "Acts like", "number", "accelerators", 1),
+        Column("acts_like_nodes", "Acts like", "number", "nodes", 1),
+        Column("global_batch_size", "Global batch size", "integer", "samples"),
+        Column("samples_to_target", f"{unit.capitalize()} to target", "number", "", 0 if digits == 1 else 3),
+        Column("convergence", "Convergence cost", "number", "×", 3),
+        Column("throughput", "Throughput", "number", f"{unit}/s", digits),
+        Column("communication", "Throughput per accelerator kept", "number", "", 3),
+        Column("rest", "Rest (evaluation, RCP scaling)", "number", "", 3),
+        Column("single", "One scale only", "boolean"),
+    ]
+
+
+def _families(rows: list[Row]) -> list[list[Row]]:
+    """Group results, sorted as the SQL does, and measure each against the first of its family."""
+    groups = [
+        list(group)
+        for _, group in groupby(rows, key=lambda r: (r["submitter"], r["accelerator"], r["framework"]))
+    ]
+    short = [_label(group[0]) for group in groups]
+    families = []
+    for group, name in zip(groups, short, strict=True):
+        label = name if short.count(name) == 1 else f"{name}, {group[0]['framework'] or 'no framework named'}"
+        single = len(_counts(group)) == 1
+        families.append([_measure(row, group[0]) | {"family": label, "single": single} for row in group])
+    return families
+
+
+def _label(row: Row) -> str:
+    return f"{row['submitter']}, {row['accelerator'] or 'unknown accelerator'}"
+
+
+def _measure(row: Row, first: Row) -> Row:
+    ratio = row["accelerators"] / first["accelerators"]
+    speedup = first["minutes"] / row["minutes"]
+    convergence = _quotient(row["samples_to_target"], first["samples_to_target"])
+    faster = _quotient(row["throughput"], first["throughput"])
+    communication = None if faster is None else faster / ratio
+    efficiency = speedup / ratio
+    known = convergence is not None and communication
+    return row | {
+        "reference": reference(row),
+        "speedup": speedup,
+        "efficiency": efficiency,
+        "acts_like": speedup * first["accelerators"],
+        "acts_like_nodes": speedup * first["nodes"] if first["nodes"] else None,
+        "convergence": convergence,
+        "communication": communication,
+        "rest": efficiency * convergence / communication if known else None,
+    }
+
+
+def _quotient(above: float | None, below: float | None) -> float | None:
+    return above / below if above is not None and below else None
+
+
+def _counts(family: list[Row]) -> list[int]:
+    return sorted({row["accelerators"] for row in family})
+
+
+def _law(family: list[Row]) -> Law | None:
+    return fit((row["accelerators"], row["minutes"]) for row in family)
+
+
+def _fits(laws: dict[str, Law]) -> Table:
+    rows = [{"family": family, **msgspec.structs.asdict(law)} for family, law in laws.items()]
+    return Table(title="Laws: log(minutes) = a − b · log(accelerators)", columns=_FITS, rows=rows)
+
+
+def _fitted(laws: dict[str, Law]) -> Table:
+    rows: list[Row] = []
+    for family, law in laws.items():
+        for step in range(_STEPS + 1):
+            count = law.least * (law.most / law.least) ** (step / _STEPS)
+            minutes, low, high = law.at(count)
+            rows.append(
+                {"family": family, "accelerators": count, "minutes": minutes, "low": low, "high": high}
+            )
+    return Table(title="The laws over their measured range", columns=_FITTED, rows=rows, detail=True)
+
+
+def _facts(families: list[list[Row]], laws: dict[str, Law]) -> dict[str, Any]:
+    return {
+        "families": len(families),
+        "curves": len(laws),
+        "laws_with_interval": sum(law.residual is not None for law in laws.values()),
+    }
+
+
+def _headline(families: list[list[Row]]) -> str:
+    best = max(families, key=lambda family: (len(_counts(family)), family[-1]["accelerators"]))
+    first, last = best[0], best[-1]
+    if last["single"]:
+        return "no family has results at two scales, only points"
+    ratio = last["accelerators"] / first["accelerators"]
+    return (
+        f"{last['family']} is {last['speedup']:.1f} × faster on {ratio:.3g} × the accelerators "
+        f"({last['efficiency']:.0%} of ideal)"
+    )
+
+
+def _warnings(families: list[list[Row]]) -> list[str]:
+    return [
+        f"{family[0]['family']}: its results differ in availability ({', '.join(kinds)})."
+        for family in families
+        if len(kinds := sorted({str(row["availability"]) for row in family})) > 1
+    ]
+
+
+def _notes(families: list[list[Row]], laws: dict[str, Law]) -> list[str]:
+    notes = [
+        "Communication is all that lowers throughput per accelerator along the curve: the network, but also "
+        "a smaller share of the batch for each accelerator and another split of the model; the logs do not "
+        "tell these apart.",
+        "A prediction holds inside the measured range, within its 95 % interval, and at most a factor of 2 "
+        "beyond; systems of a family need not be one machine, and batch size and hyperparameters change "
+        "along the curve.",
+        "The range of runs is of those that the olympic mean keeps, times the RCP scaling factor.",
+    ]
+    batches = [family[0]["family"] for family in families if _differ(family, "global_batch_size")]
+    twice = [family[0]["family"] for family in families if len(_counts(family)) < len(family)]
+    blind = [row["reference"] for family in families for row in family if row["throughput"] is None]
+    lines = [family for family, law in laws.items() if law.residual is None]
+    few = [family for family, law in laws.items() if law.residual is not None and law.points == 3]
+    for names, what in (
+        (batches, "The global batch size changes along the curve of"),
+        (twice, "More than one result at one count, all kept, of"),
+        (lines, "Two counts only, so a line through them and no interval, for"),
+        (few, "Three results leave one degree of freedom, so a very wide interval, for"),
+        (blind, "Evaluation time is not logged, so no throughput, for"),
+    ):
+        if names:
+            notes.append(f"{what}: {'; '.join(names)}.")
+    return notes
+
+
+def _differ(family: list[Row], column: str) -> bool:
+    return len({row[column] for row in family}) > 1
