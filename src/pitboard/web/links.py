@@ -9,7 +9,10 @@ from pitboard.compliance.layout import printable
 from pitboard.results.answer import Column
 from pitboard.results.schema import Row
 
-_PUBLIC = re.compile(r"https://github\.com/mlcommons/[\w./%+~-]*[\w/%+~-]")
+_MARKED = re.compile(r"https://github\.com/mlcommons/[\w./%+~-]*[\w/%+~-]|`(?P<code>[^`]+)`")
+_LINK = Markup('<a href="{0}" rel="noopener">{0}</a>')
+_CODE = Markup("<code>{0}</code>")
+_REFERENCE = re.compile(r"\d[\d.]*(/[^/]+){3}")
 _KEY = ("round", "submitter", "system")
 
 
@@ -19,31 +22,34 @@ def system_address(round: object, submitter: object, system: object) -> str:
 
 
 def place(column: Column, row: Row, parameters: Row) -> str | None:
-    """Give the address that a cell leads to: of the result or system that it names, or `None`."""
+    """Give the address that a cell leads to: of the result, system or benchmark that it names, or `None`.
+
+    `parameters` are the answer's own, for what its rows leave out.
+    """
     value = row[column.name]
     if value is None:
         return None
-    if column.name == "reference" and str(value).count("/") == 3:
-        *key, benchmark = str(value).split("/")
-        return f"{system_address(*key)}#{quote(benchmark, safe='')}"
     if column.name == "benchmark":
         return f"/benchmarks/{quote(str(value), safe='')}"
-    key = [row.get(name) or parameters.get(name) for name in _KEY]
-    if not all(key) or not (column.name == "system" or column.unit == "min"):
+    if _REFERENCE.fullmatch(str(value)):
+        *key, benchmark = str(value).split("/")
+        return f"{system_address(*key)}#{quote(benchmark, safe='')}"
+    names = [row.get(name) or parameters.get(name) for name in _KEY]
+    if not all(names) or not (column.name == "system" or column.unit == "min"):
         return None
-    return system_address(*key) + (f"#{quote(column.name, safe='')}" if column.unit == "min" else "")
+    return system_address(*names) + (f"#{quote(column.name, safe='')}" if column.unit == "min" else "")
 
 
 def linked(text: object) -> Markup:
-    """Escape a text, and make what it names of MLCommons' public repositories links; no other address is."""
+    """Escape a text; what it names of MLCommons' public repositories becomes links, `commands` become code.
+
+    No other address becomes a link: a text may be of anybody's making.
+    """
     text = printable(str(text))
     parts: list[Markup] = []
     end = 0
-    for found in _PUBLIC.finditer(text):
-        address = escape(found[0])
-        parts += [
-            escape(text[end : found.start()]),
-            Markup('<a href="{0}" rel="noopener">{0}</a>').format(address),
-        ]
+    for found in _MARKED.finditer(text):
+        shape = _CODE if found["code"] else _LINK
+        parts += [escape(text[end : found.start()]), shape.format(found["code"] or found[0])]
         end = found.end()
     return Markup("").join([*parts, escape(text[end:])])

@@ -45,6 +45,8 @@ def results(store: Store, query: Mapping[str, str]) -> Page:
     sort = query.get("sort") or (
         "submitter" if "benchmark" not in values else str(answer.parameters["benchmark"])
     )
+    leading = ("submitter", "system", str(answer.parameters["benchmark"]), "accelerator", "accelerators")
+    answer.columns.sort(key=lambda column: _place(leading, column.name))
     page: dict[str, Any] = {
         "answer": sorted_by(answer, sort),
         "sort": sort,
@@ -55,6 +57,11 @@ def results(store: Store, query: Mapping[str, str]) -> Page:
         "benchmark": answer.parameters["benchmark"],
     }
     return Page("results.html", page, "_results.html")
+
+
+def _place(leading: tuple[str, ...], name: str) -> int:
+    trailing = ("nodes", "availability", "division", "framework")
+    return leading.index(name) if name in leading else 9 + (name in trailing)
 
 
 def tidy(query: Mapping[str, str]) -> str | None:
