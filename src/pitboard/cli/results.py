@@ -121,6 +121,33 @@ def compare(
 
 
 @app.command()
+def scale(
+    benchmark: BenchmarkOption,
+    round: Round = None,
+    submitter: Submitter = None,
+    accelerator: Accelerator = None,
+    division: Division = "closed",
+    at: Annotated[
+        int | None,
+        typer.Option("--at", help="Predict the minutes at this many accelerators, family by family."),
+    ] = None,
+    store: Place = None,
+    format: Shown = "table",
+    explain: Explain = False,
+    chart: Chart = None,
+) -> None:
+    """Show scale curves by family, what scale costs in convergence and communication, and a fitted law."""
+    from pitboard.results.questions.scale import scale as ask
+
+    answer = ask(benchmark, round, submitter, accelerator, division or "closed", store=_open(store))
+    if at is not None:
+        from pitboard.results.prediction import predictions
+
+        answer.more["predictions"] = predictions(answer, at)
+    _show(answer, format, explain, chart)
+
+
+@app.command()
 def rounds(
     benchmark: BenchmarkOption,
     store: Place = None,

@@ -13,13 +13,14 @@ if TYPE_CHECKING:
     from pitboard.results.questions.roster import roster as roster
     from pitboard.results.questions.rounds import rounds as rounds
     from pitboard.results.questions.sanity import sanity as sanity
+    from pitboard.results.questions.scale import scale as scale
     from pitboard.results.questions.sql import sql as sql
     from pitboard.results.questions.stack import stack as stack
     from pitboard.results.questions.table import table as table
     from pitboard.results.questions.why import why as why
     from pitboard.results.store import Store as Store
 
-QUESTIONS = ("table", "compare", "rounds", "why", "stack", "roster", "sanity")
+QUESTIONS = ("table", "compare", "scale", "rounds", "why", "stack", "roster", "sanity")
 _HOME = {"Answer": "answer", "Store": "store"} | {name: f"questions.{name}" for name in (*QUESTIONS, "sql")}
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "roster",
     "rounds",
     "sanity",
+    "scale",
     "sql",
     "stack",
     "table",

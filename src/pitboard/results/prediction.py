@@ -3,7 +3,7 @@
 import msgspec
 
 from pitboard.errors import PitboardError, near
-from pitboard.results.answer import Answer
+from pitboard.results.answer import Answer, Column, Table
 from pitboard.results.law import Law
 
 
@@ -16,6 +16,28 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     low: float
     high: float
     trust: str
+
+
+_COLUMNS = [
+    Column("family", "Family"),
+    Column("accelerators", "Accelerators", "integer"),
+    Column("minutes", "Predicted", "number", "min"),
+    Column("low", "95 % low", "number", "min"),
+    Column("high", "95 % high", "number", "min"),
+    Column("trust", "How far to trust it"),
+]
+
+
+def predictions(answer: Answer, accelerators: int) -> Table:
+    """Predict every family of `scale`'s answer at a count, in minutes; a refusal stands where `trust` would."""
+    rows = []
+    for family in dict.fromkeys(str(row["family"]) for row in answer.rows):
+        try:
+            rows.append(msgspec.structs.asdict(predict(answer, family, accelerators)))
+        except PitboardError as error:
+            empty = dict.fromkeys(("minutes", "low", "high"))
+            rows.append({"family": family, "accelerators": accelerators, **empty, "trust": str(error)})
+    return Table(title=f"Predicted for {accelerators} accelerators", columns=_COLUMNS, rows=rows)
 
 
 def predict(answer: Answer, family: str, accelerators: int) -> Prediction:
