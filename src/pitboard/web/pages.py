@@ -46,12 +46,15 @@ def benchmark(store: Store, name: str) -> Page:
     table = asking.section(store, "table", benchmark=name, round=round)
     if table and table.answer:
         sorted_by(table.answer, name)
+    scale = asking.section(store, "scale", benchmark=name, round=round)
+    if table and scale and scale.charts:
+        table = table._replace(charts=[])  # it would be the same picture
     return Page(
         "benchmark.html",
         {
             "name": name,
             "benchmark": known,
-            "scale": asking.section(store, "scale", benchmark=name, round=round),
+            "scale": scale,
             "converge": asking.section(store, "converge", benchmark=name, round=round),
             "table": table,
         },

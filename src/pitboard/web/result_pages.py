@@ -45,7 +45,7 @@ def results(store: Store, query: Mapping[str, str]) -> Page:
     sort = query.get("sort") or (
         "submitter" if "benchmark" not in values else str(answer.parameters["benchmark"])
     )
-    leading = ("submitter", "system", str(answer.parameters["benchmark"]), "accelerator", "accelerators")
+    leading = (str(answer.parameters["benchmark"]), "submitter", "accelerator", "accelerators", "system")
     answer.columns.sort(key=lambda column: _place(leading, column.name))
     page: dict[str, Any] = {
         "answer": sorted_by(answer, sort),
