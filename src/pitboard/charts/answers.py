@@ -1,7 +1,7 @@
 """Draw the answer to a question about results: which chart, with what title, from which of its tables."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import altair as alt
 
@@ -14,6 +14,11 @@ from pitboard.errors import PitboardError
 
 if TYPE_CHECKING:
     from pitboard.results.answer import Answer
+
+Row = dict[str, Any]
+
+_WIDEST = 5
+"""A law whose interval is wider than this factor is not drawn: the points are joined instead."""
 
 Draw = Callable[["Answer", ThemeName, int], alt.TopLevelMixin]
 
@@ -64,16 +69,23 @@ def _table(answer: "Answer", theme: ThemeName, width: int) -> alt.TopLevelMixin:
 
 
 def _scale(answer: "Answer", theme: ThemeName, width: int) -> alt.TopLevelMixin:
-    fitted = answer.more["fitted"].rows if "fitted" in answer.more else []
+    laws: dict[str, list[Row]] = {}
+    for row in answer.more["fitted"].rows:
+        laws.setdefault(row["family"], []).append(row)
     return scale(
         answer.rows,
-        fitted=fitted,
+        fitted=[row for rows in laws.values() if _narrow(rows) for row in rows],
         title=answer.title,
-        subtitle="Dotted: ideal strong scaling from each family's fewest accelerators.",
+        subtitle="Dashed grey: ideal strong scaling from each family's fewest accelerators. Band: 95 % interval of a law.",
         caption=_source(answer),
         theme=theme,
         width=width,
     )
+
+
+def _narrow(law: list[Row]) -> bool:
+    """Say whether a law's interval says anything: one of three results spans orders of magnitude."""
+    return all(row["low"] and row["high"] / row["low"] < _WIDEST for row in law)
 
 
 def _efficiency(answer: "Answer", theme: ThemeName, width: int) -> alt.TopLevelMixin:

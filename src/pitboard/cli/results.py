@@ -143,7 +143,8 @@ def scale(
     if at is not None:
         from pitboard.results.prediction import predictions
 
-        answer.more["predictions"] = predictions(answer, at)
+        answer.more["predictions"], refused = predictions(answer, at)
+        answer.notes += refused
     _show(answer, format, explain, chart)
 
 

@@ -1,7 +1,7 @@
 """Find what a user names: a round, a benchmark, a submitter, an accelerator, one result."""
 
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 from pitboard.errors import PitboardError, UnknownError, near
 from pitboard.results.schema import Row
@@ -71,13 +71,18 @@ def result(store: Store, reference: str) -> Row:
     )
     if found:
         return found[0]
-    references = [
-        "/".join(str(row[name]) for name in ("round", "submitter", "system", "benchmark"))
-        for row in store.rows("select round, submitter, system, benchmark from results")
-    ]
-    raise UnknownError(
-        f"The store has no result '{reference:.200}'.{near('/'.join(parts), tuple(references))}"
+    wrong = "/".join(parts)
+    raise UnknownError(f"The store has no result '{reference:.200}'.{nearest(store, wrong, 'results')}")
+
+
+def nearest(store: Store, wrong: str, table: Literal["results", "systems"]) -> str:
+    """Say which reference of a table is nearest to a mistyped one; DuckDB looks through them, which is quick."""
+    names = "concat_ws('/', round, submitter, system" + (", benchmark)" if table == "results" else ")")
+    found = store.rows(
+        f"select {names} as name from {table} order by jaro_winkler_similarity({names}, $1) desc, name limit 5",
+        [wrong],
     )
+    return near(wrong, [str(row["name"]) for row in found])
 
 
 def reference(row: Row) -> str:

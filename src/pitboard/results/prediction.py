@@ -28,16 +28,25 @@ _COLUMNS = [
 ]
 
 
-def predictions(answer: Answer, accelerators: int) -> Table:
-    """Predict every family of `scale`'s answer at a count, in minutes; a refusal stands where `trust` would."""
-    rows = []
+def predictions(answer: Answer, accelerators: int) -> tuple[Table, list[str]]:
+    """Predict every family of `scale`'s answer that can be, at a count, in minutes; and say why not the others.
+
+    Families of fewer than three counts are only counted.
+    """
+    rows, refused, few = [], [], 0
+    predictable = {row["family"] for row in answer.more["fits"].rows if row["residual"] is not None}
     for family in dict.fromkeys(str(row["family"]) for row in answer.rows):
+        if family not in predictable:
+            few += 1
+            continue
         try:
             rows.append(msgspec.structs.asdict(predict(answer, family, accelerators)))
         except PitboardError as error:
-            empty = dict.fromkeys(("minutes", "low", "high"))
-            rows.append({"family": family, "accelerators": accelerators, **empty, "trust": str(error)})
-    return Table(title=f"Predicted for {accelerators} accelerators", columns=_COLUMNS, rows=rows)
+            refused.append(str(error))
+    if few:
+        refused.append(f"No prediction for {few} families measured at fewer than three counts.")
+    title = f"Predicted for {accelerators} accelerators"
+    return Table(title=title, columns=_COLUMNS, rows=rows), refused
 
 
 def predict(answer: Answer, family: str, accelerators: int) -> Prediction:

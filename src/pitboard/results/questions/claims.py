@@ -31,16 +31,16 @@ COLUMNS = [
     Column("candidate", "Earlier result"),
     Column("accelerator", "Accelerator"),
     Column("accelerators", "Count", "integer"),
-    Column("availability", "Availability"),
-    Column("framework", "Framework"),
+    Column("availability", "Availability", detail=True),
+    Column("framework", "Framework", detail=True),
     Column("precision", "Precision"),
     Column("minutes", "Time-to-train", "number", "min", 3),
     Column("ratio", "Speed-up over it", "number", "×", 3),
-    Column("off", "Ratio − claim", "number", "×", 3),
-    Column("gives", "Gives the claim", "boolean"),
+    Column("off", "Ratio − claim", "number", "×", 3, detail=True),
+    Column("gives", "Gives the claim", "boolean", detail=True),
     Column("same_submitter", "Same submitter", "boolean"),
     Column("like_for_like", "Like for like", "boolean"),
-    Column("reasons", "Why not"),
+    Column("reasons", "Why not", detail=True),
 ]
 
 

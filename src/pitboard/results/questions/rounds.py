@@ -35,18 +35,18 @@ COLUMNS = [
     Column("kind", "What is the same"),
     Column("label", "Which"),
     Column("speedup", "Speed-up", "number", "×", 3),
-    Column("round_before", "Earlier round"),
+    Column("round_before", "Earlier round", detail=True),
     Column("before", "Earlier result"),
     Column("minutes_before", "Earlier time-to-train", "number", "min", 3),
-    Column("accelerator_before", "Earlier accelerator"),
-    Column("accelerators_before", "Earlier count", "integer"),
-    Column("framework_before", "Earlier framework"),
-    Column("round_after", "Later round"),
+    Column("accelerator_before", "Earlier accelerator", detail=True),
+    Column("accelerators_before", "Earlier count", "integer", detail=True),
+    Column("framework_before", "Earlier framework", detail=True),
+    Column("round_after", "Later round", detail=True),
     Column("after", "Later result"),
     Column("minutes_after", "Later time-to-train", "number", "min", 3),
-    Column("accelerator_after", "Later accelerator"),
-    Column("accelerators_after", "Later count", "integer"),
-    Column("framework_after", "Later framework"),
+    Column("accelerator_after", "Later accelerator", detail=True),
+    Column("accelerators_after", "Later count", "integer", detail=True),
+    Column("framework_after", "Later framework", detail=True),
     Column("like_for_like", "Like for like", "boolean"),
     Column("reasons", "Why not"),
 ]
@@ -221,7 +221,11 @@ def _more(traced: list[Any]) -> dict[str, Table]:
         for claim, answer in traced
         for row in answer
     ]
-    columns = [Column("claim", "Claim about"), Column("claimed", "Claimed", "number", "×"), *CANDIDATES]
+    columns = [
+        Column("claim", "Claim about", detail=True),
+        Column("claimed", "Claimed", "number", "×", detail=True),
+        *CANDIDATES,
+    ]
     split = [part for _, answer in traced for part in answer.more["split"]]
     return {
         "claims": Table(title="Earlier results that a claim may be against", columns=columns, rows=rows),

@@ -1,8 +1,8 @@
 """The software notes: what a system ran, and for two, where they differ."""
 
-from pitboard.errors import UnknownError, near
+from pitboard.errors import UnknownError
 from pitboard.results.answer import Answer, Column
-from pitboard.results.find import default_store
+from pitboard.results.find import default_store, nearest
 from pitboard.results.schema import Row
 from pitboard.results.store import Store
 
@@ -67,10 +67,8 @@ def _system(store: Store, text: str) -> Row:
     found = store.rows(sql, list(parts))
     if found:
         return found[0]
-    names = [_name(row) for row in store.rows("select round, submitter, system from systems")]
-    raise UnknownError(
-        f"The store has no system '{'/'.join(parts):.200}'.{near('/'.join(parts), names[:2000])}"
-    )
+    wrong = "/".join(parts)
+    raise UnknownError(f"The store has no system '{wrong:.200}'.{nearest(store, wrong, 'systems')}")
 
 
 def _name(row: Row) -> str:
