@@ -5,6 +5,7 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
+from pitboard.errors import PitboardError
 from pitboard.results.answer import Answer, Column, Table
 from pitboard.results.catalogue import GENERATION_YEAR
 from pitboard.results.find import default_store, known, reference, rounds_of
@@ -69,15 +70,17 @@ _Label = tuple[str, ...]
 def rounds(benchmark: str, *, store: Store | None = None) -> Answer:
     """Say how a benchmark's results changed from round to round, best and like for like.
 
-    Rows are pairs of results in rounds that follow one another. `facts`: `rounds` (with the benchmark), and of
-    the newest pair `best_speedup`, `median_same_submitter` over `same_submitter_pairs` (like for like, with
+    Rows are pairs of results in rounds that follow one another. `facts`: `rounds` (with the benchmark), and
+    of the newest pair `best_speedup`, `median_same_submitter` over `same_submitter_pairs` (like for like, with
     new runs), and `same_runs` (such pairs that are one set of runs entered twice). `more["claims"]` traces
     published claims about the benchmark, `more["split"]` attributes them. Raises `PitboardError` for a
-    benchmark that no result has.
+    benchmark that no published result of the closed division has.
     """
     store = store or default_store()
     name = str(known(store, "benchmark", benchmark))
     found = store.rows(SQL, {"benchmark": name})
+    if not found:
+        raise PitboardError(f"The store has no published result of {name} in the closed division.")
     present = [number for number in rounds_of(store) if any(row["round"] == number for row in found)]
     rows = []
     for before, after in pairwise(present):
