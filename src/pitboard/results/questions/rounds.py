@@ -71,10 +71,10 @@ def rounds(benchmark: str, *, store: Store | None = None) -> Answer:
     """Say how a benchmark's results changed from round to round, best and like for like.
 
     Rows are pairs of results in rounds that follow one another. `facts`: `rounds` (with the benchmark), and
-    of the newest pair `best_speedup`, `median_same_submitter` over `same_submitter_pairs` (like for like, with
-    new runs), and `same_runs` (such pairs that are one set of runs entered twice). `more["claims"]` traces
-    published claims about the benchmark, `more["split"]` attributes them. Raises `PitboardError` for a
-    benchmark that no published result of the closed division has.
+    of the newest pair `best_speedup`, `median_same_submitter` over `same_submitter_pairs` (like for like,
+    with new runs), and `same_runs` (such pairs that are one set of runs entered twice). `more["claims"]`
+    traces published claims about the benchmark, `more["split"]` attributes them. Raises `PitboardError` for
+    a benchmark that no published result of the closed division has.
     """
     store = store or default_store()
     name = str(known(store, "benchmark", benchmark))
