@@ -76,7 +76,7 @@ def _scale(answer: "Answer", theme: ThemeName, width: int) -> alt.TopLevelMixin:
         answer.rows,
         fitted=[row for rows in laws.values() if _narrow(rows) for row in rows],
         title=answer.title,
-        subtitle="Dashed grey: ideal strong scaling from each family's fewest accelerators. Band: 95 % interval of a law.",
+        subtitle="Dashed grey: ideal scaling from a family's fewest accelerators. Band: 95 % interval.",
         caption=_source(answer),
         theme=theme,
         width=width,
