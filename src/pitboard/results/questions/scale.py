@@ -16,11 +16,12 @@ from pitboard.results.units import counted_in
 DEFINITION = (
     "A family is the results of one submitter, accelerator and framework text in a round. Against the "
     "family's fewest accelerators (the fastest result there): speed-up is minutes ÷ minutes; efficiency is "
-    "speed-up ÷ ratio of accelerators, 1 when ideal; 'acts like' is how many accelerators or nodes at perfect "
-    "scaling would be as fast. Efficiency = communication ÷ convergence × rest, exactly: convergence is the "
-    "ratio of samples to target; communication the ratio of throughput per accelerator, where throughput is "
-    "samples to target ÷ training time (minutes without evaluation); rest is the change in evaluation's share "
-    "and RCP scaling. All but minutes are derived by Pitboard and are not official metrics."
+    "speed-up ÷ ratio of accelerators, 1 when ideal; 'acts like' is how many accelerators or nodes at "
+    "perfect scaling would be as fast. Efficiency = communication ÷ convergence × rest, exactly: "
+    "convergence is the ratio of samples to target; communication the ratio of throughput per accelerator, "
+    "where throughput is samples to target ÷ training time (minutes without evaluation); rest is the "
+    "change in evaluation's share and RCP scaling. All but minutes are derived by Pitboard and are not "
+    "official metrics."
 )
 
 SQL = """select r.submitter, r.accelerator, r.framework, r.system_name, r.availability, r.round, r.system,
