@@ -8,7 +8,7 @@ from pitboard.results.law import Law
 
 
 class Prediction(msgspec.Struct, frozen=True, kw_only=True):
-    """Minutes that a family's law gives for a count, its 95 % prediction interval, and what to trust it for."""
+    """Minutes by a family's law for a count, the 95 % prediction interval, and how far to trust it."""
 
     family: str
     accelerators: int
