@@ -34,9 +34,10 @@ SQL = """select r.round, r.submitter, r.system, r.benchmark, r.organisation, r.d
 from results r left join systems s using (round, submitter, system)
   left join (
     select round, submitter, system, benchmark, list(started order by started) as started
-    from runs where counted and benchmark = $benchmark group by all
+    from runs where counted and benchmark = $benchmark and round in $rounds group by all
   ) u using (round, submitter, system, benchmark)
-where r.benchmark = $benchmark and r.division = 'closed' and not r.own and r.minutes is not null
+where r.benchmark = $benchmark and r.round in $rounds
+  and r.division = 'closed' and not r.own and r.minutes is not null
 order by r.minutes, r.submitter, r.system"""
 
 COLUMNS = [
@@ -67,10 +68,11 @@ ANY_SUBMITTER = "same accelerator and count, any submitter"
 _Label = tuple[str, ...]
 
 
-def rounds(benchmark: str, *, store: Store | None = None) -> Answer:
+def rounds(benchmark: str, since: str | None = None, *, store: Store | None = None) -> Answer:
     """Say how a benchmark's results changed from round to round, best and like for like.
 
-    Rows are pairs of results in rounds that follow one another. `facts`: `rounds` (with the benchmark), and
+    Rows are pairs of results in rounds that follow one another, beginning with round `since`, by default the
+    last but one that has the benchmark. `facts`: `rounds` (with the benchmark), and
     of the newest pair `best_speedup`, `median_same_submitter` over `same_submitter_pairs` (like for like,
     with new runs), and `same_runs` (such pairs that are one set of runs entered twice). `more["claims"]`
     traces published claims about the benchmark, `more["split"]` attributes them. Raises `PitboardError` for
@@ -78,14 +80,20 @@ def rounds(benchmark: str, *, store: Store | None = None) -> Answer:
     """
     store = store or default_store()
     name = str(known(store, "benchmark", benchmark))
-    found = store.rows(SQL, {"benchmark": name})
-    if not found:
-        raise PitboardError(f"The store has no published result of {name} in the closed division.")
-    present = [number for number in rounds_of(store) if any(row["round"] == number for row in found)]
-    rows = []
-    for before, after in pairwise(present):
-        ends = [[row for row in found if row["round"] == number] for number in (before, after)]
-        rows += [_row(kind, label, *pair) for kind, label, *pair in _pairs(*ends)]
+    present = _present(store, name)
+    first = known(store, "round", since)
+    if first in present:
+        present = present[present.index(first) :]
+    elif first is None:
+        present = present[-2:]
+    by_round: dict[str, list[Row]] = {number: [] for number in present}
+    for row in store.rows(SQL, {"benchmark": name, "rounds": present}):
+        by_round[row["round"]].append(row)
+    rows = [
+        _row(kind, label, *pair)
+        for before, after in pairwise(present)
+        for kind, label, *pair in _pairs(by_round[before], by_round[after])
+    ]
     traced = claims(name, store=store)
     newest = [row for row in rows if row["round_after"] == present[-1]]
     facts = _facts(present, newest)
@@ -94,7 +102,7 @@ def rounds(benchmark: str, *, store: Store | None = None) -> Answer:
         title=_title(name, present, facts),
         definition=DEFINITION,
         sql=SQL,
-        parameters={"benchmark": name},
+        parameters={"benchmark": name, "rounds": present},
         columns=COLUMNS,
         rows=rows,
         notes=[
@@ -109,6 +117,15 @@ def rounds(benchmark: str, *, store: Store | None = None) -> Answer:
         facts=facts,
         more=_more(traced),
     )
+
+
+def _present(store: Store, benchmark: str) -> list[str]:
+    sql = """select distinct round from results
+where benchmark = $benchmark and division = 'closed' and not own and minutes is not null"""
+    found = {row["round"] for row in store.rows(sql, {"benchmark": benchmark})}
+    if not found:
+        raise PitboardError(f"The store has no published result of {benchmark} in the closed division.")
+    return [number for number in rounds_of(store) if number in found]
 
 
 def _pairs(before: list[Row], after: list[Row]) -> Iterator[tuple[str, str, Row, Row]]:
