@@ -17,12 +17,12 @@ NOT_STATED = "not stated"
 
 DEFINITION = (
     "Samples to target are the olympic mean of a result's runs, as the RCP test takes it, beside the "
-    "reference's mean at the same global batch size, on a line between two reference points where it has none "
-    "there (MLCommons' rcp_checker, its points pruned to fastest convergence). Against the reference: above 1, "
-    "the result needed more. Against the fewest: the same over the reference's fastest convergence, at any "
-    "batch size: what a large batch costs too. Extra minutes are derived, not official: the training time "
-    "(minutes without evaluation, before RCP scaling) that the samples beyond the reference took, negative "
-    "where fewer sufficed."
+    "reference's mean at the same global batch size, on a line between two reference points where it has "
+    "none there (MLCommons' rcp_checker, its points pruned to fastest convergence). Against the reference: "
+    "above 1, the result needed more. Against the fewest: the same over the reference's fastest convergence, "
+    "at any batch size: what a large batch costs too. Extra minutes are derived, not official: the training "
+    "time (minutes without evaluation, before RCP scaling) that the samples beyond the reference took, "
+    "negative where fewer sufficed."
 )
 
 SQL = """select r.round, r.submitter, r.system, r.benchmark, r.system_name, r.accelerator, r.accelerators,
@@ -218,8 +218,8 @@ def _notes(rows: list[Row], points: list[Convergence], precisions: Table, unit: 
     if points and largest["against_fewest"]:
         start = min(points, key=lambda point: point.mean)
         notes.append(
-            f"Paid convergence for speed: {largest['reference']} at batch {largest['global_batch_size']:,} "
-            f"on {largest['accelerators'] or 'unknown'} accelerators needed "
+            f"The largest batch, {largest['global_batch_size']:,}, is that of {largest['reference']} "
+            f"({largest['accelerators'] or 'unknown'} accelerators), which needed "
             f"{largest['against_fewest']:.2f} × the {unit} of the reference at batch "
             f"{start.batch_size:,.0f}, where the reference converges fastest."
         )
