@@ -257,7 +257,7 @@ def _notes(families: list[list[Row]], laws: dict[str, Law]) -> list[str]:
         "A prediction holds inside the measured range, within its 95 % interval, and at most a factor of 2 "
         "beyond; systems of a family need not be one machine, and batch size and hyperparameters change "
         "along the curve.",
-        "A result that converged faster than the reference allows has minutes scaled up (RCP scaling factor): "
+        "A result that converged faster than the reference allows has its minutes scaled up (rcp_scale): "
         "where the fewest accelerators have such a factor, efficiency is flattered, and rest is above 1.",
         "The range of runs is of those that the olympic mean keeps, times the RCP scaling factor.",
     ]
