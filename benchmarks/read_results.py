@@ -4,8 +4,8 @@
 
 Ingest stands beside a plain reader of the same logs (one `json.loads` a line into a pandas frame, then
 Parquet), which neither checks nor scores; the table beside `import duckdb` and beside pandas reading the same
-Parquet; each in the same run, in processes of their own, taking turns. The large store repeats the shipped round
-5.1 as that many rounds of twice the systems. Without a folder, the archive in ../shared/data is unpacked.
+Parquet; each in the same run, in processes of their own, taking turns. The large store repeats the shipped
+round 5.1 as that many rounds of twice the systems. Without a folder, the archive in ../shared/data is used.
 """
 
 import argparse
@@ -57,7 +57,7 @@ import sys
 import pandas
 results = pandas.read_parquet(sys.argv[1])
 chosen = results[(results["round"] == "5.1") & ~results["own"]]
-keys = ["submitter", "system", "division", "availability", "nodes", "accelerator", "accelerators", "framework"]
+keys = ["submitter", "system", "division", "availability", "nodes", "accelerator", "accelerators"]
 print(chosen.pivot_table(index=keys, columns="benchmark", values="minutes").to_string())
 """
 
@@ -99,16 +99,9 @@ def ingest(folder: Path, place: Path, times: int) -> None:
 
 def shell(times: int) -> None:
     """Time the table from the shell beside what any answer by DuckDB or pandas costs."""
+    pitboard = [sys.executable, "-m", "pitboard"]
     commands = {
-        "pitboard results table --round 5.1": [
-            sys.executable,
-            "-m",
-            "pitboard",
-            "results",
-            "table",
-            "--round",
-            "5.1",
-        ],
+        "pitboard results table --round 5.1": [*pitboard, "results", "table", "--round", "5.1"],
         "python -c 'import duckdb'": [sys.executable, "-c", "import duckdb"],
         "pandas, the same table": [sys.executable, "-c", _PANDAS_TABLE, str(SHIPPED / "results.parquet")],
     }
@@ -132,8 +125,9 @@ def large_store(place: Path, rounds: int) -> Store:
         copies = 1 if table == "rounds" else 2
         order = ", ".join(column for column in ("round", "submitter", "system") if column in columns)
         connection.execute(
-            f"copy (select {chosen} from '{SHIPPED / table}.parquet', range({rounds}) a(n), range({copies}) b(m) "
-            f"where round = '5.1' order by {order}) to '{generation / table}.parquet' (compression zstd)"
+            f"copy (select {chosen} from '{SHIPPED / table}.parquet', range({rounds}) a(n), "
+            f"range({copies}) b(m) where round = '5.1' order by {order}) "
+            f"to '{generation / table}.parquet' (compression zstd)"
         )
     (place / "store.json").write_bytes(msgspec.json.encode(Manifest(VERSION, generation.name)))
     return Store(place)
@@ -155,7 +149,6 @@ def questions(store: Store) -> None:
         "stack": lambda: results.stack(a, b, store=store),
         "roster": lambda: results.roster("150.0", store=store),
         "sanity": lambda: results.sanity(a, store=store),
-        "converge": lambda: results.converge("llama31_8b", "150.0", store=store),
         "sql": lambda: results.sql("select round, count(*) from results group by 1", store=store),
     }
     for name, ask in asked.items():

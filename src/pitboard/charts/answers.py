@@ -119,7 +119,10 @@ def _curves(answer: "Answer", theme: ThemeName, width: int) -> alt.TopLevelMixin
 
 def _converge(answer: "Answer", theme: ThemeName, width: int) -> alt.TopLevelMixin:
     return samples_to_target(
-        [row | {"result": row["reference"]} for row in answer.rows],
+        [
+            row | {"result": f"{row['submitter']}, {row['accelerators']} × {row['accelerator']}"}
+            for row in answer.rows
+        ],
         reference=answer.more["reference"].rows,
         title=answer.title,
         caption=_source(answer),

@@ -149,6 +149,21 @@ def scale(
 
 
 @app.command()
+def converge(
+    benchmark: BenchmarkOption,
+    round: Round = None,
+    store: Place = None,
+    format: Shown = "table",
+    explain: Explain = False,
+    chart: Chart = None,
+) -> None:
+    """Show samples to target against the reference convergence points: who paid convergence for speed."""
+    from pitboard.results.questions.converge import converge as ask
+
+    _show(ask(benchmark, round, store=_open(store)), format, explain, chart)
+
+
+@app.command()
 def rounds(
     benchmark: BenchmarkOption,
     since: Annotated[
