@@ -5,7 +5,7 @@
 Ingest stands beside a plain reader of the same logs (one `json.loads` a line into a pandas frame, then
 Parquet), which neither checks nor scores; the table beside `import duckdb` and beside pandas reading the same
 Parquet; each in the same run, in processes of their own, taking turns. The large store repeats the shipped
-round 5.1 as that many rounds of twice the systems. Without a folder, the archive in ../shared/data is used.
+round 5.1 as that many rounds of thrice the systems. Without a folder, the archive in ../shared/data is used.
 """
 
 import argparse
@@ -122,7 +122,7 @@ def large_store(place: Path, rounds: int) -> Store:
     for table, columns in TABLES.items():
         names = {"round": "(n + 100)::varchar || '.0' as round", "system": "system || '-' || m as system"}
         chosen = ", ".join(names.get(column, column) for column in columns)
-        copies = 1 if table == "rounds" else 2
+        copies = 1 if table == "rounds" else 3
         order = ", ".join(column for column in ("round", "submitter", "system") if column in columns)
         connection.execute(
             f"copy (select {chosen} from '{SHIPPED / table}.parquet', range({rounds}) a(n), "
