@@ -59,7 +59,8 @@ def test_rows_are_what_their_references_say(store: Store, benchmark: str) -> Non
         alike = alike and (before["target"] or after["target"]) == (after["target"] or before["target"])
         assert row["like_for_like"] == alike == (row["reasons"] == "")
         assert row["kind"] == "best" or before["accelerators"] == after["accelerators"]
-    own = [r["speedup"] for r in answer if r["kind"] == SAME_SUBMITTER and r["like_for_like"]]
+    pairs = [r for r in answer if r["kind"] == SAME_SUBMITTER and r["like_for_like"]]
+    own = [r["speedup"] for r in pairs if not r["same_runs"]]
     assert answer.facts["median_same_submitter"] == (median(own) if own else None)
 
 
@@ -67,6 +68,22 @@ def test_one_organisation_under_two_names_is_one(store: Store) -> None:
     pairs = {(row["before"], row["after"]) for row in rounds("llama2_70b_lora", store=store)}
     name = "D75T-7U/llama2_70b_lora"
     assert (f"5.0/QCT/{name}", f"5.1/Quanta_Cloud_Technology/{name}") in pairs
+
+
+def test_runs_that_were_entered_again_are_no_change(store: Store) -> None:
+    answer = rounds("llama31_405b", store=store)
+    again = {row["label"]: row for row in answer if row["same_runs"] and row["kind"] == SAME_SUBMITTER}
+    assert set(again) == {"Nebius, 512 × NVIDIA H200", "Nebius, 1024 × NVIDIA H200"}
+    for row in again.values():
+        # The two rounds scaled the same runs by 7/6 and by 17/15.
+        assert row["speedup"] == pytest.approx((7 / 6) / (17 / 15))
+        assert row["speedup_of_runs"] == pytest.approx(1)
+    assert answer.facts["same_submitter_pairs"] == 1
+    starts = (
+        "select started from runs where benchmark = 'llama31_405b' and round = $1 and submitter = 'Nebius'"
+    )
+    before, after = ({row["started"] for row in store.rows(starts, [number])} for number in ("5.0", "5.1"))
+    assert before & after
 
 
 def test_a_new_generation_is_set_against_the_one_before(store: Store) -> None:

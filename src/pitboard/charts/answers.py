@@ -76,7 +76,7 @@ def _scale(answer: "Answer", theme: ThemeName, width: int) -> alt.TopLevelMixin:
         answer.rows,
         fitted=[row for rows in laws.values() if _narrow(rows) for row in rows],
         title=answer.title,
-        subtitle="Dashed grey: ideal strong scaling from each family's fewest accelerators. Band: 95 % interval of a law.",
+        subtitle="Dashed grey: ideal scaling from a family's fewest accelerators. Band: 95 % interval.",
         caption=_source(answer),
         theme=theme,
         width=width,
@@ -119,7 +119,10 @@ def _curves(answer: "Answer", theme: ThemeName, width: int) -> alt.TopLevelMixin
 
 def _converge(answer: "Answer", theme: ThemeName, width: int) -> alt.TopLevelMixin:
     return samples_to_target(
-        [row | {"result": row["reference"]} for row in answer.rows],
+        [
+            row | {"result": f"{row['submitter']}, {row['accelerators']} × {row['accelerator']}"}
+            for row in answer.rows
+        ],
         reference=answer.more["reference"].rows,
         title=answer.title,
         caption=_source(answer),

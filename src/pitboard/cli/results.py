@@ -149,8 +149,26 @@ def scale(
 
 
 @app.command()
+def converge(
+    benchmark: BenchmarkOption,
+    round: Round = None,
+    store: Place = None,
+    format: Shown = "table",
+    explain: Explain = False,
+    chart: Chart = None,
+) -> None:
+    """Show samples to target against the reference convergence points: who paid convergence for speed."""
+    from pitboard.results.questions.converge import converge as ask
+
+    _show(ask(benchmark, round, store=_open(store)), format, explain, chart)
+
+
+@app.command()
 def rounds(
     benchmark: BenchmarkOption,
+    since: Annotated[
+        str | None, typer.Option(help="The first round.", show_default="the last but one")
+    ] = None,
     store: Place = None,
     format: Shown = "table",
     explain: Explain = False,
@@ -159,7 +177,7 @@ def rounds(
     """Show what changed from round to round: the best, and like for like; published claims traced."""
     from pitboard.results.questions.rounds import rounds as ask
 
-    _show(ask(benchmark, store=_open(store)), format, explain, chart)
+    _show(ask(benchmark, since, store=_open(store)), format, explain, chart)
 
 
 @app.command()

@@ -38,7 +38,7 @@ class RcpVerdict(msgspec.Struct, frozen=True, kw_only=True):
     reference_mean: float | None = None
 
 
-class _Convergence(msgspec.Struct, frozen=True):
+class Convergence(msgspec.Struct, frozen=True):
     """A reference point's statistics; a submission's mean below `minimum` is significantly too fast."""
 
     batch_size: float
@@ -75,7 +75,7 @@ def rcp_test(
         return RcpVerdict(verdict="Insufficient convergence", passed=False)
     if len(samples_to_target) <= 2 * drops:
         return RcpVerdict(verdict="Too few runs", passed=False)
-    slack = _SLACK.get(benchmark, 0) if int(ruleset.partition(".")[0]) >= 5 else 0
+    slack = _slack(benchmark, ruleset)
     known = _statistics(benchmark, tuple(points), runs, pruned)
     submission = _olympic(sorted(_UNCONVERGED if s is None else s for s in samples_to_target), drops)
     verdict = _judge(submission, batch_size, known, runs, slack)
@@ -86,8 +86,28 @@ def rcp_test(
     return verdict
 
 
+def reference_convergence(
+    benchmark: str, points: Sequence[ReferencePoint], ruleset: str = "5.1.0"
+) -> list[Convergence]:
+    """Give the points that the package check tests against, by batch size: those of fastest convergence.
+
+    `minimum` includes the round's slack. Empty without points or for a benchmark that MLCommons does not
+    know. Raises `PitboardError` as `rcp_test` does.
+    """
+    runs = official_runs(benchmark)
+    if not points or runs is None:
+        return []
+    slack = _slack(benchmark, ruleset)
+    known = _statistics(benchmark, tuple(points), runs, True)
+    return [msgspec.structs.replace(point, minimum=point.minimum - slack) for point in known]
+
+
+def _slack(benchmark: str, ruleset: str) -> int:
+    return _SLACK.get(benchmark, 0) if int(ruleset.partition(".")[0]) >= 5 else 0
+
+
 def _judge(
-    submission: float, batch_size: float, known: tuple[_Convergence, ...], runs: int, slack: float
+    submission: float, batch_size: float, known: tuple[Convergence, ...], runs: int, slack: float
 ) -> RcpVerdict:
     same = next((c for c in known if c.batch_size == batch_size), None)
     if same is not None:
@@ -105,7 +125,7 @@ def _judge(
 
 
 def _compare(
-    submission: float, reference: _Convergence, slack: float, when_passed: str, when_failed: str
+    submission: float, reference: Convergence, slack: float, when_passed: str, when_failed: str
 ) -> RcpVerdict:
     fastest = reference.minimum - slack
     # The official quotient of quotients, whose rounding decides where all runs took the same samples.
@@ -123,13 +143,13 @@ def _compare(
 @lru_cache(maxsize=256)
 def _statistics(
     benchmark: str, points: tuple[ReferencePoint, ...], runs: int, pruned: bool
-) -> tuple[_Convergence, ...]:
+) -> tuple[Convergence, ...]:
     drops = official_drops(benchmark)
     known = [_converge(point, drops, runs) for point in sorted(points, key=lambda p: p.batch_size)]
     return tuple(_prune(known) if pruned else known)
 
 
-def _converge(point: ReferencePoint, drops: int, runs: int) -> _Convergence:
+def _converge(point: ReferencePoint, drops: int, runs: int) -> Convergence:
     samples = sorted(point.samples)
     left = len(samples) - 2 * drops
     if left < 1 or left + _tested(runs) < 3 or not all(0 < s < math.inf for s in samples):
@@ -138,7 +158,7 @@ def _converge(point: ReferencePoint, drops: int, runs: int) -> _Convergence:
             f"expected more than {2 * drops} positive numbers. Give one number for each reference run."
         )
     mean, stdev = _olympic(samples, drops), _stdev(samples)
-    return _Convergence(point.batch_size, mean, stdev, _minimum_mean(mean, stdev, left, _tested(runs)))
+    return Convergence(point.batch_size, mean, stdev, _minimum_mean(mean, stdev, left, _tested(runs)))
 
 
 def _tested(runs: int) -> int:
@@ -170,7 +190,7 @@ def _minimum_mean(mean: float, stdev: float, reference_runs: int, submission_run
     return middle
 
 
-def _prune(known: list[_Convergence]) -> list[_Convergence]:
+def _prune(known: list[Convergence]) -> list[Convergence]:
     """Keep the points of fastest convergence: none below the fastest's batch size, none above its neighbours.
 
     One pass, as official, so that the outcome is not quite the lower convex hull.
@@ -188,13 +208,13 @@ def _prune(known: list[_Convergence]) -> list[_Convergence]:
     return [c for c in known if c.batch_size in sizes]
 
 
-def _interpolate(batch_size: float, below: _Convergence, above: _Convergence, runs: int) -> _Convergence:
+def _interpolate(batch_size: float, below: Convergence, above: Convergence, runs: int) -> Convergence:
     mean = _line(batch_size, below, above, below.mean, above.mean)
     stdev = _line(batch_size, below, above, below.stdev, above.stdev)
-    return _Convergence(batch_size, mean, stdev, _minimum_mean(mean, stdev, 2 * runs, _tested(runs)))
+    return Convergence(batch_size, mean, stdev, _minimum_mean(mean, stdev, 2 * runs, _tested(runs)))
 
 
-def _line(x: float, below: _Convergence, above: _Convergence, low: float, high: float) -> float:
+def _line(x: float, below: Convergence, above: Convergence, low: float, high: float) -> float:
     """`numpy.interp` between two points, for `x` from the one's batch size to the other's."""
     if x >= above.batch_size:
         return high

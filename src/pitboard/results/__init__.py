@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pitboard.results.answer import Answer as Answer
     from pitboard.results.questions.compare import compare as compare
+    from pitboard.results.questions.converge import converge as converge
     from pitboard.results.questions.roster import roster as roster
     from pitboard.results.questions.rounds import rounds as rounds
     from pitboard.results.questions.sanity import sanity as sanity
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from pitboard.results.questions.why import why as why
     from pitboard.results.store import Store as Store
 
-QUESTIONS = ("table", "compare", "scale", "rounds", "why", "stack", "roster", "sanity")
+QUESTIONS = ("table", "compare", "scale", "converge", "rounds", "why", "stack", "roster", "sanity")
 _HOME = {"Answer": "answer", "Store": "store"} | {name: f"questions.{name}" for name in (*QUESTIONS, "sql")}
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "Answer",
     "Store",
     "compare",
+    "converge",
     "roster",
     "rounds",
     "sanity",

@@ -72,16 +72,16 @@ def result(store: Store, reference: str) -> Row:
     if found:
         return found[0]
     wrong = "/".join(parts)
-    raise UnknownError(f"The store has no result '{reference:.200}'.{nearest(store, wrong, 'results')}")
+    hint = nearest(store, wrong, "results")
+    raise UnknownError(f"The store has no result '{reference:.200}'.{hint}")
 
 
 def nearest(store: Store, wrong: str, table: Literal["results", "systems"]) -> str:
-    """Say which reference of a table is nearest to a mistyped one; DuckDB looks through them, which is quick."""
+    """Say which reference of a table is nearest to a mistyped one, as DuckDB finds it."""
     names = "concat_ws('/', round, submitter, system" + (", benchmark)" if table == "results" else ")")
-    found = store.rows(
-        f"select {names} as name from {table} order by jaro_winkler_similarity({names}, $1) desc, name limit 5",
-        [wrong],
-    )
+    likeness = f"jaro_winkler_similarity({names}, $1)"
+    sql = f"select {names} as name from {table} order by {likeness} desc, name limit 5"
+    found = store.rows(sql, [wrong])
     return near(wrong, [str(row["name"]) for row in found])
 
 

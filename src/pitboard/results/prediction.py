@@ -8,7 +8,7 @@ from pitboard.results.law import Law
 
 
 class Prediction(msgspec.Struct, frozen=True, kw_only=True):
-    """Minutes that a family's law gives for a count, its 95 % prediction interval, and what to trust it for."""
+    """Minutes that a family's law gives for a count, its 95 % prediction interval, and its trust."""
 
     family: str
     accelerators: int
@@ -29,7 +29,7 @@ _COLUMNS = [
 
 
 def predictions(answer: Answer, accelerators: int) -> tuple[Table, list[str]]:
-    """Predict every family of `scale`'s answer that can be, at a count, in minutes; and say why not the others.
+    """Predict every family of `scale`'s answer that can be, in minutes; say why not the others.
 
     Families of fewer than three counts are only counted.
     """

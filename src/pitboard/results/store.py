@@ -326,6 +326,8 @@ def _literal(value: object) -> str:
         return str(value)
     if isinstance(value, float):
         return f"'{value!r}'::double"
+    if isinstance(value, list):
+        return f"({', '.join(map(_literal, value))})"
     text = str(value)
     if "\0" in text:
         raise PitboardError("A name holds a zero byte: the store has none like it.")

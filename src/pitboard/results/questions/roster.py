@@ -20,6 +20,8 @@ SQL = """select organisation, submitter, system_name, benchmark, division, avail
   accelerators
 from results where round = $round and not own order by all"""
 
+_BEFORE = "select distinct round, organisation from results where not own"
+
 _ORGANISATIONS = [
     Column("organisation", "Organisation"),
     Column("first_timer", "First time", "boolean"),
@@ -50,7 +52,7 @@ def roster(round: str | None = None, *, store: Store | None = None) -> Answer:
     earlier = [other for other in rounds_of(store) if other != round]
     earlier = earlier[: rounds_of(store).index(round)]
     entries = store.rows(SQL, {"round": round})
-    before = {one_name(row["organisation"]) for other in earlier for row in store.rows(SQL, {"round": other})}
+    before = {one_name(row["organisation"]) for row in store.rows(_BEFORE) if row["round"] in earlier}
     rows = _organisations(entries, before if earlier else None)
     last = store.rows(SQL, {"round": earlier[-1]}) if earlier else []
     facts = _facts(entries) | {"first_timers": [row["organisation"] for row in rows if row["first_timer"]]}

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Iterator
 from itertools import pairwise
+from statistics import median
 from typing import Any
 
+from pitboard.errors import PitboardError
 from pitboard.results.answer import Answer, Column, Table
 from pitboard.results.catalogue import GENERATION_YEAR
 from pitboard.results.find import default_store, known, reference, rounds_of
@@ -19,22 +21,31 @@ DEFINITION = (
     "A speed-up is the earlier round's time-to-train ÷ the later one's, of results in the closed division of "
     "two rounds that follow one another among those with the benchmark. Each row takes the fastest result of "
     "each round: of all, of one submitter with one accelerator at one count, of one accelerator at one "
-    "count, or of a vendor's accelerator generation at one count (a generation that the earlier round lacks is set "
-    "against the newest one it has). Like for like means that nothing but the round must be named in a "
-    "comparison (MLCommons' policy for messages)."
+    "count, or of a vendor's accelerator generation at one count (a generation that the earlier round lacks "
+    "is set against the newest one it has). The speed-up of the runs leaves out the RCP scaling factors, "
+    "which differ between rounds. The same runs are logs that were entered in both rounds: all started at "
+    "the same times. Like for like means that nothing but the round must be named in a comparison "
+    "(MLCommons' policy for messages)."
 )
 
 SQL = """select r.round, r.submitter, r.system, r.benchmark, r.organisation, r.division, r.availability,
-  r.accelerator, r.accelerators, r.framework, r.minutes, r.target, r.own, s.accelerator_vendor,
-  s.accelerator_generation
+  r.accelerator, r.accelerators, r.framework, r.minutes, r.target, r.own, r.rcp_scale,
+  s.accelerator_vendor, s.accelerator_generation, u.started
 from results r left join systems s using (round, submitter, system)
-where r.benchmark = $benchmark and r.division = 'closed' and not r.own and r.minutes is not null
+  left join (
+    select round, submitter, system, benchmark, list(started order by started) as started
+    from runs where counted and benchmark = $benchmark and round in $rounds group by all
+  ) u using (round, submitter, system, benchmark)
+where r.benchmark = $benchmark and r.round in $rounds
+  and r.division = 'closed' and not r.own and r.minutes is not null
 order by r.minutes, r.submitter, r.system"""
 
 COLUMNS = [
     Column("kind", "What is the same"),
     Column("label", "Which"),
     Column("speedup", "Speed-up", "number", "×", 3),
+    Column("speedup_of_runs", "Speed-up of the runs", "number", "×", 3),
+    Column("same_runs", "The same runs", "boolean"),
     Column("round_before", "Earlier round", detail=True),
     Column("before", "Earlier result"),
     Column("minutes_before", "Earlier time-to-train", "number", "min", 3),
@@ -57,21 +68,32 @@ ANY_SUBMITTER = "same accelerator and count, any submitter"
 _Label = tuple[str, ...]
 
 
-def rounds(benchmark: str, *, store: Store | None = None) -> Answer:
+def rounds(benchmark: str, since: str | None = None, *, store: Store | None = None) -> Answer:
     """Say how a benchmark's results changed from round to round, best and like for like.
 
-    Rows are pairs of results in rounds that follow one another. `facts`: `rounds` (those with the benchmark),
-    `best_speedup` and `median_same_submitter` of the newest pair. `more["claims"]` traces published claims
-    about the benchmark. Raises `PitboardError` for a benchmark that no result has.
+    Rows are pairs of results in rounds that follow one another, beginning with round `since`, by default the
+    last but one that has the benchmark. `facts`: `rounds` (with the benchmark), and
+    of the newest pair `best_speedup`, `median_same_submitter` over `same_submitter_pairs` (like for like,
+    with new runs), and `same_runs` (such pairs that are one set of runs entered twice). `more["claims"]`
+    traces published claims about the benchmark, `more["split"]` attributes them. Raises `PitboardError` for
+    a benchmark that no published result of the closed division has.
     """
     store = store or default_store()
     name = str(known(store, "benchmark", benchmark))
-    found = store.rows(SQL, {"benchmark": name})
-    present = [number for number in rounds_of(store) if any(row["round"] == number for row in found)]
-    rows = []
-    for before, after in pairwise(present):
-        ends = [[row for row in found if row["round"] == number] for number in (before, after)]
-        rows += [_row(kind, label, *pair) for kind, label, *pair in _pairs(*ends)]
+    present = _present(store, name)
+    first = known(store, "round", since)
+    if first in present:
+        present = present[present.index(first) :]
+    elif first is None:
+        present = present[-2:]
+    by_round: dict[str, list[Row]] = {number: [] for number in present}
+    for row in store.rows(SQL, {"benchmark": name, "rounds": present}):
+        by_round[row["round"]].append(row)
+    rows = [
+        _row(kind, label, *pair)
+        for before, after in pairwise(present)
+        for kind, label, *pair in _pairs(by_round[before], by_round[after])
+    ]
     traced = claims(name, store=store)
     newest = [row for row in rows if row["round_after"] == present[-1]]
     facts = _facts(present, newest)
@@ -80,7 +102,7 @@ def rounds(benchmark: str, *, store: Store | None = None) -> Answer:
         title=_title(name, present, facts),
         definition=DEFINITION,
         sql=SQL,
-        parameters={"benchmark": name},
+        parameters={"benchmark": name, "rounds": present},
         columns=COLUMNS,
         rows=rows,
         notes=[
@@ -95,6 +117,15 @@ def rounds(benchmark: str, *, store: Store | None = None) -> Answer:
         facts=facts,
         more=_more(traced),
     )
+
+
+def _present(store: Store, benchmark: str) -> list[str]:
+    sql = """select distinct round from results
+where benchmark = $benchmark and division = 'closed' and not own and minutes is not null"""
+    found = {row["round"] for row in store.rows(sql, {"benchmark": benchmark})}
+    if not found:
+        raise PitboardError(f"The store has no published result of {benchmark} in the closed division.")
+    return [number for number in rounds_of(store) if number in found]
 
 
 def _pairs(before: list[Row], after: list[Row]) -> Iterator[tuple[str, str, Row, Row]]:
@@ -156,7 +187,14 @@ def _year(generation: str) -> int:
 
 def _row(kind: str, label: str, before: Row, after: Row) -> Row:
     reasons = unlike(before, after, across_rounds=True)
-    row: Row = {"kind": kind, "label": label, "speedup": before["minutes"] / after["minutes"]}
+    speedup = before["minutes"] / after["minutes"]
+    row: Row = {
+        "kind": kind,
+        "label": label,
+        "speedup": speedup,
+        "speedup_of_runs": speedup * (after["rcp_scale"] or 1) / (before["rcp_scale"] or 1),
+        "same_runs": bool(before["started"]) and before["started"] == after["started"],
+    }
     for name, end in (("before", before), ("after", after)):
         row[name] = reference(end)
         for column in ("round", "minutes", "accelerator", "accelerators", "framework"):
@@ -165,13 +203,14 @@ def _row(kind: str, label: str, before: Row, after: Row) -> Row:
 
 
 def _facts(present: list[str], newest: list[Row]) -> dict[str, Any]:
-    own = sorted(row["speedup"] for row in newest if row["kind"] == SAME_SUBMITTER and row["like_for_like"])
-    middle = (own[len(own) // 2] + own[(len(own) - 1) // 2]) / 2 if own else None
+    pairs = [row for row in newest if row["kind"] == SAME_SUBMITTER and row["like_for_like"]]
+    own = [row["speedup"] for row in pairs if not row["same_runs"]]
     return {
         "rounds": present,
         "best_speedup": next((row["speedup"] for row in newest if row["kind"] == "best"), None),
-        "median_same_submitter": middle,
+        "median_same_submitter": median(own) if own else None,
         "same_submitter_pairs": len(own),
+        "same_runs": len(pairs) - len(own),
     }
 
 
@@ -206,11 +245,19 @@ def _history(benchmark: str, present: list[str], every: list[str]) -> list[str]:
 
 
 def _best(newest: list[Row]) -> list[str]:
-    return [
+    notes = [
         f"The best of both rounds are not like for like. {row['reasons']}"
         for row in newest
         if row["kind"] == "best" and not row["like_for_like"]
     ]
+    again = [row for row in newest if row["kind"] == SAME_SUBMITTER and row["same_runs"]]
+    if again:
+        labels = "; ".join(row["label"] for row in again)
+        notes.append(f"The same runs were entered in both rounds, so nothing was run anew: {labels}.")
+    scaled = [row["label"] for row in again if abs(row["speedup"] - row["speedup_of_runs"]) > 1e-9]
+    if scaled:
+        notes.append(f"Of these, only the RCP scaling factor changed the score: {'; '.join(scaled)}.")
+    return notes
 
 
 def _more(traced: list[Any]) -> dict[str, Table]:

@@ -16,16 +16,17 @@ from pitboard.results.units import counted_in
 DEFINITION = (
     "A family is the results of one submitter, accelerator and framework text in a round. Against the "
     "family's fewest accelerators (the fastest result there): speed-up is minutes ÷ minutes; efficiency is "
-    "speed-up ÷ ratio of accelerators, 1 when ideal; 'acts like' is how many accelerators or nodes at perfect "
-    "scaling would be as fast. Efficiency = communication ÷ convergence × rest, exactly: convergence is the "
-    "ratio of samples to target; communication the ratio of throughput per accelerator, where throughput is "
-    "samples to target ÷ training time (minutes without evaluation); rest is the change in evaluation's share "
-    "and RCP scaling. All but minutes are derived by Pitboard and are not official metrics."
+    "speed-up ÷ ratio of accelerators, 1 when ideal; 'acts like' is how many accelerators or nodes at "
+    "perfect scaling would be as fast. Efficiency = communication ÷ convergence × rest, exactly: convergence "
+    "is the ratio of samples to target; communication the ratio of throughput per accelerator, where "
+    "throughput is samples to target ÷ training time (minutes without evaluation); rest is the change of "
+    "evaluation's share and of the RCP scaling factor. All but minutes are derived by Pitboard and are not "
+    "official metrics."
 )
 
 SQL = """select r.submitter, r.accelerator, r.framework, r.system_name, r.availability, r.round, r.system,
   r.benchmark, r.accelerators, r.nodes, r.minutes, r.global_batch_size, r.samples_to_target,
-  u.low * r.rcp_scale as minutes_low, u.high * r.rcp_scale as minutes_high,
+  r.rcp_scale, u.low * r.rcp_scale as minutes_low, u.high * r.rcp_scale as minutes_high,
   case when u.training > 0 then r.samples_to_target / u.training / 60 end as throughput
 from results r left join (
   select round, submitter, system, benchmark, min(minutes) as low, max(minutes) as high,
@@ -144,6 +145,7 @@ def _columns(unit: str) -> list[Column]:
         Column("global_batch_size", "Global batch size", "integer", "samples"),
         Column("samples_to_target", f"{unit.capitalize()} to target", "number", "", 0 if digits == 1 else 3),
         Column("convergence", "Convergence cost", "number", "×", 3),
+        Column("rcp_scale", "RCP scaling factor", "number", "×", 3),
         Column("throughput", "Throughput", "number", f"{unit}/s", digits),
         Column("communication", "Throughput per accelerator kept", "number", "", 3),
         Column("rest", "Rest (evaluation, RCP scaling)", "number", "", 3, detail=True),
@@ -255,6 +257,8 @@ def _notes(families: list[list[Row]], laws: dict[str, Law]) -> list[str]:
         "A prediction holds inside the measured range, within its 95 % interval, and at most a factor of 2 "
         "beyond; systems of a family need not be one machine, and batch size and hyperparameters change "
         "along the curve.",
+        "A result that converged faster than the reference allows has its minutes scaled up (rcp_scale): "
+        "where the fewest accelerators have such a factor, efficiency is flattered, and rest is above 1.",
         "The range of runs is of those that the olympic mean keeps, times the RCP scaling factor.",
     ]
     batches = [family[0]["family"] for family in families if _differ(family, "global_batch_size")]
