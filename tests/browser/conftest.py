@@ -24,8 +24,9 @@ Watched = Callable[..., Page]
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Serve on a free port; give the address, without a slash at its end."""
-    command = [sys.executable, "-m", "pitboard", "serve", "--port", "0"]
-    environment = command_environment(tmp_path_factory.mktemp("server"))
+    home = tmp_path_factory.mktemp("server")
+    command = [sys.executable, "-m", "pitboard", "serve", "--port", "0", "--store", str(home / "store")]
+    environment = command_environment(home)
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
         line = process.stdout.readline()

@@ -53,19 +53,9 @@ def as_json(answer: "Answer") -> str:
     """Write all of the answer as one JSON object."""
     import msgspec
 
+    from pitboard.results.answer import document
+
     return msgspec.json.format(msgspec.json.encode(document(answer)), indent=2).decode() + "\n"
-
-
-def document(answer: "Answer") -> dict[str, object]:
-    """Give the answer as plain data: rows hold the columns' fields and no others."""
-    import msgspec
-
-    plain: dict[str, object] = msgspec.to_builtins(answer)
-    plain["rows"] = _rows(answer)
-    plain["more"] = {
-        name: {"title": t.title, "columns": t.columns, "rows": _rows(t)} for name, t in answer.more.items()
-    }
-    return plain
 
 
 def explained(answer: "Answer") -> str:
@@ -97,10 +87,6 @@ SHOW: dict[str, Callable[["Answer"], str]] = {
 
 def _readable(answer: "Answer") -> "list[Table]":
     return [table for table in answer.more.values() if not table.detail]
-
-
-def _rows(table: "Table") -> list[dict[str, object]]:
-    return [{column.name: row[column.name] for column in table.columns} for row in table.rows]
 
 
 def _block(table: "Table", width: int) -> list[str]:

@@ -110,3 +110,17 @@ class Answer(Table, kw_only=True):
     notes: list[str] = msgspec.field(default_factory=list)
     facts: dict[str, Any] = msgspec.field(default_factory=dict)
     more: dict[str, Table] = msgspec.field(default_factory=dict)
+
+
+def document(answer: Answer) -> dict[str, object]:
+    """Give an answer as plain data for JSON: rows hold the columns' fields and no others."""
+    plain: dict[str, object] = msgspec.to_builtins(answer)
+    plain["rows"] = _rows(answer)
+    plain["more"] = {
+        name: {"title": t.title, "columns": t.columns, "rows": _rows(t)} for name, t in answer.more.items()
+    }
+    return plain
+
+
+def _rows(table: Table) -> list[Row]:
+    return [{column.name: row[column.name] for column in table.columns} for row in table.rows]

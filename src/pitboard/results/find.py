@@ -3,7 +3,7 @@
 from functools import cache
 from typing import Any, Literal
 
-from pitboard.errors import PitboardError, near
+from pitboard.errors import PitboardError, UnknownError, near
 from pitboard.results.schema import Row
 from pitboard.results.store import Store
 
@@ -50,7 +50,7 @@ def known(store: Store, column: str, wanted: str | None) -> str | None:
         models = {value.partition(" ")[2].casefold(): value for value in values}
         if wanted.casefold() in models:
             return models[wanted.casefold()]
-    raise PitboardError(f"No result has the {column} '{wanted:.60}'.{near(wanted, tuple(sorted(values)))}")
+    raise UnknownError(f"No result has the {column} '{wanted:.60}'.{near(wanted, tuple(sorted(values)))}")
 
 
 def result(store: Store, reference: str) -> Row:
@@ -60,7 +60,7 @@ def result(store: Store, reference: str) -> Row:
     """
     parts = reference.strip().strip("/").split("/")
     if len(parts) != 4:
-        raise PitboardError(
+        raise UnknownError(
             f"'{reference:.200}' names no result: expected ROUND/SUBMITTER/SYSTEM/BENCHMARK, such as "
             f"{_example(store)}."
         )
@@ -73,7 +73,7 @@ def result(store: Store, reference: str) -> Row:
         return found[0]
     wrong = "/".join(parts)
     hint = nearest(store, wrong, "results")
-    raise PitboardError(f"The store has no result '{reference:.200}'.{hint}")
+    raise UnknownError(f"The store has no result '{reference:.200}'.{hint}")
 
 
 def nearest(store: Store, wrong: str, table: Literal["results", "systems"]) -> str:
