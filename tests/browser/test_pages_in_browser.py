@@ -102,6 +102,15 @@ def test_sorting_keeps_the_reader_s_place(watched: Watched) -> None:
     expect(page.locator("th[aria-sort=ascending]")).to_have_text("llama31_8b (min)")
 
 
+def test_another_round_offers_its_own_choices_and_keeps_the_focus(watched: Watched) -> None:
+    page = watched("/results")
+    page.get_by_label("Round").focus()
+    page.get_by_label("Round").select_option("5.0")
+    expect(page.get_by_text("MLPerf Training v5.0: 94 systems")).to_be_visible()
+    expect(page.get_by_label("Round")).to_be_focused()
+    assert "bert" in page.get_by_label("Benchmark").inner_text()
+
+
 def test_a_system_leads_to_its_logs_and_to_a_comparison(watched: Watched) -> None:
     page = watched(f"/systems/{A.rpartition('/')[0]}")
     link = page.get_by_role("link", name="https://github.com/mlcommons/").first

@@ -11,13 +11,9 @@ from pitboard.errors import PitboardError, UnknownError, near
 from pitboard.results.store import Store
 
 try:  # here, so that no reader waits for this import
-    from pitboard.charts.answers import kinds
-except ModuleNotFoundError:  # the charts are an extra
-
-    def kinds(answer: "Answer") -> list[str]:
-        """Name no charts."""
-        return []
-
+    from pitboard.charts import answers as charts
+except ModuleNotFoundError:  # they are an extra
+    charts = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     from pitboard.results.answer import Answer
@@ -92,7 +88,9 @@ def section(store: Store, question: str, **values: object) -> Section | None:
 def present(store: Store, question: str, values: Values) -> Section:
     """Ask a question for a part of a page. Raises what the question raises."""
     answer = ask(store, question, values)
-    return Section(question, answer, "", urlencode(values), kinds(answer) if answer.rows else [])
+    return Section(
+        question, answer, "", urlencode(values), charts.kinds(answer) if charts and answer.rows else []
+    )
 
 
 def _value(parameter: inspect.Parameter, text: str) -> object:
