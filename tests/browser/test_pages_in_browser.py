@@ -9,7 +9,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from made_logs import as_text, valid_log, write_log
-from pitboard.web import create_app, site
+from pitboard.web import site
+from pitboard.web.app import create_app
 from support import draw_nothing
 
 Watched = Callable[..., Page]

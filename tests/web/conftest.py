@@ -6,7 +6,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from pitboard.web import create_app
+from pitboard.web.app import create_app
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from made_results import submit
 from pitboard import results
 from pitboard.results.ingest import read_rows
 from pitboard.results.store import Store
-from pitboard.web import create_app
+from pitboard.web.app import create_app
 
 A, B = "5.1/NVIDIA/tyche_ngpu8_ngc25.09_nemo/llama31_8b", "5.1/Nebius/nebius_b200_n1/llama31_8b"
 

@@ -9,7 +9,8 @@ import pytest
 from fastapi import FastAPI
 
 from pitboard.errors import PitboardError
-from pitboard.web import create_app, site
+from pitboard.web import site
+from pitboard.web.app import create_app
 from support import draw_nothing
 
 

@@ -32,7 +32,7 @@ def serve(
     try:
         import uvicorn
 
-        from pitboard.web import create_app
+        from pitboard.web.app import create_app
     except ModuleNotFoundError as error:
         from pitboard.errors import PitboardError
 

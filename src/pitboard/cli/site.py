@@ -28,7 +28,7 @@ def build(
     from pitboard.errors import PitboardError
 
     try:
-        from pitboard.web import create_app
+        from pitboard.web.app import create_app
     except ModuleNotFoundError as error:
         raise PitboardError(f"The pages need {error.name}: pip install 'pitboard[web]'.") from error
     from pitboard.web import site

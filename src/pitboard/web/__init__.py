@@ -1,5 +1,5 @@
-"""The web page and the JSON API: handlers parse, call one function, and show what it returned."""
+"""The web page and the JSON API: handlers parse, call one function, and show what it returned.
 
-from pitboard.web.app import create_app
-
-__all__ = ["create_app"]
+`pitboard.web.app.create_app` makes the application. Nothing is imported here: the process that judges an
+upload is of this package too, and must begin soon.
+"""
