@@ -7,7 +7,7 @@ BIN := .venv/bin
 STAMP := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format types check pytest hooks clean
+.PHONY: help setup run rounds test lint format types check pytest hooks clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -23,6 +23,9 @@ $(STAMP): pyproject.toml constraints.txt
 
 run: setup ## Train Llama 3.1 8B's embedded preset to its target
 	$(BIN)/pitboard run llama31_8b
+
+rounds: setup ## Build the published rounds that the package ships from ../shared/data
+	$(BIN)/python tools/build_rounds.py $(wildcard ../shared/data/mlperf_training_v*.tar.zst)
 
 test: check pytest ## Everything that CI runs: lint, format, types, the whole test suite
 

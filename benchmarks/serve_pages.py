@@ -16,7 +16,19 @@ import time
 from collections import defaultdict
 from statistics import quantiles
 
-PATHS = ("/", "/results", "/benchmarks", "/benchmarks/llama31_8b", "/rounds", "/compare", "/check", "/rules")
+_A, _B = "5.1/NVIDIA/tyche_ngpu8_ngc25.09_nemo/llama31_8b", "5.1/Nebius/nebius_b200_n1/llama31_8b"
+PATHS = (
+    *(
+        "/",
+        "/results",
+        "/results?benchmark=llama31_8b&accelerators=8",
+        "/benchmarks",
+        "/benchmarks/llama31_8b",
+    ),
+    *("/rounds", "/rounds/llama2_70b_lora", "/compare", f"/compare?a={_A}&b={_B}"),
+    *("/systems/5.1/NVIDIA/tyche_ngpu8_ngc25.09_nemo", "/check", "/rules"),
+    *(f"/api/compare?a={_A}&b={_B}", "/charts/scale.svg?benchmark=llama31_8b&kind=scale&theme=light"),
+)
 TARGET_MS = 50.0
 
 Times = dict[str, list[tuple[float, float]]]

@@ -5,8 +5,11 @@ python tools/build_rounds.py ROUND_TREE...
 
 import shutil
 import sys
+import tarfile
 import tempfile
 from pathlib import Path
+
+from backports import zstd
 
 from pitboard.results.ingest import read_rows
 from pitboard.results.store import SHIPPED, Store
@@ -14,13 +17,13 @@ from pitboard.results.store import SHIPPED, Store
 _MOST_BYTES = 2_000_000
 
 
-def main(trees: list[Path]) -> int:
-    """Add each tree to an empty store and export it beside the code, if all of it is small enough."""
+def main(archives: list[Path]) -> int:
+    """Add each archive's round to an empty store and export it beside the code, if it is small enough."""
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder, "store"), shipped=False)
-        for tree in trees:
-            added = store.add(read_rows(tree))
-            print(f"{tree.name}: {added.new} results", *added.problems, sep="\n  ")
+        for archive in archives:
+            added = store.add(read_rows(unpack(archive, Path(folder, archive.name))))
+            print(f"{archive.name}: {added.new} results", *added.problems, sep="\n  ")
         store.export(Path(folder, "rounds"))
         size = sum(file.stat().st_size for file in Path(folder, "rounds").iterdir())
         print(f"{size:,} bytes")
@@ -30,6 +33,13 @@ def main(trees: list[Path]) -> int:
         shutil.rmtree(SHIPPED, ignore_errors=True)
         shutil.copytree(Path(folder, "rounds"), SHIPPED)
     return 0
+
+
+def unpack(archive: Path, folder: Path) -> Path:
+    """Unpack an archive; give the one folder that it holds."""
+    with zstd.open(archive) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
+        tar.extractall(folder, filter="data")
+    return next(entry for entry in folder.iterdir() if entry.is_dir())
 
 
 if __name__ == "__main__":

@@ -10,6 +10,10 @@ class PitboardError(Exception):
     """
 
 
+class UnknownError(PitboardError):
+    """Something that a user named is not there, such as a result; a page says so as "not found" (404)."""
+
+
 class Terminated(BaseException):
     """The process was asked to end (SIGTERM), as by a scheduler or by torchrun when another rank failed."""
 

@@ -14,11 +14,16 @@ Watched = Callable[..., Page]
 
 pytestmark = pytest.mark.xdist_group("browser")
 
+A, B = "5.1/NVIDIA/tyche_ngpu8_ngc25.09_nemo/llama31_8b", "5.1/Nebius/nebius_b200_n1/llama31_8b"
 PAGES = [
     "/",
     "/results",
+    "/results?benchmark=llama31_8b&accelerators=8",
+    "/systems/5.1/NVIDIA/tyche_ngpu8_ngc25.09_nemo",
     "/compare",
+    f"/compare?a={A}&b={B}",
     "/rounds",
+    "/rounds/retinanet",
     "/benchmarks",
     "/benchmarks/flux1",
     "/check",
@@ -38,8 +43,7 @@ def unfair_log(tmp_path: Path) -> Path:
     return write_log(tmp_path / "run.txt", as_text(log))
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize(("theme", "width"), [("dark", 375), ("light", 1280)])
 @pytest.mark.parametrize("path", PAGES)
 def test_a_page_is_accessible(watched: Watched, path: str, width: int, theme: str) -> None:
     page = watched(path, width, theme)
@@ -56,6 +60,54 @@ def test_a_page_is_accessible(watched: Watched, path: str, width: int, theme: st
 def test_a_page_fits_a_narrow_phone(watched: Watched, path: str) -> None:
     page = watched(path, 320)
     assert page.evaluate("document.documentElement.scrollWidth") <= 320
+
+
+def _image_is_there(page: Page, name: str) -> None:
+    image = page.get_by_alt_text(name)
+    image.scroll_into_view_if_needed()
+    page.wait_for_function("image => image.complete && image.naturalWidth > 0", arg=image.element_handle())
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no-scripts"])
+def test_a_buyer_finds_compares_and_shares(watched: Watched, scripts: bool) -> None:
+    page = watched("/", java_script_enabled=scripts)
+    page.get_by_role("link", name="Results", exact=True).click()
+    page.get_by_label("Benchmark").select_option("llama31_8b")
+    page.get_by_label("Accelerators", exact=True).select_option("8")
+    page.get_by_role("button", name="Filter").click()
+    expect(page.get_by_text("8 accelerators, 20 systems")).to_be_visible()
+    assert page.url.endswith("/results?round=5.1&benchmark=llama31_8b&accelerators=8")
+    page.get_by_label("A: NVIDIA tyche_ngpu8_ngc25.09_nemo").check()
+    page.get_by_label("B: Nebius nebius_b200_n1").check()
+    page.get_by_role("button", name="Compare A with B").click()
+    heading = page.get_by_role("heading", level=2).first
+    expect(heading).to_contain_text("faster")
+    expect(page.get_by_role("alert")).to_contain_text("availability")
+    if scripts:  # without them, Playwright cannot ask an image either
+        _image_is_there(page, "Quality over samples")
+    shared = watched(page.url, width=375, theme="dark")
+    expect(shared.get_by_role("heading", level=2).first).to_have_text(heading.inner_text())
+    shared.get_by_text("How this is worked out").first.click()
+    expect(shared.get_by_text("percentile bootstrap").first).to_be_visible()
+
+
+def test_sorting_keeps_the_reader_s_place(watched: Watched) -> None:
+    page = watched("/results?benchmark=llama31_8b&accelerators=8")
+    page.evaluate("window.stayed = true")
+    page.get_by_role("link", name="Submitter").click()
+    expect(page.locator("th[aria-sort=ascending]")).to_have_text("Submitter")
+    assert "sort=submitter" in page.url
+    assert page.evaluate("window.stayed")
+    page.go_back()
+    expect(page.locator("th[aria-sort=ascending]")).to_have_text("llama31_8b (min)")
+
+
+def test_a_system_leads_to_its_logs_and_to_a_comparison(watched: Watched) -> None:
+    page = watched(f"/systems/{A.rpartition('/')[0]}")
+    link = page.get_by_role("link", name="https://github.com/mlcommons/").first
+    assert link.get_attribute("rel") == "noopener"
+    page.get_by_role("link", name="with another llama31_8b result").click()
+    expect(page.get_by_label("Result A")).to_have_value(A)
 
 
 def test_the_keyboard_reaches_the_content_first(watched: Watched) -> None:

@@ -151,6 +151,13 @@ def test_svg_says_title_caption_and_labels_in_the_theme_and_nothing_else_runs(ki
 
 
 @each
+@pytest.mark.parametrize("width", [400, 720, 1100])
+def test_a_picture_is_no_wider_than_asked(kind: str, width: int) -> None:
+    drawn_width = ElementTree.fromstring(charts.svg(made(kind, width=width))).get("width", "")
+    assert width * 0.8 < float(drawn_width) <= width
+
+
+@each
 def test_saved_files_are_what_their_suffix_says(kind: str, tmp_path: Path) -> None:
     for theme in ("light", "dark"):
         charts.save(made(kind, theme), tmp_path / f"{theme}.png")

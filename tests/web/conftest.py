@@ -10,8 +10,8 @@ from pitboard.web import create_app
 
 
 @pytest.fixture(scope="session")
-def app() -> FastAPI:
-    application = create_app()
+def app(tmp_path_factory: pytest.TempPathFactory) -> FastAPI:
+    application = create_app(tmp_path_factory.mktemp("store"))
 
     @application.get("/test/broken", include_in_schema=False)
     def broken() -> None:

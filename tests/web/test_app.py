@@ -7,13 +7,19 @@ from fastapi.testclient import TestClient
 
 from pitboard.web.security import HEADERS
 
+A, B = "5.1/NVIDIA/tyche_ngpu8_ngc25.09_nemo/llama31_8b", "5.1/Nebius/nebius_b200_n1/llama31_8b"
 PAGES = [
     "/",
     "/results",
+    "/results?benchmark=llama31_8b&accelerators=8",
+    "/systems/5.1/NVIDIA/tyche_ngpu8_ngc25.09_nemo",
     "/compare",
+    f"/compare?a={A}&b={B}&normalise=1",
     "/rounds",
+    "/rounds/llama2_70b_lora",
     "/benchmarks",
     "/benchmarks/flux1",
+    "/benchmarks/bert",
     "/check",
     "/rules",
     "/api",
@@ -32,7 +38,9 @@ def test_pages_are_whole_and_need_nothing_inline(client: TestClient, path: str) 
     response = client.get(path)
     assert response.status_code == 200
     assert response.text.count("<h1") == 1
-    assert not re.search(r"<style|<script>|\sstyle=|\son\w+=|https?://", response.text)
+    assert not re.search(r"<style|<script>|\sstyle=|\son\w+=", response.text)
+    assert not re.search(r'(src|srcset|action)="(?!/)', response.text)
+    assert not re.search(r'href="(?!/|#|https://github\.com/mlcommons/[^"]*" rel="noopener")', response.text)
 
 
 @pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "127.0.0.1.nip.io", ""])
@@ -77,6 +85,39 @@ def test_errors_under_the_api_are_json(client: TestClient) -> None:
     response = client.get("/api/nowhere")
     assert response.status_code == 404
     assert "no such page" in response.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "sentence"),
+    [
+        ("/results?submitter=Nvidai", 404, "Did you mean"),
+        ("/results?accelerators=eight", 400, "whole number"),
+        ("/results?sort=colour", 404, "no column"),
+        ("/results?benchmark=a%00b", 404, "No result has"),
+        ("/systems/5.1/NVIDIA/nothing", 404, "no system"),
+        (f"/compare?a={A}&b=5.1/Nebius/nebius_b200_n2000/llama31_8b", 404, "no result"),
+        (
+            f"/compare?a={A}&b=5.1/NVIDIA/tyche_ngpu8_ngc25.09_nemo/llama2_70b_lora",
+            400,
+            "different benchmarks",
+        ),
+        ("/rounds/llama", 404, "No result has the benchmark"),
+        ("/charts/tabel.svg", 404, "no question"),
+        ("/charts/roster.svg", 404, "no chart"),
+        (f"/charts/compare.svg?a={A}&b={B}&kind=pie", 404, "no chart"),
+        (f"/charts/compare.svg?a={A}", 400, "needs a value"),
+        ("/charts/table.svg?benchmark=flux1&width=100000", 400, "width"),
+        ("/charts/sanity.svg?run=/etc/passwd", 404, "no question"),
+        (f"/api/compare?a={A}&b=nothing", 404, "names no result"),
+        ("/api/table?round=9.9", 404, "No result has the round"),
+        ("/api/table?accelerators=eight", 422, "integer"),
+        ("/api/sanity?run=/etc/passwd", 404, "no such page"),
+    ],
+)
+def test_what_is_not_there_is_said(client: TestClient, path: str, status: int, sentence: str) -> None:
+    response = client.get(path)
+    assert response.status_code == status
+    assert sentence in response.text
 
 
 def test_the_api_page_lists_what_the_openapi_document_holds(client: TestClient) -> None:

@@ -1,7 +1,7 @@
 """Draw the answer to a question about results: which chart, with what title, from which of its tables."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import altair as alt
 
@@ -14,6 +14,11 @@ from pitboard.errors import PitboardError
 
 if TYPE_CHECKING:
     from pitboard.results.answer import Answer
+
+Row = dict[str, Any]
+
+_WIDEST = 5
+"""A law whose interval is wider than this factor is not drawn: the points are joined instead."""
 
 Draw = Callable[["Answer", ThemeName, int], alt.TopLevelMixin]
 
@@ -64,16 +69,23 @@ def _table(answer: "Answer", theme: ThemeName, width: int) -> alt.TopLevelMixin:
 
 
 def _scale(answer: "Answer", theme: ThemeName, width: int) -> alt.TopLevelMixin:
-    fitted = answer.more["fitted"].rows if "fitted" in answer.more else []
+    laws: dict[str, list[Row]] = {}
+    for row in answer.more["fitted"].rows:
+        laws.setdefault(row["family"], []).append(row)
     return scale(
         answer.rows,
-        fitted=fitted,
+        fitted=[row for rows in laws.values() if _narrow(rows) for row in rows],
         title=answer.title,
-        subtitle="Dotted: ideal strong scaling from each family's fewest accelerators.",
+        subtitle="Dashed grey: ideal scaling from a family's fewest accelerators. Band: 95 % interval.",
         caption=_source(answer),
         theme=theme,
         width=width,
     )
+
+
+def _narrow(law: list[Row]) -> bool:
+    """Say whether a law's interval says anything: one of three results spans orders of magnitude."""
+    return all(row["low"] and row["high"] / row["low"] < _WIDEST for row in law)
 
 
 def _efficiency(answer: "Answer", theme: ThemeName, width: int) -> alt.TopLevelMixin:
@@ -107,7 +119,10 @@ def _curves(answer: "Answer", theme: ThemeName, width: int) -> alt.TopLevelMixin
 
 def _converge(answer: "Answer", theme: ThemeName, width: int) -> alt.TopLevelMixin:
     return samples_to_target(
-        [row | {"result": row["reference"]} for row in answer.rows],
+        [
+            row | {"result": f"{row['submitter']}, {row['accelerators']} × {row['accelerator']}"}
+            for row in answer.rows
+        ],
         reference=answer.more["reference"].rows,
         title=answer.title,
         caption=_source(answer),
@@ -117,9 +132,21 @@ def _converge(answer: "Answer", theme: ThemeName, width: int) -> alt.TopLevelMix
 
 
 def _rounds(answer: "Answer", theme: ThemeName, width: int) -> alt.TopLevelMixin:
-    return rounds(
-        answer.more["slopes"].rows, title=answer.title, caption=_source(answer), theme=theme, width=width
-    )
+    newest = answer.rows[-1]["round_after"] if answer.rows else None
+    pairs = [row for row in answer.rows if row["round_after"] == newest]
+    same = [row for row in pairs if row["kind"].startswith("same submitter")]
+    chosen = [row for row in pairs if row["kind"] == "best"] + (same or pairs[1:])
+    slopes = [
+        {
+            "label": row["label"],
+            "round": f"v{row[f'round_{side}']}",
+            "minutes": row[f"minutes_{side}"],
+            "like_for_like": row["like_for_like"],
+        }
+        for row in chosen
+        for side in ("before", "after")
+    ]
+    return rounds(slopes, title=answer.title, caption=_source(answer), theme=theme, width=width)
 
 
 def _why(answer: "Answer", theme: ThemeName, width: int) -> alt.TopLevelMixin:

@@ -152,7 +152,7 @@ def _names(
     size: tuple[float, float],
     look: Theme,
 ) -> list[alt.Chart]:
-    """The names of results right of their marks, moved up or down until they lie on nothing."""
+    """Names right of their marks (or left, for want of room), moved up or down until they lie on nothing."""
 
     def pixel(point: Row, key: str = "y") -> tuple[float, float]:
         x, y = spans[0].share(number(point, "x")), spans[1].share(number(point, key))
@@ -163,16 +163,21 @@ def _names(
         *trace([pixel(p) for p in known]),
         *trace([pixel(p, "low") for p in known if p["low"] is not None]),
     ]
-    wanted = [
-        Box(x + 9 + width / 2, y, width, LINE)
-        for (x, y), width in ((pixel(p), text_width(str(p["result"]), TEXT)) for p in named)
-    ]
+    wanted, left = [], []
+    for point in named:
+        (across, down), room = pixel(point), text_width(str(point["result"]), TEXT)
+        left.append(across + 9 + room > size[0])
+        wanted.append(Box(across + (9 + room / 2) * (-1 if left[-1] else 1), down, room, LINE))
     rows = [
         p | {"y": spans[1].at(1 - middle / size[1])}
         for p, middle in zip(named, place(wanted, marks, lines, size[1]), strict=True)
     ]
     x, y = alt.X("x:Q", scale=spans[0].scale()), alt.Y("y:Q", scale=spans[1].scale())
-    return [layer.encode(x, y, text="result:N") for layer in haloed(rows, look)]
+    layers = [
+        *haloed([row for row, turned in zip(rows, left, strict=True) if not turned], look),
+        *haloed([row for row, turned in zip(rows, left, strict=True) if turned], look, "right"),
+    ]
+    return [layer.encode(x, y, text="result:N") for layer in layers]
 
 
 def _convergence_point(row: Row) -> dict[str, object]:
@@ -190,7 +195,7 @@ def _convergence_point(row: Row) -> dict[str, object]:
 def _reference(
     known: list[dict[str, object]], x: alt.X, y: alt.Y, span: Span, look: Theme, width: float
 ) -> list[alt.Chart]:
-    """The reference's line, and below it the fewest samples allowed, each named at its right end."""
+    """The reference's line, and below it the fewest samples allowed, each named at an end."""
     if not known:
         return []
     limits = [p for p in known if p["low"] is not None]
@@ -206,20 +211,23 @@ def _reference(
         .mark_line(color=look.other, strokeWidth=1.2, strokeDash=[4, 3])
         .encode(x, low),
     ]
-    ends = [
-        (known[-1]["x"], known[-1]["y"], "reference"),
-        *((p["x"], p["low"], "fewest allowed") for p in limits[-1:]),
-    ]
-    names = alt.Chart(data([{"x": at, "y": level, "word": word} for at, level, word in ends]))
-    narrow = width < NARROW
-    text = names.mark_text(
-        color=look.muted,
-        fontStyle="italic",
-        align="right" if narrow else "left",
-        dx=0 if narrow else 8,
-        dy=-9 * narrow,
+    if width < NARROW:
+        names = [_aside(known[-1], "y", "reference", look, "right", (0, -9))]
+        names += [_aside(p, "low", "fewest allowed", look, "left", (0, 13)) for p in limits[:1]]
+    else:
+        names = [_aside(known[-1], "y", "reference", look, "left", (8, 0))]
+        names += [_aside(p, "low", "fewest allowed", look, "left", (8, 0)) for p in limits[-1:]]
+    return [*layers, *(name.encode(x, y, text="word:N") for name in names)]
+
+
+def _aside(
+    point: Row, key: str, word: str, look: Theme, align: Literal["left", "right"], shift: tuple[int, int]
+) -> alt.Chart:
+    base = alt.Chart(data([{"x": point["x"], "y": point[key], "word": word}]))
+    text: alt.Chart = base.mark_text(
+        color=look.muted, fontStyle="italic", align=align, dx=shift[0], dy=shift[1]
     )
-    return [*layers, text.encode(x, y, text="word:N")]
+    return text
 
 
 def _results(points: list[dict[str, object]], x: alt.X, y: alt.Y, span: Span, look: Theme) -> list[alt.Chart]:

@@ -1,6 +1,7 @@
 """What surrounds every chart: a title that says what to see, how it was measured, and where it comes from."""
 
 import textwrap
+from typing import Literal
 
 import altair as alt
 
@@ -51,11 +52,14 @@ def finish(
     return coloured
 
 
-def haloed(rows: list[dict[str, object]], theme: Theme) -> tuple[alt.Chart, alt.Chart]:
-    """Two layers of text right of a mark: its halo in the background's colour, then the text itself."""
+def haloed(
+    rows: list[dict[str, object]], theme: Theme, align: Literal["left", "right"] = "left"
+) -> tuple[alt.Chart, alt.Chart]:
+    """Two layers of text beside a mark: its halo in the background's colour, then the text itself."""
     base = alt.Chart(data(rows))
-    halo = base.mark_text(align="left", dx=9, stroke=theme.background, strokeWidth=4, strokeJoin="round")
-    return halo, base.mark_text(align="left", dx=9)
+    dx = 9 if align == "left" else -9
+    halo = base.mark_text(align=align, dx=dx, stroke=theme.background, strokeWidth=4, strokeJoin="round")
+    return halo, base.mark_text(align=align, dx=dx)
 
 
 def data(rows: list[dict[str, object]]) -> alt.InlineData:

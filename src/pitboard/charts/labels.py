@@ -25,16 +25,16 @@ class Box(NamedTuple):
 def place(wanted: Sequence[Box], marks: Sequence[Box], lines: Sequence[Box], bottom: float) -> list[float]:
     """Heights (0 to `bottom`) at which the boxes lie free, each near to where it wanted to be.
 
-    A box keeps clear of the boxes before it, of `marks` and of `lines`; where there is no such room, of the
-    boxes before it alone; where there is none even so, it stays where it wanted to be.
+    A box keeps clear of the boxes before it, of `marks` and of `lines`. Where a line's height either way is
+    not room enough it may lie on `lines`, since a name moved far comes to stand beside another's mark; then
+    on `marks` too; where there is no room even so, it stays where it wanted to be.
     """
     placed: list[Box] = []
     for box in wanted:
         tries = [t for t in (box._replace(y=box.y + shift) for shift in _SHIFTS) if 0 <= t.y <= bottom]
-        near = tries[:9]
-        clear = (t for t in near if not any(t.meets(other) for other in (*placed, *marks, *lines)))
-        apart = (t for t in tries if not any(t.meets(other) for other in placed))
-        placed.append(next(clear, None) or next(apart, box))
+        ranked = ((tries[:5], [*placed, *marks, *lines]), (tries[:9], [*placed, *marks]), (tries, placed))
+        free = (t for some, taken in ranked for t in some if not any(t.meets(other) for other in taken))
+        placed.append(next(free, box))
     return [box.y for box in placed]
 
 

@@ -202,7 +202,7 @@ def _ideal_line(points: list[_Point], plot: _Plot, axis: alt.Axis) -> list[alt.C
         x, y, detail="family:N"
     )
     last = max(points, key=lambda p: p.x)
-    right = plot.x.share(last.x) > 0.85
+    right = last.x == plot.x.high
     word = alt.Chart(data([{"x": last.x, "y": last.y, "word": "ideal"}])).mark_text(
         dx=-5 if right else 6,
         dy=-7,

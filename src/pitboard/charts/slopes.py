@@ -113,8 +113,8 @@ def _word(label: str, row: Row, x: int, change: str, *, narrow: bool) -> str:
     count = f" × {int(number(row, 'accelerators'))}" if row.get("accelerators") else ""
     minutes = brief(number(row, "minutes"))
     if narrow:
-        return f"{clean(label, 18)} {minutes}" if x == 0 else f"{minutes}{change}"
-    return f"{label}{count}  {minutes}" if x == 0 else f"{minutes}{change}  {label}{count}"
+        return f"{clean(label, 18)}: {minutes}" if x == 0 else f"{minutes}{change}"
+    return f"{label}{count}: {minutes}" if x == 0 else f"{minutes}{change} {label}{count}"
 
 
 def _draw(

@@ -53,19 +53,9 @@ def as_json(answer: "Answer") -> str:
     """Write all of the answer as one JSON object."""
     import msgspec
 
+    from pitboard.results.answer import document
+
     return msgspec.json.format(msgspec.json.encode(document(answer)), indent=2).decode() + "\n"
-
-
-def document(answer: "Answer") -> dict[str, object]:
-    """Give the answer as plain data: rows hold the columns' fields and no others."""
-    import msgspec
-
-    plain: dict[str, object] = msgspec.to_builtins(answer)
-    plain["rows"] = _rows(answer)
-    plain["more"] = {
-        name: {"title": t.title, "columns": t.columns, "rows": _rows(t)} for name, t in answer.more.items()
-    }
-    return plain
 
 
 def explained(answer: "Answer") -> str:
@@ -99,18 +89,15 @@ def _readable(answer: "Answer") -> "list[Table]":
     return [table for table in answer.more.values() if not table.detail]
 
 
-def _rows(table: "Table") -> list[dict[str, object]]:
-    return [{column.name: row[column.name] for column in table.columns} for row in table.rows]
-
-
 def _block(table: "Table", width: int) -> list[str]:
     if not table.rows:
         return ["(no rows)"]
-    cells = [[column.text(row[column.name]) for column in table.columns] for row in table.rows]
-    headings = [column.heading for column in table.columns]
+    columns = [column for column in table.columns if not column.detail]
+    cells = [[column.text(row[column.name]) for column in columns] for row in table.rows]
+    headings = [column.heading for column in columns]
     if len(cells) <= _TALL and len(headings) > 2 * _TALL:
         return _grid([headings, *cells], [False] * (1 + len(cells)), tall=True)
-    numbers = [column.kind in ("integer", "number") for column in table.columns]
+    numbers = [column.kind in ("integer", "number") for column in columns]
     lines = _grid(list(zip(headings, *cells, strict=True)), numbers)
     return [line if len(line) <= width else line[: width - 1] + "…" for line in lines]
 

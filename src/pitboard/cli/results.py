@@ -121,6 +121,81 @@ def compare(
 
 
 @app.command()
+def scale(
+    benchmark: BenchmarkOption,
+    round: Round = None,
+    submitter: Submitter = None,
+    accelerator: Accelerator = None,
+    division: Division = "closed",
+    at: Annotated[
+        int | None,
+        typer.Option("--at", help="Predict the minutes at this many accelerators, family by family."),
+    ] = None,
+    store: Place = None,
+    format: Shown = "table",
+    explain: Explain = False,
+    chart: Chart = None,
+) -> None:
+    """Show scale curves by family, what scale costs in convergence and communication, and a fitted law."""
+    from pitboard.results.questions.scale import scale as ask
+
+    answer = ask(benchmark, round, submitter, accelerator, division or "closed", store=_open(store))
+    if at is not None:
+        from pitboard.results.prediction import predictions
+
+        answer.more["predictions"], refused = predictions(answer, at)
+        answer.notes += refused
+    _show(answer, format, explain, chart)
+
+
+@app.command()
+def converge(
+    benchmark: BenchmarkOption,
+    round: Round = None,
+    store: Place = None,
+    format: Shown = "table",
+    explain: Explain = False,
+    chart: Chart = None,
+) -> None:
+    """Show samples to target against the reference convergence points: who paid convergence for speed."""
+    from pitboard.results.questions.converge import converge as ask
+
+    _show(ask(benchmark, round, store=_open(store)), format, explain, chart)
+
+
+@app.command()
+def rounds(
+    benchmark: BenchmarkOption,
+    since: Annotated[
+        str | None, typer.Option(help="The first round.", show_default="the last but one")
+    ] = None,
+    store: Place = None,
+    format: Shown = "table",
+    explain: Explain = False,
+    chart: Chart = None,
+) -> None:
+    """Show what changed from round to round: the best, and like for like; published claims traced."""
+    from pitboard.results.questions.rounds import rounds as ask
+
+    _show(ask(benchmark, since, store=_open(store)), format, explain, chart)
+
+
+@app.command()
+def why(
+    a: A,
+    b: B,
+    store: Place = None,
+    format: Shown = "table",
+    explain: Explain = False,
+    chart: Chart = None,
+) -> None:
+    """Split a speed-up into convergence, accelerators, throughput and the rest, as far as logs tell."""
+    from pitboard.results.questions.why import why as ask
+
+    _show(ask(a, b, store=_open(store)), format, explain, chart)
+
+
+@app.command()
 def stack(
     a: Annotated[str, typer.Argument(metavar="A", help="A system, ROUND/SUBMITTER/SYSTEM, or a result.")],
     b: Annotated[str | None, typer.Argument(metavar="B", help="Another, to see the difference.")] = None,

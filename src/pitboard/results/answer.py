@@ -18,7 +18,8 @@ _SQL = {"text": "VARCHAR", "integer": "BIGINT", "number": "DOUBLE", "boolean": "
 class Column(msgspec.Struct, frozen=True):
     """A column: its `name` in rows, a `title` for people, its `unit` ("min", "samples", "×"; "" for none).
 
-    `digits` are the decimals that people are shown; a file gets the number whole.
+    `digits` are the decimals that people are shown; a file gets the number whole. `detail` columns are left
+    out of a table for a terminal.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Column(msgspec.Struct, frozen=True):
     kind: Kind = "text"
     unit: str = ""
     digits: int = 2
+    detail: bool = False
 
     def text(self, value: object) -> str:
         """Write a value for people; nothing for `None`."""
@@ -108,3 +110,17 @@ class Answer(Table, kw_only=True):
     notes: list[str] = msgspec.field(default_factory=list)
     facts: dict[str, Any] = msgspec.field(default_factory=dict)
     more: dict[str, Table] = msgspec.field(default_factory=dict)
+
+
+def document(answer: Answer) -> dict[str, object]:
+    """Give an answer as plain data for JSON: rows hold the columns' fields and no others."""
+    plain: dict[str, object] = msgspec.to_builtins(answer)
+    plain["rows"] = _rows(answer)
+    plain["more"] = {
+        name: {"title": t.title, "columns": t.columns, "rows": _rows(t)} for name, t in answer.more.items()
+    }
+    return plain
+
+
+def _rows(table: Table) -> list[Row]:
+    return [{column.name: row[column.name] for column in table.columns} for row in table.rows]

@@ -1,9 +1,9 @@
 """Find what a user names: a round, a benchmark, a submitter, an accelerator, one result."""
 
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
-from pitboard.errors import PitboardError, near
+from pitboard.errors import PitboardError, UnknownError, near
 from pitboard.results.schema import Row
 from pitboard.results.store import Store
 
@@ -50,7 +50,7 @@ def known(store: Store, column: str, wanted: str | None) -> str | None:
         models = {value.partition(" ")[2].casefold(): value for value in values}
         if wanted.casefold() in models:
             return models[wanted.casefold()]
-    raise PitboardError(f"No result has the {column} '{wanted:.60}'.{near(wanted, tuple(sorted(values)))}")
+    raise UnknownError(f"No result has the {column} '{wanted:.60}'.{near(wanted, tuple(sorted(values)))}")
 
 
 def result(store: Store, reference: str) -> Row:
@@ -60,7 +60,7 @@ def result(store: Store, reference: str) -> Row:
     """
     parts = reference.strip().strip("/").split("/")
     if len(parts) != 4:
-        raise PitboardError(
+        raise UnknownError(
             f"'{reference:.200}' names no result: expected ROUND/SUBMITTER/SYSTEM/BENCHMARK, such as "
             f"{_example(store)}."
         )
@@ -71,13 +71,18 @@ def result(store: Store, reference: str) -> Row:
     )
     if found:
         return found[0]
-    references = [
-        "/".join(str(row[name]) for name in ("round", "submitter", "system", "benchmark"))
-        for row in store.rows("select round, submitter, system, benchmark from results")
-    ]
-    raise PitboardError(
-        f"The store has no result '{reference:.200}'.{near('/'.join(parts), tuple(references))}"
-    )
+    wrong = "/".join(parts)
+    hint = nearest(store, wrong, "results")
+    raise UnknownError(f"The store has no result '{reference:.200}'.{hint}")
+
+
+def nearest(store: Store, wrong: str, table: Literal["results", "systems"]) -> str:
+    """Say which reference of a table is nearest to a mistyped one, as DuckDB finds it."""
+    names = "concat_ws('/', round, submitter, system" + (", benchmark)" if table == "results" else ")")
+    likeness = f"jaro_winkler_similarity({names}, $1)"
+    sql = f"select {names} as name from {table} order by {likeness} desc, name limit 5"
+    found = store.rows(sql, [wrong])
+    return near(wrong, [str(row["name"]) for row in found])
 
 
 def reference(row: Row) -> str:

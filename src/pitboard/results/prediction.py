@@ -3,12 +3,12 @@
 import msgspec
 
 from pitboard.errors import PitboardError, near
-from pitboard.results.answer import Answer
+from pitboard.results.answer import Answer, Column, Table
 from pitboard.results.law import Law
 
 
 class Prediction(msgspec.Struct, frozen=True, kw_only=True):
-    """Minutes by a family's law for a count, the 95 % prediction interval, and how far to trust it."""
+    """Minutes that a family's law gives for a count, its 95 % prediction interval, and its trust."""
 
     family: str
     accelerators: int
@@ -16,6 +16,37 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     low: float
     high: float
     trust: str
+
+
+_COLUMNS = [
+    Column("family", "Family"),
+    Column("accelerators", "Accelerators", "integer"),
+    Column("minutes", "Predicted", "number", "min"),
+    Column("low", "95 % low", "number", "min"),
+    Column("high", "95 % high", "number", "min"),
+    Column("trust", "How far to trust it"),
+]
+
+
+def predictions(answer: Answer, accelerators: int) -> tuple[Table, list[str]]:
+    """Predict every family of `scale`'s answer that can be, in minutes; say why not the others.
+
+    Families of fewer than three counts are only counted.
+    """
+    rows, refused, few = [], [], 0
+    predictable = {row["family"] for row in answer.more["fits"].rows if row["residual"] is not None}
+    for family in dict.fromkeys(str(row["family"]) for row in answer.rows):
+        if family not in predictable:
+            few += 1
+            continue
+        try:
+            rows.append(msgspec.structs.asdict(predict(answer, family, accelerators)))
+        except PitboardError as error:
+            refused.append(str(error))
+    if few:
+        refused.append(f"No prediction for {few} families measured at fewer than three counts.")
+    title = f"Predicted for {accelerators} accelerators"
+    return Table(title=title, columns=_COLUMNS, rows=rows), refused
 
 
 def predict(answer: Answer, family: str, accelerators: int) -> Prediction:

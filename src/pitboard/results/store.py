@@ -199,9 +199,8 @@ class Store:
         own = f"select * from {_file(folder, table)}"
         if not self._shipped:
             return own
-        keys = ", ".join(_IDENTITY[table])
         owner = _file(folder, _OWNER.get(table, table))
-        return f"{own} union all select * from {_file(SHIPPED, table)} anti join {owner} using ({keys})"
+        return f"{own} union all {_without(_file(SHIPPED, table), owner, table)}"
 
     def _remote_views(self, connection: duckdb.DuckDBPyConnection, address: str) -> None:
         _load_httpfs(connection)
@@ -257,9 +256,7 @@ class Store:
             for table in TABLES:
                 new = f"select * from {files[table]}"
                 if folder:
-                    keys = ", ".join(_IDENTITY[table])
-                    owner = files[_OWNER.get(table, table)]
-                    kept = f"select * from {_file(folder, table)} anti join {owner} using ({keys})"
+                    kept = _without(_file(folder, table), files[_OWNER.get(table, table)], table)
                     new = f"{kept} union all {new}"
                 queries[table] = (f"{new} order by all" if table != "evaluations" else new, None)
             self._next(queries)
@@ -327,6 +324,10 @@ def _literal(value: object) -> str:
         return "null"
     if isinstance(value, bool | int):
         return str(value)
+    if isinstance(value, float):
+        return f"'{value!r}'::double"
+    if isinstance(value, list):
+        return f"({', '.join(map(_literal, value))})"
     text = str(value)
     if "\0" in text:
         raise PitboardError("A name holds a zero byte: the store has none like it.")
@@ -357,6 +358,12 @@ def _files() -> list[str]:
 def _file(folder: Path, table: str) -> str:
     path = quoted(str(folder / f"{table}.parquet"))
     return f"read_parquet({path})"
+
+
+def _without(rows: str, owner: str, table: str) -> str:
+    """Select a table's rows but those that belong to what `owner` has."""
+    same = " and ".join(f"o.{key} is not distinct from r.{key}" for key in _IDENTITY[table])
+    return f"select * from {rows} r where not exists (select 1 from {owner} o where {same})"
 
 
 def _spool(folder: Path, table: str, rows: "list[dict[str, object]]") -> str:

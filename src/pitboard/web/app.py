@@ -2,15 +2,17 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp
 
 from pitboard import __version__
-from pitboard.web import api, check_page, errors, routes, static
+from pitboard.web import api, chart_images, check_page, errors, routes, static
 from pitboard.web.cache import PageCache
 from pitboard.web.security import SecurityHeaders
+from pitboard.web.shelf import Shelf
 
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 
@@ -30,6 +32,12 @@ class _Application(FastAPI):
         self._hosts = hosts
         self._version = version
 
+    def openapi(self) -> dict[str, Any]:
+        """Describe the API, with the shape of an answer, which FastAPI cannot read from it."""
+        document = super().openapi()
+        document.setdefault("components", {}).setdefault("schemas", {}).update(api.answer_schemas())
+        return document
+
     def build_middleware_stack(self) -> ASGIApp:
         cached = PageCache(super().build_middleware_stack(), self._version)
         return SecurityHeaders(TrustedHostMiddleware(cached, self._hosts, www_redirect=False))
@@ -42,17 +50,11 @@ def create_app(store: Path | None = None, hosts: Sequence[str] = (), *, frozen: 
     header may have; any other is refused, so that a foreign page cannot reach the server by rebinding its
     name in the DNS. `frozen` makes the pages of a static site: without forms, which need a server.
     """
-    app = _Application([*LOCAL_HOSTS, *hosts], lambda: _store_version(store))
-    app.state.store = store
+    shelf = Shelf(store)
+    app = _Application([*LOCAL_HOSTS, *hosts], lambda: shelf.version)
+    app.state.shelf = shelf
     app.state.frozen = frozen
     errors.install(app)
-    for router in (routes.router, check_page.router, api.router, static.router):
+    for router in (routes.router, chart_images.router, check_page.router, api.router, static.router):
         app.include_router(router)
     return app
-
-
-def _store_version(store: Path | None) -> str:
-    """Name the state of the store, so that a page rendered before an `add` is not served after it."""
-    if store is None or not store.is_dir():
-        return __version__
-    return f"{__version__}-{store.stat().st_mtime_ns}"

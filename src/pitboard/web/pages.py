@@ -1,52 +1,77 @@
-"""One function per page: it asks one question of another room and gives the template with the answer.
-
-The pages of results are shells until `pitboard.results` can be asked.
-"""
+"""One function per page: it asks one question of another room and gives the template with the answer."""
 
 from fastapi import HTTPException
 
 from pitboard import suite
 from pitboard.compliance.rules import RULES
 from pitboard.errors import PitboardError
+from pitboard.results.find import latest_round
+from pitboard.results.store import Store
+from pitboard.suite.model import Benchmark
+from pitboard.web import asking
 from pitboard.web.rendering import Page
+from pitboard.web.result_pages import fastest, sorted_by
 
 _ROUND = suite.ROUNDS[-1]
 
 
-def front() -> Page:
-    """What the round shows."""
-    return Page("front.html", {"round": _ROUND})
+def front(store: Store) -> Page:
+    """What the newest round shows."""
+    return Page(
+        "front.html",
+        {
+            "round": latest_round(store),
+            "roster": asking.section(store, "roster"),
+            "fastest": fastest(store),
+            "scale": asking.section(store, "scale", benchmark="llama31_8b"),
+        },
+    )
 
 
-def results() -> Page:
-    """The table of results, with its filters."""
-    return Page("results.html", {}, "_results.html")
+def benchmarks(store: Store) -> Page:
+    """The benchmarks of the newest round, and those that only earlier ones had."""
+    return Page("benchmarks.html", {"round": _ROUND, "retired": _retired(store)})
 
 
-def compare() -> Page:
-    """Two results side by side."""
-    return Page("compare.html", {})
-
-
-def rounds() -> Page:
-    """The change from round to round."""
-    return Page("rounds.html", {})
-
-
-def benchmarks() -> Page:
-    """The benchmarks of the round."""
-    return Page("benchmarks.html", {"round": _ROUND})
-
-
-def benchmark(name: str) -> Page:
-    """One benchmark; an unknown one is not found."""
-    try:
-        benchmark = _ROUND.benchmark(name)
-    except PitboardError as error:
-        raise HTTPException(404, str(error)) from error
-    return Page("benchmark.html", {"round": _ROUND, "benchmark": benchmark})
+def benchmark(store: Store, name: str) -> Page:
+    """One benchmark; one that neither the suite nor the store has is not found."""
+    known = _known(name)
+    retired = _retired(store)
+    if known is None and name not in retired:
+        try:
+            _ROUND.benchmark(name)
+        except PitboardError as error:
+            raise HTTPException(404, str(error)) from error
+    round = retired.get(name)
+    table = asking.section(store, "table", benchmark=name, round=round)
+    if table and table.answer:
+        sorted_by(table.answer, name)
+    scale = asking.section(store, "scale", benchmark=name, round=round)
+    if table and scale and scale.charts:
+        table = table._replace(charts=[])  # it would be the same picture
+    return Page(
+        "benchmark.html",
+        {
+            "name": name,
+            "benchmark": known,
+            "scale": scale,
+            "converge": asking.section(store, "converge", benchmark=name, round=round),
+            "table": table,
+        },
+    )
 
 
 def rules() -> Page:
     """Every rule that a finding can carry."""
     return Page("rules.html", {"rules": list(RULES.values())})
+
+
+def _known(name: str) -> Benchmark | None:
+    return next((each for each in _ROUND.benchmarks if each.id == name), None)
+
+
+def _retired(store: Store) -> dict[str, str]:
+    """Give the benchmarks that the newest round does not have, with the newest round that had them."""
+    rows = store.rows("select distinct benchmark, round from results where not own order by round")
+    last = {str(row["benchmark"]): str(row["round"]) for row in rows}
+    return {name: round for name, round in last.items() if _known(name) is None}

@@ -9,6 +9,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from pitboard import __version__
 from pitboard.compliance.layout import printable
+from pitboard.results.answer import Column, Table
+from pitboard.results.find import reference
+from pitboard.web.links import linked, place, system_address
 from pitboard.web.static import static_url
 
 NAVIGATION = (
@@ -20,6 +23,11 @@ NAVIGATION = (
     ("/check", "Check a log"),
     ("/api", "API"),
 )
+
+MAX_ROWS = 500
+"""More rows than these are left to the API: a page must stay quick to read and to send."""
+_MANY = 6
+_LONG = 40
 
 
 class Page(NamedTuple):
@@ -41,7 +49,15 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.globals |= {"static": static_url, "navigation": NAVIGATION, "version": __version__}
-    made.filters |= {"printable": lambda value: printable(str(value)), "number": _number}
+    made.globals |= {
+        "place": place,
+        "system_address": system_address,
+        "reference": reference,
+        "most": MAX_ROWS,
+    }
+    made.globals |= {"in_reading_order": in_reading_order, "long": _LONG}
+    made.filters |= {"printable": lambda value: printable(str(value)), "linked": linked}
+    made.filters["number"] = _number
     return made
 
 
@@ -56,6 +72,15 @@ def render(request: Request, page: Page, status: int = 200) -> HTMLResponse:
         .render(path=request.url.path, live=not request.app.state.frozen, **page.values)
     )
     return HTMLResponse(text, status)
+
+
+def in_reading_order(table: Table) -> list[Column]:
+    """Give the columns with those of long texts last, where there are many: figures come into view first."""
+    first, *others = table.columns
+    if len(others) < _MANY:
+        return table.columns
+    shown = table.rows[:MAX_ROWS]
+    return [first, *sorted(others, key=lambda c: any(len(c.text(row[c.name])) > _LONG for row in shown))]
 
 
 def _number(value: float | None, decimals: int = 0) -> str:

@@ -1,48 +1,70 @@
-"""The pages' addresses: each handler calls one function of `pages` and renders what it returned."""
+"""The pages' addresses: each handler calls one function that makes a page, and renders it."""
 
-from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
 
-from pitboard.web import pages
+from pitboard.results.store import Store
+from pitboard.web import pages, result_pages
 from pitboard.web.rendering import render
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
 
+def store_of(request: Request) -> Store:
+    """Give the store as it is now."""
+    store: Store = request.app.state.shelf.store()
+    return store
+
+
 @router.get("/")
 def front(request: Request) -> HTMLResponse:
     """What the round shows."""
-    return render(request, pages.front())
+    return render(request, pages.front(store_of(request)))
 
 
 @router.get("/results")
-def results(request: Request) -> HTMLResponse:
+def results(request: Request) -> Response:
     """The table of results."""
-    return render(request, pages.results())
+    tidy = result_pages.tidy(request.query_params)
+    if tidy is not None:
+        return RedirectResponse(f"/results?{tidy}" if tidy else "/results", 303)
+    return render(request, result_pages.results(store_of(request), request.query_params))
+
+
+@router.get("/systems/{round}/{submitter}/{system}")
+def system(request: Request, round: str, submitter: str, system: str) -> HTMLResponse:
+    """One system of one round."""
+    return render(request, result_pages.system(store_of(request), round, submitter, system))
 
 
 @router.get("/compare")
 def compare(request: Request) -> HTMLResponse:
     """Two results side by side."""
-    return render(request, pages.compare())
+    return render(request, *result_pages.compare(store_of(request), request.query_params))
 
 
 @router.get("/rounds")
 def rounds(request: Request) -> HTMLResponse:
-    """The change from round to round."""
-    return render(request, pages.rounds())
+    """The rounds of every benchmark."""
+    return render(request, result_pages.rounds(store_of(request)))
+
+
+@router.get("/rounds/{benchmark}")
+def rounds_of_benchmark(request: Request, benchmark: str) -> HTMLResponse:
+    """The change of one benchmark from round to round."""
+    return render(request, result_pages.rounds_of_benchmark(store_of(request), benchmark))
 
 
 @router.get("/benchmarks")
 def benchmarks(request: Request) -> HTMLResponse:
     """List the benchmarks."""
-    return render(request, pages.benchmarks())
+    return render(request, pages.benchmarks(store_of(request)))
 
 
 @router.get("/benchmarks/{name}")
 def benchmark(request: Request, name: str) -> HTMLResponse:
     """One benchmark."""
-    return render(request, pages.benchmark(name))
+    return render(request, pages.benchmark(store_of(request), name))
 
 
 @router.get("/rules")

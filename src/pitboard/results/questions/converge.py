@@ -89,21 +89,21 @@ def _columns(unit: str) -> list[Column]:
     digits, what = _digits(unit), unit.capitalize()
     return [
         Column("reference", "Reference"),
-        Column("submitter", "Submitter"),
+        Column("submitter", "Submitter", detail=True),
         Column("accelerator", "Accelerator"),
         Column("accelerators", "Accelerators", "integer"),
         Column("precision", "Precision"),
         Column("global_batch_size", "Global batch size", "integer", "samples"),
         Column("samples_to_target", f"{what} to target", "number", "", digits),
-        Column("low", "Fewest of a run", "number", "", digits),
-        Column("high", "Most of a run", "number", "", digits),
+        Column("low", "Fewest of a run", "number", "", digits, detail=True),
+        Column("high", "Most of a run", "number", "", digits, detail=True),
         Column("reference_samples", f"Reference {unit}", "number", "", digits),
         Column("against_reference", "Against the reference", "number", "×", 3),
-        Column("against_fewest", "Against the reference's fewest", "number", "×", 3),
+        Column("against_fewest", "Against the reference's fewest", "number", "×", 3, detail=True),
         Column("extra_minutes", "Extra minutes (derived)", "number", "min", 2),
         Column("minutes", "Time-to-train", "number", "min", 3),
         Column("rcp_scale", "RCP scaling factor", "number", "×", 3),
-        Column("rcp_verdict", "RCP test"),
+        Column("rcp_verdict", "RCP test", detail=True),
     ]
 
 

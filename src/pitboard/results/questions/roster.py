@@ -5,6 +5,7 @@ from typing import Any
 
 from pitboard.results.answer import Answer, Column, Table
 from pitboard.results.find import default_store, known, latest_round, rounds_of
+from pitboard.results.organisations import one_name
 from pitboard.results.schema import Row
 from pitboard.results.store import Store
 
@@ -19,8 +20,7 @@ SQL = """select organisation, submitter, system_name, benchmark, division, avail
   accelerators
 from results where round = $round and not own order by all"""
 
-_SAME = {"QCT": "Quanta_Cloud_Technology", "Quanta Cloud Technology": "Quanta_Cloud_Technology"}
-"""Names under which one organisation entered different rounds."""
+_BEFORE = "select distinct round, organisation from results where not own"
 
 _ORGANISATIONS = [
     Column("organisation", "Organisation"),
@@ -52,7 +52,7 @@ def roster(round: str | None = None, *, store: Store | None = None) -> Answer:
     earlier = [other for other in rounds_of(store) if other != round]
     earlier = earlier[: rounds_of(store).index(round)]
     entries = store.rows(SQL, {"round": round})
-    before = {_same(row["organisation"]) for other in earlier for row in store.rows(SQL, {"round": other})}
+    before = {one_name(row["organisation"]) for row in store.rows(_BEFORE) if row["round"] in earlier}
     rows = _organisations(entries, before if earlier else None)
     last = store.rows(SQL, {"round": earlier[-1]}) if earlier else []
     facts = _facts(entries) | {"first_timers": [row["organisation"] for row in rows if row["first_timer"]]}
@@ -92,14 +92,10 @@ def _organisations(entries: list[Row], before: set[str] | None) -> list[Row]:
 
 def _new(name: str, before: set[str]) -> bool:
     """Say whether an organisation is new; a joint entry ("A_B", "A+B") of known ones is not."""
-    if _same(name) in before:
+    if one_name(name) in before:
         return False
     partners = name.replace("+", "_").split("_")
-    return len(partners) < 2 or not all(_same(partner) in before for partner in partners)
-
-
-def _same(name: str) -> str:
-    return _SAME.get(name, name).replace("_", " ").casefold()
+    return len(partners) < 2 or not all(one_name(partner) in before for partner in partners)
 
 
 def _facts(entries: list[Row]) -> dict[str, Any]:

@@ -52,9 +52,9 @@ _FITS = [
     Column("exponent_low", "b, 95 % low", "number", "", 3),
     Column("exponent_high", "b, 95 % high", "number", "", 3),
     Column("residual", "Standard error of log(minutes)", "number", "", 4),
-    Column("intercept", "a", "number", "", 3),
-    Column("centre", "Mean of log(accelerators)", "number", "", 3),
-    Column("spread", "Sum of squares of log(accelerators)", "number", "", 3),
+    Column("intercept", "a", "number", "", 3, detail=True),
+    Column("centre", "Mean of log(accelerators)", "number", "", 3, detail=True),
+    Column("spread", "Sum of squares of log(accelerators)", "number", "", 3, detail=True),
 ]
 _FITTED = [
     Column("family", "Family"),
@@ -128,19 +128,19 @@ def _columns(unit: str) -> list[Column]:
     digits = 1 if unit == "samples" else 5
     return [
         Column("family", "Family"),
-        Column("submitter", "Submitter"),
-        Column("accelerator", "Accelerator"),
-        Column("framework", "Framework"),
-        Column("system", "System"),
-        Column("reference", "Reference"),
+        Column("submitter", "Submitter", detail=True),
+        Column("accelerator", "Accelerator", detail=True),
+        Column("framework", "Framework", detail=True),
+        Column("system", "System", detail=True),
+        Column("reference", "Reference", detail=True),
         Column("accelerators", "Accelerators", "integer"),
-        Column("nodes", "Nodes", "integer"),
+        Column("nodes", "Nodes", "integer", detail=True),
         Column("minutes", "Time-to-train", "number", "min", 3),
-        Column("minutes_low", "Fastest counted run", "number", "min", 3),
-        Column("minutes_high", "Slowest counted run", "number", "min", 3),
+        Column("minutes_low", "Fastest counted run", "number", "min", 3, detail=True),
+        Column("minutes_high", "Slowest counted run", "number", "min", 3, detail=True),
         Column("speedup", "Speed-up", "number", "×"),
         Column("efficiency", "Efficiency", "number", "", 3),
-        Column("acts_like", "Acts like", "number", "accelerators", 1),
+        Column("acts_like", "Acts like", "number", "accelerators", 1, detail=True),
         Column("acts_like_nodes", "Acts like", "number", "nodes", 1),
         Column("global_batch_size", "Global batch size", "integer", "samples"),
         Column("samples_to_target", f"{unit.capitalize()} to target", "number", "", 0 if digits == 1 else 3),
@@ -148,8 +148,8 @@ def _columns(unit: str) -> list[Column]:
         Column("rcp_scale", "RCP scaling factor", "number", "×", 3),
         Column("throughput", "Throughput", "number", f"{unit}/s", digits),
         Column("communication", "Throughput per accelerator kept", "number", "", 3),
-        Column("rest", "Rest (evaluation, RCP scaling)", "number", "", 3),
-        Column("single", "One scale only", "boolean"),
+        Column("rest", "Rest (evaluation, RCP scaling)", "number", "", 3, detail=True),
+        Column("single", "One scale only", "boolean", detail=True),
     ]
 
 

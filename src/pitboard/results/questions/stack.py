@@ -1,8 +1,8 @@
 """The software notes: what a system ran, and for two, where they differ."""
 
-from pitboard.errors import PitboardError, near
+from pitboard.errors import UnknownError
 from pitboard.results.answer import Answer, Column
-from pitboard.results.find import default_store
+from pitboard.results.find import default_store, nearest
 from pitboard.results.schema import Row
 from pitboard.results.store import Store
 
@@ -61,16 +61,14 @@ def _answer(system: Row, title: str, columns: list[Column], rows: list[Row], not
 def _system(store: Store, text: str) -> Row:
     parts = text.strip().strip("/").split("/")[:3]
     if len(parts) < 3:
-        raise PitboardError(f"'{text:.200}' names no system: expected ROUND/SUBMITTER/SYSTEM.")
+        raise UnknownError(f"'{text:.200}' names no system: expected ROUND/SUBMITTER/SYSTEM.")
     parts[0] = parts[0].removeprefix("v")
     sql = "select * from systems where round = $1 and submitter ilike $2 and system = $3"
     found = store.rows(sql, list(parts))
     if found:
         return found[0]
-    names = [_name(row) for row in store.rows("select round, submitter, system from systems")]
-    raise PitboardError(
-        f"The store has no system '{'/'.join(parts):.200}'.{near('/'.join(parts), names[:2000])}"
-    )
+    wrong = "/".join(parts)
+    raise UnknownError(f"The store has no system '{wrong:.200}'.{nearest(store, wrong, 'systems')}")
 
 
 def _name(row: Row) -> str:

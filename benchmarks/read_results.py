@@ -1,0 +1,176 @@
+"""Measure the results room: ingest of a round, a table from the shell, and every question on a large store.
+
+    python benchmarks/read_results.py [ROUND_FOLDER] [--rounds 200] [--times 10]
+
+Ingest stands beside a plain reader of the same logs (one `json.loads` a line into a pandas frame, then
+Parquet), which neither checks nor scores; the table beside `import duckdb` and beside pandas reading the same
+Parquet; each in the same run, in processes of their own, taking turns. The large store repeats the shipped
+round 5.1 as that many rounds of thrice the systems. Without a folder, the archive in ../shared/data is used.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import msgspec
+from backports import zstd
+
+from pitboard import results
+from pitboard.results.schema import TABLES, VERSION
+from pitboard.results.store import SHIPPED, Manifest, Store
+
+_ARCHIVE = Path(__file__).parents[2] / "shared" / "data" / "mlperf_training_v5.1.tar.zst"
+
+_INGEST = """
+import sys
+from pathlib import Path
+from pitboard.results.ingest import read_rows
+from pitboard.results.store import Store
+Store(sys.argv[2], shipped=False).add(read_rows(Path(sys.argv[1])))
+"""
+_PLAIN_INGEST = """
+import json, sys
+from pathlib import Path
+import pandas
+rows = []
+for log in sorted(Path(sys.argv[1]).glob("*/results/*/*/result_*.txt")):
+    for line in log.read_text("utf-8", "replace").splitlines():
+        at = line.find(":::MLLOG ")
+        if at >= 0:
+            try:
+                event = json.loads(line[at + 9 :])
+            except ValueError:
+                continue
+            rows.append((str(log), event.get("key"), event.get("time_ms"), str(event.get("value"))))
+pandas.DataFrame(rows, columns=["log", "key", "time_ms", "value"]).to_parquet(sys.argv[2] + ".parquet")
+"""
+_PANDAS_TABLE = """
+import sys
+import pandas
+results = pandas.read_parquet(sys.argv[1])
+chosen = results[(results["round"] == "5.1") & ~results["own"]]
+keys = ["submitter", "system", "division", "availability", "nodes", "accelerator", "accelerators"]
+print(chosen.pivot_table(index=keys, columns="benchmark", values="minutes").to_string())
+"""
+
+
+def main() -> None:
+    """Print the three tables."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path, nargs="?")
+    parser.add_argument("--rounds", type=int, default=200)
+    parser.add_argument("--times", type=int, default=10)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
+        ingest(arguments.folder or unpack(place), place, max(arguments.times // 3, 1))
+        shell(arguments.times)
+        questions(large_store(place / "large", arguments.rounds))
+
+
+def unpack(place: Path) -> Path:
+    """Unpack the shared archive of v5.1; give the round's folder."""
+    with zstd.open(_ARCHIVE) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
+        tar.extractall(place / "round", filter="data")
+    return next((place / "round").iterdir())
+
+
+def ingest(folder: Path, place: Path, times: int) -> None:
+    """Time the ingest of a round and the plain reader, taking turns."""
+    ours, plain = [], []
+    for turn in range(times):
+        ours.append(timed([sys.executable, "-c", _INGEST, str(folder), str(place / f"store-{turn}")]))
+        plain.append(timed([sys.executable, "-c", _PLAIN_INGEST, str(folder), str(place / f"plain-{turn}")]))
+    print(f"Ingest of {folder.name}, median of {times}")
+    show("check, score and add", ours)
+    show("plain: json a line, pandas, no check", plain)
+    print(f"  ratio {statistics.median(plain) / statistics.median(ours):.2f} ×")
+
+
+def shell(times: int) -> None:
+    """Time the table from the shell beside what any answer by DuckDB or pandas costs."""
+    pitboard = [sys.executable, "-m", "pitboard"]
+    commands = {
+        "pitboard results table --round 5.1": [*pitboard, "results", "table", "--round", "5.1"],
+        "python -c 'import duckdb'": [sys.executable, "-c", "import duckdb"],
+        "pandas, the same table": [sys.executable, "-c", _PANDAS_TABLE, str(SHIPPED / "results.parquet")],
+    }
+    taken: dict[str, list[float]] = {name: [] for name in commands}
+    for _ in range(times):
+        for name, command in commands.items():
+            taken[name].append(timed(command))
+    print(f"A table from the shell, {times} times in turn")
+    for name, seconds in taken.items():
+        show(name, seconds)
+
+
+def large_store(place: Path, rounds: int) -> Store:
+    """Write a store of many rounds: the shipped 5.1 with other names, every system twice."""
+    generation = place / "generation-large"
+    generation.mkdir(parents=True)
+    connection = duckdb.connect()
+    for table, columns in TABLES.items():
+        names = {"round": "(n + 100)::varchar || '.0' as round", "system": "system || '-' || m as system"}
+        chosen = ", ".join(names.get(column, column) for column in columns)
+        copies = 1 if table == "rounds" else 3
+        order = ", ".join(column for column in ("round", "submitter", "system") if column in columns)
+        connection.execute(
+            f"copy (select {chosen} from '{SHIPPED / table}.parquet', range({rounds}) a(n), "
+            f"range({copies}) b(m) where round = '5.1' order by {order}) "
+            f"to '{generation / table}.parquet' (compression zstd)"
+        )
+    (place / "store.json").write_bytes(msgspec.json.encode(Manifest(VERSION, generation.name)))
+    return Store(place)
+
+
+def questions(store: Store) -> None:
+    """Time every question, the first time and then the median of five."""
+    (counts,) = store.rows("select (select count(*) from systems) as s, (select count(*) from results) as r")
+    print(f"A store of {counts['s']:,} systems and {counts['r']:,} results: first, then median of five")
+    a = "150.0/Lenovo/SR680aV3-8xB200_SXM_180GB-0/llama31_8b"
+    b = "150.0/NVIDIA/theia_ngpu8_ngc25.09_nemo-1/llama31_8b"
+    asked: dict[str, Callable[[], object]] = {
+        "table": lambda: results.table("150.0", store=store),
+        "table, filtered": lambda: results.table("150.0", "llama31_8b", submitter="NVIDIA", store=store),
+        "compare": lambda: results.compare(a, b, store=store),
+        "scale": lambda: results.scale("llama31_8b", "150.0", store=store),
+        "rounds": lambda: results.rounds("llama31_8b", store=store),
+        "why": lambda: results.why(a, b, store=store),
+        "stack": lambda: results.stack(a, b, store=store),
+        "roster": lambda: results.roster("150.0", store=store),
+        "sanity": lambda: results.sanity(a, store=store),
+        "sql": lambda: results.sql("select round, count(*) from results group by 1", store=store),
+    }
+    for name, ask in asked.items():
+        seconds = []
+        for _ in range(6):
+            began = time.perf_counter()
+            ask()
+            seconds.append(time.perf_counter() - began)
+        print(f"  {name:20} {seconds[0] * 1000:6.0f} ms {statistics.median(seconds[1:]) * 1000:6.0f} ms")
+
+
+def timed(command: list[str]) -> float:
+    """Run a command to its end; give its seconds."""
+    began = time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=os.environ)
+    return time.perf_counter() - began
+
+
+def show(name: str, seconds: list[float]) -> None:
+    """Print a name with its median and worst seconds."""
+    print(f"  {name:40} {statistics.median(seconds):6.3f} s, worst {max(seconds):.3f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""Charts of answers as SVG images: `/charts/<question>.svg?<its values>&kind=…&theme=dark&width=960`."""
+
+from typing import Literal
+from xml.sax.saxutils import escape
+
+from fastapi import APIRouter, Request, Response
+
+from pitboard.errors import PitboardError, UnknownError
+from pitboard.web import asking
+from pitboard.web.routes import store_of
+
+router = APIRouter(include_in_schema=False)
+
+_WIDTHS = (400, 960)
+_EMPTY = (
+    '<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="60" viewBox="0 0 {width} 60">'
+    '<text x="0" y="35" fill="#808080" font-family="sans-serif" font-size="14">{sentence}</text></svg>'
+)
+
+
+@router.get("/charts/{question}.svg")
+def chart(
+    request: Request,
+    question: str,
+    theme: Literal["light", "dark"] = "light",
+    kind: str = "",
+    width: int = 960,
+) -> Response:
+    """Draw the answer to a question; what cannot be drawn is said in the image, since a page holds it."""
+    try:
+        from pitboard.charts import svg
+        from pitboard.charts.answers import draw, kinds
+    except ModuleNotFoundError as error:
+        raise UnknownError("Charts need Altair: pip install 'pitboard[charts]'.") from error
+    if width not in _WIDTHS:
+        raise PitboardError(f"A chart's width is one of {_WIDTHS}, not {width}.")
+    answer = asking.ask(store_of(request), question, asking.read(question, request.query_params))
+    known = kinds(answer)
+    if not known or (kind and kind not in known):
+        raise UnknownError(
+            f"There is no chart '{kind:.60}' of '{question}'. It has: {', '.join(known) or 'none'}."
+        )
+    try:
+        image = svg(draw(answer, kind or None, theme, width))
+    except PitboardError as error:
+        image = _EMPTY.format(width=width, sentence=escape(str(error)))
+    return Response(image, media_type="image/svg+xml")

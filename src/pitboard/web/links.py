@@ -1,0 +1,55 @@
+"""Addresses of pages that are about a row of results, and which foreign links a page may have."""
+
+import re
+from urllib.parse import quote
+
+from markupsafe import Markup, escape
+
+from pitboard.compliance.layout import printable
+from pitboard.results.answer import Column
+from pitboard.results.schema import Row
+
+_MARKED = re.compile(r"https://github\.com/mlcommons/[\w./%+~-]*[\w/%+~-]|`(?P<code>[^`]+)`")
+_LINK = Markup('<a href="{0}" rel="noopener">{0}</a>')
+_CODE = Markup("<code>{0}</code>")
+_REFERENCE = re.compile(r"\d[\d.]*(/[^/]+){3}")
+_KEY = ("round", "submitter", "system")
+
+
+def system_address(round: object, submitter: object, system: object) -> str:
+    """Give the address of a system's page."""
+    return "/systems/" + "/".join(quote(str(part), safe="") for part in (round, submitter, system))
+
+
+def place(column: Column, row: Row, parameters: Row) -> str | None:
+    """Give the address that a cell leads to: of the result, system or benchmark that it names, or `None`.
+
+    `parameters` are the answer's own, for what its rows leave out.
+    """
+    value = row[column.name]
+    if value is None:
+        return None
+    if column.name == "benchmark":
+        return f"/benchmarks/{quote(str(value), safe='')}"
+    if _REFERENCE.fullmatch(str(value)):
+        *key, benchmark = str(value).split("/")
+        return f"{system_address(*key)}#{quote(benchmark, safe='')}"
+    names = [row.get(name) or parameters.get(name) for name in _KEY]
+    if not all(names) or not (column.name == "system" or column.unit == "min"):
+        return None
+    return system_address(*names) + (f"#{quote(column.name, safe='')}" if column.unit == "min" else "")
+
+
+def linked(text: object) -> Markup:
+    """Escape a text; what it names of MLCommons' public repositories becomes links, `commands` become code.
+
+    No other address becomes a link: a text may be of anybody's making.
+    """
+    text = printable(str(text))
+    parts: list[Markup] = []
+    end = 0
+    for found in _MARKED.finditer(text):
+        shape = _CODE if found["code"] else _LINK
+        parts += [escape(text[end : found.start()]), shape.format(found["code"] or found[0])]
+        end = found.end()
+    return Markup("").join([*parts, escape(text[end:])])

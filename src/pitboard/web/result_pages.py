@@ -1,0 +1,219 @@
+"""The pages of results: the table and its filters, one system, two results side by side, the rounds."""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+from fastapi import HTTPException
+
+from pitboard.errors import PitboardError, UnknownError, near
+from pitboard.results.answer import Answer
+from pitboard.results.find import latest_round, reference, rounds_of
+from pitboard.results.schema import Row
+from pitboard.results.store import Store
+from pitboard.web import asking
+from pitboard.web.links import system_address
+from pitboard.web.rendering import Page
+
+FILTERS = {
+    "benchmark": "Benchmark",
+    "accelerators": "Accelerators",
+    "accelerator": "Accelerator",
+    "submitter": "Submitter",
+    "division": "Division",
+    "availability": "Availability",
+}
+_CHOICES = f"select distinct {', '.join(FILTERS)} from results where round = $round and not own"
+_BENCHMARKS = "select distinct benchmark from results where not own order by all"
+_BY_ROUND = """select benchmark, round, count(*) as results, min(minutes) as fastest
+from results where not own group by all"""
+_OF_SYSTEM = "where round = $1 and submitter = $2 and system = $3"
+_FASTEST = """select *, count(*) over same as entered from results
+where round = $round and not own and division = 'closed' and minutes is not null and accelerators is not null
+  and availability ilike 'available%'
+window same as (partition by benchmark, accelerators)
+qualify row_number() over (partition by benchmark, accelerators order by minutes) = 1 and entered > 1
+order by benchmark, accelerators"""
+_OF_BENCHMARK = """select round, submitter, system, benchmark, accelerators, accelerator, minutes from results
+where benchmark = $1 and not own and minutes is not null order by round desc, accelerators, minutes"""
+
+
+def results(store: Store, query: Mapping[str, str]) -> Page:
+    """The table of results, filtered and sorted as the query says; that of one benchmark can be compared."""
+    values = asking.read("table", query)
+    answer = asking.ask(store, "table", values)
+    sort = query.get("sort") or (
+        "submitter" if "benchmark" not in values else str(answer.parameters["benchmark"])
+    )
+    leading = (str(answer.parameters["benchmark"]), "submitter", "accelerator", "accelerators", "system")
+    answer.columns.sort(key=lambda column: _place(leading, column.name))
+    page: dict[str, Any] = {
+        "answer": sorted_by(answer, sort),
+        "sort": sort,
+        "query": urlencode(values),
+        "values": answer.parameters,
+        "filters": FILTERS,
+        "choices": _choices(store, str(answer.parameters["round"])),
+        "benchmark": answer.parameters["benchmark"],
+    }
+    return Page("results.html", page, "_results.html")
+
+
+def _place(leading: tuple[str, ...], name: str) -> int:
+    trailing = ("nodes", "availability", "division", "framework")
+    return leading.index(name) if name in leading else 9 + (name in trailing)
+
+
+def tidy(query: Mapping[str, str]) -> str | None:
+    """Give the query without the empty values that a form sends, to be shared; `None` if it is that."""
+    kept = {name: value for name, value in query.items() if value.strip()}
+    return None if len(kept) == len(query) else urlencode(kept)
+
+
+def sorted_by(answer: Answer, sort: str) -> Answer:
+    """Sort an answer's rows by a column, "-" before its name for descending; what has no value comes last.
+
+    Raises `UnknownError` for a column that the answer does not have.
+    """
+    name = sort.removeprefix("-")
+    if name not in (names := [column.name for column in answer.columns]):
+        raise UnknownError(f"There is no column '{name:.60}' to sort by.{near(name, names)}")
+    given = [row for row in answer.rows if row[name] is not None]
+    given.sort(key=lambda row: _sortable(row[name]), reverse=sort.startswith("-"))
+    answer.rows = given + [row for row in answer.rows if row[name] is None]
+    return answer
+
+
+def _sortable(value: Any) -> Any:
+    return value.casefold() if isinstance(value, str) else value
+
+
+def _choices(store: Store, round: str) -> dict[str, list[Any]]:
+    rows = store.rows(_CHOICES, {"round": round})
+    found = {name: {row[name] for row in rows} - {None} for name in FILTERS}
+    return {"round": rounds_of(store)[::-1]} | {name: sorted(found[name], key=_sortable) for name in FILTERS}
+
+
+def system(store: Store, round: str, submitter: str, system: str) -> Page:
+    """One system: its results, what its description says, its software and where both are public."""
+    key: list[object] = [round, submitter, system]
+    found = store.rows(f"select * from systems {_OF_SYSTEM}", key)
+    own = store.rows(f"select * from results {_OF_SYSTEM} order by benchmark", key)
+    if not found and not own:
+        raise HTTPException(404, f"The store has no system {round}/{submitter}/{system}.")
+    row = found[0] if found else own[0]
+    return Page(
+        "system.html",
+        {
+            "system": row,
+            "results": own,
+            "description": _description(row),
+            "links": {
+                what: row[name]
+                for what, name in (
+                    ("Code", "code_url"),
+                    ("Logs", "results_url"),
+                    ("Description", "system_url"),
+                )
+                if row.get(name)
+            },
+            "stack": asking.section(store, "stack", a=f"{round}/{submitter}/{system}"),
+        },
+    )
+
+
+def _description(row: Row) -> dict[str, str]:
+    """Give the description's fields with what was written in them; the empty ones are left out."""
+    import msgspec
+
+    text = row.get("description")
+    fields = msgspec.json.decode(text) if text else {}
+    return (
+        {name: str(value) for name, value in fields.items() if str(value).strip()}
+        if isinstance(fields, dict)
+        else {}
+    )
+
+
+def compare(store: Store, query: Mapping[str, str]) -> tuple[Page, int]:
+    """Two results side by side, with what is not like for like first; and the page's status.
+
+    What cannot be compared is said beside the pickers, so that another can be chosen.
+    """
+    a, b = (query.get(name, "").strip() for name in ("a", "b"))
+    normalise = bool(query.get("normalise"))
+    page: dict[str, Any] = {
+        "a": a,
+        "b": b,
+        "normalise": normalise,
+        "sentence": "",
+        "status": 200,
+        "sections": [],
+    }
+    page |= _pickers(store, query.get("benchmark", "").strip(), (a, b))
+    if a and b:
+        try:
+            page["sections"] = _compared(store, a, b, normalise)
+        except PitboardError as error:
+            page["sentence"] = str(error)
+            page["status"] = 404 if isinstance(error, UnknownError) else 400
+    return Page("compare.html", page), page["status"]
+
+
+def _compared(store: Store, a: str, b: str, normalise: bool) -> list[asking.Section]:
+    values = {"a": a, "b": b} | ({"normalise": True} if normalise else {})
+    further = [asking.section(store, question, a=a, b=b) for question in ("why", "stack")]
+    return [asking.present(store, "compare", values), *(part for part in further if part)]
+
+
+def _pickers(store: Store, benchmark: str, chosen: tuple[str, str]) -> dict[str, Any]:
+    """Give the results of one benchmark to choose from: that of the chosen ones, or the one asked for."""
+    known = [str(row["benchmark"]) for row in store.rows(_BENCHMARKS)]
+    named = [text.rpartition("/")[2] for text in chosen if text]
+    benchmark = next((name for name in [benchmark, *named, "llama31_8b", *known] if name in known), "")
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for row in store.rows(_OF_BENCHMARK, [benchmark]):
+        groups.setdefault(str(row["round"]), []).append((reference(row), _label(row)))
+    return {"benchmark": benchmark, "benchmarks": known, "groups": groups}
+
+
+def _label(row: Row) -> str:
+    what = f"{row['accelerators'] or '?'} × {row['accelerator'] or 'not stated'}"
+    return f"{what} · {row['submitter']} · {row['minutes']:.2f} min · {row['system']}"
+
+
+def rounds(store: Store) -> Page:
+    """The benchmarks, each with the rounds that have it."""
+    found = store.rows(_BY_ROUND)
+    versions = rounds_of(store)
+    table: dict[str, Row] = {}
+    for row in found:
+        table.setdefault(str(row["benchmark"]), {})[str(row["round"])] = row
+    return Page("rounds.html", {"versions": versions, "table": dict(sorted(table.items()))})
+
+
+def rounds_of_benchmark(store: Store, benchmark: str) -> Page:
+    """How one benchmark's results changed from round to round."""
+    known = [str(row["benchmark"]) for row in store.rows(_BENCHMARKS)]
+    if benchmark not in known:
+        raise UnknownError(f"No result has the benchmark '{benchmark:.60}'.{near(benchmark, sorted(known))}")
+    return Page(
+        "rounds_of_benchmark.html",
+        {"benchmark": benchmark, "section": asking.section(store, "rounds", benchmark=benchmark)},
+    )
+
+
+def fastest(store: Store) -> dict[str, Any]:
+    """The fastest closed result of each benchmark at each count of accelerators that two or more entered.
+
+    Only available systems, and only the newest round: at one count they are like for like.
+    """
+    rows = store.rows(_FASTEST, {"round": latest_round(store)})
+    counts = sorted({row["accelerators"] for row in rows})
+    table: dict[str, Row] = {}
+    for row in rows:
+        cell = row | {
+            "address": f"{system_address(row['round'], row['submitter'], row['system'])}#{row['benchmark']}"
+        }
+        table.setdefault(str(row["benchmark"]), {})[row["accelerators"]] = cell
+    return {"counts": counts, "table": table}

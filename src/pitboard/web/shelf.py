@@ -1,0 +1,34 @@
+"""The store that the pages read, opened again when something was added to it."""
+
+from pathlib import Path
+from threading import Lock
+
+from pitboard import __version__
+from pitboard.errors import PitboardError
+from pitboard.results.store import Store
+
+
+class Shelf:
+    """A store at `place` (`None` for the default one), as it is now. Any thread may ask."""
+
+    def __init__(self, place: Path | None) -> None:
+        self._place = place
+        self._lock = Lock()
+        self._store = Store(place)
+        self._opened = self._store.version
+
+    @property
+    def version(self) -> str:
+        """Name what a page would be made of, so that one rendered before an add is not served after it."""
+        try:
+            return f"{__version__}-{self._store.version}"
+        except PitboardError:
+            return f"{__version__}-damaged"  # the page itself says how
+
+    def store(self) -> Store:
+        """Give the open store. Raises `PitboardError` where it is damaged."""
+        version = self._store.version
+        if version != self._opened:
+            with self._lock:
+                self._store, self._opened = Store(self._place), version
+        return self._store

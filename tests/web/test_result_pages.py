@@ -1,0 +1,106 @@
+"""Pages of results: what they show of the store, and that nothing in it can act."""
+
+import re
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from made_results import submit
+from pitboard import results
+from pitboard.results.ingest import read_rows
+from pitboard.results.store import Store
+from pitboard.web import create_app
+
+A, B = "5.1/NVIDIA/tyche_ngpu8_ngc25.09_nemo/llama31_8b", "5.1/Nebius/nebius_b200_n1/llama31_8b"
+
+
+def _minutes(text: str) -> list[float]:
+    return [float(found) for found in re.findall(r'class="num"><a [^>]*>([\d.]+)</a>', text)]
+
+
+def test_a_benchmark_s_table_is_sorted_by_minutes_and_can_be_turned(client: TestClient) -> None:
+    rising = client.get("/results?benchmark=llama31_8b&accelerators=8").text
+    assert len(_minutes(rising)) == 20
+    assert _minutes(rising) == sorted(_minutes(rising))
+    falling = client.get("/results?benchmark=llama31_8b&accelerators=8&sort=-llama31_8b").text
+    assert _minutes(falling) == _minutes(rising)[::-1]
+    assert 'aria-sort="descending"' in falling
+
+
+def test_a_filtered_table_has_an_address_without_empty_values(client: TestClient) -> None:
+    response = client.get("/results?round=5.1&benchmark=flux1&division=&sort=", follow_redirects=False)
+    assert response.status_code == 303
+    assert response.headers["location"] == "/results?round=5.1&benchmark=flux1"
+
+
+def test_a_comparison_says_first_what_is_not_like_for_like(client: TestClient) -> None:
+    text = client.get(f"/compare?a={A}&b={B}").text
+    answer = results.compare(A, B)
+    assert f"{answer.facts['speedup']:.3f}" in text
+    assert text.count(answer.warnings[0]) == 1
+    assert text.index(answer.warnings[0]) < text.index("<table")
+
+
+def test_a_chart_is_an_image_without_a_foreign_reference(client: TestClient) -> None:
+    response = client.get(f"/charts/compare.svg?a={A}&b={B}&kind=runs&theme=dark&width=400")
+    assert response.headers["content-type"] == "image/svg+xml"
+    assert not re.search(r"(href|src)=|<script|<foreignObject", response.text)
+    assert client.get(f"/charts/compare.svg?a={A}&b={B}&kind=runs").text != response.text
+
+
+def test_what_cannot_be_drawn_is_said_in_the_image(client: TestClient) -> None:
+    response = client.get("/charts/table.svg?round=5.1")
+    assert response.status_code == 200
+    assert "one benchmark" in response.text
+
+
+def test_the_api_answers_every_question_as_the_library_does(client: TestClient) -> None:
+    answer = client.get(f"/api/compare?a={A}&b={B}").json()
+    assert answer["facts"]["speedup"] == results.compare(A, B).facts["speedup"]
+    assert [row["result"] for row in answer["rows"]] == ["A", "B"]
+    paths = client.get("/api/openapi.json").json()["paths"]
+    assert {f"/api/{name}" for name in results.QUESTIONS if name != "sanity"} <= paths.keys()
+
+
+def test_the_api_describes_parameters_and_answers(client: TestClient) -> None:
+    document = client.get("/api/openapi.json").json()
+    operation = document["paths"]["/api/table"]["get"]
+    count = next(each for each in operation["parameters"] if each["name"] == "accelerators")
+    assert {"type": "integer"} in count["schema"]["anyOf"]
+    shape = operation["responses"]["200"]["content"]["application/json"]["schema"]["$ref"]
+    assert "warnings" in document["components"]["schemas"][shape.rpartition("/")[2]]["properties"]
+
+
+def test_a_question_that_is_not_there_leaves_its_section_out(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(results, "QUESTIONS", ("table",))
+    with TestClient(create_app(tmp_path), base_url="http://localhost") as other:
+        for path in ("/", "/benchmarks/flux1", "/rounds/llama2_70b_lora"):
+            assert other.get(path).status_code == 200
+        assert 'id="convergence"' not in other.get("/benchmarks/flux1").text
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with a submission whose names are markup, as far as a folder can have such a name."""
+    folder = tmp_path_factory.mktemp("hostile")
+    place = folder / "5.1" / "<script>alert(1)<"
+    submit(place, system='"><img src=x onerror=alert(1)>')
+    store = Store(folder / "store")
+    store.add(read_rows(place))
+    return folder / "store"
+
+
+def test_names_that_are_markup_stay_text(hostile: Path) -> None:
+    with TestClient(create_app(hostile), base_url="http://localhost") as client:
+        table = client.get("/results?benchmark=llama31_8b")
+        assert "&lt;script&gt;alert(1)&lt;" in table.text
+        system = re.search(r'href="(/systems/[^"]*script[^"#]*)', table.text)
+        assert system is not None
+        page = client.get(system[1])
+        assert page.status_code == 200
+        for text in (table.text, page.text, client.get("/").text, client.get("/compare").text):
+            assert "<script>alert" not in text
+            assert "<img src=x" not in text
