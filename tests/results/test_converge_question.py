@@ -24,16 +24,20 @@ def llama(store):
     return converge("llama31_8b", store=store)
 
 
+# The review committee gave it a factor (scaling.json) though it needed more samples than the reference.
+BY_COMMITTEE = "5.1/Supermicro/AS-4126GS-NBR-LCC/llama31_8b"
+
+
 @pytest.mark.parametrize("round", ["5.0", "5.1"])
 def test_the_ratio_is_the_rcp_scaling_factor_of_every_published_result(store, round):
     found = store.rows("select distinct benchmark from results where round = $1 and not own", [round])
-    seen = 0
-    for name in (row["benchmark"] for row in found):
-        for row in converge(name, round, store=store):
-            seen += 1
-            assert max(1.0, 1 / row["against_reference"]) == pytest.approx(row["rcp_scale"], abs=1e-12)
+    rows = [row for name in found for row in converge(name["benchmark"], round, store=store)]
+
     results = store.rows("select count(*) as n from results where round = $1 and not own", [round])
-    assert seen == results[0]["n"]
+    assert len(rows) == results[0]["n"]
+    for row in rows:
+        if row["reference"] != BY_COMMITTEE:
+            assert max(1.0, 1 / row["against_reference"]) == pytest.approx(row["rcp_scale"], abs=1e-12)
 
 
 def test_samples_and_their_cost_are_those_of_the_runs(store, llama):

@@ -137,6 +137,8 @@ def test_families_of_one_scale_are_flagged_and_have_no_law(llama):
     )
     for row in llama.more["fits"]:
         assert (row["residual"] is None) == (len(counts[row["family"]]) == 2)
+    drawn = {row["family"] for row in llama.more["fitted"] if row["low"] is not None}
+    assert drawn == {"University-of-Florida, NVIDIA B200"}
     supermicro = [row for row in llama if row["family"] == "Supermicro, NVIDIA B200"]
     assert [(row["accelerators"], row["single"]) for row in supermicro] == [(8, True), (8, True)]
     assert any(
