@@ -5,6 +5,8 @@
 Starts a real `pitboard serve`, opens one keep-alive connection per reader on loopback, and lets every reader
 ask for the paths in turn, one request after another. Prints, per path and in all, the 50th and 95th
 percentile of the milliseconds that a reader waits and that the server says it spent (`Server-Timing`).
+The rows "first" are pages that nobody asked for before, every system's of the newest round: one reader alone,
+then all readers at once.
 """
 
 import argparse
@@ -15,6 +17,8 @@ import sys
 import time
 from collections import defaultdict
 from statistics import quantiles
+
+from pitboard.web.links import system_address
 
 _A, _B = "5.1/NVIDIA/tyche_ngpu8_ngc25.09_nemo/llama31_8b", "5.1/Nebius/nebius_b200_n1/llama31_8b"
 PATHS = (
@@ -30,6 +34,7 @@ PATHS = (
     *(f"/api/compare?a={_A}&b={_B}", "/charts/scale.svg?benchmark=llama31_8b&kind=scale&theme=light"),
 )
 TARGET_MS = 50.0
+WIDTH = 50
 
 Times = dict[str, list[tuple[float, float]]]
 
@@ -59,11 +64,33 @@ async def measure(port: int, paths: list[str], readers: int, requests: int) -> T
     return times
 
 
+def systems() -> list[str]:
+    """Give the addresses of all systems of the newest round."""
+    from pitboard import results
+
+    answer = results.table()
+    return [system_address(answer.parameters["round"], row["submitter"], row["system"]) for row in answer]
+
+
+async def measure_first(port: int, readers: int) -> tuple[Times, Times]:
+    """Ask for each system's page once: a quarter of them by one reader, the rest by all readers at once."""
+    alone: Times = defaultdict(list)
+    together: Times = defaultdict(list)
+    addresses = systems()
+    few = len(addresses) // 4
+    await read_pages(port, addresses[:few], few, 0, alone)
+    shares = [addresses[few + n :: readers] for n in range(readers)]
+    await asyncio.gather(*(read_pages(port, each, len(each), 0, together) for each in shares if each))
+    return alone, together
+
+
 def show(name: str, pairs: list[tuple[float, float]]) -> float:
     """Print a row; return the server's 95th percentile."""
     waited, spent = (quantiles(column, n=20) for column in zip(*pairs, strict=True))
-    print(f"{name:40} {len(pairs):8} {waited[9]:9.2f} {waited[18]:9.2f} {spent[9]:9.3f} {spent[18]:9.3f}")
-    return spent[18]
+    print(
+        f"{name:{WIDTH}} {len(pairs):8} {waited[9]:9.2f} {waited[18]:9.2f} {spent[9]:9.3f} {spent[18]:9.3f}"
+    )
+    return float(spent[18])
 
 
 def main() -> None:
@@ -78,14 +105,17 @@ def main() -> None:
         assert server.stdout is not None
         try:
             port = int(server.stdout.readline().split(":")[2].partition("/")[0])
+            alone, together = asyncio.run(measure_first(port, asked.readers))
             begun = time.perf_counter()
             times = asyncio.run(measure(port, asked.paths, asked.readers, asked.requests))
             took = time.perf_counter() - begun
         finally:
             server.terminate()
-    print(f"{'path':40} {'requests':>8} {'wait p50':>9} {'p95':>9} {'server p50':>9} {'p95':>9}   (ms)")
+    print(f"{'path':{WIDTH}} {'requests':>8} {'wait p50':>9} {'p95':>9} {'server p50':>9} {'p95':>9}   (ms)")
+    show("first, one reader", [pair for each in alone.values() for pair in each])
+    show(f"first, {asked.readers} readers", [pair for each in together.values() for pair in each])
     for path in asked.paths:
-        show(path, times[path])
+        show(path if len(path) < WIDTH else f"{path[: WIDTH - 1]}…", times[path])
     pairs = [pair for each in times.values() for pair in each]
     slow = show("all", pairs)
     print(f"{len(pairs) / took:,.0f} requests/s; server p95 is {slow / TARGET_MS:.4f} of {TARGET_MS:g} ms")

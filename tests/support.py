@@ -5,7 +5,11 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 import pitboard as package
+from pitboard import charts
+from pitboard.charts import answers
 from pitboard.events import Run, read_events
 
 # A model small enough to train a few steps in a second; the same code path as every other.
@@ -42,3 +46,10 @@ def the_run(folder: Path, number: int = 0) -> Run:
 def curve(folder: Path, number: int = 0) -> list[tuple[int, float]]:
     """Return a run's validation losses by samples."""
     return [(int(e.samples or 0), e.quality) for e in the_run(folder, number).evaluations]
+
+
+def draw_nothing(patch: pytest.MonkeyPatch) -> None:
+    """Let every chart be an empty image: drawing takes most of a site's build, and has tests of its own."""
+    empty = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>'
+    patch.setattr(answers, "draw", lambda *_: None)
+    patch.setattr(charts, "svg", lambda _: empty)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
 from support import command_environment
 
@@ -19,6 +19,8 @@ _ARGUMENTS = [
 ]
 
 Watched = Callable[..., Page]
+
+expect.set_options(timeout=20_000)  # a busy machine is slow, and slowness is measured elsewhere
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,15 @@ from pitboard import results
 from pitboard.errors import PitboardError, UnknownError, near
 from pitboard.results.store import Store
 
+try:  # here, so that no reader waits for this import
+    from pitboard.charts.answers import kinds
+except ModuleNotFoundError:  # the charts are an extra
+
+    def kinds(answer: "Answer") -> list[str]:
+        """Name no charts."""
+        return []
+
+
 if TYPE_CHECKING:
     from pitboard.results.answer import Answer
 
@@ -83,15 +92,7 @@ def section(store: Store, question: str, **values: object) -> Section | None:
 def present(store: Store, question: str, values: Values) -> Section:
     """Ask a question for a part of a page. Raises what the question raises."""
     answer = ask(store, question, values)
-    return Section(question, answer, "", urlencode(values), _charts(answer) if answer.rows else [])
-
-
-def _charts(answer: "Answer") -> list[str]:
-    try:
-        from pitboard.charts.answers import kinds
-    except ModuleNotFoundError:  # the charts are an extra
-        return []
-    return kinds(answer)
+    return Section(question, answer, "", urlencode(values), kinds(answer) if answer.rows else [])
 
 
 def _value(parameter: inspect.Parameter, text: str) -> object:

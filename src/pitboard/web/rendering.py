@@ -11,6 +11,7 @@ from pitboard import __version__
 from pitboard.compliance.layout import printable
 from pitboard.results.answer import Column, Table
 from pitboard.results.find import reference
+from pitboard.results.schema import Row
 from pitboard.web.links import linked, place, system_address
 from pitboard.web.static import static_url
 
@@ -75,12 +76,15 @@ def render(request: Request, page: Page, status: int = 200) -> HTMLResponse:
 
 
 def in_reading_order(table: Table) -> list[Column]:
-    """Give the columns with those of long texts last, where there are many: figures come into view first."""
+    """Give the columns with names and long texts last, where there are many: figures come into view first."""
     first, *others = table.columns
     if len(others) < _MANY:
         return table.columns
-    shown = table.rows[:MAX_ROWS]
-    return [first, *sorted(others, key=lambda c: any(len(c.text(row[c.name])) > _LONG for row in shown))]
+    return [first, *sorted(others, key=lambda column: _is_long(column, table.rows[:MAX_ROWS]))]
+
+
+def _is_long(column: Column, rows: list[Row]) -> bool:
+    return column.name == "system" or any(len(column.text(row[column.name])) > _LONG for row in rows)
 
 
 def _number(value: float | None, decimals: int = 0) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
+import msgspec
 from fastapi import HTTPException
 
 from pitboard.errors import PitboardError, UnknownError, near
@@ -124,15 +125,16 @@ def system(store: Store, round: str, submitter: str, system: str) -> Page:
 
 def _description(row: Row) -> dict[str, str]:
     """Give the description's fields with what was written in them; the empty ones are left out."""
-    import msgspec
-
     text = row.get("description")
     fields = msgspec.json.decode(text) if text else {}
-    return (
-        {name: str(value) for name, value in fields.items() if str(value).strip()}
-        if isinstance(fields, dict)
-        else {}
-    )
+    written = {name: _written(value) for name, value in fields.items()} if isinstance(fields, dict) else {}
+    return {name: value for name, value in written.items() if value.strip()}
+
+
+def _written(value: object) -> str:
+    if isinstance(value, dict):
+        return "; ".join(f"{name}: {_written(part)}" for name, part in value.items())
+    return ", ".join(map(_written, value)) if isinstance(value, list) else str(value)
 
 
 def compare(store: Store, query: Mapping[str, str]) -> tuple[Page, int]:

@@ -66,8 +66,9 @@ async def _crawl(app: FastAPI) -> dict[str, bytes]:
         kind, body = await _get(app, address)
         if kind.startswith("text/html"):
             text, links = _relative(body.decode(), address)
-            waiting += [link for link in links if link not in seen]
-            seen.update(links)
+            fresh = set(links) - seen
+            waiting += sorted(fresh)
+            seen |= fresh
             body = text.encode()
         files[file_of(address)] = body
     return files
