@@ -4,8 +4,9 @@
 
 Ingest stands beside a plain reader of the same logs (one `json.loads` a line into a pandas frame, then
 Parquet), which neither checks nor scores; the table beside `import duckdb` and beside pandas reading the same
-Parquet; each in the same run, in processes of their own, taking turns. The large store repeats the shipped
-round 5.1 as that many rounds of thrice the systems. Without a folder, the archive in ../shared/data is used.
+Parquet; each in the same run, in processes of their own, taking turns, without a store of the user's. The
+large store repeats the shipped round 5.1 as that many rounds of thrice the systems. Without a folder, the
+archive in ../shared/data is used.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import duckdb
 import msgspec
@@ -62,6 +64,14 @@ print(chosen.pivot_table(index=keys, columns="benchmark", values="minutes").to_s
 """
 
 
+class Taken(NamedTuple):
+    """What a process took: seconds by the clock, CPU seconds of all its threads, peak memory in MB."""
+
+    wall: float
+    cpu: float
+    peak: float
+
+
 def main() -> None:
     """Print the three tables."""
     parser = argparse.ArgumentParser(
@@ -73,6 +83,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
+        os.environ["PITBOARD_STORE"] = str(place / "none")
         ingest(arguments.folder or unpack(place), place, max(arguments.times // 3, 1))
         shell(arguments.times)
         questions(large_store(place / "large", arguments.rounds))
@@ -94,7 +105,8 @@ def ingest(folder: Path, place: Path, times: int) -> None:
     print(f"Ingest of {folder.name}, median of {times}")
     show("check, score and add", ours)
     show("plain: json a line, pandas, no check", plain)
-    print(f"  ratio {statistics.median(plain) / statistics.median(ours):.2f} ×")
+    ratio = statistics.median(t.wall for t in plain) / statistics.median(t.wall for t in ours)
+    print(f"  ratio {ratio:.2f} ×")
 
 
 def shell(times: int) -> None:
@@ -105,17 +117,17 @@ def shell(times: int) -> None:
         "python -c 'import duckdb'": [sys.executable, "-c", "import duckdb"],
         "pandas, the same table": [sys.executable, "-c", _PANDAS_TABLE, str(SHIPPED / "results.parquet")],
     }
-    taken: dict[str, list[float]] = {name: [] for name in commands}
+    taken: dict[str, list[Taken]] = {name: [] for name in commands}
     for _ in range(times):
         for name, command in commands.items():
             taken[name].append(timed(command))
     print(f"A table from the shell, {times} times in turn")
-    for name, seconds in taken.items():
-        show(name, seconds)
+    for name, times_taken in taken.items():
+        show(name, times_taken)
 
 
 def large_store(place: Path, rounds: int) -> Store:
-    """Write a store of many rounds: the shipped 5.1 with other names, every system twice."""
+    """Write a store of many rounds: the shipped 5.1 with other names, every system three times."""
     generation = place / "generation-large"
     generation.mkdir(parents=True)
     connection = duckdb.connect()
@@ -144,6 +156,7 @@ def questions(store: Store) -> None:
         "table, filtered": lambda: results.table("150.0", "llama31_8b", submitter="NVIDIA", store=store),
         "compare": lambda: results.compare(a, b, store=store),
         "scale": lambda: results.scale("llama31_8b", "150.0", store=store),
+        "converge": lambda: results.converge("llama31_8b", store=store),
         "rounds": lambda: results.rounds("llama31_8b", store=store),
         "why": lambda: results.why(a, b, store=store),
         "stack": lambda: results.stack(a, b, store=store),
@@ -160,16 +173,27 @@ def questions(store: Store) -> None:
         print(f"  {name:20} {seconds[0] * 1000:6.0f} ms {statistics.median(seconds[1:]) * 1000:6.0f} ms")
 
 
-def timed(command: list[str]) -> float:
-    """Run a command to its end; give its seconds."""
+def timed(command: list[str]) -> Taken:
+    """Run a command to its end; give what it took. Raises `CalledProcessError` where it fails."""
     began = time.perf_counter()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=os.environ)
-    return time.perf_counter() - began
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    # Of this child alone: `getrusage` would give the largest of all children so far.
+    _, status, usage = os.wait4(process.pid, 0)
+    wall = time.perf_counter() - began
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return Taken(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
-def show(name: str, seconds: list[float]) -> None:
-    """Print a name with its median and worst seconds."""
-    print(f"  {name:40} {statistics.median(seconds):6.3f} s, worst {max(seconds):.3f} s")
+def show(name: str, taken: list[Taken]) -> None:
+    """Print a name with its median and worst seconds, median CPU seconds and largest peak memory."""
+    walls = [one.wall for one in taken]
+    cpu, peak = statistics.median(one.cpu for one in taken), max(one.peak for one in taken)
+    print(
+        f"  {name:40} {statistics.median(walls):6.3f} s, worst {max(walls):.3f} s, "
+        f"CPU {cpu:.3f} s, peak {peak:.0f} MB"
+    )
 
 
 if __name__ == "__main__":

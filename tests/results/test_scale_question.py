@@ -13,7 +13,7 @@ from pitboard.results.prediction import predict
 from pitboard.results.questions.scale import scale
 from pitboard.results.store import Store
 
-COUNTS = st.lists(st.integers(1, 10_000), min_size=3, max_size=8, unique=True)
+COUNTS = st.lists(st.integers(0, 12), min_size=3, max_size=8, unique=True).map(lambda n: [2**k for k in n])
 NOISE = st.floats(-0.3, 0.3)
 
 
@@ -70,6 +70,12 @@ def test_the_interval_is_that_of_a_worked_example():
     assert law.exponent_high - law.exponent == pytest.approx(t * math.sqrt(1 / 6) / math.sqrt(2))
     middle, _, high = law.at(math.e)
     assert math.log(high / middle) == pytest.approx(t * math.sqrt(1 / 6) * math.sqrt(1 + 1 / 3))
+
+
+def test_counts_that_lie_close_together_do_not_overflow():
+    law = fit([(9_998, 1.0), (9_999, 2.0), (10_000, 1.0)])
+
+    assert all(math.isfinite(value) for value in law.at(5_000))
 
 
 def test_two_counts_give_a_line_without_interval_and_one_gives_none():
@@ -131,6 +137,8 @@ def test_families_of_one_scale_are_flagged_and_have_no_law(llama):
     )
     for row in llama.more["fits"]:
         assert (row["residual"] is None) == (len(counts[row["family"]]) == 2)
+    drawn = {row["family"] for row in llama.more["fitted"] if row["low"] is not None}
+    assert drawn == {"University-of-Florida, NVIDIA B200"}
     supermicro = [row for row in llama if row["family"] == "Supermicro, NVIDIA B200"]
     assert [(row["accelerators"], row["single"]) for row in supermicro] == [(8, True), (8, True)]
     assert any(

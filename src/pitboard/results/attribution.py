@@ -22,7 +22,7 @@ RUNS = """select run, minutes, evaluation_minutes, samples_to_target, dropped fr
 where round = $round and submitter = $submitter and system = $system and benchmark = $benchmark and counted
 order by run"""
 
-_POOL = """select * from results
+_POOL = """select * exclude (settings, digest) from results
 where not own and benchmark = $benchmark and division in ($division_a, $division_b) and minutes is not null
   and accelerators in ($count_a, $count_b) and accelerator in ($accelerator_a, $accelerator_b)
   and samples_to_target between $samples / 20 and $samples * 20"""

@@ -41,10 +41,15 @@ class Law(msgspec.Struct, frozen=True, kw_only=True):
         x = math.log(accelerators)
         middle = self.intercept - self.exponent * x
         if self.residual is None:
-            return math.exp(middle), None, None
+            return _exp(middle), None, None
         error = self.residual * math.sqrt(1 + 1 / self.points + (x - self.centre) ** 2 / self.spread)
         reach = t_critical(self.points - 2, _TAIL) * error
-        return math.exp(middle), math.exp(middle - reach), math.exp(middle + reach)
+        return _exp(middle), _exp(middle - reach), _exp(middle + reach)
+
+
+def _exp(value: float) -> float:
+    """Raise e, short of overflow: counts that lie close together leave a law nearly without a slope."""
+    return math.exp(min(value, 700.0))
 
 
 def fit(results: Iterable[tuple[int, float]]) -> Law | None:

@@ -64,6 +64,8 @@ _FITTED = [
     Column("high", "Prediction, 95 % high", "number", "min", 3),
 ]
 _STEPS = 16
+# One degree of freedom: an interval of a factor of hundreds, which drawn would hide every other curve.
+_FEWEST_DRAWN = 4
 
 
 def scale(
@@ -78,7 +80,8 @@ def scale(
     """Give a benchmark's scale curves in a round (by default the newest), with a law fitted to each.
 
     Rows are results, ordered by family and accelerators; `more` holds `fits` (a law for each family of two
-    counts or more) and `fitted` (points of it to draw, inside the measured range). Raises `PitboardError` for
+    counts or more) and `fitted` (points of it to draw, inside the measured range; no interval for fewer
+    than four results). Raises `PitboardError` for
     a value that no result has, or where no result matches.
     """
     store = store or default_store()
@@ -215,6 +218,8 @@ def _fitted(laws: dict[str, Law]) -> Table:
         for step in range(_STEPS + 1):
             count = law.least * (law.most / law.least) ** (step / _STEPS)
             minutes, low, high = law.at(count)
+            if law.points < _FEWEST_DRAWN:
+                low = high = None
             rows.append(
                 {"family": family, "accelerators": count, "minutes": minutes, "low": low, "high": high}
             )
@@ -270,7 +275,7 @@ def _notes(families: list[list[Row]], laws: dict[str, Law]) -> list[str]:
         (batches, "The global batch size changes along the curve of"),
         (twice, "More than one result at one count, all kept, of"),
         (lines, "Two counts only, so a line through them and no interval, for"),
-        (few, "Three results leave one degree of freedom, so a very wide interval, for"),
+        (few, "Three results leave one degree of freedom, so an interval too wide to draw, for"),
         (blind, "Evaluation time is not logged, so no throughput, for"),
     ):
         if names:
