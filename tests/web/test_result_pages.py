@@ -1,6 +1,7 @@
 """Pages of results: what they show of the store, and that nothing in it can act."""
 
 import re
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,15 @@ def test_a_comparison_says_first_what_is_not_like_for_like(client: TestClient) -
     assert f"{answer.facts['speedup']:.3f}" in text
     assert text.count(answer.warnings[0]) == 1
     assert text.index(answer.warnings[0]) < text.index("<table")
+
+
+def test_a_change_between_rounds_leads_to_its_comparison(client: TestClient) -> None:
+    text = client.get("/rounds/llama2_70b_lora").text
+    address = re.search(r'href="(/compare\?a=5\.0%2F[^"]*b=5\.1%2F[^"]*)"', text)
+    assert address is not None
+    compared = client.get(unescape(address[1]))
+    assert compared.status_code == 200
+    assert "The rounds differ: v5.0 and v5.1" in compared.text
 
 
 def test_a_chart_is_an_image_without_a_foreign_reference(client: TestClient) -> None:

@@ -1,7 +1,7 @@
 """Addresses of pages that are about a row of results, and which foreign links a page may have."""
 
 import re
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from markupsafe import Markup, escape
 
@@ -34,6 +34,10 @@ def place(column: Column, row: Row, parameters: Row) -> str | None:
     if _REFERENCE.fullmatch(str(value)):
         *key, benchmark = str(value).split("/")
         return f"{system_address(*key)}#{quote(benchmark, safe='')}"
+    if column.name == "speedup" and row.get("before") and row.get("after"):
+        return "/compare?" + urlencode({"a": row["before"], "b": row["after"]})
+    if column.unit == "min" and ("reference" in row or "benchmark" in row):
+        return None  # the row's own name is the link
     names = [row.get(name) or parameters.get(name) for name in _KEY]
     if not all(names) or not (column.name == "system" or column.unit == "min"):
         return None
