@@ -36,12 +36,16 @@ def place(column: Column, row: Row, parameters: Row) -> str | None:
         return f"{system_address(*key)}#{quote(benchmark, safe='')}"
     if column.name == "speedup" and row.get("before") and row.get("after"):
         return "/compare?" + urlencode({"a": row["before"], "b": row["after"]})
-    if column.unit == "min" and ("reference" in row or "benchmark" in row):
-        return None  # the row's own name is the link
+    return _system_of(column, row, parameters)
+
+
+def _system_of(column: Column, row: Row, parameters: Row) -> str | None:
+    """A system's name leads to its page; so do the minutes of a row that has a column for each benchmark."""
     names = [row.get(name) or parameters.get(name) for name in _KEY]
-    if not all(names) or not (column.name == "system" or column.unit == "min"):
+    pivoted = column.unit == "min" and "benchmark" not in row and "reference" not in row
+    if not all(names) or not (column.name == "system" or pivoted):
         return None
-    return system_address(*names) + (f"#{quote(column.name, safe='')}" if column.unit == "min" else "")
+    return system_address(*names) + (f"#{quote(column.name, safe='')}" if pivoted else "")
 
 
 def linked(text: object) -> Markup:
