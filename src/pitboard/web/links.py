@@ -36,10 +36,10 @@ def place(column: Column, row: Row, parameters: Row) -> str | None:
         return f"{system_address(*key)}#{quote(benchmark, safe='')}"
     if column.name == "speedup" and row.get("before") and row.get("after"):
         return "/compare?" + urlencode({"a": row["before"], "b": row["after"]})
-    if column.unit == "min" and ("reference" in row or "benchmark" in row):
-        return None  # the row's own name is the link
     names = [row.get(name) or parameters.get(name) for name in _KEY]
-    if not all(names) or not (column.name == "system" or column.unit == "min"):
+    # Where a row names its result or benchmark, that name is the link, and the minutes are not.
+    minutes = column.unit == "min" and "reference" not in row and "benchmark" not in row
+    if not all(names) or not (column.name == "system" or minutes):
         return None
     return system_address(*names) + (f"#{quote(column.name, safe='')}" if column.unit == "min" else "")
 
