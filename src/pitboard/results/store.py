@@ -24,7 +24,7 @@ import msgspec
 from pitboard.errors import PitboardError
 from pitboard.files import write_atomically
 from pitboard.results.migrate import Queries, migrate
-from pitboard.results.schema import OF_RESULTS, TABLES, VERSION, Rows
+from pitboard.results.schema import OF_RESULTS, SUBMISSIONS, TABLES, VERSION, Rows
 
 Parameters = list[object] | dict[str, object] | None
 
@@ -182,10 +182,11 @@ class Store:
     def _define(self, connection: duckdb.DuckDBPyConnection) -> None:
         if self._remote:
             self._remote_views(connection, self._remote)
-            return
-        folder = _generation(self.folder)
-        for table in TABLES:
-            connection.execute(f"create or replace view {table} as {self._view(table, folder)}")
+        else:
+            folder = _generation(self.folder)
+            for table in TABLES:
+                connection.execute(f"create or replace view {table} as {self._view(table, folder)}")
+        connection.execute(f"create or replace view submissions as {SUBMISSIONS}")
 
     def _places(self) -> list[str]:
         return [f"{self._remote}/"] if self._remote else [f"{SHIPPED}/", f"{self.folder}/"]

@@ -36,16 +36,12 @@ def place(column: Column, row: Row, parameters: Row) -> str | None:
         return f"{system_address(*key)}#{quote(benchmark, safe='')}"
     if column.name == "speedup" and row.get("before") and row.get("after"):
         return "/compare?" + urlencode({"a": row["before"], "b": row["after"]})
-    return _system_of(column, row, parameters)
-
-
-def _system_of(column: Column, row: Row, parameters: Row) -> str | None:
-    """A system's name leads to its page; so do the minutes of a row that has a column for each benchmark."""
     names = [row.get(name) or parameters.get(name) for name in _KEY]
-    pivoted = column.unit == "min" and "benchmark" not in row and "reference" not in row
-    if not all(names) or not (column.name == "system" or pivoted):
+    # Where a row names its result or benchmark, that name is the link, and the minutes are not.
+    minutes = column.unit == "min" and "reference" not in row and "benchmark" not in row
+    if not all(names) or not (column.name == "system" or minutes):
         return None
-    return system_address(*names) + (f"#{quote(column.name, safe='')}" if pivoted else "")
+    return system_address(*names) + (f"#{quote(column.name, safe='')}" if column.unit == "min" else "")
 
 
 def linked(text: object) -> Markup:
