@@ -12,6 +12,7 @@ from pitboard import results
 from pitboard.results.ingest import read_rows
 from pitboard.results.store import Store
 from pitboard.web.app import create_app
+from pitboard.web.rendering import environment
 
 A, B = "5.1/NVIDIA/tyche_ngpu8_ngc25.09_nemo/llama31_8b", "5.1/Nebius/nebius_b200_n1/llama31_8b"
 
@@ -90,6 +91,24 @@ def test_a_question_that_is_not_there_leaves_its_section_out(
         for path in ("/", "/benchmarks/flux1", "/rounds/llama2_70b_lora"):
             assert other.get(path).status_code == 200
         assert 'id="convergence"' not in other.get("/benchmarks/flux1").text
+
+
+def test_what_is_added_while_it_serves_is_seen(tmp_path: Path) -> None:
+    submit(tmp_path / "5.1" / "Latecomer")
+    with TestClient(create_app(tmp_path / "store"), base_url="http://localhost") as client:
+        assert client.get("/results?submitter=Latecomer").status_code == 404
+        before = client.get("/results").text
+        Store(tmp_path / "store").add(read_rows(tmp_path / "5.1" / "Latecomer"))
+        assert "Latecomer" in client.get("/results?submitter=Latecomer").text
+        assert "Latecomer" not in before
+        assert "Latecomer" in client.get("/results").text
+
+
+def test_a_long_table_is_cut_and_says_so(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(environment().globals, "most", 5)
+    text = client.get("/results?round=5.0").text
+    assert text.count("<tr>") == 1 + 5
+    assert "The first 5 of 94 rows" in text
 
 
 @pytest.fixture(scope="module")
