@@ -98,7 +98,6 @@ def _runs(answer: "Answer", theme: ThemeName, width: int) -> alt.TopLevelMixin:
     return runs(
         rows,
         title=answer.title,
-        subtitle="Each mark is a run; hollow ones are left out of the olympic mean.",
         caption=_source(answer),
         theme=theme,
         width=width,

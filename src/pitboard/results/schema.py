@@ -122,8 +122,9 @@ in epochs has epochs in `samples_to_target` and `evaluations.epoch`.
 OF_RESULTS = ("results", "runs", "evaluations", "statistics")
 """The tables whose rows belong to one result, and are replaced with it."""
 
-SUBMISSIONS = """select round, submitter, own, list(distinct organisation order by organisation) as organisations,
+SUBMISSIONS = """select round, submitter, own,
+  list(distinct organisation order by organisation) as organisations,
   list(distinct division order by division) as divisions, count(distinct system) as systems,
   count(distinct benchmark) as benchmarks, count(*) as results, count(*) filter (valid) as valid
 from results group by round, submitter, own"""
-"""A view: what each submitter entered in each round. An organisation may differ from the folder's submitter."""
+"""A view: what each submitter entered in each round; its organisations may have other names."""
