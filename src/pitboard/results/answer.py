@@ -36,7 +36,7 @@ class Column(msgspec.Struct, frozen=True):
         if self.kind == "boolean":
             return "yes" if value else "no"
         if isinstance(value, float):
-            return f"{value:,.{self.digits}f}"
+            return f"{round(value, self.digits) + 0.0:,.{self.digits}f}"  # never "-0.00"
         if self.kind == "integer":
             return f"{value:,}"
         return str(value)
