@@ -68,7 +68,7 @@ def _compare_rows(place: Path, round: str, report: TreeReport, scores: list[Scor
     for system, row in rows.items():
         for benchmark, minutes in row.items():
             mine = ours[system][benchmark]
-            assert table.get(system, {}).get(benchmark) == mine, "the shipped round is not what this code reads"
+            assert table.get(system, {}).get(benchmark) == mine, "shipped round"
             # An absent score is `None` in the row and NaN in the table.
             if minutes is None or math.isnan(minutes):
                 assert mine is None, (place, system, benchmark)
