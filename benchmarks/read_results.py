@@ -65,11 +65,10 @@ print(chosen.pivot_table(index=keys, columns="benchmark", values="minutes").to_s
 
 
 class Taken(NamedTuple):
-    """What a process took: seconds by the clock, CPU seconds of all its threads, peak memory in MB."""
+    """What a process took: seconds by the clock, CPU seconds of all its threads."""
 
     wall: float
     cpu: float
-    peak: float
 
 
 def main() -> None:
@@ -183,17 +182,14 @@ def timed(command: list[str]) -> Taken:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command)
-    return Taken(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+    return Taken(wall, usage.ru_utime + usage.ru_stime)
 
 
 def show(name: str, taken: list[Taken]) -> None:
-    """Print a name with its median and worst seconds, median CPU seconds and largest peak memory."""
+    """Print a name with its median and worst seconds, and median CPU seconds."""
     walls = [one.wall for one in taken]
-    cpu, peak = statistics.median(one.cpu for one in taken), max(one.peak for one in taken)
-    print(
-        f"  {name:40} {statistics.median(walls):6.3f} s, worst {max(walls):.3f} s, "
-        f"CPU {cpu:.3f} s, peak {peak:.0f} MB"
-    )
+    cpu = statistics.median(one.cpu for one in taken)
+    print(f"  {name:40} {statistics.median(walls):6.3f} s, worst {max(walls):.3f} s, CPU {cpu:.3f} s")
 
 
 if __name__ == "__main__":
