@@ -42,6 +42,12 @@ def test_the_table_is_filtered_and_says_what_is_missing(store):
     assert any("2xXE9685Lx8B200" in note and "missing" in note for note in dell.notes)
 
 
+@pytest.mark.parametrize(("round", "name"), [("5.0", "krai"), ("5.1", "Krai")])
+def test_a_submitter_who_is_spelt_otherwise_in_each_round_is_found(store, round, name):
+    for wanted in ("krai", "Krai", "KRAI"):
+        assert {row["submitter"] for row in results.table(round, submitter=wanted, store=store)} == {name}
+
+
 @pytest.mark.parametrize(
     ("filters", "message"),
     [

@@ -43,6 +43,8 @@ def known(store: Store, column: str, wanted: str | None) -> str | None:
         str(row["value"])
         for row in store.rows(f"select distinct {column} as value from results where {column} is not null")
     ]
+    if wanted in values:
+        return wanted
     for value in values:
         if wanted.casefold() == value.casefold():
             return value

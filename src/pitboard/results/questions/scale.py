@@ -39,7 +39,7 @@ from results r left join (
 ) u using (round, submitter, system, benchmark)
 where r.round = $round and r.benchmark = $benchmark and not r.own and r.minutes > 0 and r.accelerators > 0
   and ($division is null or r.division = $division)
-  and ($submitter is null or r.submitter = $submitter)
+  and ($submitter is null or lower(r.submitter) = lower($submitter))
   and ($accelerator is null or r.accelerator = $accelerator)
 order by r.submitter, r.accelerator, r.framework, r.accelerators, r.minutes, r.system"""
 

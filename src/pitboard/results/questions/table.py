@@ -26,7 +26,7 @@ where round = $round and not own
   and ($benchmark is null or benchmark = $benchmark)
   and ($division is null or division = $division)
   and ($accelerator is null or accelerator = $accelerator)
-  and ($submitter is null or submitter = $submitter)
+  and ($submitter is null or lower(submitter) = lower($submitter))
   and ($accelerators is null or accelerators = $accelerators)
   and ($availability is null or availability = $availability)"""
 
@@ -91,7 +91,7 @@ def table(
 def _incomplete(store: Store, round: str, submitter: object, benchmark: object) -> list[str]:
     rows = store.rows(
         "select submitter, system, benchmark, what from incomplete where round = $round "
-        "and ($submitter is null or submitter = $submitter) "
+        "and ($submitter is null or lower(submitter) = lower($submitter)) "
         "and ($benchmark is null or benchmark is null or benchmark = $benchmark) and what like '%missing%' "
         "order by all",
         {"round": round, "submitter": submitter, "benchmark": benchmark},
