@@ -52,7 +52,9 @@ def add(
     """Check, score and add results to the store; adding them again changes nothing."""
     from pitboard.results.ingest import Names, read_rows
 
-    added = _open(store).add(read_rows(path, round, Names(submitter, system)))
+    # Logs are read in processes of their own, before DuckDB starts threads in this one.
+    rows = read_rows(path, round, Names(submitter, system))
+    added = _open(store).add(rows)
     typer.echo(f"{added.new} results new, {added.changed} changed, {added.same} as they were.")
     for problem in added.problems:
         typer.echo(f"Incomplete: {problem}.", err=True)
