@@ -65,8 +65,7 @@ def explained(answer: "Answer") -> str:
 
 
 def draw(answer: "Answer", path: Path) -> None:
-    """Draw the answer to a file. Raises `PitboardError` for a question without a chart, or a bad file "
-    "name."""
+    """Draw the answer to a file. Raises `PitboardError` without a chart, or for a bad file name."""
     try:
         from pitboard import charts
         from pitboard.charts.answers import draw as drawn

@@ -10,7 +10,7 @@ import msgspec
 
 from pitboard.errors import PitboardError
 from pitboard.results.bridges import Step, path, software
-from pitboard.results.find import reference
+from pitboard.results.find import key_of, reference
 from pitboard.results.intervals import SEED
 from pitboard.results.organisations import one_name
 from pitboard.results.schema import Row
@@ -109,7 +109,7 @@ def case_of(store: Store, a: Row, b: Row) -> Case:
 
 
 def _runs(store: Store, row: Row) -> Runs:
-    found = store.rows(RUNS, {name: row[name] for name in ("round", "submitter", "system", "benchmark")})
+    found = store.rows(RUNS, key_of(row))
     counted = [
         (Run(run["minutes"], run["evaluation_minutes"], run["samples_to_target"]), run["dropped"])
         for run in found

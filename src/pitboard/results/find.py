@@ -1,13 +1,11 @@
 """Find what a user names: a round, a benchmark, a submitter, an accelerator, one result."""
 
 from functools import cache
-from typing import Any, Literal
+from typing import Literal
 
 from pitboard.errors import PitboardError, UnknownError, near
-from pitboard.results.schema import Row
+from pitboard.results.schema import KEY, Row
 from pitboard.results.store import Store
-
-Filters = dict[str, Any]
 
 
 @cache
@@ -18,10 +16,10 @@ def default_store() -> Store:
 
 def latest_round(store: Store) -> str:
     """Give the newest published round in the store. Raises `PitboardError` for an empty store."""
-    found = store.rows("select distinct round from results where not own")
-    if not found:
+    rounds = rounds_of(store)
+    if not rounds:
         raise PitboardError("The store has no round: add one with `pitboard results add PATH`.")
-    return max((str(row["round"]) for row in found), key=_version)
+    return rounds[-1]
 
 
 def rounds_of(store: Store) -> list[str]:
@@ -33,7 +31,7 @@ def rounds_of(store: Store) -> list[str]:
 def known(store: Store, column: str, wanted: str | None) -> str | None:
     """Give the spelling that the store has for a value of a `results` column; case does not matter.
 
-    An accelerator may be given by its model ("B200"), a submitter by its folder or its organisation's name.
+    An accelerator may be given by its model ("B200").
     Raises `PitboardError` with the near misses for a value that no result has.
     """
     if wanted is None:
@@ -89,7 +87,12 @@ def nearest(store: Store, wrong: str, table: Literal["results", "systems"]) -> s
 
 def reference(row: Row) -> str:
     """Give the text by which a result's row is found again."""
-    return "/".join(str(row[name]) for name in ("round", "submitter", "system", "benchmark"))
+    return "/".join(str(part) for part in key_of(row).values())
+
+
+def key_of(row: Row) -> Row:
+    """Give the columns that tell a result from every other, as a query's parameters."""
+    return {name: row[name] for name in KEY}
 
 
 def _example(store: Store) -> str:

@@ -8,7 +8,7 @@ import duckdb
 from pitboard.errors import PitboardError
 from pitboard.results.schema import TABLES
 
-Queries = dict[str, tuple[str, dict[str, object] | None]]
+Queries = dict[str, str]
 
 
 def migrate(
@@ -21,7 +21,7 @@ def migrate(
     read; the old generation then still holds.
     """
     try:
-        write({table: (_present(connection, folder, table), None) for table in TABLES})
+        write({table: _present(connection, folder, table) for table in TABLES})
     except duckdb.Error as error:
         raise PitboardError(
             f"The store at {folder.parent} (schema {schema}) cannot be brought up to date: "

@@ -24,7 +24,7 @@ import msgspec
 from pitboard.errors import PitboardError
 from pitboard.files import write_atomically
 from pitboard.results.migrate import Queries, migrate
-from pitboard.results.schema import OF_RESULTS, SUBMISSIONS, TABLES, VERSION, Rows
+from pitboard.results.schema import KEY, OF_RESULTS, SUBMISSIONS, TABLES, VERSION, Rows
 
 Parameters = list[object] | dict[str, object] | None
 
@@ -37,8 +37,8 @@ _IDENTITY = {
     "rounds": ("round",),
     "systems": ("round", "submitter", "system"),
     "stack": ("round", "submitter", "system"),
-    "incomplete": ("round", "submitter", "system", "benchmark"),
-} | dict.fromkeys(OF_RESULTS, ("round", "submitter", "system", "benchmark"))
+    "incomplete": tuple(KEY),
+} | dict.fromkeys(OF_RESULTS, tuple(KEY))
 # A row replaces shipped rows by the presence of its owner: a system's rows, a result's rows.
 _OWNER = {"stack": "systems", "runs": "results", "evaluations": "results", "statistics": "results"}
 
@@ -142,14 +142,14 @@ class Store:
             gone = {table: _condition(values, columns) for table, columns in TABLES.items()}
             count = 0
             if folder:
-                counted = f"select count(*) as n from {_file(folder, 'results')} where {gone['results'][0]}"
-                count = int(self.rows(counted, gone["results"][1])[0]["n"])
+                counted = f"select count(*) as n from {_file(folder, 'results')} where {gone['results']}"
+                count = int(self.rows(counted)[0]["n"])
             if not count or folder is None:
                 raise PitboardError("Nothing to remove: the store has no such results of its own.")
             self._next(
                 {
-                    table: (f"select * from {_file(folder, table)} where not coalesce({where}, false)", used)
-                    for table, (where, used) in gone.items()
+                    table: f"select * from {_file(folder, table)} where not coalesce({where}, false)"
+                    for table, where in gone.items()
                 }
             )
         return count
@@ -164,7 +164,7 @@ class Store:
         with _fail_plainly(folder):
             folder.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
-                self._copy(Path(temporary), {table: (f"select * from {table}", None) for table in TABLES})
+                self._copy(Path(temporary), {table: f"select * from {table}" for table in TABLES})
                 folder.mkdir(exist_ok=True)
                 for name in _files():
                     Path(temporary, name).replace(folder / name)
@@ -259,7 +259,7 @@ class Store:
                 if folder:
                     kept = _without(_file(folder, table), files[_OWNER.get(table, table)], table)
                     new = f"{kept} union all {new}"
-                queries[table] = (f"{new} order by all" if table != "evaluations" else new, None)
+                queries[table] = f"{new} order by all" if table != "evaluations" else new
             self._next(queries)
 
     def _next(self, queries: Queries) -> None:
@@ -281,13 +281,12 @@ class Store:
         self._open()
 
     def _copy(self, folder: Path, queries: Queries) -> None:
-        for table, (sql, values) in queries.items():
+        for table, sql in queries.items():
             file = quoted(str(folder / f"{table}.parquet"))
             columns = ", ".join(f"{name}::{kind} as {name}" for name, kind in TABLES[table].items())
             self._connection.execute(
                 f"copy (select {columns} from ({sql})) to {file} "
-                "(format parquet, compression zstd, parquet_version v2)",
-                values or {},
+                "(format parquet, compression zstd, parquet_version v2)"
             )
         write_atomically(folder / _MANIFEST, msgspec.json.encode(Manifest(VERSION, ".")))
 
@@ -344,12 +343,12 @@ def _listed(values: list[str]) -> str:
     return f"[{', '.join(map(quoted, values))}]"
 
 
-def _condition(values: dict[str, object], columns: dict[str, str]) -> tuple[str, dict[str, object] | None]:
-    """Give what picks rows by the values, and those used; a table without such a column keeps all."""
+def _condition(values: dict[str, object], columns: dict[str, str]) -> str:
+    """Give what picks rows by the values; a table without such a column keeps all."""
     given = {name: value for name, value in values.items() if value is not None}
     if not given.keys() <= columns.keys():
-        return "false", {}
-    return " and ".join(f"{name} = ${name}" for name in given), given
+        return "false"
+    return " and ".join(f"{name} = {_literal(value)}" for name, value in given.items())
 
 
 def _files() -> list[str]:

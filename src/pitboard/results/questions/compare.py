@@ -5,7 +5,7 @@ from typing import Any
 from pitboard.errors import PitboardError
 from pitboard.results import citing
 from pitboard.results.answer import Answer, Column, Table
-from pitboard.results.find import default_store, reference, result
+from pitboard.results.find import default_store, key_of, reference, result
 from pitboard.results.intervals import SEED, ratio_interval
 from pitboard.results.likeness import incomparable, unlike
 from pitboard.results.schema import Row
@@ -91,7 +91,7 @@ def compare(a: str, b: str, normalise: bool = False, *, store: Store | None = No
         title=_title(first, second, facts),
         definition=DEFINITION + (f" {citing.DERIVED}" if normalise else ""),
         sql=SQL,
-        parameters=_key(first),
+        parameters=key_of(first),
         columns=[*_COLUMNS, *([_HOURS] if normalise else [])],
         rows=[
             {"result": label, "reference": reference(row), "accelerator_hours": _hours(row)} | row
@@ -112,7 +112,7 @@ def _runs(store: Store, a: Row, b: Row) -> Table:
     rows = [
         {"result": f"{label} {row['submitter']}", "score": row["minutes"]} | run
         for label, row in (("A", a), ("B", b))
-        for run in store.rows(_OF_RUNS, _key(row))
+        for run in store.rows(_OF_RUNS, key_of(row))
     ]
     return Table(title="Runs", columns=_RUNS, rows=rows, detail=True)
 
@@ -121,17 +121,13 @@ def _curves(store: Store, a: Row, b: Row) -> Table:
     rows = [
         {"result": f"{label} {row['submitter']}"} | evaluation
         for label, row in (("A", a), ("B", b))
-        for evaluation in store.rows(_OF_EVALUATIONS, _key(row))
+        for evaluation in store.rows(_OF_EVALUATIONS, key_of(row))
     ]
     return Table(title="Evaluations", columns=_CURVES, rows=rows, detail=True)
 
 
-def _key(row: Row) -> dict[str, object]:
-    return {name: row[name] for name in ("round", "submitter", "system", "benchmark")}
-
-
 def _row(store: Store, row: Row) -> Row:
-    return store.rows(SQL, _key(row))[0]
+    return store.rows(SQL, key_of(row))[0]
 
 
 def _hours(row: Row) -> float | None:

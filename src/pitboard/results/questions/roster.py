@@ -1,6 +1,7 @@
 """Who entered a round, with what, and what changed against the round before."""
 
 from collections import Counter
+from itertools import takewhile
 from typing import Any
 
 from pitboard.results.answer import Answer, Column, Table
@@ -49,8 +50,7 @@ def roster(round: str | None = None, *, store: Store | None = None) -> Answer:
     """
     store = store or default_store()
     round = known(store, "round", round) or latest_round(store)
-    earlier = [other for other in rounds_of(store) if other != round]
-    earlier = earlier[: rounds_of(store).index(round)]
+    earlier = list(takewhile(lambda other: other != round, rounds_of(store)))
     entries = store.rows(SQL, {"round": round})
     before = {one_name(row["organisation"]) for row in store.rows(_BEFORE) if row["round"] in earlier}
     rows = _organisations(entries, before if earlier else None)

@@ -6,7 +6,7 @@ from typing import Any
 from pitboard import suite
 from pitboard.errors import PitboardError
 from pitboard.results.answer import Answer, Column
-from pitboard.results.find import default_store, known, latest_round, reference, result
+from pitboard.results.find import default_store, key_of, known, latest_round, reference, result
 from pitboard.results.schema import Row
 from pitboard.results.store import Store
 
@@ -84,7 +84,7 @@ def _own(store: Store, run: str) -> tuple[Row, float]:
     path = Path(run)
     if not path.exists():
         own = result(store, run)
-        values = {name: own[name] for name in ("round", "submitter", "system", "benchmark")}
+        values = key_of(own)
         sql = "select * from {} where " + " and ".join(f"{name} = ${name}" for name in values)
         return own, _throughput(
             run,

@@ -16,7 +16,7 @@ from pitboard.results.attribution import (
     parts_of,
 )
 from pitboard.results.bridges import Step, software
-from pitboard.results.find import default_store, reference, result
+from pitboard.results.find import default_store, key_of, reference, result
 from pitboard.results.intervals import SEED
 from pitboard.results.likeness import incomparable, unlike
 from pitboard.results.schema import Row
@@ -76,7 +76,7 @@ def why(a: str, b: str, *, store: Store | None = None) -> Answer:
         title=_title(rows, speedup),
         definition=DEFINITION,
         sql=RUNS,
-        parameters={name: first[name] for name in ("round", "submitter", "system", "benchmark")},
+        parameters=key_of(first),
         columns=COLUMNS,
         rows=rows,
         warnings=unlike(first, second),
