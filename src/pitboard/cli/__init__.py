@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from pitboard import __version__
-from pitboard.cli import check, data, package, results, run, score, serve, site, suite
+from pitboard.cli import check, data, package, precision, results, run, score, serve, site, suite
 from pitboard.errors import PitboardError, Terminated
 
 app = typer.Typer(
@@ -22,7 +22,7 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, check, score, results, package, suite, data, serve, site):
+for command in (run, check, score, results, precision, package, suite, data, serve, site):
     command.register(app)
 
 

@@ -111,10 +111,11 @@ class Display:
         seconds = time.monotonic() - self._began
         return f"{int(seconds // 60)}:{seconds % 60:04.1f}"
 
-    def _tokens_per_second(self) -> float:
+    def _rate(self) -> str:
         (before, first), (now, last) = self._history[0], self._history[-1]
         tokens = (last - first) * (self._course.tokens_per_sample if self._course else 0)
-        return tokens / (now - before) if now > before else 0.0
+        unit = "tokens" if self._course and self._course.tokens_per_sample > 1 else "samples"
+        return f"{tokens / (now - before) if now > before else 0.0:,.0f} {unit}/s"
 
     def _until_evaluation(self) -> int | None:
         interval = self._course.evaluation_interval if self._course else None
@@ -125,7 +126,7 @@ class Display:
         next_evaluation = "" if ahead is None else f"  next evaluation in {ahead:,} samples"
         return (
             f"{self._elapsed():>8}  {self._samples:>9,} samples  loss {self._loss:.3f}"
-            f"  {self._tokens_per_second():,.0f} tokens/s{next_evaluation}"
+            f"  {self._rate()}{next_evaluation}"
         )
 
     def _frame(self) -> Table:
@@ -168,12 +169,16 @@ def _facts(summary: "Summary") -> list[tuple[str, str]]:
         verdict = f"[bold]target not reached[/] in {_duration(summary.minutes)}; the run does not count"
     source = "published" if summary.peak_is_published else "measured here; none is published"
     per_rank = summary.tokens_per_second / summary.ranks
+    unit = "tokens" if summary.tokens_per_sample > 1 else "samples"
     facts = [(first, verdict)]
     if summary.quality is not None:
         facts.append(("Validation loss", f"{summary.quality:.4f}{goal}"))
         facts.append(("Samples to target" if summary.reached else "Samples", f"{summary.samples:,}"))
+    if summary.emulated:
+        facts.insert(1, ("", f"[bold]not comparable[/]: {summary.precision} is emulated on this device"))
     facts += [
-        ("Throughput", f"{summary.tokens_per_second:,.0f} tokens/s, {per_rank:,.0f} per accelerator"),
+        ("Precision", summary.precision + (", emulated" if summary.emulated else "")),
+        ("Throughput", f"{summary.tokens_per_second:,.0f} {unit}/s, {per_rank:,.0f} per accelerator"),
         (
             "Model FLOP utilisation",
             f"{summary.utilisation:.1%} of {summary.ranks} × {summary.peak_tflops:.4g} TFLOP/s ({source})",
@@ -221,7 +226,8 @@ def show_verdict(output: "Output", plan: "Plan") -> None:
         ReferencePoint(batch_size=point.global_batch_size, samples=point.samples_to_target)
         for point in preset.reference_convergence
     ]
-    if preset.values["target"] is None:
+    target = preset.values["target"]
+    if target is None:
         return
     rules = suite.ROUNDS[-1].version
     verdict = judge_runs(logs, rules, own or None)
@@ -230,7 +236,12 @@ def show_verdict(output: "Output", plan: "Plan") -> None:
     table.add_column(overflow="fold")
     table.add_row(f"Rules of {rules}", _problems(verdict.findings))
     if any(finding.rule == "log-target" for finding in verdict.findings) and own:
-        table.add_row("", "[dim]The open rules ask for a value below 1.0, which suits no log perplexity.[/]")
+        why = (
+            "ask for a value below 1.0, which suits no log perplexity"
+            if float(target) > 1
+            else "hold it to the target of the benchmark itself"
+        )
+        table.add_row("", f"[dim]The open rules {why}.[/]")
     if verdict.rcp is not None:
         table.add_row("RCP test", _convergence(verdict.rcp, whose="its own" if own else "official"))
     Console().print(table)

@@ -12,8 +12,6 @@ from pitboard.errors import PitboardError
 if TYPE_CHECKING:
     from pitboard.training.output import Output, Plan
 
-_PRECISIONS = ("bf16", "fp32")
-
 
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
@@ -29,7 +27,9 @@ def run(
     seed: Annotated[
         int | None, typer.Option(min=0, help="The first run's seed; else drawn at random.")
     ] = None,
-    precision: Annotated[str | None, typer.Option(help="bf16 or fp32.")] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="fp32, bf16, fp8, mxfp8, nvfp4 or mxfp4; else the preset's.")
+    ] = None,
     nproc: Annotated[int, typer.Option(min=1, help="Ranks on this node, started with torchrun.")] = 1,
     output: Annotated[
         Path | None, typer.Option(help="Folder to write; else output/<time>-<benchmark>-<preset>.")
@@ -49,6 +49,10 @@ def run(
     system: Annotated[
         str | None, typer.Option(help="The system's name; else made from this machine.")
     ] = None,
+    samples_grid: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Draw images from the trained model into this PNG (flux1 smoke)."),
+    ] = None,
     only: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Run a benchmark to its quality target and say how long it took.
@@ -67,12 +71,14 @@ def run(
     if benchmark is None:
         raise PitboardError("Say which benchmark to run, for example: pitboard run llama31_8b")
     overrides = _overrides(assignments or [], precision, layers, sequence_length)
-    plan = _plan(benchmark, preset, overrides, runs, seed, checkpoint_every, nproc, submitter, system)
+    plan = plan_runs(benchmark, preset, overrides, runs, seed, checkpoint_every, nproc, submitter, system)
+    if samples_grid is not None:
+        _add_grid(plan, samples_grid)
     target = Output(output or _default_output(benchmark, preset))
     if launched_by_torchrun():
         _under_torchrun(target, plan)
         return
-    _begin(target, plan)
+    begin(target, plan)
     _do(target, plan)
 
 
@@ -86,7 +92,7 @@ def _overrides(
     return {**parse_assignments(assignments), **given}
 
 
-def _plan(
+def plan_runs(
     benchmark: str,
     preset: str,
     overrides: dict[str, Any],
@@ -117,11 +123,27 @@ def _plan(
     )
 
 
+def _add_grid(plan: "Plan", path: Path) -> None:
+    """Ask for a samples grid in the plan, where it can be drawn."""
+    from pitboard.training.protocol import Drawing, benchmark_class
+    from pitboard.training.runner import settings_for
+
+    settings = settings_for(plan.benchmark, plan.preset, plan.overrides)
+    draws = isinstance(benchmark_class(plan.benchmark)(settings), Drawing)
+    if not draws or settings.preset != "smoke":
+        raise PitboardError("--samples-grid draws from the model of flux1's preset smoke: leave it out here.")
+    if len(plan.seeds) > 1:
+        raise PitboardError("--samples-grid draws from one model: give it with --runs 1.")
+    if path.suffix.lower() != ".png" or not path.absolute().parent.is_dir():
+        raise PitboardError(f"--samples-grid {path}: expected a .png file in a folder that exists.")
+    plan.samples_grid = str(path.absolute())
+
+
 def _default_output(benchmark: str, preset: str) -> Path:
     return Path("output") / f"{datetime.now():%Y%m%d-%H%M%S}-{benchmark}-{preset}"
 
 
-def _begin(output: "Output", plan: "Plan") -> None:
+def begin(output: "Output", plan: "Plan") -> None:
     """Claim the output folder, and write down there what will be run, and on what machine."""
     from pitboard.training.runner import settings_for
     from pitboard.training.system import describe_system, write_system
@@ -184,7 +206,7 @@ def _under_torchrun(output: "Output", plan: "Plan") -> None:
 
     world = join_world(settings_for(plan.benchmark, plan.preset, plan.overrides))
     if world.is_main:
-        _begin(output, plan)
+        begin(output, plan)
     folder, plan = world.broadcast((output.folder, plan))
     output = Output(folder)
     with Display() as display:

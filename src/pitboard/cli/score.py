@@ -83,6 +83,7 @@ def as_text(scores: "list[Score]") -> str:
                 f"{counted} of {len(score.runs)} runs",
                 "" if score.rcp_scale == 1 else f"scaled by {score.rcp_scale:.4f}",
                 "" if score.valid else "not valid",
+                "emulated: not comparable" if score.emulated else "",
             )
         )
     plain = [tuple(printable(cell) for cell in row) for row in rows]

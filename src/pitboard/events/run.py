@@ -34,7 +34,8 @@ class Run(msgspec.Struct, kw_only=True):
     """What one log says of its run. Times are milliseconds since the Unix epoch; `None` is 'not logged'.
 
     `settings` holds what must be the same in all runs of a result; `evaluated` is how many evaluations there
-    were at the last `run_stop`.
+    were at the last `run_stop`; `emulated` is Pitboard's own mark of a run whose time says nothing, because
+    its precision was emulated.
     """
 
     benchmark: str | None = None
@@ -51,6 +52,7 @@ class Run(msgspec.Struct, kw_only=True):
     settings: dict[str, Any] = {}
     evaluations: list[Evaluation] = []
     evaluated: int = 0
+    emulated: bool = False
 
     @property
     def minutes(self) -> float | None:
@@ -122,6 +124,10 @@ def _target(run: Run, event: Event) -> None:
     run.target = _number(event.value)
 
 
+def _emulated(run: Run, event: Event) -> None:
+    run.emulated = event.value is True
+
+
 def _init_start(run: Run, event: Event) -> None:
     if run.init_start_ms is None:
         run.init_start_ms = event.time_ms
@@ -166,6 +172,7 @@ _COLLECTORS: dict[str, Callable[[Run, Event], None]] = {
     "max_sequence_length": _setting,
     "max_steps": _setting,
     "target_accuracy": _target,
+    "pitboard_emulated": _emulated,
     "init_start": _init_start,
     "init_stop": _init_stop,
     "run_start": _run_start,

@@ -187,6 +187,7 @@ class _Reader:
             "samples_to_target": _mean(run["samples_to_target"] for run in runs if not run["dropped"]),
             "precision": precision[0],
             "precision_source": precision[1],
+            "emulated": score.emulated,
             "preset": next((p for log in logs if (p := _gathered(log).preset)), None),
             "own": any(_gathered(log).preset for log in logs),
             "settings": _sorted(first.settings) if first else None,
@@ -204,6 +205,8 @@ class _Reader:
         self._rows["results"].append(row)
         for table, rows in details.items():
             self._rows[table] += rows
+        if score.emulated:
+            self._note(key, "its precision was emulated, so its time is comparable with nothing")
         broken = sum(not log.valid for log in logs)
         if broken:
             self._note(key, f"{broken} of {len(logs)} logs are not valid")
@@ -227,6 +230,7 @@ class _Reader:
             "samples_to_target": score.samples_to_target[number],
             "precision": precision and precision.name,
             "precision_source": precision and precision.source,
+            "emulated": run.emulated,
         }
 
     def _lost(self) -> list[Row]:

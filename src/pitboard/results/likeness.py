@@ -42,4 +42,7 @@ def incomparable(a: Row, b: Row) -> str | None:
     presets = [row["preset"] or "full" for row in (a, b)]
     if presets[0] != presets[1]:
         return f"they are of different presets, {presets[0]} and {presets[1]}"
+    for row in (a, b):
+        if row.get("emulated"):
+            return f"the precision of {row['submitter']}'s was emulated, so its time says nothing"
     return None

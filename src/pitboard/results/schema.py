@@ -6,7 +6,7 @@ Row = dict[str, Any]
 Rows = dict[str, list[Row]]
 """Rows by table."""
 
-VERSION = 1
+VERSION = 2
 
 KEY = {"round": "VARCHAR", "submitter": "VARCHAR", "system": "VARCHAR", "benchmark": "VARCHAR"}
 
@@ -64,6 +64,7 @@ TABLES: dict[str, dict[str, str]] = {
         "samples_to_target": "DOUBLE",
         "precision": "VARCHAR",
         "precision_source": "VARCHAR",
+        "emulated": "BOOLEAN",
         "preset": "VARCHAR",
         "own": "BOOLEAN",
         "settings": "JSON",
@@ -85,6 +86,7 @@ TABLES: dict[str, dict[str, str]] = {
         "samples_to_target": "DOUBLE",
         "precision": "VARCHAR",
         "precision_source": "VARCHAR",
+        "emulated": "BOOLEAN",
     },
     "evaluations": {
         **KEY,
@@ -115,6 +117,7 @@ TABLES: dict[str, dict[str, str]] = {
     "incomplete": {**KEY, "what": "VARCHAR"},
 }
 """Minutes are minutes, `started` is UTC, `evaluations.minutes` count from `run_start`.
+Those of a result whose precision was `emulated` are comparable with nothing.
 `samples_to_target` and `evaluations.samples` are samples; a benchmark that counts
 in epochs has epochs in `samples_to_target` and `evaluations.epoch`.
 `statistics` summarises each number that a run logged as `tracked_stats`, in the log's own unit."""

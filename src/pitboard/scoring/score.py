@@ -13,7 +13,8 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     """A scored result. `minutes` is `None` where the rules give it no score.
 
     `runs` has the minutes of every run and `samples_to_target` its samples (or epochs), in the order of the
-    logs; both have `None` for a run that does not count. `minutes` includes the factor `rcp_scale`.
+    logs; both have `None` for a run that does not count. `minutes` includes the factor `rcp_scale`; they are
+    comparable with nothing where a run's precision was `emulated`.
     """
 
     submitter: str
@@ -29,6 +30,7 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     rcp_scale: float
     samples_to_target: list[float | None]
     valid: bool
+    emulated: bool
 
 
 def olympic_mean(minutes: Sequence[float | None], drops: int) -> float | None:
@@ -74,6 +76,7 @@ def score_result(result: ResultReport, logs: Sequence[LogReport]) -> Score:
         rcp_scale=scale,
         samples_to_target=[convergence(log.run) for log in logs],
         valid=result.valid,
+        emulated=any(log.run.emulated for log in logs),
     )
 
 

@@ -8,7 +8,9 @@ from pitboard import __version__, suite
 from pitboard.training.distributed import World
 from pitboard.training.loading import micro_batch
 from pitboard.training.output import Plan
+from pitboard.training.precision import emulated
 from pitboard.training.protocol import Benchmark
+from pitboard.training.settings import Settings
 
 
 def announcement(benchmark: Benchmark, plan: Plan, seed: int, world: World) -> dict[str, Any]:
@@ -29,6 +31,7 @@ def announcement(benchmark: Benchmark, plan: Plan, seed: int, world: World) -> d
         "pitboard_round": suite.ROUNDS[-1].version,
         "pitboard_preset": settings.preset,
         "pitboard_precision": settings.precision,
+        "pitboard_emulated": emulated(settings.precision, world.device),
         "pitboard_ranks": world.size,
         constants.SEED: seed,
         constants.GLOBAL_BATCH_SIZE: settings.global_batch_size,
@@ -39,8 +42,7 @@ def announcement(benchmark: Benchmark, plan: Plan, seed: int, world: World) -> d
         constants.OPT_BASE_LR: settings.learning_rate,
         constants.OPT_END_LR: settings.end_learning_rate,
         constants.OPT_LR_WARMUP_STEPS: settings.warmup_steps,
-        constants.OPT_LR_DECAY_STEPS: settings.max_steps - settings.warmup_steps,
-        constants.OPT_LR_DECAY_SCHEDULE: "cosine with linear warmup",
+        **_decay(settings),
         constants.OPT_ADAMW_BETA_1: settings.beta1,
         constants.OPT_ADAMW_BETA_2: settings.beta2,
         constants.OPT_ADAMW_EPSILON: settings.epsilon,
@@ -48,4 +50,13 @@ def announcement(benchmark: Benchmark, plan: Plan, seed: int, world: World) -> d
         constants.OPT_GRADIENT_CLIP_NORM: settings.gradient_clip_norm,
         "max_steps": settings.max_steps,
         **benchmark.hyperparameters(),
+    }
+
+
+def _decay(settings: Settings) -> dict[str, Any]:
+    if settings.end_learning_rate == settings.learning_rate:
+        return {constants.OPT_LR_DECAY_SCHEDULE: "constant with linear warmup"}
+    return {
+        constants.OPT_LR_DECAY_STEPS: settings.max_steps - settings.warmup_steps,
+        constants.OPT_LR_DECAY_SCHEDULE: "cosine with linear warmup",
     }

@@ -134,13 +134,17 @@ def prepare(model: nn.Module, benchmark: Benchmark, world: World) -> None:
 def _shard(model: nn.Module, benchmark: Benchmark, mesh: DeviceMesh) -> None:
     """Apply FSDP2 block by block.
 
-    With BF16, parameters are gathered in BF16 and gradients reduced in FP32; with more than one replica the
-    mesh is two-dimensional: sharded within a replica, replicated across (hybrid sharding).
+    But for FP32, parameters are gathered in BF16 and gradients reduced in FP32; inputs are left to autocast,
+    as on one rank, since FSDP would round what must stay in FP32 too (latents, noise, rotary tables). With
+    more than one replica the mesh is two-dimensional: sharded within a replica, replicated across (hybrid
+    sharding).
     """
     settings = benchmark.settings
     policy = MixedPrecisionPolicy()
-    if settings.precision == "bf16":
-        policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
+    if settings.precision != "fp32":
+        policy = MixedPrecisionPolicy(
+            param_dtype=torch.bfloat16, reduce_dtype=torch.float32, cast_forward_inputs=False
+        )
     data_mesh = mesh["replicate", "shard"] if settings.replicas > 1 else mesh["shard"]
     for unit in (*benchmark.blocks(model), model):
         fully_shard(unit, mesh=data_mesh, mp_policy=policy)

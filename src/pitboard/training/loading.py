@@ -73,6 +73,9 @@ def training_batches(
         pin_memory=on_gpu,
         collate_fn=_stack,
         persistent_workers=False,
+        # The loader draws a seed where it is first asked, which in a resumed run is another step: not from
+        # the numbers that steps draw.
+        generator=torch.Generator(),
     )
     for batch in loader:
         yield to_device(batch, world.device)

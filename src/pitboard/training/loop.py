@@ -7,6 +7,7 @@ Training's rules allow; the clock runs from `run_start`, before the first traini
 
 import math
 import time
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -23,7 +24,7 @@ from pitboard.training.distributed import World, prepare
 from pitboard.training.initialize import materialize
 from pitboard.training.loading import evaluation_batches, micro_batch, to_device, training_batches
 from pitboard.training.optimizer import adamw, clip_gradients, learning_rate, set_learning_rate
-from pitboard.training.precision import autocast
+from pitboard.training.precision import autocast, convert, emulated, in_bf16
 from pitboard.training.protocol import Batch, Benchmark
 from pitboard.training.reporting import Course, Reporter
 
@@ -90,13 +91,24 @@ class Race:
         self.reporter.preparing("building the model")
         with torch.device("meta"):
             self.model = self.benchmark.build()
+        self._convert()
         prepare(self.model, self.benchmark, self.world)
         materialize(self.model, self.benchmark, device, self.seed)
         self.optimizer = adamw(self.model, settings)
         self._parameters = [p for p in self.model.parameters() if p.requires_grad]
         self.reporter.preparing("compiling and warming up" if settings.compile else "warming up")
         self._warm_up()
-        torch.manual_seed(self.seed * self.world.data_size + self.world.data_rank)
+
+    def _convert(self) -> None:
+        settings, device = self.settings, self.world.device
+        blocks = self.benchmark.blocks(self.model)
+        converted = convert(blocks, settings, device, self.benchmark.never_narrow)
+        if converted.narrow:
+            how = ", emulated" if emulated(settings.precision, device) else ""
+            self.reporter.preparing(
+                f"computing {converted.narrow} of the blocks' {converted.linears} linear layers in"
+                f" {settings.precision}{how}"
+            )
 
     def resume(self) -> Progress:
         """Take up the last whole checkpoint, if there is one; call it after `initialize`."""
@@ -151,7 +163,8 @@ class Race:
             with torch.no_grad(), autocast(self.settings, self.world.device):
                 self.model(**batch)
                 # Right after a forward of the whole model: a sharded root's own parameters are gathered.
-                self.benchmark.verify(self.model, batch)
+                with in_bf16():
+                    self.benchmark.verify(self.model, batch)
             self.model.train()
         synchronize(self.world.device)
 
@@ -164,6 +177,7 @@ class Race:
 
     def _step(self, batches: Iterator[Batch]) -> None:
         set_learning_rate(self.optimizer, learning_rate(self.progress.step, self.settings))
+        self._seed_step()
         loss = torch.zeros((), device=self.world.device)
         for micro in range(self._accumulation):
             self._sync_gradients(last=micro == self._accumulation - 1)
@@ -172,6 +186,12 @@ class Race:
         self.progress.step += 1
         self.progress.samples += self.settings.global_batch_size
         self._note(loss, norm)
+
+    def _seed_step(self) -> None:
+        """Seed a step's random numbers (dropout, stochastic rounding): a resumed run draws the same."""
+        world = self.world
+        purpose = f"{self.seed}:step {self.progress.step} of rank {world.data_rank} in {world.data_size}"
+        torch.manual_seed(zlib.crc32(purpose.encode()))
 
     def _forward_backward(self, batch: Batch) -> Tensor:
         """Add the batch's gradient, as its part of the global batch's mean, and return that part's loss."""
@@ -215,7 +235,8 @@ class Race:
             return False
         steps = -(-interval // self.settings.global_batch_size)
         at_limit = self.progress.samples >= self.settings.sample_limit
-        return self.progress.step % steps == 0 or at_limit
+        number, rest = divmod(self.progress.step, steps)
+        return at_limit or (rest == 0 and number > self.settings.skipped_evaluations)
 
     def _evaluate(self) -> bool:
         """Evaluate and log it; say whether the target is met."""
@@ -224,7 +245,8 @@ class Race:
         self.log.start(constants.EVAL_START, samples_count=samples)
         quality = self._quality()
         # These benchmarks count epochs in samples, as the official reference convergence points do.
-        self.log.event(constants.EVAL_ACCURACY, quality, epoch_num=samples, samples_count=samples)
+        for key in self.settings.quality_keys:
+            self.log.event(key, quality, epoch_num=samples, samples_count=samples)
         self.log.end(constants.EVAL_STOP, samples_count=samples)
         self._require_finite(quality, "validation loss")
         self._outcome.evaluations.append((samples, quality))

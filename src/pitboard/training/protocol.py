@@ -1,8 +1,8 @@
 """What a benchmark gives the loop. The loop knows nothing else of it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,8 @@ class Benchmark(Protocol):
     """
 
     settings: Settings
+    never_narrow: tuple[str, ...]
+    """Names of modules within a block whose linear layers stay in BF16 whatever the precision."""
 
     def build(self) -> nn.Module:
         """Return the model, on the default device (the loop builds on `meta`).
@@ -62,6 +64,25 @@ class Benchmark(Protocol):
 
     def tokens_per_sample(self) -> int:
         """Return how many tokens one sample holds (1 where the benchmark has no tokens)."""
+
+
+@runtime_checkable
+class Drawing(Protocol):
+    """A benchmark whose model makes images."""
+
+    def draw(self, model: nn.Module, device: torch.device) -> Tensor:
+        """Return a grid of images made by the model, grey levels in [0, 1], shape (height, width)."""
+
+
+@runtime_checkable
+class Pretrained(Protocol):
+    """A benchmark whose frozen parameters come from a model trained before."""
+
+    def prepare(self, preparing: Callable[[str], None]) -> None:
+        """Find that model, or make it; `preparing` is told what takes long. Part of initialisation."""
+
+    def rows(self, name: str, shape: torch.Size, first: int, count: int) -> Tensor:
+        """Return `count` rows, from row `first` on, of a frozen parameter that has this shape."""
 
 
 def benchmark_class(name: str) -> Any:

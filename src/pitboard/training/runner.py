@@ -24,9 +24,11 @@ from pitboard.training.device import (
     published_peak_tflops,
 )
 from pitboard.training.distributed import World, is_main_rank, join_world
+from pitboard.training.images import write_grey_image
 from pitboard.training.loop import Outcome, Race
 from pitboard.training.output import Output, Plan, logged
-from pitboard.training.protocol import Benchmark, benchmark_class
+from pitboard.training.precision import emulated
+from pitboard.training.protocol import Benchmark, Drawing, Pretrained, benchmark_class
 from pitboard.training.reporting import Reporter, Silent
 from pitboard.training.settings import Settings
 
@@ -36,7 +38,8 @@ class Summary:
     """What a finished run is told as; rates are over training, with evaluation left out.
 
     `minutes` is time-to-train, `run_stop` − `run_start` of the log; the memory is the main rank's peak, in
-    bytes; `utilisation` is model FLOPs over the peak of all ranks' devices.
+    bytes; `utilisation` is model FLOPs over the BF16 peak of all ranks' devices. An `emulated` precision's
+    minutes and rates say nothing of the format's speed.
     """
 
     log: Path
@@ -48,10 +51,13 @@ class Summary:
     samples: int
     ranks: int
     tokens_per_second: float
+    tokens_per_sample: int
     peak_memory_bytes: int
     utilisation: float
     peak_tflops: float
     peak_is_published: bool
+    precision: str
+    emulated: bool
 
 
 def settings_for(benchmark: str, preset: str, overrides: dict[str, Any]) -> Settings:
@@ -92,6 +98,8 @@ def execute(output: Output, plan: Plan, index: int, reporter: Reporter) -> Summa
                 plan.checkpoint_interval,
             )
             outcome = _race(race, log, plan, world, resumed=running)
+            if plan.samples_grid is not None:
+                _draw(race, Path(plan.samples_grid))
     except BaseException as error:
         _close_aborted(log, race, error)
         raise
@@ -113,6 +121,8 @@ def _race(race: Race, log: LogWriter, plan: Plan, world: World, *, resumed: bool
     if not resumed:
         log.event(constants.CACHE_CLEAR, True)
         log.start(constants.INIT_START)
+        if isinstance(race.benchmark, Pretrained):
+            race.benchmark.prepare(race.reporter.preparing)
         for key, value in announcement(race.benchmark, plan, race.seed, world).items():
             log.event(key, value)
     race.initialize()
@@ -129,6 +139,17 @@ def _race(race: Race, log: LogWriter, plan: Plan, world: World, *, resumed: bool
     log.end(constants.EPOCH_STOP, epoch_num=1, samples_count=outcome.samples)
     log.close(constants.SUCCESS if outcome.reached else constants.ABORTED, samples_count=outcome.samples)
     return outcome
+
+
+def _draw(race: Race, path: Path) -> None:
+    """Draw images from the trained model, on all ranks, and write them on the main one."""
+    if not isinstance(race.benchmark, Drawing):
+        raise PitboardError("Only a benchmark that makes images has a samples grid.")
+    race.model.eval()
+    with torch.no_grad():
+        grid = race.benchmark.draw(race.model, race.world.device)
+    if race.world.is_main:
+        write_grey_image(path, grid)
 
 
 def _close_aborted(log: LogWriter, race: Race | None, error: BaseException) -> None:
@@ -177,7 +198,7 @@ def _summary(path: Path, race: Race, outcome: Outcome) -> Summary:
     memory = peak_memory_bytes(world.device)
     name = device_name(world.device)
     published = settings.peak_tflops or published_peak_tflops(name)
-    dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
+    dtype = torch.float32 if settings.precision == "fp32" else torch.bfloat16
     peak = published or measured_peak_tflops(world.device, dtype)
     rate = outcome.train_samples / outcome.train_seconds if outcome.train_seconds else 0.0
     return Summary(
@@ -190,8 +211,11 @@ def _summary(path: Path, race: Race, outcome: Outcome) -> Summary:
         samples=outcome.samples,
         ranks=world.size,
         tokens_per_second=rate * benchmark.tokens_per_sample(),
+        tokens_per_sample=benchmark.tokens_per_sample(),
         peak_memory_bytes=memory,
         utilisation=rate * benchmark.flops_per_sample() / (peak * 1e12 * world.size),
         peak_tflops=peak,
         peak_is_published=published is not None,
+        precision=settings.precision,
+        emulated=emulated(settings.precision, world.device),
     )

@@ -3,11 +3,19 @@
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pitboard.errors import PitboardError, near
 
-Precision = Literal["bf16", "fp32"]
+Precision = Literal["fp32", "bf16", "fp8", "mxfp8", "nvfp4", "mxfp4"]
+
+EXECUTION = frozenset(
+    {
+        *("precision", "fp8_scaling", "compile", "device", "activation_checkpointing", "micro_batch_size"),
+        *("tensor_parallel", "replicas", "data_workers", "peak_tflops", "data", "model"),
+    }
+)
+"""The settings that change nothing of what is learned, beyond rounding."""
 
 
 class Settings(BaseModel):
@@ -24,6 +32,8 @@ class Settings(BaseModel):
     # The race: quality target, and when it is looked at. No target: train to the sample limit.
     target: float | None = None
     evaluation_interval: int | None = Field(default=None, gt=0)
+    evaluations_skipped: int = Field(default=0, ge=0)
+    evaluations_skipped_per_batch_sample: float = Field(default=0.0, ge=0)
     evaluation_samples: int = Field(default=0, ge=0)
     max_samples: int | None = Field(default=None, gt=0, description="sample limit; else max_steps × batch")
 
@@ -39,10 +49,12 @@ class Settings(BaseModel):
     beta2: float = Field(default=0.95, ge=0, lt=1)
     epsilon: float = Field(default=1e-5, gt=0)
     weight_decay: float = Field(default=0.1, ge=0)
+    decay_vectors: bool = Field(default=False, description="weight decay on norms and biases too")
     gradient_clip_norm: float = Field(default=1.0, gt=0)
 
     # How it is executed; none of these changes what is learned beyond rounding.
     precision: Precision = "bf16"
+    fp8_scaling: Literal["rowwise", "tensorwise"] = "rowwise"
     compile: bool | None = Field(default=None, description="torch.compile; None: where a compiler is at hand")
     device: Literal["auto", "cpu", "cuda"] = "auto"
     activation_checkpointing: bool = False
@@ -51,11 +63,32 @@ class Settings(BaseModel):
     data_workers: int | None = Field(default=None, ge=0, description="loader processes a rank")
     peak_tflops: float | None = Field(default=None, gt=0, description="the device's peak, where not known")
 
+    @model_validator(mode="after")
+    def _narrow_layers_whole(self) -> Self:
+        if self.precision not in ("fp32", "bf16") and self.tensor_parallel > 1:
+            raise ValueError(
+                f"precision {self.precision} rounds whole layers, which tensor_parallel"
+                f" {self.tensor_parallel} would split; use tensor_parallel 1."
+            )
+        return self
+
     @property
     def sample_limit(self) -> int:
         """Training samples after which a run that has not reached its target is stopped."""
         limit = self.max_steps * self.global_batch_size
         return limit if self.max_samples is None else min(limit, self.max_samples)
+
+    @property
+    def skipped_evaluations(self) -> int:
+        """How many evaluations are left out at the start (`suite.model.EvaluationSchedule.first`)."""
+        return self.evaluations_skipped + int(
+            self.evaluations_skipped_per_batch_sample * self.global_batch_size
+        )
+
+    @property
+    def quality_keys(self) -> tuple[str, ...]:
+        """The keys under which an evaluation's quality is logged."""
+        return ("eval_accuracy",)
 
     @classmethod
     def build(cls, values: Mapping[str, Any], overrides: Mapping[str, Any]) -> Self:

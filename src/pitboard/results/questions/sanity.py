@@ -128,6 +128,10 @@ def _comparable(own: Row, run: str) -> None:
             f"{run} is of the smoke preset, a scaled-down model: no published result is like it. Run the "
             "preset 'sanity' or 'full'."
         )
+    if own["emulated"]:
+        raise PitboardError(
+            f"{run} emulated its precision: its throughput says nothing. Run it in a precision of the device."
+        )
     if own["preset"] and own["benchmark"] == "llama31_8b" and _sequence(own) != 8192:
         raise PitboardError(
             f"{run} trained on sequences of {_sequence(own)} tokens, the benchmark's are 8,192: no published "

@@ -1,0 +1,92 @@
+"""The ladder of precisions: what each format's runs needed to the target, over what the reference needs."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import altair as alt
+
+from pitboard.charts.axes import linear_span, x_axis
+from pitboard.charts.frame import data, finish, text_width
+from pitboard.charts.rows import Row, optional, some, text_of
+from pitboard.charts.scaling import ThemeName
+from pitboard.charts.theme import TEXT, Theme, find_theme
+
+_ROW_HEIGHT = 34
+
+
+def ladder(
+    rows: Sequence[Row],
+    *,
+    title: str,
+    subtitle: str = "",
+    caption: str = "",
+    theme: ThemeName = "light",
+    reference: Sequence[float] = (),
+    width: int = 720,
+) -> alt.VConcatChart:
+    """A strip for each format, in the order given, with a dot where runs reached the target.
+
+    A row is a run: `precision` (the format's label), `samples` (`None`: it did not reach the target) and may
+    have `mean`, the same in all rows of a format, and `word`, the text at the strip's end. `reference` are
+    the samples of the reference's runs, drawn as a band with their mean. Raises `PitboardError` where no run
+    reached the target, or for a number that cannot be drawn.
+    """
+    look = find_theme(theme)
+    order = list(dict.fromkeys(text_of(row, "precision") for row in some(rows, "run")))
+    reached = Counter(
+        (text_of(row, "precision"), count) for row in rows if (count := optional(row, "samples")) is not None
+    )
+    marks: list[dict[str, object]] = [
+        {"precision": name, "samples": count, "runs": runs} for (name, count), runs in reached.items()
+    ]
+    some(marks, "run that reached its target")
+    ends: list[dict[str, object]] = [
+        {"precision": name, "mean": optional(row, "mean"), "word": text_of(row, "word")}
+        for name, row in {text_of(row, "precision"): row for row in rows}.items()
+    ]
+    span = linear_span([*(count for _, count in reached), *reference])
+    label = max(text_width(name, TEXT) for name in order) + 20
+    end = max(text_width(str(row["word"]), TEXT) for row in ends) + 24
+    plot = width - 24 - label - end
+    x = alt.X("samples:Q", scale=span.scale(), axis=x_axis("Samples to target", None, int(plot / 80), ",.0f"))
+    y = alt.Y("precision:N", sort=None, scale=alt.Scale(domain=order), axis=alt.Axis(title=None, grid=True))
+    layers = [*_band(reference, x, look), *_strips(marks, ends, x, y, look)]
+    chart = alt.LayerChart(layer=layers).properties(width=plot, height=_ROW_HEIGHT * len(order))
+    note = "Dot: a run, larger for several. Upright bar: the format's mean." + (
+        " Band and line: the reference's runs, fewest to most, and their mean." if reference else ""
+    )
+    return finish(
+        chart, title=title, subtitle=f"{subtitle} {note}".strip(), caption=caption, theme=look, width=width
+    )
+
+
+def _band(reference: Sequence[float], x: alt.X, look: Theme) -> list[alt.Chart]:
+    if not reference:
+        return []
+    row: dict[str, object] = {
+        "samples": min(reference),
+        "most": max(reference),
+        "mean": sum(reference) / len(reference),
+    }
+    band = alt.Chart(data([row]))
+    return [
+        band.mark_rect(color=look.muted, opacity=0.15).encode(x, x2="most:Q"),
+        band.mark_rule(color=look.muted, strokeWidth=1.5).encode(x="mean:Q"),
+    ]
+
+
+def _strips(
+    marks: list[dict[str, object]], ends: list[dict[str, object]], x: alt.X, y: alt.Y, look: Theme
+) -> list[alt.Chart]:
+    runs, means = alt.Chart(data(marks)), alt.Chart(data([row for row in ends if row["mean"] is not None]))
+    tip = [alt.Tooltip("precision:N"), alt.Tooltip("samples:Q", format=","), alt.Tooltip("runs:Q")]
+    area = alt.Size("runs:Q", scale=alt.Scale(domain=[0, 4], range=[0, 160]), legend=None)
+    return [
+        runs.mark_point(filled=True, opacity=0.8, color=look.palette[0]).encode(x, y, area, tooltip=tip),
+        means.mark_tick(thickness=3, size=20, color=look.palette[1], orient="vertical").encode(
+            x="mean:Q", y=y
+        ),
+        alt.Chart(data(ends))
+        .mark_text(align="left", dx=10, color=look.ink)
+        .encode(y, x=alt.value("width"), text="word:N"),
+    ]

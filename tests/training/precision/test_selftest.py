@@ -1,0 +1,76 @@
+"""A format whose arithmetic is broken is caught before it is raced."""
+
+import pytest
+import torch
+from torch import nn
+from torchao.float8 import float8_scaling_utils
+
+from pitboard.errors import PitboardError
+from pitboard.training.precision import convert, linear
+from pitboard.training.precision.formats import Scaled, mxfp4, nvfp4
+from pitboard.training.precision.linear import NarrowLinear, mxfp4_product, mxfp8_product, nvfp4_product
+from pitboard.training.precision.selftest import require_sound
+from pitboard.training.runner import settings_for
+
+CPU = torch.device("cpu")
+PRODUCTS = {"mxfp8": mxfp8_product, "nvfp4": nvfp4_product, "mxfp4": mxfp4_product}
+
+
+def test_the_formats_are_sound_whatever_the_draw() -> None:
+    for name, product in PRODUCTS.items():
+        for seed in range(5):
+            torch.manual_seed(seed)
+            require_sound(name, lambda layer, product=product: NarrowLinear(layer, product), CPU)  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("scaling", ["rowwise", "tensorwise"])
+def test_fp8_is_sound_and_caught_when_its_scales_are_twice_what_fits(
+    scaling: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here the rounding and its reversal use the same scale, so that the error is what saturates above it."""
+    settings = settings_for("llama31_8b", "smoke", {"precision": "fp8", "fp8_scaling": scaling})
+    convert([nn.Sequential(nn.Linear(32, 32))], settings, CPU)
+    true = float8_scaling_utils.tensor_to_scale
+    monkeypatch.setattr(float8_scaling_utils, "tensor_to_scale", lambda *a, **k: 2 * true(*a, **k))
+    with pytest.raises(PitboardError, match="product of a test layer is off by"):
+        convert([nn.Sequential(nn.Linear(32, 32))], settings, CPU)
+
+
+@pytest.mark.parametrize("exponents", [-1, 1])
+@pytest.mark.parametrize("name", ["nvfp4", "mxfp4"])
+def test_scales_off_by_one_are_caught(name: str, exponents: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    true = {"nvfp4": nvfp4, "mxfp4": mxfp4}[name]
+
+    def off(x: torch.Tensor, *, stochastic: bool = False, **square: bool) -> Scaled:
+        right = true(x, stochastic=stochastic, **square)
+        # Only the gradients' factors: what shows least in a loss, for AdamW does not see a gradient's scale.
+        return Scaled(right.values * 2.0**exponents, right.scale) if stochastic else right
+
+    monkeypatch.setattr(linear, name, off)
+    with pytest.raises(PitboardError, match="gradient of a test layer is off by"):
+        require_sound(name, lambda layer: NarrowLinear(layer, PRODUCTS[name]), CPU)
+
+
+def test_a_shifted_scale_of_a_neighbouring_block_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    def shifted(x: torch.Tensor, **options: bool) -> Scaled:
+        x = x * torch.linspace(0.1, 10, x.shape[-1] // 16).repeat_interleave(16)
+        right = nvfp4(x, **options)
+        return Scaled(right.values.roll(16, -1), right.scale)
+
+    monkeypatch.setattr(linear, "nvfp4", shifted)
+    with pytest.raises(PitboardError, match="forward product"):
+        require_sound("nvfp4", lambda layer: NarrowLinear(layer, nvfp4_product), CPU)
+
+
+def test_a_product_that_is_not_finite_is_caught() -> None:
+    with pytest.raises(PitboardError, match="nan"):
+        require_sound("mxfp8", _Nan, CPU)
+
+
+class _Nan(nn.Module):
+    def __init__(self, layer: nn.Linear) -> None:
+        super().__init__()
+        self.weight = layer.weight
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x @ self.weight * float("nan")
