@@ -5,6 +5,7 @@ import os
 import sys
 from dataclasses import asdict
 from enum import StrEnum
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,7 @@ import typer
 from pitboard.errors import PitboardError
 
 if TYPE_CHECKING:
+    from pitboard.training.data.downloads import Download
     from pitboard.training.data.verify import FileReport
 
 
@@ -23,6 +25,12 @@ class Format(StrEnum):
     JSON = "json"
 
 
+# What verifies a benchmark's data, a module of `training/data/`.
+_VERIFIERS = {
+    "llama31_8b": "verify",
+    "flux1": "verify_flux1",
+    "llama2_70b_lora": "verify_llama2_70b_lora",
+}
 _COLOURS = {"ok": "green", "missing": "yellow", "wrong": "red", "unchecked": "yellow"}
 
 
@@ -49,67 +57,74 @@ def register(app: typer.Typer) -> None:
         from pitboard import suite
 
         known = suite.benchmark(benchmark)
-        if benchmark != "llama31_8b":
+        if benchmark not in _VERIFIERS:
             raise PitboardError(
                 f"Pitboard does not handle the data of '{benchmark}' yet. Its reference says what to download"
                 f" ({known.reference})."
             )
         if path is None and os.environ.get("PITBOARD_DATA"):
             path = Path(os.environ["PITBOARD_DATA"]) / benchmark
-        reports = None if path is None else _verify(path, checksums)
-        _write_json(benchmark, path, reports) if format is Format.JSON else _write_text(path, reports)
+        reports = None if path is None else _verify(benchmark, path, checksums)
+        if format is Format.JSON:
+            _write_json(benchmark, path, reports)
+        else:
+            _write_text(benchmark, path, reports)
         if reports is not None and any(report.status != "ok" for report in reports):
             raise typer.Exit(1)
 
 
-def _verify(path: Path, checksums: bool) -> "list[FileReport]":
+def _verify(benchmark: str, path: Path, checksums: bool) -> "list[FileReport]":
     try:
         import tokenizers  # noqa: F401 - asked for here, and not half-way through the files
 
-        from pitboard.training.data.verify import verify
+        verify = import_module(f"pitboard.training.data.{_VERIFIERS[benchmark]}").verify
     except ImportError as error:
         raise PitboardError(
             f"Verifying needs the package '{error.name}'. Install it with: pip install 'pitboard[train]'"
         ) from error
+    reports: list[FileReport]
     if not sys.stderr.isatty():
-        return verify(path, checksums=checksums)
+        reports = verify(path, checksums=checksums)
+        return reports
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
     with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
         task = shown.add_task("opening")
-        return verify(
+        reports = verify(
             path,
             checksums=checksums,
             progress=lambda file, done, size: shown.update(
                 task, description=file, completed=done, total=size
             ),
         )
+    return reports
+
+
+def _downloads(benchmark: str) -> "tuple[Download, ...]":
+    downloads: tuple[Download, ...] = import_module(f"pitboard.training.data.{benchmark}").DOWNLOADS
+    return downloads
 
 
 def _write_json(benchmark: str, path: Path | None, reports: "list[FileReport] | None") -> None:
-    from pitboard.training.data.llama31_8b import DOWNLOADS
-
     root = str(path or "DIR")
     answer = {
         "benchmark": benchmark,
-        "downloads": [{**asdict(part), "command": part.command(root)} for part in DOWNLOADS],
+        "downloads": [{**asdict(part), "command": part.command(root)} for part in _downloads(benchmark)],
         "path": None if path is None else str(path),
         "files": None if reports is None else [asdict(report) for report in reports],
     }
     typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
 
 
-def _write_text(path: Path | None, reports: "list[FileReport] | None") -> None:
-    from pitboard.training.data.llama31_8b import DOWNLOADS
-
-    for part in DOWNLOADS:
+def _write_text(benchmark: str, path: Path | None, reports: "list[FileReport] | None") -> None:
+    for part in _downloads(benchmark):
         typer.echo(f"{part.what[0].upper()}{part.what[1:]}.")
         typer.echo(f"Size: {part.size}. Licence: {part.licence}. In Bash:")
         typer.echo(f"  {part.command(str(path or 'DIR'))}\n")
     if reports is None:
-        typer.echo("Then verify it with: pitboard data llama31_8b --path DIR")
+        typer.echo(f"Then verify it with: pitboard data {benchmark} --path DIR")
         return
     width = max(len(report.file) for report in reports)
     for report in reports:

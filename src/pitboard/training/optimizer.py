@@ -13,14 +13,17 @@ from pitboard.training.settings import Settings
 def adamw(model: nn.Module, settings: Settings) -> torch.optim.AdamW:
     """Return the fused AdamW over the trainable parameters; weight decay acts on every matrix.
 
-    Vectors (normalisation weights, biases) are not decayed, as in the reference's Megatron optimizer.
+    Vectors (normalisation weights, biases) are decayed only with `decay_vectors`: Megatron's optimizer, in
+    the Llama references, spares them, and torchtitan's, in the FLUX.1 reference, does not.
     """
     groups = []
     for parameters in by_mesh([p for p in model.parameters() if p.requires_grad]):
         matrices = [p for p in parameters if p.ndim > 1]
         vectors = [p for p in parameters if p.ndim <= 1]
         groups.append({"params": matrices, "weight_decay": settings.weight_decay})
-        groups.append({"params": vectors, "weight_decay": 0.0})
+        groups.append(
+            {"params": vectors, "weight_decay": settings.weight_decay if settings.decay_vectors else 0.0}
+        )
     return torch.optim.AdamW(
         [group for group in groups if group["params"]],
         lr=settings.learning_rate,

@@ -30,6 +30,7 @@ class Plan(msgspec.Struct, kw_only=True):
     submitter: str
     checkpoint_interval: int | None = None
     nproc: int = 1
+    samples_grid: str | None = None
 
 
 class Output:

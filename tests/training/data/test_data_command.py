@@ -56,7 +56,7 @@ def test_a_folder_with_a_space_is_quoted(tmp_path):
 def test_what_cannot_run():
     for arguments, sentence in [
         (("llama31_8", "--format", "json"), "Did you mean 'llama31_8b'?"),
-        (("flux1",), "does not handle the data of 'flux1' yet"),
+        (("rgat",), "does not handle the data of 'rgat' yet"),
         (("llama31_8b", "--path", __file__), "is not a folder"),
     ]:
         done = pitboard(*arguments)

@@ -61,7 +61,7 @@ def _reports(root: Path, checksums: bool, progress: Progress | None) -> list[Fil
     ]
     if not checksums:
         return reports
-    return [_checked(root, report, progress) if report.status == "ok" else report for report in reports]
+    return [checked(root, report, progress) if report.status == "ok" else report for report in reports]
 
 
 def _dataset(root: Path, facts: DatasetFacts) -> Iterator[FileReport]:
@@ -139,7 +139,8 @@ def _settings(path: Path) -> tuple[Status, str]:
     return "ok", "a JSON object"
 
 
-def _checked(root: Path, report: FileReport, progress: Progress | None) -> FileReport:
+def checked(root: Path, report: FileReport, progress: Progress | None) -> FileReport:
+    """Hold a file that is "ok" so far against a checksum listed beside it or in the root, if there is one."""
     path = root / report.file
     listed = _listed_sum(root, path)
     if listed is None:
