@@ -8,86 +8,11 @@ reference READMEs of mlcommons/training. Where the rules and the ruleset differ,
 from datetime import date
 from fractions import Fraction
 
+from pitboard.suite.flux1 import FLUX1
 from pitboard.suite.hyperparameters import computed, fixed, free
+from pitboard.suite.llama2_70b_lora import LLAMA2_70B_LORA
 from pitboard.suite.llama31_8b import LLAMA31_8B
 from pitboard.suite.model import Benchmark, EvaluationSchedule, Retired, Round
-
-FLUX1 = Benchmark(
-    id="flux1",
-    name="FLUX.1 text-to-image pretraining",
-    area="Vision",
-    problem="Text to image",
-    dataset="CC12M",
-    split="trained on 1,099,776 images, about a tenth; evaluated on 29,696 images of COCO 2014",
-    model="FLUX.1",
-    model_details="schnell variant, diffusion transformer of 11.9B parameters, from random weights",
-    reference="mlcommons/training: text_to_image",
-    metric="eval loss",
-    target=0.586,
-    lower_is_better=True,
-    evaluation=EvaluationSchedule(
-        rule="every 262,144 samples, rounded up to whole steps",
-        samples=262_144,
-    ),
-    evaluation_samples=29_696,
-    runs=10,
-    optimizer="adamw",
-    replaces="stable_diffusion",
-    hyperparameters=(
-        *free("global_batch_size", "opt_base_learning_rate", "opt_learning_rate_warmup_steps"),
-        *free("gradient_accumulation_steps"),
-        *fixed(
-            opt_name="adamw",
-            opt_adamw_beta_1=0.9,
-            opt_adamw_beta_2=0.95,
-            opt_adamw_epsilon=1e-8,
-            opt_adamw_weight_decay=0.1,
-            opt_gradient_clip_norm=1.0,
-            evaluation_frequency=262_144,
-        ),
-    ),
-)
-
-LLAMA2_70B_LORA = Benchmark(
-    id="llama2_70b_lora",
-    name="Llama 2 70B LoRA fine-tuning",
-    area="Language",
-    problem="LLM fine-tuning",
-    dataset="SCROLLS GovReport",
-    split="trained on 3,901 packed sequences of 8,192 tokens; evaluated on 173",
-    model="Llama 2 70B LoRA",
-    model_details="adapters of rank 16 on the attention of a frozen, pretrained Llama 2 70B",
-    reference="mlcommons/training: llama2_70b_lora",
-    metric="eval loss",
-    target=0.925,
-    lower_is_better=True,
-    evaluation=EvaluationSchedule(
-        rule="every 384 sequences, rounded up to whole steps; "
-        "the first floor(0.125 * global batch size + 2) are skipped",
-        samples=384,
-        skipped=2,
-        skipped_per_batch_sample=Fraction(1, 8),
-    ),
-    evaluation_samples=173,
-    runs=10,
-    optimizer="adamw",
-    hyperparameters=(
-        *free("global_batch_size", "opt_base_learning_rate", "opt_learning_rate_training_steps"),
-        *free("gradient_accumulation_steps"),
-        *free("opt_learning_rate_warmup_ratio", source="rules"),
-        *fixed(lora_rank=16),
-        # The ruleset wants these logged and leaves the value to the rules.
-        *fixed(
-            source="rules",
-            lora_alpha=32,
-            lora_dropout=0.1,
-            opt_gradient_clip_norm=0.3,
-            opt_adamw_weight_decay=0.0001,
-            # The rules print 8196, a slip: the reference and every published log train on 8192.
-            max_sequence_length=8192,
-        ),
-    ),
-)
 
 LLAMA31_405B = Benchmark(
     id="llama31_405b",

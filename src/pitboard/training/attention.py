@@ -20,25 +20,42 @@ def causal_attention(
     attention_mask: Tensor | None,  # noqa: ARG001 - causal by construction
     scaling: float | None = None,
     dropout: float = 0.0,
+    first: Tensor | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
     """Attend from each token to itself and those before it, with grouped key and value heads.
 
+    `first` (samples, length) holds the index of the first token of each token's document, where a sequence
+    packs several: nothing before it is attended to.
     `query` is (samples, heads, length, head size), `key` and `value` have fewer heads; returns
     (samples, length, heads, head size), as `transformers.AttentionInterface` wants, and no weights.
     """
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     if query.device.type == "cpu" and dropout == 0.0:
-        output = _blocked(query, key, value, scale)
+        output = _blocked(query, key, value, scale, first)
     else:
         grouped = query.shape[1] != key.shape[1]
         output = F.scaled_dot_product_attention(
-            query, key, value, dropout_p=dropout, is_causal=True, scale=scale, enable_gqa=grouped
+            query,
+            key,
+            value,
+            attn_mask=None if first is None else document_mask(first),
+            dropout_p=dropout,
+            is_causal=first is None,
+            scale=scale,
+            enable_gqa=grouped,
         )
     return output.transpose(1, 2), None
 
 
-def _blocked(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+def document_mask(first: Tensor) -> Tensor:
+    """Return which keys each token sees, (samples, 1, length, length), from its document's first token."""
+    place = torch.arange(first.shape[1], device=first.device)
+    row, column = place.unsqueeze(1), place
+    return ((column <= row) & (column >= first.unsqueeze(2))).unsqueeze(1)
+
+
+def _blocked(query: Tensor, key: Tensor, value: Tensor, scale: float, first: Tensor | None) -> Tensor:
     """Compute blocks of rows, each against the keys up to its own end, as plain batched products.
 
     Compiled, this is three times as fast as PyTorch's CPU flash kernel at the lengths raced on a CPU: the
@@ -57,7 +74,12 @@ def _blocked(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         scores = torch.bmm(block, keys[:, :end].transpose(1, 2)).view(groups, shared, end - start, end)
         row = torch.arange(start, end, device=query.device).unsqueeze(1)
         column = torch.arange(end, device=query.device)
-        masked = torch.where(column <= row, scores.float() * scale, float("-inf"))
+        seen = column <= row
+        if first is not None:
+            # One mask a sample, the same for its groups of heads: (groups, 1, rows, keys).
+            inside = column >= first[:, start:end].unsqueeze(2)
+            seen = (seen & inside).repeat_interleave(key.shape[1], dim=0).unsqueeze(1)
+        masked = torch.where(seen, scores.float() * scale, float("-inf"))
         weights = torch.softmax(masked, dim=-1).to(values.dtype)
         product = torch.bmm(weights.view(groups, shared * (end - start), end), values[:, :end])
         outputs.append(product.view(groups, shared, end - start, size))

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.filesystem import FileSystemReader
-from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import async_save
 
@@ -19,6 +19,9 @@ from pitboard.errors import PitboardError
 from pitboard.training.distributed import World
 
 _KEPT = 2
+# A frozen base is not written: it is what it was when the run began.
+_SAVED = StateDictOptions(ignore_frozen_params=True)
+_LOADED = StateDictOptions(ignore_frozen_params=True, strict=False)
 # A run of one rank has no process group, and needs none.
 warnings.filterwarnings("ignore", message="torch.distributed is disabled", category=UserWarning)
 
@@ -50,7 +53,7 @@ class Checkpoints:
         Raises `PitboardError` when the earlier write failed (a full disk).
         """
         self.wait()
-        model_state, optimizer_state = get_state_dict(model, optimizer)
+        model_state, optimizer_state = get_state_dict(model, optimizer, options=_SAVED)
         state = {
             "model": model_state,
             "optimizer": optimizer_state,
@@ -92,7 +95,7 @@ class Checkpoints:
         whole = _whole(self.folder)
         if not whole:
             return Progress()
-        model_state, optimizer_state = get_state_dict(model, optimizer)
+        model_state, optimizer_state = get_state_dict(model, optimizer, options=_SAVED)
         progress = torch.zeros(2, dtype=torch.int64)
         rng = _rng_state(self._world.device)
         state = {"model": model_state, "optimizer": optimizer_state, "progress": progress}
@@ -106,7 +109,13 @@ class Checkpoints:
                 f"The checkpoint {whole[-1]} cannot be read ({_first_line(error)}); delete that folder to"
                 " resume from the one before."
             ) from error
-        set_state_dict(model, optimizer, model_state_dict=model_state, optim_state_dict=optimizer_state)
+        set_state_dict(
+            model,
+            optimizer,
+            model_state_dict=model_state,
+            optim_state_dict=optimizer_state,
+            options=_LOADED,
+        )
         torch.set_rng_state(rng[: torch.get_rng_state().numel()])
         if self._world.device.type == "cuda":
             torch.cuda.set_rng_state(rng[torch.get_rng_state().numel() :], self._world.device)

@@ -5,8 +5,9 @@ import zlib
 import torch
 from torch import nn
 from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
 
-from pitboard.training.protocol import Benchmark
+from pitboard.training.protocol import Benchmark, Pretrained
 
 
 def seeded_generator(device: torch.device, seed: int, purpose: str) -> torch.Generator:
@@ -22,12 +23,16 @@ def materialize(model: nn.Module, benchmark: Benchmark, device: torch.device, se
 
     Each parameter is drawn whole from a generator of its own, seeded by the run's seed and the parameter's
     name, and each rank keeps its shard: the values depend on neither the rank count nor the sharding, and
-    at most one whole parameter is held at a time.
+    at most one whole parameter is held at a time. Of a frozen parameter of a model trained before, each rank
+    reads the rows of its shard.
     """
     model.to_empty(device=device)
     with torch.no_grad():
         for wrapped_name, parameter in model.named_parameters():
             name = wrapped_name.replace("_checkpoint_wrapped_module.", "")
+            if isinstance(benchmark, Pretrained) and not parameter.requires_grad:
+                _read(name, parameter, benchmark)
+                continue
             generator = seeded_generator(device, seed, name)
             if not isinstance(parameter, DTensor):
                 benchmark.initial(name, parameter, generator)
@@ -37,3 +42,13 @@ def materialize(model: nn.Module, benchmark: Benchmark, device: torch.device, se
             shard = distribute_tensor(whole, parameter.device_mesh, parameter.placements, src_data_rank=None)
             parameter.to_local().copy_(shard.to_local())
     benchmark.fill_buffers(model, device)
+
+
+def _read(name: str, parameter: nn.Parameter, benchmark: Pretrained) -> None:
+    local, first = parameter.data, 0
+    if isinstance(parameter, DTensor):
+        _, offsets = compute_local_shape_and_global_offset(
+            parameter.shape, parameter.device_mesh, parameter.placements
+        )
+        local, first = parameter.to_local(), offsets[0]
+    local.copy_(benchmark.rows(name, parameter.shape, first, local.shape[0]))

@@ -9,11 +9,11 @@ import pytest
 from tokenizers import Tokenizer
 
 from pitboard.errors import PitboardError
-from pitboard.training.data import embedded
+from pitboard.training.data import cached, embedded
+from pitboard.training.data.cached import default_cache
 from pitboard.training.data.embedded import (
     BEGIN_OF_TEXT,
     END_OF_TEXT,
-    default_cache,
     load_text,
     smoke_dataset,
     split_documents,
@@ -30,7 +30,7 @@ BUILD += f"print(smoke_dataset(pathlib.Path(sys.argv[1]), {VOCABULARY}))"
 def cache(tmp_path_factory):
     """Fill a cache by three processes at once, after one was killed in the middle of building."""
     cache = tmp_path_factory.mktemp("cache")
-    half_built = cache / f".smoke-{embedded._key(VOCABULARY)}.partial"
+    half_built = cache / f".smoke-{embedded.key(VOCABULARY)}.partial"
     half_built.mkdir()
     (half_built / "train.bin").write_bytes(b"half")
     command = [sys.executable, "-c", BUILD, str(cache)]
@@ -57,7 +57,8 @@ def contents(smoke):
 
 
 def test_only_whole_entries_are_in_the_cache(cache, smoke):
-    assert sorted(path.name for path in cache.iterdir()) == ["lock", smoke.train.parent.name]
+    entry = smoke.train.parent.name
+    assert sorted(path.name for path in cache.iterdir()) == sorted([entry, f"{entry}.lock"])
     assert sorted(contents(smoke)) == [
         "manifest.json",
         "tokenizer.json",
@@ -119,7 +120,7 @@ def test_a_damaged_entry_is_built_anew_the_same(cache, smoke):
 
 
 def test_the_cache_is_used(cache, smoke, monkeypatch):
-    monkeypatch.setattr(embedded, "_build", None)
+    monkeypatch.setattr(cached, "_build", None)
     assert smoke_dataset(cache, VOCABULARY) == smoke
 
 
@@ -133,7 +134,7 @@ def test_a_vocabulary_that_the_text_does_not_yield(tmp_path, monkeypatch):
     monkeypatch.setattr(embedded, "load_text", lambda: "In the beginning was the Word. " * 2000)
     with pytest.raises(PitboardError, match=r"text yields \d+ tokens, and 5000 are wanted"):
         smoke_dataset(tmp_path, 5000)
-    assert not (tmp_path / f"smoke-{embedded._key(5000)}").exists()
+    assert not (tmp_path / f"smoke-{embedded.key(5000)}").exists()
 
 
 def test_a_cache_that_cannot_be_written(tmp_path):

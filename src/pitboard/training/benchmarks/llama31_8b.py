@@ -9,7 +9,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - as everywhere in the field
@@ -22,9 +22,11 @@ from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
 from pitboard.errors import PitboardError
 from pitboard.training import attention
-from pitboard.training.data.embedded import default_cache, smoke_dataset
+from pitboard.training.data.cached import default_cache
+from pitboard.training.data.embedded import smoke_dataset
 from pitboard.training.data.llama31_8b import TRAIN, VALIDATION
 from pitboard.training.data.megatron import IndexedDataset
+from pitboard.training.data.packed import IGNORED
 from pitboard.training.data.samples import TokenSamples
 from pitboard.training.initialize import seeded_generator
 from pitboard.training.settings import Settings
@@ -41,13 +43,13 @@ _ROPE_SCALING = {
 }
 # Above this many logits a head computes its loss in chunks and never holds them all.
 _CHUNKED_LOSS_FROM = 1 << 28
+# Tokens of a chunk in evaluation.
+_EXACT_CHUNK = 1024
 
 
-class LlamaSettings(Settings):
-    """The settings of a Llama run: those of every run, the model's size, and where the tokens come from."""
+class LlamaSizes(Settings):
+    """The settings of every run, and the sizes of a Llama."""
 
-    dataset: Literal["c4", "bible", "synthetic"]
-    data: Path | None = Field(default=None, description="folder of the preprocessed C4; $PITBOARD_DATA")
     hidden_size: int = Field(gt=0)
     intermediate_size: int = Field(gt=0)
     layers: int = Field(gt=0)
@@ -58,11 +60,22 @@ class LlamaSettings(Settings):
     sequence_length: int = Field(gt=1)
 
     @model_validator(mode="after")
-    def _divisible(self) -> "LlamaSettings":
+    def _divisible(self) -> Self:
         if self.hidden_size % (2 * self.attention_heads):
             raise ValueError(f"hidden_size {self.hidden_size} must be a multiple of 2 × attention_heads.")
         if self.attention_heads % self.key_value_heads:
             raise ValueError("attention_heads must be a multiple of key_value_heads.")
+        return self
+
+
+class LlamaSettings(LlamaSizes):
+    """The settings of a pre-training run of Llama: its sizes, and where the tokens come from."""
+
+    dataset: Literal["c4", "bible", "synthetic"]
+    data: Path | None = Field(default=None, description="folder of the preprocessed C4; $PITBOARD_DATA")
+
+    @model_validator(mode="after")
+    def _splittable(self) -> "LlamaSettings":
         if self.key_value_heads % self.tensor_parallel:
             raise ValueError(
                 f"key_value_heads {self.key_value_heads} must be a multiple of tensor_parallel"
@@ -76,7 +89,8 @@ class LlamaRace(nn.Module):
 
     def __init__(self, settings: LlamaSettings) -> None:
         super().__init__()
-        self.llama = LlamaForCausalLM(_config(settings))
+        rope = {"rope_theta": settings.rope_theta, **_ROPE_SCALING}
+        self.llama = LlamaForCausalLM(llama_config(settings, rope, _LONGEST_CONTEXT))
         self._loss = torch.compile(_head_loss, dynamic=False) if settings.compile else _head_loss
         if settings.compile:
             self.llama.model.norm.compile(dynamic=False)
@@ -87,11 +101,12 @@ class LlamaRace(nn.Module):
         hidden = self.llama.model(input_ids=inputs, use_cache=False).last_hidden_state
         weight = self.llama.lm_head.weight
         if labels.numel() * weight.shape[0] >= _CHUNKED_LOSS_FROM:
-            return _chunked_head_loss(hidden, weight, labels)
+            return chunked_head_loss(hidden, weight, labels)
         return self._loss(hidden, weight, labels)
 
 
-def _config(settings: LlamaSettings) -> LlamaConfig:
+def llama_config(settings: LlamaSizes, rope: dict[str, Any], longest: int) -> LlamaConfig:
+    """Return the configuration of a Llama for training, from its rotary parameters and longest sequence."""
     config = LlamaConfig(
         hidden_size=settings.hidden_size,
         intermediate_size=settings.intermediate_size,
@@ -99,9 +114,9 @@ def _config(settings: LlamaSettings) -> LlamaConfig:
         num_attention_heads=settings.attention_heads,
         num_key_value_heads=settings.key_value_heads,
         vocab_size=settings.vocabulary_size,
-        max_position_embeddings=_LONGEST_CONTEXT,
+        max_position_embeddings=longest,
         rms_norm_eps=1e-5,
-        rope_parameters={"rope_theta": settings.rope_theta, **_ROPE_SCALING},
+        rope_parameters=rope,
         tie_word_embeddings=False,
         use_cache=False,
         bos_token_id=None,
@@ -117,18 +132,35 @@ def _head_loss(hidden: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
     return losses.view(labels.shape).mean(dim=1)
 
 
-def _chunked_head_loss(hidden: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
-    """Compute the same loss a chunk of tokens at a time: at 8,192 × 128,256 the logits alone are 4 GiB."""
+def chunked_head_loss(hidden: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
+    """Return each sequence's mean loss in nats over the tokens with a label (not −100), shape (samples,).
+
+    Computed a chunk of tokens at a time: at 8,192 × 128,256 the logits alone are 4 GiB. `hidden` is (samples,
+    length, width), `weight` (vocabulary, width), `labels` (samples, length).
+    """
     if torch.is_autocast_enabled(hidden.device.type):
         dtype = torch.get_autocast_dtype(hidden.device.type)
         hidden, weight = hidden.to(dtype), weight.to(dtype)
-    options = nn.LinearCrossEntropyOptions()
+    one = _fused_loss if torch.is_grad_enabled() else _exact_loss
     return torch.stack(
-        [
-            F.linear_cross_entropy(states, weight, target, options=options)
-            for states, target in zip(hidden, labels, strict=True)
-        ]
-    )
+        [one(states, weight, target) for states, target in zip(hidden, labels, strict=True)]
+    ).float()
+
+
+def _fused_loss(states: Tensor, weight: Tensor, target: Tensor) -> Tensor:
+    """Compute the gradient with the loss. Under BF16 the loss itself is rounded; its gradient is not."""
+    return F.linear_cross_entropy(states, weight, target, options=nn.LinearCrossEntropyOptions())
+
+
+def _exact_loss(states: Tensor, weight: Tensor, target: Tensor) -> Tensor:
+    """Compute a loss that a target is held against."""
+    losses = [
+        F.cross_entropy(F.linear(part, weight).float(), wanted, reduction="sum")
+        for part, wanted in zip(
+            torch.split(states, _EXACT_CHUNK), torch.split(target, _EXACT_CHUNK), strict=True
+        )
+    ]
+    return torch.stack(losses).sum() / (target != IGNORED).sum()
 
 
 class _Tokens(Dataset[dict[str, Tensor]]):
@@ -165,6 +197,7 @@ class Llama31:
     """The benchmark `llama31_8b` for the loop (`training.protocol.Benchmark`)."""
 
     settings_class = LlamaSettings
+    never_narrow = ()
 
     def __init__(self, settings: LlamaSettings) -> None:
         self.settings = settings

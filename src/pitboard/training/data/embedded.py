@@ -4,20 +4,16 @@ The text is the American Standard Version of 1901, which is in the public domain
 Its module is read as bytes and checked against a pinned SHA-256, never executed.
 """
 
-import fcntl
 import hashlib
-import json
-import os
 import re
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pitboard.errors import PitboardError
+from pitboard.training.data.cached import cached
 from pitboard.training.data.megatron import token_dtype, write_indexed_dataset
 
 if TYPE_CHECKING:
@@ -35,7 +31,6 @@ _DOCUMENT = re.compile(r".{1500,3000}?\n|.{1500,}?[.?!] |.+", re.DOTALL)
 _HELD_OUT_EVERY = 20
 _FORMAT_VERSION = 1
 _BYTES = 256
-_MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True)
@@ -89,18 +84,11 @@ def split_documents(text: str) -> tuple[list[str], list[str]]:
     return documents, held_out
 
 
-def default_cache() -> Path:
-    """Return `$XDG_CACHE_HOME/pitboard`, or `~/.cache/pitboard` where that is not set."""
-    root = os.environ.get("XDG_CACHE_HOME")
-    return (Path(root) if root else Path.home() / ".cache") / "pitboard"
-
-
 def smoke_dataset(cache: Path, vocabulary_size: int) -> SmokeData:
     """Return the embedded text as Megatron datasets, building them in `cache` unless they are there.
 
     A byte-level byte-pair tokenizer of exactly `vocabulary_size` tokens is trained on the training documents
-    only; each document ends with the end-of-text token. Processes that ask at the same time wait for the one
-    that builds. An entry whose files do not have the checksums it was written with is built anew.
+    only; each document ends with the end-of-text token.
 
     Raises `PitboardError` if the text is missing or altered, the vocabulary is too small (258 tokens is the
     least) or larger than the text yields, or the cache cannot be written.
@@ -111,44 +99,26 @@ def smoke_dataset(cache: Path, vocabulary_size: int) -> SmokeData:
         raise PitboardError(
             f"The smoke vocabulary must have {least} to {most} tokens, not {vocabulary_size}."
         )
-    folder = cache / f"smoke-{_key(vocabulary_size)}"
-    data = SmokeData(folder / "train", folder / "validation", folder / "tokenizer.json")
-    if _intact(folder):
-        return data
-    try:
-        with _locked(cache):
-            if not _intact(folder):
-                _build(folder, vocabulary_size)
-    except OSError as error:
-        raise PitboardError(
-            f"Cannot write the cache {cache}: {error.strerror or error}."
-            " Free space there or set XDG_CACHE_HOME to another folder."
-        ) from error
-    return data
+    folder = cached(cache / f"smoke-{key(vocabulary_size)}", partial(_build, vocabulary_size))
+    return SmokeData(folder / "train", folder / "validation", folder / "tokenizer.json")
 
 
-def _key(vocabulary_size: int) -> str:
+def key(vocabulary_size: int) -> str:
+    """Return what the tokenised text depends on, as a short hash: text, vocabulary, tokenizer, format."""
     import tokenizers
 
     facts = (_MODULE_SHA256, vocabulary_size, tokenizers.__version__, _FORMAT_VERSION)
     return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
 
 
-def _build(folder: Path, vocabulary_size: int) -> None:
-    """Build the entry beside its place and move it there; the caller holds the cache's lock."""
-    partial = folder.with_name(f".{folder.name}.partial")
-    _remove(partial)
-    partial.mkdir()
+def _build(vocabulary_size: int, folder: Path) -> None:
     train, validation = split_documents(load_text())
     tokenizer = _train_tokenizer(train, vocabulary_size)
-    (partial / "tokenizer.json").write_text(tokenizer.to_str())  # `save` would hide what the system said
+    (folder / "tokenizer.json").write_text(tokenizer.to_str())  # `save` would hide what the system said
     for name, documents in (("train", train), ("validation", validation)):
         # Megatron's preprocessing with --append-eod.
         encoded = (encoding.ids for encoding in tokenizer.encode_batch([d + END_OF_TEXT for d in documents]))
-        write_indexed_dataset(partial / name, encoded, token_dtype(vocabulary_size))
-    (partial / _MANIFEST).write_text(json.dumps(_checksums(partial), indent=1))
-    _remove(folder)
-    partial.rename(folder)
+        write_indexed_dataset(folder / name, encoded, token_dtype(vocabulary_size))
 
 
 def _train_tokenizer(documents: list[str], vocabulary_size: int) -> "Tokenizer":
@@ -170,32 +140,3 @@ def _train_tokenizer(documents: list[str], vocabulary_size: int) -> "Tokenizer":
             " Ask for a smaller vocabulary."
         )
     return tokenizer
-
-
-def _checksums(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of each file of an entry but its manifest."""
-    files = sorted(path for path in folder.iterdir() if path.name != _MANIFEST)
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
-
-
-def _intact(folder: Path) -> bool:
-    try:
-        return bool(json.loads((folder / _MANIFEST).read_bytes()) == _checksums(folder))
-    except (OSError, ValueError):
-        return False
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-@contextmanager
-def _locked(cache: Path) -> Iterator[None]:
-    """Let one process at a time build; the system releases the lock of a process that dies."""
-    cache.mkdir(parents=True, exist_ok=True)
-    with (cache / "lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

@@ -1,0 +1,305 @@
+"""Llama 2 70B LoRA: `transformers`' Llama, frozen, with `peft`'s adapters on its attention projections.
+
+The reference is mlcommons/training `llama2_70b_lora`: query, key and value are one projection, with one
+adapter (LoRA, arXiv:2106.09685), the output projection has the other: 44,564,480 trained weights at rank 16.
+Its base is BF16. The adapters' master weights here are FP32 (the reference rounds them to BF16 each step).
+Its attention spans the documents of a packed sequence; `document_boundaries` keeps them from each other.
+Positions count from the start of the sequence either way: rotary embeddings see differences only.
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from peft import LoraConfig, inject_adapter_in_model
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from torch.distributed.tensor.parallel import ParallelStyle
+from torch.utils.data import Dataset
+from transformers import LlamaConfig, LlamaForCausalLM
+from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding, apply_rotary_pos_emb
+
+from pitboard.errors import PitboardError
+from pitboard.suite.llama31_8b import LLAMA31_8B
+from pitboard.training import attention
+from pitboard.training.base_weights import PretrainedBase, pretrained_base
+from pitboard.training.benchmarks.llama31_8b import (
+    LlamaSettings,
+    LlamaSizes,
+    chunked_head_loss,
+    llama_config,
+)
+from pitboard.training.data import llama2_70b_lora as downloads
+from pitboard.training.data.cached import default_cache
+from pitboard.training.data.embedded import smoke_dataset
+from pitboard.training.data.packed import Packed, first_tokens, read_parquet
+from pitboard.training.data.pydoc import sequences
+from pitboard.training.data.safetensors_folder import SafetensorsFolder
+from pitboard.training.device import choose_device
+from pitboard.training.initialize import seeded_generator
+
+_ADAPTED = ["qkv_proj", "o_proj"]
+_BASE = ".base_layer."
+# What the smoke preset's base has in common with it.
+_SHARED = (
+    *("hidden_size", "intermediate_size", "layers", "attention_heads", "key_value_heads"),
+    *("vocabulary_size", "rope_theta", "sequence_length"),
+)
+
+
+class LoraSettings(LlamaSizes):
+    """The settings of a LoRA run: those of every run, the base's size, the adapters, and the data."""
+
+    dataset: Literal["govreport", "pydoc"]
+    data: Path | None = Field(default=None, description="folder of GovReport's Parquet; $PITBOARD_DATA")
+    model: Path | None = Field(default=None, description="folder of the base's safetensors; $PITBOARD_DATA")
+    begin_token: int = Field(ge=0, description="the token that each packed document begins with")
+    document_boundaries: bool = Field(description="keep packed documents from each other")
+    lora_rank: int = Field(gt=0)
+    lora_alpha: int = Field(gt=0)
+    lora_dropout: float = Field(ge=0, lt=1)
+    base_steps: int | None = Field(default=None, gt=0, description="smoke: steps that pre-train the base")
+
+    @model_validator(mode="after")
+    def _not_split(self) -> "LoraSettings":
+        if self.tensor_parallel > 1:
+            raise ValueError("tensor_parallel must be 1: FSDP shards the frozen base over all ranks.")
+        return self
+
+
+class FusedAttention(nn.Module):
+    """Llama's attention with one projection for query, key and value, in this order, as the reference's."""
+
+    def __init__(self, config: LlamaConfig) -> None:
+        super().__init__()
+        width, self.head_size = config.hidden_size, config.hidden_size // config.num_attention_heads
+        self.key_width = config.num_key_value_heads * self.head_size
+        self.qkv_proj = nn.Linear(width, width + 2 * self.key_width, bias=False)
+        self.o_proj = nn.Linear(width, width, bias=False)
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        position_embeddings: tuple[Tensor, Tensor],
+        attention_mask: Tensor | None = None,
+        first: Tensor | None = None,
+        **_: Any,
+    ) -> tuple[Tensor, None]:
+        """Return the attention's output, (samples, length, width), and no weights."""
+        samples, length, width = hidden_states.shape
+        fused = self.qkv_proj(hidden_states).split([width, self.key_width, self.key_width], dim=-1)
+        query, key, value = (x.view(samples, length, -1, self.head_size).transpose(1, 2) for x in fused)
+        query, key = apply_rotary_pos_emb(query, key, *position_embeddings)
+        output, _none = attention.causal_attention(self, query, key, value, attention_mask, first=first)
+        return self.o_proj(output.reshape(samples, length, width)), None
+
+
+class LoraRace(nn.Module):
+    """The adapted Llama with its loss: takes tokens, labels and document starts, each (samples, length)."""
+
+    def __init__(self, settings: LoraSettings) -> None:
+        super().__init__()
+        rope = {"rope_theta": settings.rope_theta, "rope_type": "default"}
+        config = llama_config(settings, rope, settings.sequence_length)
+        self.llama = LlamaForCausalLM(config)
+        for layer in self.llama.model.layers:
+            layer.self_attn = FusedAttention(config)
+        # Rounded once and for all; under FP32 the base computes in FP32 from the same BF16 values.
+        self.llama.to(torch.float32 if settings.precision == "fp32" else torch.bfloat16)
+        self.llama.requires_grad_(False)
+        adapters = LoraConfig(
+            r=settings.lora_rank,
+            lora_alpha=settings.lora_alpha,
+            lora_dropout=settings.lora_dropout,
+            target_modules=_ADAPTED,
+            bias="none",
+        )
+        inject_adapter_in_model(adapters, self.llama)
+        for parameter in self.parameters():
+            if parameter.requires_grad:
+                parameter.data = parameter.data.float()
+        self._boundaries = settings.document_boundaries
+
+    def states(self, tokens: Tensor, first: Tensor) -> Tensor:
+        """Return the last hidden states, (samples, length, width)."""
+        starts = first if self._boundaries else None
+        states: Tensor = self.llama.model(input_ids=tokens, use_cache=False, first=starts).last_hidden_state
+        return states
+
+    def forward(self, tokens: Tensor, labels: Tensor, first: Tensor) -> Tensor:
+        """Return each sequence's mean loss in nats over the tokens that have a label, shape (samples,)."""
+        return chunked_head_loss(self.states(tokens, first)[:, :-1], self.llama.lm_head.weight, labels[:, 1:])
+
+
+class Llama2Lora:
+    """The benchmark `llama2_70b_lora` for the loop (`training.protocol.Benchmark`)."""
+
+    settings_class = LoraSettings
+    # The adapters are what is learned, and cost next to nothing beside the frozen base, which is narrowed.
+    never_narrow = ("lora_A", "lora_B")
+
+    def __init__(self, settings: LoraSettings) -> None:
+        self.settings = settings
+
+    def build(self) -> nn.Module:
+        """Return the frozen base with its adapters and loss, on the default device."""
+        return LoraRace(self.settings)
+
+    def initial(self, name: str, parameter: Tensor, generator: torch.Generator) -> None:
+        """Fill an adapter as LoRA's paper and `peft` do: A uniform, B zero."""
+        if "lora_B" in name:
+            parameter.zero_()
+        else:
+            nn.init.kaiming_uniform_(parameter, a=5**0.5, generator=generator)
+
+    def prepare(self, preparing: Callable[[str], None]) -> None:
+        """Pre-train the small base of the smoke preset unless it is in the cache."""
+        if self.settings.dataset == "pydoc":
+            self._small_base = self._pretrained(preparing)
+
+    def rows(self, name: str, shape: torch.Size, first: int, count: int) -> Tensor:
+        """Return rows of the base, rounded to BF16, from its safetensors folder."""
+        stored = name.removeprefix("llama.").replace(_BASE, ".")
+        return self._base.rows(stored, shape, first, count).to(torch.bfloat16)
+
+    def fill_buffers(self, model: nn.Module, device: torch.device) -> None:
+        """Compute the rotary frequencies, the model's only buffers."""
+        llama: Any = model.llama.model  # type: ignore[union-attr]
+        with torch.device(device):
+            llama.rotary_emb = LlamaRotaryEmbedding(llama.config)
+
+    def blocks(self, model: nn.Module) -> Sequence[nn.Module]:
+        """Return the decoder layers."""
+        return list(model.llama.model.layers)  # type: ignore[union-attr, arg-type]
+
+    def tensor_parallel_plan(self) -> dict[str, ParallelStyle]:
+        """Return no plan: the settings refuse tensor parallelism."""
+        return {}
+
+    def training_data(self, seed: int) -> Dataset[dict[str, Tensor]]:
+        """Return the packed sequences, shuffled anew each epoch by this seed."""
+        return Packed(*self._sequences("train"), self.settings.begin_token, seed % 2**32)
+
+    def evaluation_data(self) -> Dataset[dict[str, Tensor]]:
+        """Return the packed sequences held out, in order; their instructions do not count in the loss."""
+        data = Packed(*self._sequences("validation"), self.settings.begin_token)
+        if len(data) < self.settings.evaluation_samples:
+            raise PitboardError(
+                f"The validation set has {len(data)} sequences, and {self.settings.evaluation_samples} are"
+                " to be evaluated: it is not whole; download it again."
+            )
+        return data
+
+    def warmup_batch(self, samples: int) -> dict[str, Tensor]:
+        """Return random tokens, two documents a sequence."""
+        settings = self.settings
+        generator = seeded_generator(torch.device("cpu"), 0, "warm-up")
+        low = settings.begin_token + 1
+        shape = (samples, settings.sequence_length)
+        tokens = torch.randint(low, settings.vocabulary_size, shape, generator=generator)
+        tokens[:, settings.sequence_length // 2] = settings.begin_token
+        first = torch.stack([first_tokens(row, settings.begin_token) for row in tokens])
+        return {"tokens": tokens, "labels": tokens.clone(), "first": first}
+
+    def verify(self, model: nn.Module, batch: Mapping[str, Tensor]) -> None:
+        """Check that no state depends on a later token or, with boundaries kept, on another document.
+
+        Either half of each sequence is changed; the states of the other must stay. Raises `PitboardError`
+        when they do not: the loss of such a model says nothing.
+        """
+        tokens, first = batch["tokens"], batch["first"]
+        half = tokens.shape[1] // 2
+        halves = {"later tokens": (slice(half + 1, None), slice(0, half))}
+        if self.settings.document_boundaries:
+            halves["another document"] = (slice(0, half), slice(half, None))
+        before = model.states(tokens, first)  # type: ignore[operator]
+        for what, (changed, kept) in halves.items():
+            other = tokens.clone()
+            low = self.settings.begin_token + 1
+            other[:, changed] = low + (other[:, changed] - low + 7) % (self.settings.vocabulary_size - low)
+            after = model.states(other, first)  # type: ignore[operator]
+            if not torch.allclose(before[:, kept], after[:, kept], rtol=1e-3, atol=1e-3):
+                raise PitboardError(
+                    f"The model's predictions depend on {what}: the attention mask leaks, so the validation"
+                    " loss says nothing. Mend the mask."
+                )
+
+    def hyperparameters(self) -> dict[str, Any]:
+        """Return the keys that the rules want beside the loop's own, and what pre-training the base cost."""
+        settings = self.settings
+        keys: dict[str, Any] = {
+            "lora_rank": settings.lora_rank,
+            "lora_alpha": settings.lora_alpha,
+            "lora_dropout": settings.lora_dropout,
+            "max_sequence_length": settings.sequence_length,
+            "opt_learning_rate_training_steps": settings.max_steps,
+            "opt_learning_rate_warmup_ratio": settings.warmup_steps / settings.max_steps,
+            "pitboard_document_boundaries": settings.document_boundaries,
+        }
+        if settings.dataset == "pydoc":
+            keys["pitboard_base_pretraining_seconds"] = self._small_base.seconds
+        return keys
+
+    def flops_per_sample(self) -> float:
+        """Return forward and backward FLOPs of one sequence.
+
+        A frozen weight costs 4 a token (its own gradient is not computed), an adapter's 6, and attention
+        12 × layers × width × length as in PaLM (arXiv:2204.02311, appendix B).
+        """
+        s = self.settings
+        key_width = s.hidden_size // s.attention_heads * s.key_value_heads
+        projections = (s.hidden_size, s.hidden_size + 2 * key_width), (s.hidden_size, s.hidden_size)
+        frozen = sum(inputs * outputs for inputs, outputs in projections)
+        adapters = sum(s.lora_rank * (inputs + outputs) for inputs, outputs in projections)
+        frozen += 3 * s.hidden_size * s.intermediate_size
+        weights = 4 * (s.layers * frozen + s.hidden_size * s.vocabulary_size) + 6 * s.layers * adapters
+        per_token = weights + 12 * s.layers * s.hidden_size * s.sequence_length
+        return float(per_token * s.sequence_length)
+
+    def tokens_per_sample(self) -> int:
+        """Return the tokens of a sequence."""
+        return self.settings.sequence_length
+
+    @cached_property
+    def _small_base(self) -> PretrainedBase:
+        return self._pretrained(lambda _: None)
+
+    def _pretrained(self, preparing: Callable[[str], None]) -> PretrainedBase:
+        s = self.settings
+        overrides = {name: getattr(s, name) for name in _SHARED} | {"preset": "smoke", "compile": False}
+        overrides |= {"target": None, "evaluation_interval": None, "max_steps": s.base_steps}
+        values = LlamaSettings.build(LLAMA31_8B.preset("smoke").values, overrides)
+        device = choose_device(s.device, int(os.environ.get("LOCAL_RANK", "0")))
+        return pretrained_base(values, device, preparing)
+
+    @cached_property
+    def _base(self) -> SafetensorsFolder:
+        if self.settings.dataset == "pydoc":
+            return SafetensorsFolder(self._small_base.folder)
+        return SafetensorsFolder(self._folder("model", downloads.MODEL_FOLDER))
+
+    def _sequences(self, split: str) -> tuple[Any, Any]:
+        s = self.settings
+        if s.dataset == "pydoc":
+            tokenizer = smoke_dataset(default_cache(), s.vocabulary_size).tokenizer
+            return sequences(tokenizer, s.sequence_length, held_out=split == "validation")
+        folder = self._folder("data", downloads.DATA_FOLDER)
+        files = downloads.parquet_files(folder, split)
+        return read_parquet(files, s.sequence_length, s.vocabulary_size)
+
+    def _folder(self, setting: str, name: str) -> Path:
+        given: Path | None = getattr(self.settings, setting)
+        if given is not None:
+            return given
+        if "PITBOARD_DATA" not in os.environ:
+            raise PitboardError(
+                f"The full preset needs a folder: give it with --set {setting}=DIR or $PITBOARD_DATA."
+                " `pitboard data llama2_70b_lora` says what to download."
+            )
+        return Path(os.environ["PITBOARD_DATA"]) / "llama2_70b_lora" / name
+
+
+BENCHMARK = Llama2Lora

@@ -1,0 +1,74 @@
+"""Folders of the cache: built once, held against their checksums when taken, built anew if damaged."""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from pitboard.errors import PitboardError
+
+_MANIFEST = "manifest.json"
+
+
+def default_cache() -> Path:
+    """Return `$XDG_CACHE_HOME/pitboard`, or `~/.cache/pitboard` where that is not set."""
+    root = os.environ.get("XDG_CACHE_HOME")
+    return (Path(root) if root else Path.home() / ".cache") / "pitboard"
+
+
+def cached(folder: Path, build: Callable[[Path], None]) -> Path:
+    """Return a folder of the cache, which `build` fills beside its place unless it is there and whole.
+
+    Processes that ask at the same time wait for the one that builds. A folder whose files do not have the
+    checksums that it was written with is built anew; its name must say everything that it depends on.
+
+    Raises `PitboardError` if the cache cannot be written, and what `build` raises.
+    """
+    if _intact(folder):
+        return folder
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with folder.with_name(f"{folder.name}.lock").open("a") as lock:
+            # The system releases the lock of a process that dies.
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not _intact(folder):
+                _build(folder, build)
+    except OSError as error:
+        raise PitboardError(
+            f"Cannot write the cache {folder.parent}: {error.strerror or error}."
+            " Free space there or set XDG_CACHE_HOME to another folder."
+        ) from error
+    return folder
+
+
+def _build(folder: Path, build: Callable[[Path], None]) -> None:
+    partial = folder.with_name(f".{folder.name}.partial")
+    _remove(partial)
+    partial.mkdir()
+    build(partial)
+    (partial / _MANIFEST).write_text(json.dumps(_checksums(partial), indent=1))
+    _remove(folder)
+    partial.rename(folder)
+
+
+def _checksums(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of each file of an entry but its manifest."""
+    files = sorted(path for path in folder.iterdir() if path.name != _MANIFEST)
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def _intact(folder: Path) -> bool:
+    try:
+        return bool(json.loads((folder / _MANIFEST).read_bytes()) == _checksums(folder))
+    except (OSError, ValueError):
+        return False
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,73 @@
+"""Hold the packed GovReport and the weights of Llama 2 70B against what is known about them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from pitboard.errors import PitboardError
+from pitboard.training.data import llama2_70b_lora as facts
+from pitboard.training.data.packed import read_parquet
+from pitboard.training.data.safetensors_folder import SafetensorsFolder
+from pitboard.training.data.verify import FileReport, Progress, checked
+
+
+def verify(root: Path, *, checksums: bool = True, progress: Progress | None = None) -> list[FileReport]:
+    """Verify the data of the Llama 2 70B LoRA benchmark under `root`: one report a file.
+
+    Each split is read in full: its sequences must be as many as the rules say, of 8,192 tokens, all in the
+    vocabulary. Of the model, every weight must be there and have its shape. With `checksums`, files that a
+    list beside them names are read and compared.
+
+    Raises `PitboardError` if `root` is not a folder or cannot be read; what is wrong with a file is reported.
+    """
+    if root.exists() and not root.is_dir():
+        raise PitboardError(f"{root} is not a folder. Give the folder that the data was downloaded to.")
+    try:
+        reports = [report for split in facts.SEQUENCES for report in _split(root, split)]
+        reports += _model(root)
+        if checksums:
+            reports = [checked(root, one, progress) if one.status == "ok" else one for one in reports]
+    except OSError as error:
+        raise PitboardError(f"Cannot read {error.filename or root}: {error.strerror}.") from error
+    return reports
+
+
+def _split(root: Path, split: str) -> Iterator[FileReport]:
+    expected = facts.SEQUENCES[split]
+    try:
+        files = facts.parquet_files(root / facts.DATA_FOLDER, split)
+    except PitboardError:
+        name = f"{facts.DATA_FOLDER}/{split}*.parquet"
+        yield FileReport(name, "missing", f"expected in {root}")
+        return
+    names = [path.relative_to(root).as_posix() for path in files]
+    try:
+        counts = [
+            len(read_parquet([path], facts.SEQUENCE_LENGTH, facts.MODEL.vocabulary)[0]) for path in files
+        ]
+    except PitboardError as error:
+        yield from (FileReport(name, "wrong", str(error)) for name in names)
+        return
+    total = sum(counts)
+    for name, count in zip(names, counts, strict=True):
+        if total == expected:
+            yield FileReport(name, "ok", f"{count:,} of {expected:,} sequences")
+        else:
+            yield FileReport(name, "wrong", f"the split has {total:,} sequences; expected {expected:,}")
+
+
+def _model(root: Path) -> Iterator[FileReport]:
+    folder = root / facts.MODEL_FOLDER
+    if not any(folder.glob("*.safetensors")):
+        yield FileReport(facts.MODEL_FOLDER, "missing", f"expected *.safetensors in {folder}")
+        return
+    try:
+        model = SafetensorsFolder(folder)
+        shapes = facts.MODEL.shapes()
+        for name, shape in shapes.items():
+            model.parts(name, shape)
+    except PitboardError as error:
+        yield FileReport(facts.MODEL_FOLDER, "wrong", str(error))
+        return
+    for path in model.files:
+        detail = f"of the files with all {len(shapes):,} weights"
+        yield FileReport(path.relative_to(root).as_posix(), "ok", detail)
