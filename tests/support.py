@@ -12,13 +12,44 @@ from pitboard import charts
 from pitboard.charts import answers
 from pitboard.events import Run, read_events
 
-# A model small enough to train a few steps in a second; the same code path as every other.
-TINY = [
-    *("--set", "hidden_size=32", "--set", "intermediate_size=64", "--set", "layers=2"),
-    *("--set", "attention_heads=4", "--set", "key_value_heads=2", "--set", "sequence_length=32"),
-    *("--set", "vocabulary_size=300", "--set", "evaluation_samples=10", "--set", "evaluation_interval=16"),
-    *("--set", "max_samples=64", "--set", "compile=false"),
-]
+_SHORT = {"evaluation_interval": 16, "max_samples": 64, "compile": "false"}
+_TINY: dict[str, dict[str, object]] = {
+    "llama31_8b": {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "layers": 2,
+        "attention_heads": 4,
+        "key_value_heads": 2,
+        "sequence_length": 32,
+        "vocabulary_size": 300,
+        "evaluation_samples": 10,
+    },
+    "flux1": {
+        "double_blocks": 1,
+        "single_blocks": 1,
+        "attention_heads": 2,
+        "text_width": 32,
+        "evaluation_samples": 24,
+        "global_batch_size": 8,
+        "warmup_steps": 1,
+    },
+    "llama2_70b_lora": {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "layers": 2,
+        "attention_heads": 4,
+        "key_value_heads": 2,
+        "sequence_length": 32,
+        "vocabulary_size": 300,
+        "evaluation_samples": 10,
+        "evaluations_skipped": 0,
+        "evaluations_skipped_per_batch_sample": 0,
+        "base_steps": 10,
+        "learning_rate": 0.005,
+    },
+}
+TINY = list(_TINY)
+"""The benchmarks that have a tiny configuration."""
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -31,6 +62,12 @@ def command_environment(home: Path) -> dict[str, str]:
     data = {"XDG_DATA_HOME": str(home / "data"), "XDG_CACHE_HOME": str(home)}
     ours = data | {"COLUMNS": "120", "NO_COLOR": "1", "PYTHONPATH": sources}
     return environment | ours
+
+
+def tiny(benchmark: str) -> list[str]:
+    """Return the command that trains a model a few steps in a second; the same code path as every other."""
+    settings = (_SHORT | _TINY[benchmark]).items()
+    return ["run", benchmark, *(word for key, value in settings for word in ("--set", f"{key}={value}"))]
 
 
 def the_log(folder: Path, number: int = 0) -> Path:

@@ -25,12 +25,17 @@ def commands(page: Path) -> list[str]:
     return [line[2:] for block in blocks for line in block.splitlines() if line.startswith("$ ")]
 
 
-WITH_COMMANDS = [page for page in PAGES if commands(page) and page.stem not in ELSEWHERE]
+WITH_COMMANDS = [
+    pytest.param(
+        page, id=page.stem, marks=[pytest.mark.xdist_group("smoke")] if SMOKE in commands(page) else []
+    )
+    for page in PAGES
+    if commands(page) and page.stem not in ELSEWHERE
+]
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("smoke")
-@pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", WITH_COMMANDS)
 def test_the_commands_of_a_page_work(
     page: Path, request: pytest.FixtureRequest, cache: Path, tmp_path: Path
 ) -> None:

@@ -12,7 +12,7 @@ from pitboard.events import read_events
 from pitboard.events.writer import LogWriter
 from pitboard.training.data.embedded import smoke_dataset
 from pitboard.training.output import Output, Plan
-from support import TINY, Command, command_environment, the_log, the_run
+from support import Command, command_environment, the_log, the_run, tiny
 
 BEFORE_ANYTHING_IS_WRITTEN = {
     "lama31_8b": "Did you mean 'llama31_8b'?",
@@ -22,7 +22,7 @@ BEFORE_ANYTHING_IS_WRITTEN = {
     "llama31_8b --set learnin_rate=1": "Did you mean 'learning_rate'?",
     "llama31_8b --set learning_rate=fast": "'learning_rate' is 'fast'",
     "llama31_8b --set learning_rate": "expected KEY=VALUE",
-    "llama31_8b --precision fp9": "'bf16' or 'fp32'",
+    "llama31_8b --precision fp9": "'nvfp4' or 'mxfp4'",
     "llama31_8b --set attention_heads=5": "must be a multiple of",
     "llama31_8b --set tensor_parallel=2": "must be a multiple of tensor_parallel",
     "llama31_8b --system ../../etc": "../../etc",
@@ -63,7 +63,7 @@ def test_a_run_that_cannot_start_closes_its_log(arguments: str, pitboard: Comman
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(pitboard: Command, tmp_path: Path) -> None:
-    done = pitboard("run", "llama31_8b", *TINY, "--set", "learning_rate=1e30", "--output", tmp_path / "out")
+    done = pitboard(*tiny("llama31_8b"), "--set", "learning_rate=1e30", "--output", tmp_path / "out")
     assert done.returncode == 2
     assert "training diverged" in done.stderr
     assert done.stderr.count("\n") == 1
@@ -75,7 +75,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(pitboard: Command, tmp_path: Pa
 @pytest.mark.slow
 def test_sigterm_closes_the_log(cache: Path, tmp_path: Path) -> None:
     folder = tmp_path / "out"
-    command = [sys.executable, "-m", "pitboard", "run", "llama31_8b", *TINY, "--set", "max_samples=100000"]
+    command = [sys.executable, "-m", "pitboard", *tiny("llama31_8b"), "--set", "max_samples=100000"]
     process = subprocess.Popen([*command, "--output", str(folder)], env=command_environment(cache))
     while not (list(folder.glob("results/*/*/result_0.txt")) and the_run(folder).evaluations):
         assert process.poll() is None
@@ -98,7 +98,7 @@ def test_a_corrupt_index_is_named(damage: str, pitboard: Command, cache: Path, t
     bad = {"empty": b"", "cut": good[:100], "flipped": good[:40] + b"\xff" * 8 + good[48:]}
     index.write_bytes(bad[damage])
     c4 = ["--set", "dataset=c4", "--set", f"data={tmp_path}"]
-    done = pitboard("run", "llama31_8b", *TINY, *c4, "--output", tmp_path / "out")
+    done = pitboard(*tiny("llama31_8b"), *c4, "--output", tmp_path / "out")
     assert done.returncode == 2
     assert str(index) in done.stderr
     assert "Traceback" not in done.stderr
@@ -107,16 +107,16 @@ def test_a_corrupt_index_is_named(damage: str, pitboard: Command, cache: Path, t
 def test_an_output_folder_in_use_is_refused(pitboard: Command, tmp_path: Path) -> None:
     held = Output(tmp_path / "out")
     held.claim()
-    done = pitboard("run", "llama31_8b", *TINY, "--output", tmp_path / "out")
+    done = pitboard(*tiny("llama31_8b"), "--output", tmp_path / "out")
     assert done.returncode == 2
     assert "in use by another run" in done.stderr
 
 
 def test_an_earlier_run_is_not_overwritten(pitboard: Command, tmp_path: Path) -> None:
-    first = pitboard("run", "llama31_8b", *TINY, "--output", tmp_path / "out")
+    first = pitboard(*tiny("llama31_8b"), "--output", tmp_path / "out")
     assert first.returncode == 1
     before = the_log(tmp_path / "out").read_bytes()
-    again = pitboard("run", "llama31_8b", *TINY, "--output", tmp_path / "out")
+    again = pitboard(*tiny("llama31_8b"), "--output", tmp_path / "out")
     assert again.returncode == 2
     assert "--resume" in again.stderr
     assert the_log(tmp_path / "out").read_bytes() == before
@@ -142,9 +142,7 @@ def test_a_full_disk_is_told_in_one_sentence(kilobytes: int, pitboard: Command, 
         pytest.skip("this sandbox does not let root mount a tmpfs")
     try:
         (disk / "filler").write_bytes(bytes(min(kilobytes * 1024, 60 * 1024)))
-        done = pitboard(
-            "run", "llama31_8b", *TINY, "--checkpoint-every", 16, "--output", disk / "out", "--seed", 1
-        )
+        done = pitboard(*tiny("llama31_8b"), "--checkpoint-every", 16, "--output", disk / "out", "--seed", 1)
         assert done.returncode == 2
         assert done.stderr.count("\n") == 1, done.stderr
         assert "space" in done.stderr

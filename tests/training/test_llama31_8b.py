@@ -1,7 +1,6 @@
 """Llama 3.1 8B: its size, attention, loss, and that a model which cheats or cannot learn does not pass."""
 
 import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,26 +9,21 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
+import stand_in
 from official import official_messages
 from pitboard import suite
 from pitboard.errors import PitboardError
 from pitboard.events import Run, read_events
-from pitboard.events.writer import LogWriter
 from pitboard.training import attention, loop
-from pitboard.training.announce import announcement
-from pitboard.training.benchmarks.llama31_8b import Llama31, LlamaSettings, _chunked_head_loss, _head_loss
-from pitboard.training.distributed import World
+from pitboard.training.benchmarks.llama31_8b import Llama31, LlamaSettings, _head_loss, chunked_head_loss
 from pitboard.training.initialize import materialize
-from pitboard.training.loop import Race
 from pitboard.training.output import Output, Plan
 from pitboard.training.reporting import Silent
 from pitboard.training.runner import execute, settings_for
 from support import the_log
 
 SMOKE = suite.benchmark("llama31_8b").preset("smoke").values
-ONE_RANK = World(0, 1, torch.device("cpu"), None, 0, 1, 1)
 
 
 def llama(preset: str = "smoke", **overrides: Any) -> Llama31:
@@ -69,60 +63,8 @@ def test_full_is_the_official_size_and_stays_on_meta() -> None:
     assert benchmark.flops_per_sample() == pytest.approx(expected, rel=1e-3)
 
 
-class QuickFull(Llama31):
-    """The full benchmark with a stand-in for its model and data: the loop and the log are the real ones."""
-
-    def build(self) -> nn.Module:
-        class Falling(nn.Module):
-            def __init__(self) -> None:
-                super().__init__()
-                self.loss = nn.Parameter(torch.empty(()))
-
-            def forward(self, number: Tensor) -> Tensor:
-                return self.loss.expand(len(number))
-
-        return Falling()
-
-    def initial(self, name: str, parameter: Tensor, generator: torch.Generator) -> None:
-        parameter.fill_(3.7)
-
-    def fill_buffers(self, model: nn.Module, device: torch.device) -> None:
-        pass
-
-    def blocks(self, model: nn.Module) -> list[nn.Module]:
-        return []
-
-    def training_data(self, seed: int) -> Dataset[dict[str, Tensor]]:
-        class Numbers(Dataset[dict[str, Tensor]]):
-            def __getitem__(self, index: int) -> dict[str, Tensor]:
-                return {"number": torch.tensor(index)}
-
-        return Numbers()
-
-    def evaluation_data(self) -> Dataset[dict[str, Tensor]]:
-        return self.training_data(0)
-
-    def warmup_batch(self, samples: int) -> dict[str, Tensor]:
-        return {"number": torch.zeros(samples)}
-
-    def verify(self, model: nn.Module, batch: Mapping[str, Tensor]) -> None:
-        pass
-
-
 def test_the_log_of_full_is_valid_closed(tmp_path: Path) -> None:
-    benchmark = QuickFull(llama("full").settings)
-    plan = the_plan()
-    log = LogWriter(tmp_path / "result_0.txt")
-    race = Race(benchmark, ONE_RANK, log, Silent(), 1)
-    log.event("cache_clear", True)
-    log.start("init_start")
-    for key, value in announcement(benchmark, plan, 1, ONE_RANK).items():
-        log.event(key, value)
-    race.initialize()
-    log.end("init_stop")
-    log.start("run_start")
-    outcome = race.run()
-    log.close("success" if outcome.reached else "aborted", samples_count=outcome.samples)
+    stand_in.race(llama("full"), the_plan(), tmp_path, loss=3.7)
 
     assert official_messages(tmp_path / "result_0.txt") == set()
     run = Run.from_events(read_events(tmp_path / "result_0.txt"))
@@ -161,7 +103,7 @@ def test_the_chunked_loss_is_the_loss() -> None:
     hidden = torch.randn(2, 16, 8, requires_grad=True)
     weight = torch.randn(500, 8, requires_grad=True)
     labels = torch.randint(500, (2, 16))
-    plain, chunked = _head_loss(hidden, weight, labels), _chunked_head_loss(hidden, weight, labels)
+    plain, chunked = _head_loss(hidden, weight, labels), chunked_head_loss(hidden, weight, labels)
     torch.testing.assert_close(chunked, plain)
     for mine, theirs in zip(
         torch.autograd.grad(chunked.mean(), (hidden, weight)),
@@ -169,6 +111,18 @@ def test_the_chunked_loss_is_the_loss() -> None:
         strict=True,
     ):
         torch.testing.assert_close(mine, theirs)
+
+
+def test_an_evaluated_loss_is_not_rounded_to_bf16() -> None:
+    hidden, weight = torch.randn(4, 2000, 8), torch.randn(500, 8)
+    labels = torch.randint(500, (4, 2000))
+    labels[:, :700] = -100
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        found = chunked_head_loss(hidden, weight, labels)
+    rounded = hidden.bfloat16().float() @ weight.bfloat16().float().t()
+    exact = torch.stack([nn.functional.cross_entropy(*pair) for pair in zip(rounded, labels, strict=True)])
+    # BF16's numbers near such a loss are 0.016 apart.
+    torch.testing.assert_close(found, exact, rtol=0, atol=2e-3)
 
 
 def test_a_fresh_model_knows_nothing() -> None:

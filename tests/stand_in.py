@@ -1,0 +1,88 @@
+"""A stand-in for the model and data of a full-size benchmark: settings, loop and log are the real ones."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from pitboard.events.writer import LogWriter
+from pitboard.training.announce import announcement
+from pitboard.training.distributed import World
+from pitboard.training.loop import Race
+from pitboard.training.output import Plan
+from pitboard.training.protocol import Benchmark
+from pitboard.training.reporting import Silent
+
+
+class Falling(nn.Module):
+    """A model whose loss is its one weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loss = nn.Parameter(torch.empty(()))
+
+    def forward(self, number: Tensor) -> Tensor:
+        return self.loss.expand(len(number))
+
+
+class Numbers(Dataset[dict[str, Tensor]]):
+    """Samples that say nothing."""
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        return {"number": torch.tensor(index)}
+
+
+class StandIn:
+    """A benchmark that keeps its settings, hyperparameters and counts, with `Falling` from a first loss."""
+
+    def __init__(self, benchmark: Benchmark, loss: float) -> None:
+        self._benchmark = benchmark
+        self._loss = loss
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._benchmark, name)
+
+    def build(self) -> nn.Module:
+        return Falling()
+
+    def initial(self, name: str, parameter: Tensor, generator: torch.Generator) -> None:
+        parameter.fill_(self._loss)
+
+    def fill_buffers(self, model: nn.Module, device: torch.device) -> None:
+        pass
+
+    def blocks(self, model: nn.Module) -> list[nn.Module]:
+        return []
+
+    def training_data(self, seed: int) -> Numbers:
+        return Numbers()
+
+    def evaluation_data(self) -> Numbers:
+        return Numbers()
+
+    def warmup_batch(self, samples: int) -> dict[str, Tensor]:
+        return {"number": torch.zeros(samples)}
+
+    def verify(self, model: nn.Module, batch: Mapping[str, Tensor]) -> None:
+        pass
+
+
+def race(benchmark: Benchmark, plan: Plan, folder: Path, *, loss: float) -> Path:
+    """Race the benchmark's stand-in from this loss on, and return the log."""
+    world = World(0, 1, torch.device("cpu"), None, 0, 1, 1)
+    stand_in: Any = StandIn(benchmark, loss)
+    log = LogWriter(folder / "result_0.txt")
+    race = Race(stand_in, world, log, Silent(), 1)
+    log.event("cache_clear", True)
+    log.start("init_start")
+    for key, value in announcement(stand_in, plan, 1, world).items():
+        log.event(key, value)
+    race.initialize()
+    log.end("init_stop")
+    log.start("run_start")
+    outcome = race.run()
+    log.close("success" if outcome.reached else "aborted", samples_count=outcome.samples)
+    return folder / "result_0.txt"
