@@ -7,7 +7,6 @@ classifier-free guidance, time steps drawn uniformly, and the validation loss at
 taken in turn by the samples (arXiv:2403.03206).
 """
 
-import logging
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -88,8 +87,11 @@ class FluxRace(nn.Module):
 
     def __init__(self, settings: FluxSettings) -> None:
         super().__init__()
+        # Takes seconds, which a process that only reads the settings need not wait for.
+        from diffusers.models.transformers.transformer_flux import FluxTransformer2DModel
+
         head = settings.head_size
-        self.flux = _transformer_class()(
+        self.flux = FluxTransformer2DModel(
             in_channels=settings.latent_channels * PATCH**2,
             num_layers=settings.double_blocks,
             num_single_layers=settings.single_blocks,
@@ -138,19 +140,6 @@ class FluxRace(nn.Module):
             return_dict=False,
         )[0]
         return predicted
-
-
-def _transformer_class() -> Any:
-    """Import `diffusers`' transformer, which takes seconds, without the warnings of what it imports itself.
-
-    Where `torchao` is installed, it tells of every kernel that it was not built for.
-    """
-    logging.disable(logging.WARNING)
-    try:
-        from diffusers.models.transformers.transformer_flux import FluxTransformer2DModel
-    finally:
-        logging.disable(logging.NOTSET)
-    return FluxTransformer2DModel
 
 
 def _positions(rows: int, columns: int, device: torch.device) -> Tensor:
