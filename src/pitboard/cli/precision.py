@@ -126,8 +126,7 @@ def _reference(plan: "Plan") -> "Sequence[ReferencePoint]":
     changes what is learned.
     """
     from pitboard import suite
-    from pitboard.compliance import ReferencePoint
-    from pitboard.compliance.reference import load_points
+    from pitboard.compliance.reference import load_points, measured_points
     from pitboard.training.settings import EXECUTION
 
     if not plan.overrides.keys() <= EXECUTION:
@@ -135,10 +134,7 @@ def _reference(plan: "Plan") -> "Sequence[ReferencePoint]":
     found = suite.benchmark(plan.benchmark).preset(plan.preset)
     if found.values["division"] == "closed":
         return load_points(plan.benchmark, suite.ROUNDS[-1].ruleset)
-    return [
-        ReferencePoint(batch_size=point.global_batch_size, samples=point.samples_to_target)
-        for point in found.reference_convergence
-    ]
+    return measured_points(found)
 
 
 def _race(name: str, output: "Output", plan: "Plan") -> list[Path]:

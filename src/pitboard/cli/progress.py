@@ -218,14 +218,12 @@ def show_series(output: "Output", plan: "Plan") -> None:
 def show_verdict(output: "Output", plan: "Plan") -> None:
     """Print what the official rules say of the logs, and the RCP test of the runs' convergence."""
     from pitboard import suite
-    from pitboard.compliance import ReferencePoint, judge_runs
+    from pitboard.compliance import judge_runs
+    from pitboard.compliance.reference import measured_points
 
     logs = [path for index in range(len(plan.seeds)) if (path := output.log(plan, index)).is_file()]
     preset = suite.benchmark(plan.benchmark).preset(plan.preset)
-    own = [
-        ReferencePoint(batch_size=point.global_batch_size, samples=point.samples_to_target)
-        for point in preset.reference_convergence
-    ]
+    own = measured_points(preset)
     target = preset.values["target"]
     if target is None:
         return

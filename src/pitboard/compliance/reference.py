@@ -7,6 +7,7 @@ import msgspec
 
 from pitboard.compliance.rulesets import folder as rules_folder
 from pitboard.errors import PitboardError
+from pitboard.suite.model import Preset
 
 
 class ReferencePoint(msgspec.Struct, frozen=True):
@@ -30,6 +31,14 @@ def load_points(benchmark: str, ruleset: str) -> tuple[ReferencePoint, ...]:
     folder = rules_folder().parent / "rcp_checker" / f"training_{ruleset}"
     path = folder / f"rcps_{benchmark}.json"
     return parse_points(path.read_bytes(), str(path)) if path.is_file() else ()
+
+
+def measured_points(preset: Preset) -> tuple[ReferencePoint, ...]:
+    """Return the points that were measured of a preset of ours; empty where there are none."""
+    return tuple(
+        ReferencePoint(batch_size=point.global_batch_size, samples=point.samples_to_target)
+        for point in preset.reference_convergence
+    )
 
 
 def parse_points(data: bytes, source: str) -> tuple[ReferencePoint, ...]:
