@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from shutil import copytree
 from types import SimpleNamespace
 from typing import Any
 
@@ -59,6 +60,7 @@ def tiny_run(folder: Path, **options: Any) -> int:
     return called("llama31_8b", assignments=SETTINGS, precision="fp32", seed=5, output=folder, **options)
 
 
+@pytest.mark.slow
 def test_one_object_on_stdout_holds_what_the_log_says(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -78,6 +80,7 @@ def test_one_object_on_stdout_holds_what_the_log_says(
     assert document["verdict"]["rules"] == suite.ROUNDS[-1].version
 
 
+@pytest.mark.slow
 def test_quiet_prints_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert tiny_run(tmp_path / "out", quiet=True) == 1
     printed = capfd.readouterr()
@@ -87,6 +90,7 @@ def test_quiet_prints_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]
     assert printed.err == ""
 
 
+@pytest.mark.slow
 def test_what_could_not_run_is_an_object_with_its_error(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -114,6 +118,12 @@ def test_what_could_not_run_is_an_object_with_its_error(
     assert document["runs"][0]["status"] == "aborted"
     assert "training diverged" in document["runs"][0]["error"]
 
+    copytree(tmp_path / "out", tmp_path / "earlier")
+    with pytest.raises(PitboardError, match="holds an earlier run"):
+        tiny_run(tmp_path / "earlier", format="json")
+    document = json.loads(capfd.readouterr().out)
+    assert document.keys() == {"exit_code", "error"}, "the earlier run is not this command's"
+
 
 @pytest.mark.parametrize(
     ("signalled", "code"), [(Terminated(), 143), (KeyboardInterrupt(), 130)], ids=["SIGTERM", "SIGINT"]
@@ -122,6 +132,7 @@ def test_a_stopped_run_is_an_object_too(
     signalled: BaseException, code: int, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     output = Output(tmp_path)
+    output.claim()
     output.start(plan_runs("llama31_8b", "smoke", {}, 1, 5, None, 1, "Us", "here"))
     with pytest.raises(type(signalled)), told(Ending(format="json", output=output)):
         raise signalled
@@ -131,6 +142,7 @@ def test_a_stopped_run_is_an_object_too(
     assert (stopped["runs"][0]["status"], stopped["reached"], stopped["verdict"]) == (None, False, None)
 
 
+@pytest.mark.slow
 def test_run_json_holds_every_setting_as_it_is_used(tmp_path: Path) -> None:
     tiny_run(tmp_path / "out", layers=1)
     plan = Output(tmp_path / "out").plan()
@@ -139,6 +151,7 @@ def test_run_json_holds_every_setting_as_it_is_used(tmp_path: Path) -> None:
     assert plan.version == __version__
 
 
+@pytest.mark.slow
 def test_what_the_machine_decides_is_recorded_with_its_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,6 +166,7 @@ def test_what_the_machine_decides_is_recorded_with_its_reason(
     assert (recorded.settings["compile"], recorded.decisions) == (False, {"compile": "no compiler was found"})
 
 
+@pytest.mark.slow
 def test_an_edited_preset_changes_neither_a_resumed_nor_a_repeated_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -264,6 +278,7 @@ def test_a_dry_run_is_shown_as_text(tmp_path: Path, capfd: pytest.CaptureFixture
     assert line.split() == ["layers", "2", "asked", "for"]
 
 
+@pytest.mark.slow
 def test_a_dry_run_refuses_what_a_run_would(tmp_path: Path) -> None:
     with pytest.raises(PitboardError, match="choose a multiple of 3"):
         called("llama31_8b", dry_run=True, nproc=3)

@@ -28,7 +28,6 @@ class Ending:
     quiet: bool = False
     dry_run: bool = False
     output: "Output | None" = None
-    resumed: bool = False
     document: dict[str, Any] | None = None
 
 
@@ -109,7 +108,7 @@ def _print_json(document: dict[str, Any]) -> None:
 def _facts(ending: Ending) -> dict[str, Any]:
     """Return what the plan, the logs and the summaries of the output folder tell, as far as it is ours."""
     output = ending.output
-    if output is None or ending.dry_run or not (output.started or ending.resumed):
+    if output is None or not output.claimed:
         return {}
     try:
         return run_document(output, output.plan())

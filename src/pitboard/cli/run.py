@@ -100,7 +100,7 @@ def run(
             if dry_run or like is not None:
                 other = "--dry-run" if dry_run else "--like"
                 raise PitboardError(f"--resume goes on with runs as they were begun: leave out {other}.")
-            ending.output, ending.resumed = Output(resume), True
+            ending.output = Output(resume)
             if only is not None:
                 _as_rank(ending.output, only)
                 return

@@ -43,11 +43,11 @@ class Plan(msgspec.Struct, kw_only=True):
 
 
 class Output:
-    """The output folder of one `pitboard run`; `started` says whether this process began its runs."""
+    """The output folder of one `pitboard run`; `claimed` says whether its runs are this command's."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.started = False
+        self.claimed = False
         self._lock: IO[str] | None = None
 
     def claim(self) -> None:
@@ -71,12 +71,16 @@ class Output:
                 " with --output."
             ) from error
         self._lock = lock
+        self.claimed = True
 
     def start(self, plan: Plan) -> None:
         """Record the plan of new runs. A folder in which an earlier run's clock has started is refused."""
-        self.require_new()
+        try:
+            self.require_new()
+        except PitboardError:
+            self.claimed = False
+            raise
         self._write(plan)
-        self.started = True
 
     def require_new(self) -> None:
         """Raise `PitboardError` where an earlier run's clock has started in the folder."""

@@ -122,7 +122,10 @@ def execute(output: Output, plan: Plan, index: int, reporter: Reporter) -> Summa
         with _sentences(), _terminable():
             world = join_world(settings)
             running = world.broadcast(running)
-            benchmark = _benchmark(output, plan, settings, world)
+            settings, reasons = world.broadcast(decide(settings, world))
+            benchmark: Benchmark = benchmark_class(plan.benchmark)(settings)
+            if world.is_main:
+                output.settle(plan, settings.model_dump(mode="json"), {**plan.decisions, **reasons})
             checkpoints = Checkpoints(output.checkpoints(plan, index), world)
             race = Race(
                 benchmark,
@@ -140,15 +143,6 @@ def execute(output: Output, plan: Plan, index: int, reporter: Reporter) -> Summa
         _close_aborted(log, race, error)
         raise
     return _summary(path, race, outcome) if world.is_main else None
-
-
-def _benchmark(output: Output, plan: Plan, settings: Settings, world: World) -> Benchmark:
-    """Make the benchmark, with what the settings leave to the machine decided, and recorded in the plan."""
-    settings, reasons = world.broadcast(decide(settings, world))
-    if world.is_main:
-        output.settle(plan, settings.model_dump(mode="json"), {**plan.decisions, **reasons})
-    benchmark: Benchmark = benchmark_class(plan.benchmark)(settings)
-    return benchmark
 
 
 def _race(race: Race, log: LogWriter, plan: Plan, world: World, *, resumed: bool) -> Outcome:
