@@ -29,9 +29,9 @@ def _judged(report: "TreeReport") -> list[str]:
     if not report.own_rules:
         return [
             "Judged by the official rules, like every submission. The output folder of",
-            "`pitboard run` is judged by the preset's own target.",
+            "`pitboard run` is judged with the preset's own target.",
         ]
-    lines = ["Judged by the log rules of the open division and by the preset's own target."]
+    lines = ["Judged by the log rules of the open division, with what is the preset's own."]
     for result in report.results:
         words = convergence_in_words(result.rcp, result.rcp_not_held, result.rcp_precision)
         lines.append(f"RCP test {_printable(words)}.")
@@ -48,7 +48,7 @@ def convergence_in_words(rcp: "RcpVerdict | None", not_held: str | None, precisi
     if rcp.submission_mean is None or rcp.reference_mean is None:
         few = rcp.verdict == "Insufficient convergence"
         return f"not passed: {'too many runs did not reach the target' if few else rcp.verdict}"
-    whose = f"the preset's own in {precision.upper()}" if precision else "the official ones"
+    whose = f"the preset's own, measured in {precision.upper()}" if precision else "the official ones"
     return (
         f"{'passed' if rcp.passed else 'not passed'}: {rcp.submission_mean:,.0f} samples to the target;"
         f" reference convergence points ({whose}): {rcp.reference_mean:,.0f}"

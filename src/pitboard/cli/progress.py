@@ -221,7 +221,7 @@ def verdict_on(output: "Output", plan: "Plan") -> "RunsVerdict":
     from pitboard.compliance import judge_runs
 
     logs = [path for index in range(len(plan.seeds)) if (path := output.log(plan, index)).is_file()]
-    return judge_runs(logs, suite.ROUNDS[-1].version, plan.preset)
+    return judge_runs(logs, suite.ROUNDS[-1].version, plan.benchmark, plan.preset)
 
 
 def show_verdict(output: "Output", plan: "Plan") -> None:
@@ -232,8 +232,9 @@ def show_verdict(output: "Output", plan: "Plan") -> None:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
-    own = " with the preset's own target" if verdict.reference == "preset" else ""
-    table.add_row(f"Rules of {verdict.round}", _problems(verdict.findings) or f"no finding{own}")
+    own = verdict.note and verdict.target is not None
+    nothing = f"no finding; the target is the preset's own, {verdict.target:g}" if own else "no finding"
+    table.add_row(f"Rules of {verdict.round}", _problems(verdict.findings) or nothing)
     words = convergence_in_words(verdict.rcp, verdict.rcp_not_held, verdict.reference_precision)
     table.add_row("RCP test", escape(words))
     console = Console()

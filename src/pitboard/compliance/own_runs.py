@@ -25,15 +25,16 @@ _FEW = 3
 class RunsVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """What the rules say of runs that were just made.
 
-    `note` says that a preset other than `full` is no MLPerf result. Either `rcp` is the outcome of the RCP
-    test against the points of `reference` ("official", or the preset's own, measured in
-    `reference_precision`), or `rcp_not_held` says why there was none.
+    `note` says that a preset other than `full` is no MLPerf result; `target` is the preset's, whatever the
+    runs raced to. Either `rcp` is the outcome of the RCP test against the points of `reference` ("official",
+    or the preset's own, measured in `reference_precision`), or `rcp_not_held` says why there was none.
     """
 
     round: str
     preset: str
     kind: Kind
     note: str | None
+    target: float | None
     findings: list[Finding]
     rcp: RcpVerdict | None
     rcp_not_held: str | None
@@ -49,13 +50,16 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     reference: Reference | None = None
 
 
-def judge_runs(logs: Sequence[Path], round: str, preset: str, baseline: str = "bf16") -> RunsVerdict:
+def judge_runs(
+    logs: Sequence[Path], round: str, benchmark: str, preset: str, baseline: str = "bf16"
+) -> RunsVerdict:
     """Check the logs of one preset's runs by the rules that apply to it, and hold their convergence.
 
     `round` is such as `"5.1"`; a preset other than `full` has its own target and reference points, of which
     those in `baseline` count for formats that have none. The RCP test is made for as many runs as there are,
-    also where the rules want more for a result.
+    also where the rules want more for a result. Raises `PitboardError` for an unknown benchmark or preset.
     """
+    target = suite.benchmark(benchmark).preset(preset).values["target"]
     ruleset = ruleset_of(round)
     scaled = None if preset == "full" else preset
     reports = [check_log(log, ruleset, preset=scaled) for log in logs]
@@ -65,6 +69,7 @@ def judge_runs(logs: Sequence[Path], round: str, preset: str, baseline: str = "b
         preset=preset,
         kind=kind_of(scaled),
         note=f"not an MLPerf result: preset {preset}" if scaled else None,
+        target=None if target is None else float(target),
         findings=[finding for report in reports for finding in report.findings],
         rcp=held.rcp,
         rcp_not_held=held.not_held,

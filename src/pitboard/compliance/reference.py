@@ -35,8 +35,8 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
     not_held: str | None = None
 
 
-# What the closed division leaves open: its points hold at any learning rate, and say at which batch size.
-_FREE = frozenset({"global_batch_size", "learning_rate", "end_learning_rate", "warmup_steps", "max_samples"})
+FREE = frozenset({"global_batch_size", "learning_rate", "end_learning_rate", "warmup_steps", "max_samples"})
+"""What the closed division leaves open: its points hold at any learning rate, and say at which batch size."""
 
 
 @cache
@@ -86,7 +86,7 @@ def reference_for(
     reference = Reference(whose="official" if official else "preset")
     if preset.values["target"] is None:
         return msgspec.structs.replace(reference, not_held=f"preset {preset.name} has no target")
-    different = sorted(set(changed) - _FREE if official else set(changed), key=_most_telling)
+    different = sorted(set(changed) - FREE if official else set(changed), key=_most_telling)
     if different:
         return msgspec.structs.replace(reference, not_held=_differ(different))
     points = load_points(benchmark, ruleset) if official else measured_points(preset, precision, baseline)

@@ -119,7 +119,11 @@ def _check_runs(
                 severity="warning" if accepted else "error",
                 file=file,
                 message=f"{len(bad)} of {len(logs)} runs do not comply"
-                + (", which the olympic mean tolerates" if accepted else f"; {tolerated or 'none'} may be dropped"),
+                + (
+                    ", which the olympic mean tolerates"
+                    if accepted
+                    else f"; {tolerated or 'none'} may be dropped"
+                ),
                 expected=f"at most {tolerated}",
                 found=[Path(path).name for path in bad],
                 fix="See the findings on these logs.",
