@@ -13,7 +13,9 @@ from pitboard.training.protocol import Benchmark
 from pitboard.training.settings import Settings
 
 
-def announcement(benchmark: Benchmark, plan: Plan, seed: int, world: World) -> dict[str, Any]:
+def announcement(
+    benchmark: Benchmark, plan: Plan, seed: int, world: World, why_precision: str
+) -> dict[str, Any]:
     """Return the MLLOG keys and values of a run's settings, in the order they are logged.
 
     The keys are those that the official rulesets demand of the benchmark; Pitboard's own, which the rulesets
@@ -35,6 +37,7 @@ def announcement(benchmark: Benchmark, plan: Plan, seed: int, world: World) -> d
             suite.benchmark(plan.benchmark).preset(settings.preset).values
         ),
         "pitboard_precision": settings.precision,
+        "pitboard_precision_reason": why_precision,
         "pitboard_emulated": emulated(settings.precision, world.device),
         "pitboard_ranks": world.size,
         constants.SEED: seed,
