@@ -11,7 +11,7 @@ import typer
 from pitboard.errors import PitboardError, near
 
 if TYPE_CHECKING:
-    from pitboard.compliance import ReferencePoint
+    from pitboard.compliance import Reference, ReferencePoint
     from pitboard.results.ladder import Rung
     from pitboard.training.output import Output, Plan
 
@@ -65,12 +65,12 @@ def precision(
         _begin(folder, benchmark, preset, settings, _chosen(precisions), runs, seed, nproc)
     rungs = {name: (output, plan) for name, output, plan in recorded(folder)}
     plan = rungs[BASELINE][1]
-    points = _reference(plan)
+    reference = _reference(plan)
     logs = {name: _race(name, *rung) for name, rung in rungs.items()}
-    judged = climb(logs, points)
-    _show(judged, plan)
+    judged = climb(logs, reference.points)
+    _show(judged, plan, reference)
     if chart is not None:
-        _draw(chart, judged, points, plan)
+        _draw(chart, judged, reference.points, plan)
     if any(rung.verdict == "did not run" for rung in judged):
         raise typer.Exit(2)
     raise typer.Exit(0 if all(rung.converges or rung.verdict == "wins" for rung in judged) else 1)
@@ -119,22 +119,15 @@ def _begin(
     record(folder, precisions)
 
 
-def _reference(plan: "Plan") -> "Sequence[ReferencePoint]":
-    """Return the reference convergence points that hold for a plan: its preset's own, or the official ones.
-
-    There are none for a preset of ours that has not been measured, nor where a setting was changed that
-    changes what is learned.
-    """
+def _reference(plan: "Plan") -> "Reference":
+    """Return what holds for a plan's runs: its preset's own reference convergence points, or the official."""
     from pitboard import suite
-    from pitboard.compliance.reference import load_points, measured_points
-    from pitboard.training.settings import EXECUTION
+    from pitboard.compliance import reference_for
+    from pitboard.training.runner import settings_for
 
-    if not plan.overrides.keys() <= EXECUTION:
-        return ()
-    found = suite.benchmark(plan.benchmark).preset(plan.preset)
-    if found.values["division"] == "closed":
-        return load_points(plan.benchmark, suite.ROUNDS[-1].ruleset)
-    return measured_points(found)
+    preset = suite.benchmark(plan.benchmark).preset(plan.preset)
+    changed = settings_for(plan.benchmark, plan.preset, plan.overrides).changed_from(preset.values)
+    return reference_for(plan.benchmark, preset, BASELINE, changed, suite.ROUNDS[-1].ruleset, BASELINE)
 
 
 def _race(name: str, output: "Output", plan: "Plan") -> list[Path]:
@@ -151,7 +144,7 @@ def _race(name: str, output: "Output", plan: "Plan") -> list[Path]:
     return [path for index in range(len(plan.seeds)) if (path := output.log(plan, index)).is_file()]
 
 
-def _show(rungs: "Sequence[Rung]", plan: "Plan") -> None:
+def _show(rungs: "Sequence[Rung]", plan: "Plan", reference: "Reference") -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -175,7 +168,7 @@ def _show(rungs: "Sequence[Rung]", plan: "Plan") -> None:
         )
     console = Console()
     console.print(table)
-    console.print(_reference_words(rungs), highlight=False, soft_wrap=True)
+    console.print(_reference_words(rungs, reference), highlight=False, soft_wrap=True)
     if any(rung.emulated for rung in rungs):
         console.print(
             "An emulated format computes the right numbers with slower arithmetic: its samples to target"
@@ -185,13 +178,15 @@ def _show(rungs: "Sequence[Rung]", plan: "Plan") -> None:
         )
 
 
-def _reference_words(rungs: "Sequence[Rung]") -> str:
+def _reference_words(rungs: "Sequence[Rung]", reference: "Reference") -> str:
     means = [rung.rcp.reference_mean for rung in rungs if rung.rcp.reference_mean is not None]
     if means:
-        return f"{BASELINE.upper()}'s reference convergence points: {means[0]:,.0f} samples on average."
+        measured = (reference.precision or BASELINE).upper()
+        return f"{measured}'s reference convergence points: {means[0]:,.0f} samples on average."
+    why = f" ({reference.not_held})" if reference.not_held else ""
     return (
-        "No reference convergence points hold for these settings: a format converges here when all its runs"
-        " reach the target, be it early or late."
+        f"No reference convergence points hold for these settings{why}: a format converges here when all its"
+        " runs reach the target, be it early or late."
     )
 
 

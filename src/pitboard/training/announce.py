@@ -19,7 +19,8 @@ def announcement(
     """Return the MLLOG keys and values of a run's settings, in the order they are logged.
 
     The keys are those that the official rulesets demand of the benchmark; Pitboard's own, which the rulesets
-    pass over, start with `pitboard_` and name the preset, so that a scaled-down run cannot be mistaken.
+    pass over, start with `pitboard_` and name the preset, so that a scaled-down run cannot be mistaken, and
+    the settings that were changed of it.
     """
     settings = benchmark.settings
     _, accumulation = micro_batch(settings, world)
@@ -32,6 +33,9 @@ def announcement(
         "pitboard_version": __version__,
         "pitboard_round": suite.ROUNDS[-1].version,
         "pitboard_preset": settings.preset,
+        "pitboard_changed": settings.changed_from(
+            suite.benchmark(plan.benchmark).preset(settings.preset).values
+        ),
         "pitboard_precision": settings.precision,
         "pitboard_precision_reason": why_precision,
         "pitboard_emulated": emulated(settings.precision, world.device),

@@ -91,6 +91,13 @@ class Settings(BaseModel):
         """The keys under which an evaluation's quality is logged."""
         return ("eval_accuracy",)
 
+    def changed_from(self, values: Mapping[str, Any]) -> list[str]:
+        """Name the settings that differ from a preset's `values` and change what is learned, in order."""
+        preset = self.build({**values, "preset": self.preset}, {})
+        same = EXECUTION | ({"global_batch_size"} if self.batch_follows_ranks else frozenset())
+        names = sorted(type(self).model_fields.keys() - same)
+        return [name for name in names if getattr(self, name) != getattr(preset, name)]
+
     @classmethod
     def build(cls, values: Mapping[str, Any], overrides: Mapping[str, Any]) -> Self:
         """Validate a preset's values with the user's overrides on top.
