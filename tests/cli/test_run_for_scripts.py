@@ -21,11 +21,13 @@ from pitboard import __version__, suite
 from pitboard.cli.outcome import Ending, told
 from pitboard.cli.run import plan_like, plan_runs, run
 from pitboard.errors import PitboardError, Terminated
+from pitboard.events import read_events
 from pitboard.suite import llama31_8b
 from pitboard.training.distributed import World, prepare
 from pitboard.training.forecast import forecast, schedule
 from pitboard.training.loop import Race
 from pitboard.training.output import Output
+from pitboard.training.precision.products import Choice
 from pitboard.training.protocol import benchmark_class
 from pitboard.training.runner import settings_for
 from support import Command, command_environment, curve, the_log, the_run, tiny
@@ -77,7 +79,7 @@ def test_one_object_on_stdout_holds_what_the_log_says(
     assert document["output"] == str(tmp_path / "out")
     assert document["tokens_per_second"] == pytest.approx(32 * document["samples_per_second"])
     assert document["runs"][0]["minutes"] == log.minutes
-    assert document["verdict"]["rules"] == suite.ROUNDS[-1].version
+    assert document["verdict"]["round"] == suite.ROUNDS[-1].version
 
 
 @pytest.mark.slow
@@ -152,18 +154,25 @@ def test_run_json_holds_every_setting_as_it_is_used(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_what_the_machine_decides_is_recorded_with_its_reason(
+def test_what_the_machine_decides_is_recorded_with_its_reason_and_repeated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pitboard.training.runner.can_compile", lambda _: False)
-    plan = plan_runs("llama31_8b", "smoke", {"max_samples": 8}, 1, 1, None, 1, "Test", "here")
+    monkeypatch.setattr("pitboard.training.runner.choose_precision", lambda _: Choice("fp32", "BF16 is slow"))
+    settings = [text for text in SETTINGS if not text.startswith("compile")]
+    called("llama31_8b", assignments=settings, output=tmp_path / "out")
+    plan = Output(tmp_path / "out").plan()
     assert plan.settings is not None
-    assert plan.settings["compile"] is None
-    text = [a for a in SETTINGS if not a.startswith("compile")]
-    called("llama31_8b", assignments=text, precision="fp32", output=tmp_path / "out")
-    recorded = Output(tmp_path / "out").plan()
-    assert recorded.settings is not None
-    assert (recorded.settings["compile"], recorded.decisions) == (False, {"compile": "no compiler was found"})
+    assert (plan.settings["precision"], plan.settings["compile"]) == ("fp32", False)
+    assert plan.decisions == {"precision": "BF16 is slow", "compile": "no compiler was found"}
+
+    monkeypatch.setattr("pitboard.training.runner.choose_precision", lambda _: Choice("bf16", "BF16 is fast"))
+    called(like=tmp_path / "out", output=tmp_path / "again")
+    again = Output(tmp_path / "again").plan()
+    assert again.settings == plan.settings
+    assert again.decisions["precision"] == "as in the repeated run (BF16 is slow)"
+    told = {event.key: event.value for event in read_events(the_log(tmp_path / "again"))}
+    assert told["pitboard_precision_reason"] == again.decisions["precision"]
 
 
 @pytest.mark.slow

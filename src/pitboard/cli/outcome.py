@@ -192,25 +192,16 @@ def _summary(path: Path) -> dict[str, Any]:
 
 
 def _verdict(output: "Output", plan: "Plan") -> dict[str, Any] | None:
-    """Return what the rules say of the logs, and the RCP test; `None` without a log or without a target."""
-    from pitboard import suite
-    from pitboard.compliance import judge_runs
-    from pitboard.compliance.reference import measured_points
+    """Return what the rules say of the logs, and the RCP test; `None` where there is no log."""
+    import msgspec
 
-    logs = [path for index in range(len(plan.seeds)) if (path := output.log(plan, index)).is_file()]
-    preset = suite.benchmark(plan.benchmark).preset(plan.preset)
-    if not logs or preset.values["target"] is None:
+    from pitboard.cli.progress import verdict_on
+
+    if not any(output.log(plan, index).is_file() for index in range(len(plan.seeds))):
         return None
-    own = measured_points(preset)
-    rules = suite.ROUNDS[-1].version
-    verdict = judge_runs(logs, rules, own or None)
-    return {
-        "rules": rules,
-        "valid": all(finding.severity != "error" for finding in verdict.findings),
-        "findings": verdict.findings,
-        "rcp": verdict.rcp,
-        "rcp_points": "preset" if own else "official",
-    }
+    verdict = verdict_on(output, plan)
+    valid = all(finding.severity != "error" for finding in verdict.findings)
+    return {"valid": valid, **msgspec.structs.asdict(verdict)}
 
 
 def _line(document: dict[str, Any]) -> str:

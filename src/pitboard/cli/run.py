@@ -39,7 +39,8 @@ def run(
         int | None, typer.Option(min=0, help="The first run's seed; else drawn at random.")
     ] = None,
     precision: Annotated[
-        str | None, typer.Option(help="fp32, bf16, fp8, mxfp8, nvfp4 or mxfp4; else the preset's.")
+        str | None,
+        typer.Option(help="auto (what the device is fast at), fp32, bf16, fp8, mxfp8, nvfp4 or mxfp4."),
     ] = None,
     nproc: Annotated[
         int | None, typer.Option(min=1, help="Ranks on this node, started with torchrun.", show_default="1")
@@ -302,6 +303,8 @@ def _show_forecast(ending: "Ending", output: "Output", plan: "Plan") -> None:
     from pitboard.training.forecast import forecast
     from pitboard.training.runner import decide, settings_of
 
+    if not is_main_rank():
+        return
     output.require_new()
     settings = settings_of(plan)
     nodes, ranks = _ranks(plan.nproc)
@@ -313,7 +316,7 @@ def _show_forecast(ending: "Ending", output: "Output", plan: "Plan") -> None:
     expected = forecast(plan.benchmark, settings, world)
     if ending.format == "json":
         ending.document = forecast_document(output, plan, expected, nodes)
-    elif is_main_rank():
+    else:
         show_forecast(output, plan, expected, nodes)
 
 

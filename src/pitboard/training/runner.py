@@ -27,7 +27,7 @@ from pitboard.training.distributed import World, is_main_rank, join_world
 from pitboard.training.images import write_grey_image
 from pitboard.training.loop import Outcome, Race
 from pitboard.training.output import Output, Plan, logged
-from pitboard.training.precision import emulated
+from pitboard.training.precision import choose_precision, cost_of_bf16, emulated
 from pitboard.training.protocol import Benchmark, Drawing, Pretrained, benchmark_class
 from pitboard.training.reporting import Reporter, Silent
 from pitboard.training.settings import Settings
@@ -97,6 +97,9 @@ def decide(settings: Settings, world: World) -> tuple[Settings, dict[str, str]]:
     """Return the settings with what they leave to the machine decided, and the reasons by setting."""
     decided: dict[str, Any] = {}
     reasons: dict[str, str] = {}
+    if settings.precision == "auto":
+        choice = choose_precision(world.device)
+        decided["precision"], reasons["precision"] = choice.precision, choice.reason
     if settings.compile is None:
         decided["compile"] = can_compile(world.device)
         reasons["compile"] = "a compiler was found" if decided["compile"] else "no compiler was found"
@@ -122,10 +125,11 @@ def execute(output: Output, plan: Plan, index: int, reporter: Reporter) -> Summa
         with _sentences(), _terminable():
             world = join_world(settings)
             running = world.broadcast(running)
-            settings, reasons = world.broadcast(decide(settings, world))
+            settings, decisions = _decided(settings, plan, world)
             benchmark: Benchmark = benchmark_class(plan.benchmark)(settings)
             if world.is_main:
-                output.settle(plan, settings.model_dump(mode="json"), {**plan.decisions, **reasons})
+                _note_precision(settings, decisions, world, reporter)
+                output.settle(plan, settings.model_dump(mode="json"), decisions)
             checkpoints = Checkpoints(output.checkpoints(plan, index), world)
             race = Race(
                 benchmark,
@@ -136,7 +140,8 @@ def execute(output: Output, plan: Plan, index: int, reporter: Reporter) -> Summa
                 checkpoints,
                 plan.checkpoint_interval,
             )
-            outcome = _race(race, log, plan, world, resumed=running)
+            reason = decisions.get("precision", "asked for")
+            outcome = _race(race, log, plan, world, reason, resumed=running)
             if plan.samples_grid is not None:
                 _draw(race, Path(plan.samples_grid))
     except BaseException as error:
@@ -145,13 +150,30 @@ def execute(output: Output, plan: Plan, index: int, reporter: Reporter) -> Summa
     return _summary(path, race, outcome) if world.is_main else None
 
 
-def _race(race: Race, log: LogWriter, plan: Plan, world: World, *, resumed: bool) -> Outcome:
+def _decided(settings: Settings, plan: Plan, world: World) -> tuple[Settings, dict[str, str]]:
+    """Return the settings with all decided, and the reasons, those of an earlier start of the plan included.
+
+    Rank 0 decides for all ranks: two that measure a device between two answers could disagree.
+    """
+    settings, reasons = world.broadcast(decide(settings, world) if world.is_main else (settings, {}))
+    return settings, {**plan.decisions, **reasons}
+
+
+def _note_precision(settings: Settings, decisions: dict[str, str], world: World, reporter: Reporter) -> None:
+    """Tell the user which precision was decided and why, or what one that was asked for costs here."""
+    if "precision" in decisions:
+        reporter.noted(f"precision {settings.precision}: {decisions['precision']}")
+    elif settings.precision == "bf16" and (cost := cost_of_bf16(world.device)):
+        reporter.noted(f"precision bf16 costs time: {cost}")
+
+
+def _race(race: Race, log: LogWriter, plan: Plan, world: World, reason: str, *, resumed: bool) -> Outcome:
     if not resumed:
         log.event(constants.CACHE_CLEAR, True)
         log.start(constants.INIT_START)
         if isinstance(race.benchmark, Pretrained):
             race.benchmark.prepare(race.reporter.preparing)
-        for key, value in announcement(race.benchmark, plan, race.seed, world).items():
+        for key, value in announcement(race.benchmark, plan, race.seed, world, reason).items():
             log.event(key, value)
     race.initialize()
     if resumed:
