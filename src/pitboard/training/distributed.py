@@ -29,8 +29,8 @@ class World:
     """The ranks of this run. `mesh` has the dimensions replicate × shard × tensor; `None` for one rank.
 
     `data_rank` of `data_size` says which samples of each global batch this rank computes: ranks that share a
-    layer (tensor parallel) see the same samples. `side_group` is a second gloo group of all ranks, for what
-    talks beside the training: two threads must not share one.
+    layer (tensor parallel) see the same samples. `side_group` and `stop_group` are further gloo groups of all
+    ranks, for what talks beside the training (checkpoints, requests to stop): threads must not share one.
     """
 
     rank: int
@@ -41,6 +41,7 @@ class World:
     data_size: int
     nodes: int
     side_group: dist.ProcessGroup | None = None
+    stop_group: dist.ProcessGroup | None = None
 
     @property
     def is_main(self) -> bool:
@@ -99,8 +100,16 @@ def join_world(settings: Settings) -> World:
         # Lets one reduction over all shards of a gradient norm replace one for each dimension.
         mesh["shard", "tensor"]._flatten("shard_tensor")
     per_node = int(os.environ.get("LOCAL_WORLD_SIZE", str(size)))
-    side_group = dist.new_group(backend="gloo")
-    return World(rank, size, device, mesh, rank // tensor, size // tensor, size // per_node, side_group)
+    side_group, stop_group = dist.new_group(backend="gloo"), dist.new_group(backend="gloo")
+    return World(
+        rank, size, device, mesh, rank // tensor, size // tensor, size // per_node, side_group, stop_group
+    )
+
+
+def lost_contact(error: BaseException) -> bool:
+    """Whether an error says that another rank has gone: its process has ended or cannot be reached."""
+    # Gloo's errors have no class of their own, but name their source file.
+    return isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo/" in str(error))
 
 
 def leave_world() -> None:

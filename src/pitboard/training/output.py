@@ -64,12 +64,17 @@ class Output:
 
     def start(self, plan: Plan) -> None:
         """Record the plan of new runs. A folder in which an earlier run's clock has started is refused."""
-        if any(logged(log).run_start_ms is not None for log in self.folder.glob("results/*/*/result_*.txt")):
+        if self.begun():
             raise PitboardError(
                 f"The output folder {self.folder} holds an earlier run: continue that with"
                 f" `pitboard run --resume {self.folder}`, or choose another folder with --output."
             )
         write_atomically(self.folder / _PLAN, msgspec.json.format(msgspec.json.encode(plan)))
+
+    def begun(self) -> bool:
+        """Whether a run's clock has started in the folder."""
+        logs = self.folder.glob("results/*/*/result_*.txt")
+        return any(logged(log).run_start_ms is not None for log in logs)
 
     def plan(self) -> Plan:
         """Read the recorded plan. Raises `PitboardError` when there is none or it is damaged."""

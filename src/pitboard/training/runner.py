@@ -1,18 +1,18 @@
 """One run from its plan: the log around the loop, faults turned into a closed log and one sentence."""
 
-import signal
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
 from mlperf_logging.mllog import constants
 
 from pitboard import suite
-from pitboard.errors import PitboardError, Terminated
+from pitboard.errors import LostContactError, PitboardError, Stopped
+from pitboard.events import Run
 from pitboard.events.writer import LogWriter
 from pitboard.training.announce import announcement
 from pitboard.training.checkpoint import Checkpoints
@@ -23,7 +23,7 @@ from pitboard.training.device import (
     peak_memory_bytes,
     published_peak_tflops,
 )
-from pitboard.training.distributed import World, is_main_rank, join_world
+from pitboard.training.distributed import World, is_main_rank, join_world, lost_contact
 from pitboard.training.images import write_grey_image
 from pitboard.training.loop import Outcome, Race
 from pitboard.training.output import Output, Plan, logged
@@ -31,6 +31,7 @@ from pitboard.training.precision import emulated
 from pitboard.training.protocol import Benchmark, Drawing, Pretrained, benchmark_class
 from pitboard.training.reporting import Reporter, Silent
 from pitboard.training.settings import Settings
+from pitboard.training.stopping import StopSignals
 
 
 @dataclass(frozen=True)
@@ -73,37 +74,66 @@ def settings_for(benchmark: str, preset: str, overrides: dict[str, Any]) -> Sett
 def execute(output: Output, plan: Plan, index: int, reporter: Reporter) -> Summary | None:
     """Run, or resume, one run of the plan on the ranks of this process's world.
 
-    Returns its summary on rank 0, `None` on the others. Whatever stops the run, its log is closed with status
-    `aborted`. Raises `PitboardError` with the reason.
+    Returns its summary on rank 0, `None` on the others. A run that fails has its log closed with status
+    `aborted`; the log stays open, so that the run can be resumed, when a signal stopped it, when contact with
+    another rank was lost, and when what failed was the attempt to resume. Raises `PitboardError` with the
+    reason, or `Stopped`.
     """
     settings = settings_for(plan.benchmark, plan.preset, plan.overrides)
     path = output.log(plan, index)
+    before = logged(path) if is_main_rank() else Run()
     # A log without `run_start` is the trace of a run killed in initialisation: nothing was timed, start over.
-    running = is_main_rank() and logged(path).run_start_ms is not None
-    log = LogWriter(path if is_main_rank() else None, append=running)
+    resuming = before.run_start_ms is not None
+    log = LogWriter(path if is_main_rank() else None, append=resuming)
     race: Race | None = None
-    try:
-        with _sentences(), _terminable():
-            world = join_world(settings)
-            running = world.broadcast(running)
-            benchmark = _benchmark(plan.benchmark, settings, world)
-            checkpoints = Checkpoints(output.checkpoints(plan, index), world)
-            race = Race(
-                benchmark,
-                world,
-                log,
-                reporter if world.is_main else Silent(),
-                plan.seeds[index],
-                checkpoints,
-                plan.checkpoint_interval,
-            )
-            outcome = _race(race, log, plan, world, resumed=running)
-            if plan.samples_grid is not None:
-                _draw(race, Path(plan.samples_grid))
-    except BaseException as error:
-        _close_aborted(log, race, error)
-        raise
+    with StopSignals(launched="RANK" in os.environ) as stop:
+        try:
+            with _sentences():
+                world = join_world(settings)
+                resumed, batch = world.broadcast((resuming, before.global_batch_size))
+                benchmark = _benchmark(plan.benchmark, settings, world)
+                if resumed:
+                    _require_batch(batch, benchmark.settings.global_batch_size, world)
+                race = Race(
+                    benchmark,
+                    world,
+                    log,
+                    reporter if world.is_main else Silent(),
+                    plan.seeds[index],
+                    Checkpoints(output.checkpoints(plan, index), world),
+                    plan.checkpoint_interval,
+                    stop,
+                )
+                _initialize(race, log, plan, resumed=resumed)
+                resuming = False
+                with stop.deferred():
+                    outcome = _race(race, log, resumed=resumed)
+                if plan.samples_grid is not None:
+                    _draw(race, Path(plan.samples_grid))
+        except Stopped:
+            raise
+        except BaseException as error:
+            if stop.received:
+                # What fails once a signal has come is its consequence, as where the other ranks end first.
+                why = str(error) if isinstance(error, PitboardError) else ""
+                raise Stopped(stop.received, why) from error
+            if lost_contact(error):
+                raise LostContactError(
+                    f"Rank {world.rank} lost contact with another rank, which has ended or cannot be reached."
+                ) from error
+            if not resuming:
+                _close_aborted(log, race, error)
+            raise
     return _summary(path, race, outcome) if world.is_main else None
+
+
+def _require_batch(before: int | float | None, now: int, world: World) -> None:
+    """Raise `PitboardError` where a resumed run would train on another global batch than before."""
+    if before is not None and before != now:
+        raise PitboardError(
+            f"This run began with a global batch of {before:,}; on {world.size} rank(s) it would go on with"
+            f" {now:,}, because its batch follows the ranks: resume it on as many ranks as it began with."
+        )
 
 
 def _benchmark(name: str, settings: Settings, world: World) -> Benchmark:
@@ -117,25 +147,33 @@ def _benchmark(name: str, settings: Settings, world: World) -> Benchmark:
     return benchmark
 
 
-def _race(race: Race, log: LogWriter, plan: Plan, world: World, *, resumed: bool) -> Outcome:
+def _initialize(race: Race, log: LogWriter, plan: Plan, *, resumed: bool) -> None:
+    """Do what is not timed, up to the first training sample or to the state of the last checkpoint."""
     if not resumed:
         log.event(constants.CACHE_CLEAR, True)
         log.start(constants.INIT_START)
         if isinstance(race.benchmark, Pretrained):
             race.benchmark.prepare(race.reporter.preparing)
-        for key, value in announcement(race.benchmark, plan, race.seed, world).items():
+        for key, value in announcement(race.benchmark, plan, race.seed, race.world).items():
             log.event(key, value)
     race.initialize()
     if resumed:
-        progress = race.resume()
-        log.event("pitboard_resumed", progress.samples, samples_count=progress.samples)
+        race.resume()
     else:
         log.end(constants.INIT_STOP)
-        world.barrier()
+        race.world.barrier()
+
+
+def _race(race: Race, log: LogWriter, *, resumed: bool) -> Outcome:
+    """Train to the end of the run, and close its log."""
+    if resumed:
+        samples = race.progress.samples
+        log.event("pitboard_resumed", samples, samples_count=samples, ranks=race.world.size)
+    else:
         log.start(constants.RUN_START)
         log.start(constants.EPOCH_START, epoch_num=1, samples_count=0)
     outcome = race.run()
-    world.barrier()
+    race.world.barrier()
     log.end(constants.EPOCH_STOP, epoch_num=1, samples_count=outcome.samples)
     log.close(constants.SUCCESS if outcome.reached else constants.ABORTED, samples_count=outcome.samples)
     return outcome
@@ -175,22 +213,8 @@ def _sentences() -> Iterator[None]:
     except OSError as error:
         where = f" on {error.filename}" if error.filename else ""
         raise PitboardError(
-            f"The run failed{where}: {error.strerror or error}. Mend that, then start it again."
+            f"The run failed{where}: {error.strerror or error}. Fix this and rerun."
         ) from error
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """Raise `Terminated` at SIGTERM, so that the log is closed before the process ends."""
-
-    def terminate(_signal: int, _frame: FrameType | None) -> None:
-        raise Terminated
-
-    before = signal.signal(signal.SIGTERM, terminate)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _summary(path: Path, race: Race, outcome: Outcome) -> Summary:
