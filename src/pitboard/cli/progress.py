@@ -46,6 +46,11 @@ class Display:
         self._stop()
         self._console.print(f"[dim]Not timed:[/] {what} …", highlight=False)
 
+    def noted(self, what: str) -> None:
+        """Print a decision as a line that stays."""
+        self._stop()
+        self._console.print(escape(what[:1].upper() + what[1:]) + ".", highlight=False)
+
     def started(self, course: "Course", samples: int) -> None:
         """Show the course, and the clock from here on."""
         self._course = course

@@ -13,7 +13,9 @@ from pitboard.training.protocol import Benchmark
 from pitboard.training.settings import Settings
 
 
-def announcement(benchmark: Benchmark, plan: Plan, seed: int, world: World) -> dict[str, Any]:
+def announcement(
+    benchmark: Benchmark, plan: Plan, seed: int, world: World, why_precision: str
+) -> dict[str, Any]:
     """Return the MLLOG keys and values of a run's settings, in the order they are logged.
 
     The keys are those that the official rulesets demand of the benchmark; Pitboard's own, which the rulesets
@@ -31,6 +33,7 @@ def announcement(benchmark: Benchmark, plan: Plan, seed: int, world: World) -> d
         "pitboard_round": suite.ROUNDS[-1].version,
         "pitboard_preset": settings.preset,
         "pitboard_precision": settings.precision,
+        "pitboard_precision_reason": why_precision,
         "pitboard_emulated": emulated(settings.precision, world.device),
         "pitboard_ranks": world.size,
         constants.SEED: seed,

@@ -5,14 +5,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from mlperf_logging.mllog import constants
 
 from pitboard import suite
 from pitboard.errors import LostContactError, PitboardError, Stopped
-from pitboard.events import Run
+from pitboard.events import Run, read_events
 from pitboard.events.writer import LogWriter
 from pitboard.training.announce import announcement
 from pitboard.training.checkpoint import Checkpoints
@@ -27,10 +27,11 @@ from pitboard.training.distributed import World, is_main_rank, join_world, lost_
 from pitboard.training.images import write_grey_image
 from pitboard.training.loop import Outcome, Race
 from pitboard.training.output import Output, Plan, logged
-from pitboard.training.precision import emulated
+from pitboard.training.precision import choose_precision, cost_of_bf16, emulated
+from pitboard.training.precision.products import Choice
 from pitboard.training.protocol import Benchmark, Drawing, Pretrained, benchmark_class
 from pitboard.training.reporting import Reporter, Silent
-from pitboard.training.settings import Settings
+from pitboard.training.settings import ResolvedPrecision, Settings
 from pitboard.training.stopping import StopSignals
 
 
@@ -91,6 +92,7 @@ def execute(output: Output, plan: Plan, index: int, reporter: Reporter) -> Summa
             with _sentences():
                 world = join_world(settings)
                 resumed, batch = world.broadcast((resuming, before.global_batch_size))
+                settings, reason = _decide_precision(settings, world, reporter, path if resumed else None)
                 benchmark = _benchmark(plan.benchmark, settings, world)
                 if resumed:
                     _require_batch(batch, benchmark.settings.global_batch_size, world)
@@ -104,7 +106,7 @@ def execute(output: Output, plan: Plan, index: int, reporter: Reporter) -> Summa
                     plan.checkpoint_interval,
                     stop,
                 )
-                _initialize(race, log, plan, resumed=resumed)
+                _initialize(race, log, plan, reason, resumed=resumed)
                 resuming = False
                 with stop.deferred():
                     outcome = _race(race, log, resumed=resumed)
@@ -136,6 +138,37 @@ def _require_batch(before: int | float | None, now: int, world: World) -> None:
         )
 
 
+def _decide_precision(
+    settings: Settings, world: World, reporter: Reporter, resumed: Path | None
+) -> tuple[Settings, str]:
+    """Return the settings with what precision `auto` means on this device, and why; rank 0 tells the user.
+
+    Rank 0 decides for all ranks: two that measure a device between two answers could disagree.
+    A resumed run goes on in the precision that its log (`resumed`) says it began with.
+    """
+    if settings.precision == "auto":
+        choice = world.broadcast(_choice(world.device, resumed) if world.is_main else None)
+        assert choice is not None
+        settings, reason = settings.model_copy(update={"precision": choice.precision}), choice.reason
+        what = f"precision {choice.precision}: {reason}"
+    else:
+        reason = "asked for"
+        cost = cost_of_bf16(world.device) if world.is_main and settings.precision == "bf16" else None
+        what = f"precision bf16 costs time: {cost}" if cost else ""
+    if world.is_main and what:
+        reporter.noted(what)
+    return settings, reason
+
+
+def _choice(device: torch.device, resumed: Path | None) -> Choice:
+    """Return what `auto` means: what the log of a resumed run says, or what this device is fast at."""
+    if resumed is not None:
+        for event in read_events(resumed):
+            if event.key == "pitboard_precision" and event.value in get_args(ResolvedPrecision):
+                return Choice(event.value, "the run began in it")
+    return choose_precision(device)
+
+
 def _benchmark(name: str, settings: Settings, world: World) -> Benchmark:
     """Make the benchmark, with what the settings leave to the machine decided."""
     decided: dict[str, Any] = {}
@@ -147,14 +180,14 @@ def _benchmark(name: str, settings: Settings, world: World) -> Benchmark:
     return benchmark
 
 
-def _initialize(race: Race, log: LogWriter, plan: Plan, *, resumed: bool) -> None:
+def _initialize(race: Race, log: LogWriter, plan: Plan, reason: str, *, resumed: bool) -> None:
     """Do what is not timed, up to the first training sample or to the state of the last checkpoint."""
     if not resumed:
         log.event(constants.CACHE_CLEAR, True)
         log.start(constants.INIT_START)
         if isinstance(race.benchmark, Pretrained):
             race.benchmark.prepare(race.reporter.preparing)
-        for key, value in announcement(race.benchmark, plan, race.seed, race.world).items():
+        for key, value in announcement(race.benchmark, plan, race.seed, race.world, reason).items():
             log.event(key, value)
     race.initialize()
     if resumed:

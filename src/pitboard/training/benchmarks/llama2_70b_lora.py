@@ -270,6 +270,7 @@ class Llama2Lora:
     def _pretrained(self, preparing: Callable[[str], None]) -> PretrainedBase:
         s = self.settings
         overrides = {name: getattr(s, name) for name in _SHARED} | {"preset": "smoke", "compile": False}
+        overrides["precision"] = "fp32" if s.precision == "fp32" else "bf16"
         overrides |= {"target": None, "evaluation_interval": None, "max_steps": s.base_steps}
         values = LlamaSettings.build(LLAMA31_8B.preset("smoke").values, overrides)
         device = choose_device(s.device, int(os.environ.get("LOCAL_RANK", "0")))
