@@ -4,7 +4,6 @@ import os
 import random
 import re
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -40,7 +39,7 @@ def whole(pitboard: Command, tmp_path_factory: pytest.TempPathFactory) -> list[t
 def wait_until(condition: Callable[[], bool], process: Any) -> None:
     deadline = time.monotonic() + 200
     while not condition():
-        assert process.poll() is None, "the run ended before it could be stopped"
+        assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.005)
 
