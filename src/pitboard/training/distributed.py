@@ -118,8 +118,8 @@ def _store() -> Store:
     """Return the store in which the ranks of this start find each other.
 
     Torchrun's restarted ranks get the store of those before them, in which they would find the addresses of
-    dead ranks and wait for them; its own count of restarts differs between nodes. So rank 0 numbers its start,
-    the others take the number that comes with their own mark, and it replaces torchrun's count, which
+    dead ranks and wait for them; its own count of restarts differs between nodes. So rank 0 numbers its
+    start, the others take the number that comes with their own mark, and it replaces torchrun's count, which
     `launch.restarted` reads.
     """
     store, rank, size = next(rendezvous("env://", timeout=_TIMEOUT))
