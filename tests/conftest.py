@@ -8,12 +8,13 @@ import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from backports import zstd
 from hypothesis import settings
 
-from support import Command, command_environment
+from support import Command, Python, command_environment
 
 # Two workers run the tests: one thread each. Threads that wait for each other on a busy core crawl.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -68,6 +69,21 @@ def published() -> Callable[[str], Path]:
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a cache folder that the tests of this session share."""
     return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def python(cache: Path) -> Python:
+    """Return a function that starts an interpreter with arguments."""
+
+    def start(*arguments: object, **options: Any) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, *map(str, arguments)],
+            **{"env": command_environment(cache), "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+            | {"text": True}
+            | options,
+        )
+
+    return start
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,6 +53,7 @@ TINY = list(_TINY)
 """The benchmarks that have a tiny configuration."""
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
+Python = Callable[..., Any]
 
 
 def command_environment(home: Path) -> dict[str, str]:

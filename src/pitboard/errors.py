@@ -1,5 +1,6 @@
 """The one exception that reaches a user: a sentence, never a traceback."""
 
+import signal
 from difflib import get_close_matches
 
 
@@ -14,8 +15,29 @@ class UnknownError(PitboardError):
     """Something that a user named is not there, such as a result; a page says so as "not found" (404)."""
 
 
-class Terminated(BaseException):
-    """The process was asked to end (SIGTERM), as by a scheduler or by torchrun when another rank failed."""
+class LostContactError(PitboardError):
+    """Another rank of the run has gone; the reason, if anyone knows it, is told by another."""
+
+
+class Stopped(BaseException):
+    """The process was asked to end by a signal: a person's Ctrl-C, a scheduler, or a launcher.
+
+    Its message, where it has one, says how to go on.
+    """
+
+    def __init__(self, number: int, message: str = "") -> None:
+        super().__init__(message)
+        self.number = number
+
+    @property
+    def name(self) -> str:
+        """The signal's name, such as `SIGTERM`."""
+        return signal.Signals(self.number).name
+
+    @property
+    def exit_code(self) -> int:
+        """What a shell would say of a process that the signal ended: 143 for SIGTERM, 130 for SIGINT."""
+        return 128 + self.number
 
 
 def near(word: str, known: "list[str] | tuple[str, ...]") -> str:

@@ -1,6 +1,7 @@
 """What a script gets from `pitboard run`: an object, a line, a dry run, and a run that can be repeated."""
 
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from torch.testing._internal.distributed.fake_pg import FakeStore
 from pitboard import __version__, suite
 from pitboard.cli.outcome import Ending, told
 from pitboard.cli.run import plan_like, plan_runs, run
-from pitboard.errors import PitboardError, Terminated
+from pitboard.errors import PitboardError, Stopped
 from pitboard.events import read_events
 from pitboard.suite import llama31_8b
 from pitboard.training.distributed import World, prepare
@@ -128,7 +129,9 @@ def test_what_could_not_run_is_an_object_with_its_error(
 
 
 @pytest.mark.parametrize(
-    ("signalled", "code"), [(Terminated(), 143), (KeyboardInterrupt(), 130)], ids=["SIGTERM", "SIGINT"]
+    ("signalled", "code"),
+    [(Stopped(signal.SIGTERM), 143), (KeyboardInterrupt(), 130)],
+    ids=["SIGTERM", "SIGINT"],
 )
 def test_a_stopped_run_is_an_object_too(
     signalled: BaseException, code: int, tmp_path: Path, capfd: pytest.CaptureFixture[str]

@@ -12,7 +12,7 @@ import typer
 
 from pitboard import __version__
 from pitboard.cli import check, data, package, precision, results, run, score, serve, site, suite
-from pitboard.errors import PitboardError, Terminated
+from pitboard.errors import PitboardError, Stopped
 
 app = typer.Typer(
     name="pitboard",
@@ -42,14 +42,19 @@ def _options(
 
 
 def main() -> None:
-    """Run the command line; exit 0 when fine, 1 when problems were found, 2 when it could not run."""
+    """Run the command line; exit 0 when fine, 1 when problems were found, 2 when it could not run.
+
+    A run that a signal stopped exits with 128 + the signal's number.
+    """
     try:
         app()
     except PitboardError as error:
         _report(error)
         sys.exit(2)
-    except Terminated:
-        sys.exit(143)
+    except Stopped as stop:
+        if str(stop):
+            typer.echo(str(stop), err=True)
+        sys.exit(stop.exit_code)
     except KeyboardInterrupt:
         typer.echo("Interrupted; what was written so far is complete.", err=True)
         sys.exit(130)
@@ -63,5 +68,5 @@ def _report(error: PitboardError) -> None:
     """Say it once: a rank of a launched run leaves it for the launcher, which the user sees."""
     from pitboard.launch import leave_for_launcher
 
-    if not leave_for_launcher(str(error)):
+    if not leave_for_launcher(error):
         typer.echo(f"Error: {error}", err=True)

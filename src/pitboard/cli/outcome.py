@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
-from pitboard.errors import PitboardError, Terminated
+from pitboard.errors import PitboardError, Stopped
 
 if TYPE_CHECKING:
     from pitboard.training.forecast import Forecast
@@ -47,7 +47,7 @@ def told(ending: Ending) -> Iterator[Ending]:
     try:
         with _stdout_away(to_stderr=not ending.quiet):
             yield ending
-    except (PitboardError, typer.Exit, Terminated, KeyboardInterrupt) as raised:
+    except (PitboardError, typer.Exit, Stopped, KeyboardInterrupt) as raised:
         error = raised
         raise
     finally:
@@ -71,8 +71,8 @@ def _exit(error: BaseException | None) -> tuple[int, str | None]:
         return error.exit_code, None
     if isinstance(error, PitboardError):
         return 2, str(error)
-    if isinstance(error, Terminated):
-        return 143, str(error) or "terminated by a signal"
+    if isinstance(error, Stopped):
+        return error.exit_code, str(error) or f"stopped by {error.name}"
     if isinstance(error, KeyboardInterrupt):
         return 130, str(error) or "interrupted"
     return 0, None

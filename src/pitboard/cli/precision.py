@@ -1,6 +1,7 @@
 """The `pitboard precision` command."""
 
 import secrets
+import shlex
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
-from pitboard.errors import PitboardError, near
+from pitboard.errors import PitboardError, Stopped, near
 
 if TYPE_CHECKING:
     from pitboard.compliance import Reference, ReferencePoint
@@ -148,8 +149,12 @@ def _race(name: str, output: "Output", plan: "Plan") -> list[Path]:
         typer.echo(f"{name}, run {index} failed: {error}", err=True)
 
     output.claim()
-    with Display() as display:
-        run_series(output, plan, display, show_summary, failed)
+    try:
+        with Display() as display:
+            run_series(output, plan, display, show_summary, failed)
+    except Stopped as stop:
+        command = f"`pitboard precision --resume {shlex.quote(str(output.folder.parent))}`"
+        raise Stopped(stop.number, f"Stopped by {stop.name}: {command} goes on.") from None
     return [path for index in range(len(plan.seeds)) if (path := output.log(plan, index)).is_file()]
 
 

@@ -4,7 +4,7 @@ import os
 import secrets
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
@@ -90,7 +90,8 @@ def run(
 ) -> None:
     """Run a benchmark to its quality target and say how long it took.
 
-    Exits 0 when every run reached its target (or has none), 1 when one did not, 2 when one could not run.
+    Exits 0 when every run reached its target (or has none), 1 when one did not, 2 when one could not run, and
+    143 (SIGTERM) or 130 (Ctrl-C) when a signal stopped it, which --resume then continues.
     """
     from pitboard.cli.outcome import Ending, told
     from pitboard.launch import launched_by_torchrun
@@ -105,7 +106,7 @@ def run(
             if only is not None:
                 _as_rank(ending.output, only)
                 return
-            _resume(ending.output)
+            _resume(ending.output, nproc)
             return
         overrides = _overrides(assignments or [], precision, layers, sequence_length)
         if like is not None:
@@ -134,6 +135,8 @@ def run(
             _show_forecast(ending, target, plan)
         elif launched_by_torchrun():
             _under_torchrun(target, plan)
+        elif _goes_on(target, plan):
+            _resume(target, nproc)
         else:
             begin(target, plan)
             _do(target, plan)
@@ -274,7 +277,10 @@ def _add_grid(plan: "Plan", path: Path) -> None:
 
 
 def _default_output(benchmark: str, preset: str) -> Path:
-    return Path("output") / f"{datetime.now():%Y%m%d-%H%M%S}-{benchmark}-{preset}"
+    from pitboard.launch import restart_name
+
+    name = restart_name() or f"{datetime.now():%Y%m%d-%H%M%S}"
+    return Path("output") / f"{name}-{benchmark}-{preset}"
 
 
 def begin(output: "Output", plan: "Plan") -> None:
@@ -320,12 +326,31 @@ def _show_forecast(ending: "Ending", output: "Output", plan: "Plan") -> None:
         show_forecast(output, plan, expected, nodes)
 
 
-def _resume(output: "Output") -> None:
+def _goes_on(output: "Output", plan: "Plan") -> bool:
+    """Whether this command was restarted by torchrun or Slurm, and had begun these runs in the folder."""
+    from pitboard.launch import restarted
+
+    if not restarted() or not output.begun():
+        return False
+    before = output.plan()
+    # Not the seeds: where none was given, each start draws its own.
+    asked = [(p.benchmark, p.preset, p.overrides, len(p.seeds)) for p in (before, plan)]
+    return asked[0] == asked[1]
+
+
+def _resume(output: "Output", nproc: int | None) -> None:
+    """Go on with the unfinished runs of a folder; `nproc` ranks instead of as many as it began with."""
+    from msgspec.structs import replace
+
+    from pitboard.launch import launched_by_torchrun
+
     plan = output.plan()
+    if launched_by_torchrun():
+        _under_torchrun(output, plan, resume=True)
     output.claim()
     if not output.unfinished(plan):
         typer.echo(f"Nothing to resume: every run in {output.folder} has ended.")
-    _do(output, plan)
+    _do(output, replace(plan, nproc=nproc or plan.nproc))
 
 
 def _do(output: "Output", plan: "Plan") -> None:
@@ -355,27 +380,55 @@ def _as_rank(output: "Output", index: int) -> None:
     from pitboard.cli.progress import Display, show_summary
     from pitboard.launch import end_with_launcher
     from pitboard.launch.series import run_one
+    from pitboard.training.distributed import leave_world
 
     end_with_launcher()
     with Display() as display:
         run_one(output, output.plan(), index, display, show_summary)
+    leave_world()
 
 
-def _under_torchrun(output: "Output", plan: "Plan") -> None:
-    """Do the runs as one of the ranks that the user's own torchrun started; rank 0's plan counts."""
+def _under_torchrun(output: "Output", plan: "Plan", *, resume: bool = False) -> NoReturn:
+    """Do the runs as one of the ranks of the user's own torchrun, and exit; rank 0's plan counts."""
     from pitboard.cli.progress import Display, show_summary, show_verdict
-    from pitboard.launch.series import run_one
-    from pitboard.training.distributed import join_world
+    from pitboard.errors import Stopped
+    from pitboard.launch import end_with_launcher, leave_for_launcher
+    from pitboard.launch.series import run_one, says_how_to_go_on
+    from pitboard.training.distributed import join_world, leave_world
     from pitboard.training.output import Output
     from pitboard.training.runner import settings_of
 
+    end_with_launcher()
     world = join_world(settings_of(plan))
+    refused: PitboardError | None = None
     if world.is_main:
-        begin(output, plan)
-    folder, plan = world.broadcast((output.folder, plan))
+        try:
+            if resume or _goes_on(output, plan):
+                output.claim()
+                plan = output.plan()
+            else:
+                begin(output, plan)
+        except PitboardError as error:
+            refused = error
+    # The folder is rank 0's to lock and to read: the others may see a network file system's past.
+    todo = output.unfinished(plan) if world.is_main and refused is None else []
+    folder, plan, todo, refusal = world.broadcast((output.folder, plan, todo, str(refused or "")))
+    if refusal:
+        raise PitboardError(refusal)
     output = Output(folder)
-    with Display() as display:
-        for index in output.unfinished(plan):
-            run_one(output, plan, index, display, show_summary)
+    try:
+        with Display() as display:
+            for index in todo:
+                with says_how_to_go_on(output, plan, index):
+                    run_one(output, plan, index, display, show_summary)
+    except Stopped as stop:
+        # Once is enough.
+        raise stop if world.is_main else Stopped(stop.number) from None
     if world.is_main:
         show_verdict(output, plan)
+    reached = world.broadcast(output.all_reached(plan) if world.is_main else None)
+    leave_world()
+    # Torchrun exits with 1 whatever its ranks exit with, and with 0 only where all of them do.
+    if not reached:
+        leave_for_launcher(PitboardError("A run ended without reaching its target."))
+    raise typer.Exit(0 if reached else 1)

@@ -2,17 +2,34 @@
 
 import logging
 import os
+import signal
 import sys
 import uuid
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from pitboard.errors import PitboardError
+from pitboard.errors import PitboardError, Stopped
+from pitboard.training.stopping import StopSignals
+
+if TYPE_CHECKING:
+    from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
+
+# For the checkpoint of a large model; whoever cannot wait sends a second signal.
+_SECONDS_TO_STOP = 600
+_STOPPED = {Stopped(number).exit_code: number for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+
+
+class RankFailedError(PitboardError):
+    """A rank could not go on, and said why."""
 
 
 def launch(arguments: list[str], nproc: int) -> None:
     """Run `pitboard <arguments>` as `nproc` ranks and wait for them, as `torchrun --nproc-per-node` does.
 
-    Raises `PitboardError` with the sentence of the rank that failed first; the other ranks are ended.
+    Raises `PitboardError` when a rank failed or was killed, the other ranks being ended, and `Stopped` when a
+    signal came here or to a rank, and the ranks have stopped in good order.
     """
+    from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
@@ -28,19 +45,44 @@ def launch(arguments: list[str], nproc: int) -> None:
         rdzv_endpoint="localhost:0",
         max_restarts=0,
         monitor_interval=0.2,
+        # It would take all the signals that it names for itself, also those that `StopSignals` receives.
+        signals_to_handle="SIGQUIT",
+        shutdown_timeout=_SECONDS_TO_STOP,
     )
     try:
-        elastic_launch(config, sys.executable)("-m", "pitboard", *arguments)
+        with StopSignals():
+            # `Stopped`, raised in here, has the launcher pass SIGTERM on to the ranks and wait for them.
+            elastic_launch(config, sys.executable)("-m", "pitboard", *arguments)
+    except SignalException as error:
+        raise Stopped(error.sigval) from None
     except ChildFailedError as error:
-        rank, failure = error.get_first_failure()
-        message = _message(failure.error_file_data if failure.error_file != "<N/A>" else {})
-        raise PitboardError(
-            message or f"Rank {rank} ended with exit code {failure.exitcode}; its own output above says why."
-        ) from error
+        raise _reason(error.failures) from error
 
 
-def _message(report: dict[str, object]) -> str:
-    message = report.get("message", "")
+def _reason(failures: "Mapping[int, ProcessFailure]") -> PitboardError | Stopped:
+    """Return what ended the ranks, of all that followed from it."""
+    rank, first = min(failures.items(), key=lambda item: (_consequence(item[1]), item[1].timestamp))
+    message = _message(first)
+    if first.exitcode in _STOPPED:
+        return Stopped(_STOPPED[first.exitcode])
+    if message:
+        return RankFailedError(message)
+    if first.exitcode < 0:
+        why = " (as the kernel does where memory runs out)" if first.exitcode == -signal.SIGKILL else ""
+        return PitboardError(f"Rank {rank} was killed by {first.signal_name()}{why}.")
+    return PitboardError(f"Rank {rank} ended with exit code {first.exitcode}; its own output above says why.")
+
+
+def _consequence(failure: "ProcessFailure") -> int:
+    """Return how far an end is from the reason: ranks told to stop, or left alone, are furthest."""
+    if failure.exitcode in _STOPPED or failure.exitcode == -signal.SIGTERM:
+        return 2
+    left_alone = bool(_message(failure)) and failure.timestamp > 0
+    return 1 if left_alone else 0
+
+
+def _message(failure: "ProcessFailure") -> str:
+    message = failure.error_file_data.get("message", "") if failure.error_file != "<N/A>" else ""
     if isinstance(message, dict):
         message = message.get("message", "")
     return str(message)

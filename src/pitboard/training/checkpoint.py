@@ -16,7 +16,7 @@ from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import async_save
 
 from pitboard.errors import PitboardError
-from pitboard.training.distributed import World
+from pitboard.training.distributed import World, lost_contact
 
 _KEPT = 2
 # A frozen base is not written: it is what it was when the run began.
@@ -39,11 +39,13 @@ class Checkpoints:
 
     A checkpoint is whole when Distributed Checkpoint has written its `.metadata`, which it does last and by
     renaming; a folder without it is the trace of a killed run and is never read. The last two are kept.
-    The state is independent of the rank count: a run may be resumed on more or fewer ranks.
+    The state is independent of the rank count: a run may be resumed on more or fewer ranks. `saved_samples`
+    says where this process last saved, be it whole yet or not.
     """
 
     def __init__(self, folder: Path, world: World) -> None:
         self.folder = folder
+        self.saved_samples: int | None = None
         self._world = world
         self._pending: Future[Any] | None = None
 
@@ -73,6 +75,7 @@ class Checkpoints:
             )
         assert isinstance(pending, Future)
         self._pending = pending
+        self.saved_samples = progress.samples
 
     def wait(self) -> None:
         """Wait until the checkpoint being written is whole, then delete those before the last two."""
@@ -135,14 +138,26 @@ def _rng_state(device: torch.device) -> Tensor:
     return torch.cat(states)
 
 
+def kept_samples(folder: Path) -> int | None:
+    """Return the samples consumed at the last whole checkpoint in a folder; `None` where there is none."""
+    whole = _whole(folder)
+    return int(whole[-1].name.removeprefix("samples_")) if whole else None
+
+
 def _whole(folder: Path) -> list[Path]:
     """Return the whole checkpoints in a folder, oldest first."""
     return sorted(path.parent for path in folder.glob("samples_*/.metadata"))
 
 
-def _first_line(error: BaseException) -> str:
+def _cause(error: BaseException) -> BaseException:
+    """Return the first rank's exception where Distributed Checkpoint collected one for each rank."""
     if isinstance(error, CheckpointException):
-        error = next(iter(error.failures.values()))[0]  # each rank's exception and traceback
+        return next(iter(error.failures.values()))[0]
+    return error
+
+
+def _first_line(error: BaseException) -> str:
+    error = _cause(error)
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
@@ -157,7 +172,10 @@ class _disk_errors:  # noqa: N801 - reads as a statement
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
         if isinstance(error, OSError | RuntimeError | CheckpointException):
+            cause = _cause(error)
+            if lost_contact(cause):
+                raise cause from None
             raise PitboardError(
                 f"A checkpoint could not be written to {self._folder} ({_first_line(error)}):"
-                " free some space there, then continue with --resume."
+                " free some space there, then start again with another --output."
             ) from error

@@ -1,6 +1,9 @@
 """The ranks of a run: process group, device mesh, and how the model is spread over it."""
 
+import json
 import os
+import time
+import uuid
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar, cast
@@ -8,12 +11,14 @@ from typing import Any, TypeVar, cast
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch._C._distributed_c10d import PrefixStore, Store
 from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import (
     apply_activation_checkpointing,
     checkpoint_wrapper,
 )
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.distributed.rendezvous import rendezvous
 from torch.distributed.tensor.parallel import parallelize_module
 
 from pitboard.errors import PitboardError
@@ -24,14 +29,17 @@ from pitboard.training.system import node_count
 
 T = TypeVar("T")
 
+_TIMEOUT = timedelta(minutes=30)
+_SECONDS_BETWEEN_LOOKS = 0.05
+
 
 @dataclass(frozen=True)
 class World:
     """The ranks of this run. `mesh` has the dimensions replicate × shard × tensor; `None` for one rank.
 
     `data_rank` of `data_size` says which samples of each global batch this rank computes: ranks that share a
-    layer (tensor parallel) see the same samples. `side_group` is a second gloo group of all ranks, for what
-    talks beside the training: two threads must not share one.
+    layer (tensor parallel) see the same samples. `side_group` and `stop_group` are further gloo groups of all
+    ranks, for what talks beside the training (checkpoints, requests to stop): threads must not share one.
     """
 
     rank: int
@@ -42,6 +50,7 @@ class World:
     data_size: int
     nodes: int
     side_group: dist.ProcessGroup | None = None
+    stop_group: dist.ProcessGroup | None = None
 
     @property
     def is_main(self) -> bool:
@@ -89,14 +98,16 @@ def join_world(settings: Settings) -> World:
         torch.cuda.set_device(device)
     if not dist.is_initialized():
         backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-        dist.init_process_group(backend, timeout=timedelta(minutes=30))
+        dist.init_process_group(backend, store=_store(), rank=rank, world_size=size, timeout=_TIMEOUT)
     shape = (replicas, size // (tensor * replicas), tensor)
     mesh = init_device_mesh(device.type, shape, mesh_dim_names=("replicate", "shard", "tensor"))
     if tensor > 1:
         # Lets one reduction over all shards of a gradient norm replace one for each dimension.
         mesh["shard", "tensor"]._flatten("shard_tensor")
-    side_group = dist.new_group(backend="gloo")
-    return World(rank, size, device, mesh, rank // tensor, size // tensor, node_count(), side_group)
+    side_group, stop_group = dist.new_group(backend="gloo"), dist.new_group(backend="gloo")
+    return World(
+        rank, size, device, mesh, rank // tensor, size // tensor, node_count(), side_group, stop_group
+    )
 
 
 def require_divisible(size: int, settings: Settings) -> None:
@@ -107,6 +118,45 @@ def require_divisible(size: int, settings: Settings) -> None:
             f"{size} ranks cannot be divided into {replicas} replicas × tensor_parallel {tensor}:"
             f" choose settings whose product divides {size}."
         )
+
+
+def _store() -> Store:
+    """Return the store in which the ranks of this start find each other.
+
+    Torchrun's restarted ranks get the store of those before them, in which they would find the addresses of
+    dead ranks and wait for them; its own count of restarts differs between nodes. So rank 0 numbers its
+    start, the others take the number that comes with their own mark, and it replaces torchrun's count, which
+    `launch.restarted` reads.
+    """
+    store, rank, size = next(rendezvous("env://", timeout=_TIMEOUT))
+    if os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0") == "0":
+        return cast("Store", store)
+    mark = uuid.uuid4().hex
+    store.set(f"pitboard/mark/{rank}", mark)
+    if rank == 0:
+        start = store.add("pitboard/starts", 1)
+        taken = [f"pitboard/taken/{start}/{other}" for other in range(1, size)]
+        while True:
+            marks = [store.get(f"pitboard/mark/{each}").decode() for each in range(size)]
+            store.set("pitboard/start", json.dumps([start, marks]))
+            if store.check(taken):
+                break
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+    else:
+        while True:
+            start, marks = json.loads(store.get("pitboard/start"))
+            if mark in marks:
+                break
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+        store.set(f"pitboard/taken/{start}/{rank}", "")
+    os.environ["TORCHELASTIC_RESTART_COUNT"] = str(start - 1)
+    return PrefixStore(f"pitboard/{start}", store)
+
+
+def lost_contact(error: BaseException) -> bool:
+    """Whether an error says that another rank has gone: its process has ended or cannot be reached."""
+    # Gloo's errors have no class of their own, but name their source file.
+    return isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo/" in str(error))
 
 
 def leave_world() -> None:

@@ -16,7 +16,7 @@ from mlperf_logging.mllog import constants
 from torch import Tensor
 from torch.distributed.fsdp import FSDPModule
 
-from pitboard.errors import PitboardError
+from pitboard.errors import PitboardError, Stopped
 from pitboard.events.writer import LogWriter
 from pitboard.training.checkpoint import Checkpoints, Progress
 from pitboard.training.device import device_name, synchronize, tune_cpu
@@ -27,6 +27,7 @@ from pitboard.training.optimizer import adamw, clip_gradients, learning_rate, se
 from pitboard.training.precision import autocast, convert, emulated, in_bf16, use_fast_products
 from pitboard.training.protocol import Batch, Benchmark
 from pitboard.training.reporting import Course, Reporter
+from pitboard.training.stopping import SharedStop, StopSignals
 
 # How often the gradient norm is read back to look for a non-finite loss: on a GPU that makes it wait.
 _STEPS_BETWEEN_CHECKS = {"cpu": 1, "cuda": 16}
@@ -65,6 +66,7 @@ class Race:
         seed: int,
         checkpoints: Checkpoints | None = None,
         checkpoint_interval: int | None = None,
+        stop: StopSignals | None = None,
     ) -> None:
         self.benchmark = benchmark
         self.settings = benchmark.settings
@@ -74,6 +76,7 @@ class Race:
         self.seed = seed
         self.checkpoints = checkpoints
         self.checkpoint_interval = checkpoint_interval
+        self._stop = SharedStop(stop or StopSignals(), world)
         self.progress = Progress()
         self._block = Block()
         self._evaluation: list[tuple[Batch, Tensor]] | None = None
@@ -121,7 +124,8 @@ class Race:
     def run(self) -> Outcome:
         """Train to the target or the sample limit, evaluating at the benchmark's interval; logs as it goes.
 
-        Raises `PitboardError` for a loss that is not finite, or data or disks that fail on the way.
+        Raises `PitboardError` for a loss that is not finite, or data or disks that fail on the way, and
+        `Stopped` when a signal asked for it and the checkpoint, if this run keeps any, is written.
         """
         self.reporter.started(self._course(), self.progress.samples)
         batches = self._batches()
@@ -132,12 +136,28 @@ class Race:
                 self._outcome.reached = True
                 break
             self._checkpoint_if_due()
+            number = self._stop.requested()
+            if number and self.progress.samples < self.settings.sample_limit:
+                self._stop_here(number)
+        self._stop.finish()
         if self._block.steps:
             self._stop_block()
         if self.checkpoints is not None:
             self.checkpoints.wait()
         self._outcome.samples = self.progress.samples
         return self._outcome
+
+    def _stop_here(self, number: int) -> None:
+        """Leave the run as it is after this step, to be resumed; its log stays open. Raises `Stopped`."""
+        self._stop.finish()
+        self._stop_block()
+        if self.checkpoints is not None and self.checkpoint_interval is not None:
+            if self.checkpoints.saved_samples != self.progress.samples:
+                self.checkpoints.save(self.model, self.optimizer, self.progress)
+            self.checkpoints.wait()
+        # Together: a launcher that sees one rank end may not wait for the others.
+        self.world.barrier()
+        raise Stopped(number)
 
     def _course(self) -> Course:
         settings = self.settings

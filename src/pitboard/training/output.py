@@ -84,7 +84,7 @@ class Output:
 
     def require_new(self) -> None:
         """Raise `PitboardError` where an earlier run's clock has started in the folder."""
-        if any(logged(log).run_start_ms is not None for log in self.folder.glob("results/*/*/result_*.txt")):
+        if self.begun():
             raise PitboardError(
                 f"The output folder {self.folder} holds an earlier run: continue that with"
                 f" `pitboard run --resume {self.folder}`, or choose another folder with --output."
@@ -98,6 +98,11 @@ class Output:
 
     def _write(self, plan: Plan) -> None:
         write_atomically(self.folder / _PLAN, msgspec.json.format(msgspec.json.encode(plan)))
+
+    def begun(self) -> bool:
+        """Whether a run's clock has started in the folder."""
+        logs = self.folder.glob("results/*/*/result_*.txt")
+        return any(logged(log).run_start_ms is not None for log in logs)
 
     def plan(self) -> Plan:
         """Read the recorded plan. Raises `PitboardError` when there is none or it is damaged."""
