@@ -8,11 +8,14 @@ import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from backports import zstd
 from hypothesis import settings
 
+import forked
+import pitboard as package
 from support import Command, command_environment
 
 # Two workers run the tests: one thread each. Threads that wait for each other on a busy core crawl.
@@ -72,14 +75,12 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def pitboard(cache: Path) -> Command:
-    """Return a function that runs `pitboard` with arguments as a process of its own."""
+    """Return a function that runs `pitboard` with arguments as a process of its own, forked with its imports."""
+    forked.serve(Path(package.__file__).parents[1])
 
-    def run(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "pitboard", *map(str, arguments)],
-            check=False,
-            **{"env": command_environment(cache), "capture_output": True, "text": True, "timeout": 300}
-            | options,
+    def run(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
+        return forked.run(
+            [*map(str, arguments)], **{"env": command_environment(cache), "timeout": 300} | options
         )
 
     return run
