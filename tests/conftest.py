@@ -16,7 +16,7 @@ from hypothesis import settings
 
 import forked
 import pitboard as package
-from support import Command, command_environment
+from support import Command, Python, command_environment
 
 # Two workers run the tests: one thread each. Threads that wait for each other on a busy core crawl.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -74,14 +74,28 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def pitboard(cache: Path) -> Command:
-    """Return a function that runs `pitboard` with arguments as a process of its own, forked with its imports."""
+def python(cache: Path) -> Python:
+    """Return a function that starts an interpreter with arguments, forked with all imports done."""
     forked.serve(Path(package.__file__).parents[1])
 
-    def run(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
-        return forked.run(
-            [*map(str, arguments)], **{"env": command_environment(cache), "timeout": 300} | options
-        )
+    def start(*arguments: object, **options: Any) -> forked.Started:
+        return forked.Started([*map(str, arguments)], **{"env": command_environment(cache)} | options)
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def pitboard(python: Python) -> Command:
+    """Return a function that runs `pitboard` with arguments to its end, as a process of its own."""
+
+    def run(*arguments: object, timeout: float = 300, **options: Any) -> subprocess.CompletedProcess[str]:
+        started = python("-m", "pitboard", *arguments, **options)
+        try:
+            out, err = started.communicate(timeout)
+        except BaseException:
+            started.kill()
+            raise
+        return subprocess.CompletedProcess(started.args, started.wait(), out, err)
 
     return run
 

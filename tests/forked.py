@@ -17,7 +17,6 @@ import time
 from collections.abc import Mapping
 from multiprocessing import forkserver, get_context
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -38,7 +37,7 @@ def serve(sources: Path) -> None:
 
 
 class Started:
-    """A command that is running: what `subprocess.Popen` offers of it."""
+    """An interpreter that runs `-m` a module or `-c` a text: what `subprocess.Popen` offers of it."""
 
     def __init__(
         self,
@@ -47,18 +46,17 @@ class Started:
         env: Mapping[str, str],
         cwd: Path | str | None = None,
         start_new_session: bool = False,
-        module: str = "pitboard",
     ) -> None:
         for name in _FIXED:
             assert env.get(name) == os.environ.get(name), f"{name} is read before this process is forked"
-        self.args = [module, *arguments]
+        self.args = arguments
         self._folder = tempfile.TemporaryDirectory(prefix="pitboard-command-")
         self._files = [Path(self._folder.name, name) for name in ("out", "err")]
         for file in self._files:
             file.touch()
         self._process = _CONTEXT.Process(
             target=_command,
-            args=(module, arguments, dict(env), cwd or Path.cwd(), self._files, start_new_session),
+            args=(arguments, dict(env), cwd or Path.cwd(), self._files, start_new_session),
         )
         self._process.start()
         self.pid: int = self._process.pid or 0
@@ -93,20 +91,8 @@ class Started:
         self.send_signal(signal.SIGKILL)
 
 
-def run(arguments: list[str], *, timeout: float, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run `pitboard` with arguments to its end, as `subprocess.run` does; kill it after `timeout` seconds."""
-    started = Started(arguments, **options)
-    try:
-        out, err = started.communicate(timeout)
-    except BaseException:
-        started.kill()
-        started.wait(60)
-        raise
-    return subprocess.CompletedProcess(started.args, started.wait(), out, err)
-
-
 def _command(
-    module: str, arguments: list[str], env: dict[str, str], cwd: Path | str, files: list[Path], session: bool
+    arguments: list[str], env: dict[str, str], cwd: Path | str, files: list[Path], session: bool
 ) -> None:
     for descriptor, file in zip((1, 2), files, strict=True):
         opened = os.open(file, os.O_WRONLY | os.O_APPEND)
@@ -115,11 +101,11 @@ def _command(
     if session:
         os.setsid()
     os.chdir(cwd)
-    _become(module, arguments, env)
+    _become(arguments, env)
 
 
-def _become(module: str, arguments: list[str], env: dict[str, str]) -> None:
-    """Go on as `python -m <module>` with these arguments would; does not return."""
+def _become(arguments: list[str], env: dict[str, str]) -> None:
+    """Go on as `python <arguments>` would, and end; `arguments` begin with `-m` or `-c`."""
     from torch._dynamo import config
     from torch.distributed.elastic.multiprocessing.subprocess_handler import subprocess_handler
 
@@ -133,8 +119,12 @@ def _become(module: str, arguments: list[str], env: dict[str, str]) -> None:
     sys.stderr.write(forked_imports.SAID)
     code: object = 0
     try:
-        sys.argv = [module, *arguments]
-        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        how, what, *rest = arguments
+        sys.argv = [how, *rest]
+        if how == "-c":
+            exec(what, {"__name__": "__main__"})
+        else:
+            runpy.run_module(what, run_name="__main__", alter_sys=True)
     except SystemExit as end:
         code = end.code
     except BaseException:
@@ -161,8 +151,8 @@ class _Rank:
     """A rank of torchrun's, forked from the process that launches it: stands in for `subprocess.Popen`."""
 
     def __init__(self, args: tuple[str, ...], env: dict[str, str], **_: object) -> None:
-        executable, dash, module, *arguments = args[0], *(each for each in args[1:] if each != "-u")
-        assert (executable, dash) == (sys.executable, "-m")
+        executable, *arguments = (each for each in args if each != "-u")
+        assert executable == sys.executable
         self.args = args
         self.returncode: int | None = None
         sys.stdout.flush()
@@ -173,7 +163,7 @@ class _Rank:
             for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
                 signal.signal(number, signal.SIG_DFL)
             signal.signal(signal.SIGINT, signal.default_int_handler)
-            _become(module, arguments, env)
+            _become(arguments, env)
 
     def poll(self) -> int | None:
         if self.returncode is None:

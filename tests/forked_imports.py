@@ -29,6 +29,7 @@ _MODULES = [
     "pitboard.cli",
     "pitboard.training.runner",
     *(f"pitboard.training.benchmarks.{name}" for name in ("llama31_8b", "flux1", "llama2_70b_lora")),
+    "pitboard.charts.answers",
     "pitboard.scoring",
     "torch._dynamo",
     "torch.distributed.checkpoint",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import forked
 import pitboard as package
 from pitboard import charts
 from pitboard.charts import answers
@@ -52,6 +53,7 @@ TINY = list(_TINY)
 """The benchmarks that have a tiny configuration."""
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
+Python = Callable[..., forked.Started]
 
 
 def command_environment(home: Path) -> dict[str, str]:
