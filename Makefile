@@ -4,7 +4,12 @@
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 BIN := .venv/bin
+# What was installed last: what a run needs, and beside it what the tests and pages need.
+TRAIN := .venv/installed-train
 STAMP := .venv/installed
+
+# The package index's warnings are shown only where an installation fails.
+install = $(BIN)/python -m pip install --quiet --constraint constraints.txt $(1) >.venv/install.log 2>&1 || { cat .venv/install.log >&2; exit 2; }
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run rounds test lint format types check pytest hooks clean
@@ -14,14 +19,20 @@ help: ## Show this list
 
 setup: $(STAMP) ## Create .venv with everything, at exact versions
 
-$(STAMP): pyproject.toml constraints.txt
+$(TRAIN): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Pitboard needs Python 3.11 or newer; none was found on PATH. Pass PYTHON=/path/to/python." >&2; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { echo "$(PYTHON) cannot create a virtual environment; on Debian: apt-get install python3-venv." >&2; rm -rf .venv; exit 2; }
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==2.13.0
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,web,dev]'
+	@echo "Installing what a run needs into .venv ..."
+	@$(call install,torch==2.13.0)
+	@$(call install,--editable '.[train]')
 	@touch $@
 
-run: setup ## Train Llama 3.1 8B's embedded preset to its target
+$(STAMP): $(TRAIN)
+	@echo "Installing what the tests and the pages need into .venv ..."
+	@$(call install,--editable '.[train,web,dev]')
+	@touch $@
+
+run: $(TRAIN) ## Train Llama 3.1 8B's embedded preset to its target
 	$(BIN)/pitboard run llama31_8b
 
 rounds: setup ## Build the published rounds that the package ships from ../shared/data

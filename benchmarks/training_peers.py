@@ -1,11 +1,12 @@
 """The contestants of `training_throughput.py`: Pitboard's loop, and what people train the same models with.
 
 A contestant takes a benchmark and calls `step` after each step of training. All of one benchmark train the
-same model on the same samples, with the same batch, precision (BF16) and optimizer.
+same model on the same samples, with the same batch, precision and optimizer.
 """
 
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,7 +111,7 @@ def _eager(model: Any, benchmark: Any, loss: Callable[[Any, Any], Tensor], step:
     settings = benchmark.settings
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, fused=True)
     for batch in _batches(benchmark):
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with nullcontext() if settings.precision == "fp32" else torch.autocast("cpu", dtype=torch.bfloat16):
             found = loss(model, batch)
         found.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_clip_norm)
@@ -157,7 +158,7 @@ def _trainer(model: Any, benchmark: Any, step: Step, *, compiled: bool) -> None:
             lr_scheduler_type="cosine",
             warmup_steps=settings.warmup_steps,
             optim="adamw_torch_fused",
-            bf16=True,
+            bf16=settings.precision == "bf16",
             use_cpu=True,
             torch_compile=compiled,
             dataloader_num_workers=0,
@@ -183,17 +184,18 @@ def _stock_llama(benchmark: Any) -> nn.Module:
 
 
 def _stock_adapted(benchmark: "Llama2Lora") -> nn.Module:
-    """Return the same Llama in BF16 with `peft`'s adapters, which `peft` keeps in FP32."""
+    """Return the same Llama with `peft`'s adapters, which `peft` keeps in FP32 where the base is BF16."""
     from peft import LoraConfig, get_peft_model
 
     settings = benchmark.settings
+    base = torch.float32 if settings.precision == "fp32" else torch.bfloat16
     config = LoraConfig(
         r=settings.lora_rank,
         lora_alpha=settings.lora_alpha,
         lora_dropout=settings.lora_dropout,
         target_modules=["q_proj", "k_proj", "v_proj", "o_proj"],
     )
-    model: nn.Module = get_peft_model(_stock_llama(benchmark).to(torch.bfloat16), config)
+    model: nn.Module = get_peft_model(_stock_llama(benchmark).to(base), config)
     return model
 
 

@@ -1,11 +1,12 @@
 """Training throughput of a smoke preset beside what people train the same model with, in one run.
 
-Same model, samples, batch, precision (BF16) and optimizer; `training_peers.py` lists the contestants. Each
-is a process of its own that warms up, then trains stretches of `--steps` steps, taking turns with the
-others, so that a machine whose speed drifts slows them alike; the medians are compared. Peak memory is the
-process's.
+Same model, samples, batch, precision and optimizer; `training_peers.py` lists the contestants. They are raced
+in FP32 and, where the device multiplies BF16 natively, in BF16. Each is a process of its own that warms up,
+then trains stretches of `--steps` steps, taking turns with the others, so that a machine whose speed drifts
+slows them alike; the medians are compared. Peak memory is the process's.
 
-    python benchmarks/training_throughput.py [llama31_8b|flux1|llama2_70b_lora] [--rounds 5] [--steps 24]
+    python benchmarks/training_throughput.py [llama31_8b|flux1|llama2_70b_lora] [--precisions fp32,bf16]
+                                             [--rounds 5] [--steps 24]
 """
 
 import argparse
@@ -17,6 +18,7 @@ import time
 
 from pitboard.training.protocol import benchmark_class
 from pitboard.training.runner import settings_for
+from pitboard.training.system import processor_model
 from training_peers import CONTESTANTS
 
 WARMUP_STEPS = 6
@@ -27,31 +29,50 @@ def main() -> None:
     if arguments.contestant:
         _contest(arguments)
         return
-    figures = _measure(arguments)
+    for precision in arguments.precisions.split(",") if arguments.precisions else _native():
+        _show(arguments, precision)
+
+
+def _native() -> list[str]:
+    import torch
+
+    from pitboard.training.precision.products import bf16_is_native
+
+    return ["fp32", *(["bf16"] if bf16_is_native(torch.device("cpu")) else [])]
+
+
+def _show(arguments: argparse.Namespace, precision: str) -> None:
+    figures = _measure(arguments, precision)
     ours = statistics.median(figures["Pitboard"][0])
     stretches = f"{arguments.rounds} stretches of {arguments.steps} steps"
-    print(f"{arguments.benchmark}, smoke, BF16, median of {stretches}:")
+    print(
+        f"{arguments.benchmark}, smoke, {precision.upper()} on {processor_model()}, median of {stretches}:",
+        flush=True,
+    )
     for name, (rates, memory) in figures.items():
         median = statistics.median(rates)
         print(
             f"  {name:<24}{median:>9,.1f} samples/s ({min(rates):,.1f} to {max(rates):,.1f})"
-            f"  peak {memory / 2**30:.2f} GiB  Pitboard is {ours / median:.2f} x as fast"
+            f"  peak {memory / 2**30:.2f} GiB  Pitboard is {ours / median:.2f} x as fast",
+            flush=True,
         )
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("benchmark", choices=CONTESTANTS, nargs="?", default="llama31_8b")
+    parser.add_argument("--precisions", help="comma-separated; else FP32 and, where it is native, BF16")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=24)
     parser.add_argument("--contestant", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
-def _measure(arguments: argparse.Namespace) -> dict[str, tuple[list[float], int]]:
+def _measure(arguments: argparse.Namespace, precision: str) -> dict[str, tuple[list[float], int]]:
     """Let the contestants take turns, a stretch each; return each one's rates and peak memory."""
     command = [sys.executable, __file__, arguments.benchmark]
-    command += ["--rounds", str(arguments.rounds), "--steps", str(arguments.steps), "--contestant"]
+    command += ["--rounds", str(arguments.rounds), "--steps", str(arguments.steps)]
+    command += ["--precisions", precision, "--contestant"]
     running = {
         name: subprocess.Popen(
             [*command, name],
@@ -89,7 +110,9 @@ def _contest(arguments: argparse.Namespace) -> None:
     """Be one contestant: warm up, then on each line of standard input train a stretch."""
     name, run = arguments.contestant, CONTESTANTS[arguments.benchmark][arguments.contestant]
     steps = WARMUP_STEPS + arguments.rounds * arguments.steps
-    settings = settings_for(arguments.benchmark, "smoke", {"max_steps": steps})
+    settings = settings_for(
+        arguments.benchmark, "smoke", {"max_steps": steps, "precision": arguments.precisions}
+    )
     if settings.compile is None:
         # As `training.runner` decides it; the others say for themselves whether they are compiled.
         settings = settings.model_copy(update={"compile": name == "Pitboard"})

@@ -56,3 +56,34 @@ def submit(place: Path, runs: int = 10, system: str = "box", benchmark: str = "l
         write_log(folder / f"result_{run}.txt", log)
     (place / "benchmarks" / benchmark).mkdir(parents=True)
     return folder
+
+
+def preset_log(samples: int = 2048, quality: float = 3.59, **settings: object) -> list[Event]:
+    """Make the log of a run of llama31_8b's preset `smoke`; other `settings` replace or add events."""
+    changed = {
+        "pitboard_round": "5.1",
+        "pitboard_preset": "smoke",
+        "pitboard_precision": "bf16",
+        "pitboard_changed": [],
+        "submission_division": "open",
+        "global_batch_size": 8,
+        "target_accuracy": 3.6,
+    } | settings
+    log = [each for each in valid_log() if each["key"] not in ("eval_accuracy", "run_stop", *changed)]
+    log[2:2] = [event(key, value) for key, value in changed.items()]
+    return [
+        *log,
+        event("eval_accuracy", 4.2, 10, samples_count=samples // 2, epoch_num=0),
+        event("eval_accuracy", quality, 15, samples_count=samples, epoch_num=0),
+        event("run_stop", None, 15, status="success"),
+    ]
+
+
+def run_output(place: Path, *logs: list[Event], plan: str | None = "smoke", system: str = "box") -> Path:
+    """Write the output folder of `pitboard run`, with `run.json` where `plan` names a preset; give it."""
+    describe(place, system, division="open")
+    for run, log in enumerate(logs):
+        write_log(place / "results" / system / "llama31_8b" / f"result_{run}.txt", log)
+    if plan:
+        (place / "run.json").write_text(json.dumps({"benchmark": "llama31_8b", "preset": plan}))
+    return place

@@ -78,6 +78,8 @@ def test_json_has_the_shape_that_scripts_rely_on(pitboard: Pitboard, submission:
         "benchmark": "llama31_8b",
         "division": "closed",
         "valid": True,
+        "kind": "mlperf",
+        "preset": None,
         "findings": [],
     }
     assert report["logs"][1]["path"] == path.format(1)

@@ -33,6 +33,8 @@ def test_json_has_the_promised_fields_and_full_numbers(pitboard, place):
         "samples_to_target": [made_results.SAMPLES[run % 2] for run in range(10)],
         "valid": True,
         "emulated": False,
+        "kind": "mlperf",
+        "preset": None,
     }
 
 

@@ -71,6 +71,15 @@ def test_the_log_of_full_is_valid_closed(tmp_path: Path) -> None:
     assert run.status == "success"
     assert run.division == "closed"
     assert [e.samples for e in run.evaluations][:2] == [12288, 24576]
+    assert (run.preset, run.changed) == ("full", [])
+    assert run.precision in ("bf16", "fp32")
+
+
+def test_what_was_changed_of_the_preset_is_what_changes_what_is_learned() -> None:
+    written = {"target": "6.7", "learning_rate": "0.003", "precision": "fp32", "micro_batch_size": "4"}
+    settings = settings_for("llama31_8b", "smoke", {**written, "layers": "2"})
+
+    assert settings.changed_from(SMOKE) == ["layers", "target"]
 
 
 @given(

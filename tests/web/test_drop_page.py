@@ -14,7 +14,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from made_logs import as_text, valid_log
-from made_results import submit
+from made_results import preset_log, run_output, submit
 from pitboard.compliance import check_tree
 from pitboard.errors import PitboardError
 from pitboard.scoring import score_tree
@@ -64,6 +64,19 @@ def test_a_packed_submission_is_judged_as_by_the_command(client: TestClient, tmp
     assert answer["valid"] is report.valid is True
     assert answer["scores"][0]["minutes"] == score.minutes
     assert (answer["scores"][0]["submitter"], answer["scores"][0]["system"]) == ("acme", "box")
+
+
+def test_a_packed_output_of_a_preset_is_marked(client: TestClient, tmp_path: Path) -> None:
+    run_output(tmp_path / "mine", preset_log())
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+        tar.add(tmp_path / "mine", ".")
+
+    text = send(client, packed.getvalue(), "mine.tar.gz").text
+    answer = send(client, packed.getvalue(), "mine.tar.gz", "/api/check").json()
+
+    assert "Preset smoke: not an MLPerf result." in text
+    assert (answer["valid"], answer["kind"], answer["scores"][0]["preset"]) == (True, "preset", "smoke")
 
 
 def test_a_hostile_log_s_text_is_shown_as_text(client: TestClient) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from pitboard.compliance import Finding, TreeReport
+    from pitboard.compliance import Finding, RcpVerdict, TreeReport
     from pitboard.compliance.grouping import Alike
 
 _COLOURS = {"error": typer.colors.RED, "warning": typer.colors.YELLOW}
@@ -14,11 +14,45 @@ _COLOURS = {"error": typer.colors.RED, "warning": typer.colors.YELLOW}
 def as_text(report: "TreeReport") -> str:
     """Say per submitter, system and benchmark what was found and what to do, then how much there was."""
     from pitboard.compliance.grouping import grouped
+    from pitboard.compliance.preset import mark
 
     lines: list[str] = []
+    if report.preset:
+        lines += [typer.style(f"{_printable(mark(report.preset))}.", bold=True), *_judged(report), ""]
     for group in grouped(report):
         lines += [typer.style(_printable(group.name), bold=True), *_listed(group.findings), ""]
     return "\n".join([*lines, *_counts(report)])
+
+
+def _judged(report: "TreeReport") -> list[str]:
+    """Say by which rules runs of a preset were judged, and how their convergence was."""
+    if not report.own_rules:
+        return [
+            "Judged by the official rules, like every submission. The output folder of",
+            "`pitboard run` is judged with the preset's own target.",
+        ]
+    lines = ["Judged by the log rules of the open division, with what is the preset's own."]
+    for result in report.results:
+        words = convergence_in_words(result.rcp, result.rcp_not_held, result.rcp_precision)
+        lines.append(f"RCP test {_printable(words)}.")
+    return lines
+
+
+def convergence_in_words(rcp: "RcpVerdict | None", not_held: str | None, precision: str | None) -> str:
+    """Say how an RCP test of one's own runs ended, or why there was none.
+
+    `precision` is what the preset's own points were measured in; `None` for the official ones.
+    """
+    if rcp is None:
+        return f"not held: {not_held or 'nothing to hold'}"
+    if rcp.submission_mean is None or rcp.reference_mean is None:
+        few = rcp.verdict == "Insufficient convergence"
+        return f"not passed: {'too many runs did not reach the target' if few else rcp.verdict}"
+    whose = f"the preset's own, measured in {precision.upper()}" if precision else "the official ones"
+    return (
+        f"{'passed' if rcp.passed else 'not passed'}: {rcp.submission_mean:,.0f} samples to the target;"
+        f" reference convergence points ({whose}): {rcp.reference_mean:,.0f}"
+    )
 
 
 def _errors(findings: "list[Finding]") -> int:
@@ -47,6 +81,8 @@ def _counts(report: "TreeReport") -> list[str]:
     verdict = (
         typer.style("valid", fg=typer.colors.GREEN) if report.valid else typer.style("not valid", fg="red")
     )
+    if report.preset:
+        verdict += f", as a run of preset {_printable(report.preset)}" if report.own_rules else ""
     return [*lines, f"Verdict: {verdict}"]
 
 

@@ -11,11 +11,9 @@ import typer
 from pitboard.errors import PitboardError, near
 
 if TYPE_CHECKING:
-    from pitboard.compliance import ReferencePoint
+    from pitboard.compliance import Reference, ReferencePoint
     from pitboard.results.ladder import Rung
     from pitboard.training.output import Output, Plan
-
-BASELINE = "bf16"
 
 
 def register(app: typer.Typer) -> None:
@@ -27,7 +25,7 @@ def precision(
     benchmark: Annotated[str | None, typer.Argument(help="The benchmark, e.g. llama31_8b.")] = None,
     precisions: Annotated[
         str, typer.Option(help="Formats to run, of fp32, bf16, fp8, mxfp8, nvfp4 and mxfp4.")
-    ] = "bf16,fp8,nvfp4",
+    ] = "fp8,nvfp4",
     runs: Annotated[int, typer.Option(min=1, help="How many runs of each, with the same seeds.")] = 1,
     preset: Annotated[str, typer.Option(help="smoke or full.")] = "smoke",
     seed: Annotated[
@@ -49,8 +47,9 @@ def precision(
 ) -> None:
     """Race a benchmark in several precisions and say which of them win.
 
-    Time-to-train counts, not speed. BF16 is always run, as what the others are held against. Exits 0 when
-    every format converges as BF16's reference does, 1 when one does not, 2 when one could not be run.
+    Time-to-train counts, not speed. What the device is fast at (BF16, or FP32 on a CPU without BF16 units) is
+    always run, as the baseline that the others are held against. Exits 0 when every format converges as the
+    baseline's reference does, 1 when one does not, 2 when one could not be run.
     """
     from pitboard.launch.ladder import recorded
     from pitboard.results.ladder import climb
@@ -62,30 +61,40 @@ def precision(
             raise PitboardError("Say which benchmark to run, for example: pitboard precision llama31_8b")
         folder = output or Path("output") / f"{datetime.now():%Y%m%d-%H%M%S}-{benchmark}-precision"
         settings = parse_assignments(assignments or [])
-        _begin(folder, benchmark, preset, settings, _chosen(precisions), runs, seed, nproc)
+        chosen = _chosen(precisions, _baseline(benchmark, preset, settings))
+        _begin(folder, benchmark, preset, settings, chosen, runs, seed, nproc)
     rungs = {name: (output, plan) for name, output, plan in recorded(folder)}
-    plan = rungs[BASELINE][1]
-    points = _reference(plan)
+    baseline, (_, plan) = next(iter(rungs.items()))
+    reference = _reference(plan, baseline)
     logs = {name: _race(name, *rung) for name, rung in rungs.items()}
-    judged = climb(logs, points)
-    _show(judged, plan)
+    judged = climb(logs, reference.points)
+    _show(judged, plan, reference)
     if chart is not None:
-        _draw(chart, judged, points, plan)
+        _draw(chart, judged, reference.points, plan)
     if any(rung.verdict == "did not run" for rung in judged):
         raise typer.Exit(2)
     raise typer.Exit(0 if all(rung.converges or rung.verdict == "wins" for rung in judged) else 1)
 
 
-def _chosen(text: str) -> list[str]:
-    """Return the formats, BF16 first. Raises `PitboardError` for one that does not exist."""
-    from pitboard.training.settings import Precision
+def _baseline(benchmark: str, preset: str, settings: dict[str, str]) -> str:
+    """Return the format that the runs' device is fast at."""
+    from pitboard.training.device import choose_device
+    from pitboard.training.precision import choose_precision
+    from pitboard.training.runner import settings_for
 
-    known = get_args(Precision)
+    return choose_precision(choose_device(settings_for(benchmark, preset, settings).device, 0)).precision
+
+
+def _chosen(text: str, baseline: str) -> list[str]:
+    """Return the formats, the baseline first. Raises `PitboardError` for one that does not exist."""
+    from pitboard.training.settings import ResolvedPrecision
+
+    known = get_args(ResolvedPrecision)
     names = [name.strip().lower() for name in text.split(",") if name.strip()]
     for name in names:
         if name not in known:
             raise PitboardError(f"--precisions: there is no '{name}'.{near(name, known)}")
-    return list(dict.fromkeys([BASELINE, *names]))
+    return list(dict.fromkeys([baseline, *names]))
 
 
 def _begin(
@@ -119,22 +128,15 @@ def _begin(
     record(folder, precisions)
 
 
-def _reference(plan: "Plan") -> "Sequence[ReferencePoint]":
-    """Return the reference convergence points that hold for a plan: its preset's own, or the official ones.
-
-    There are none for a preset of ours that has not been measured, nor where a setting was changed that
-    changes what is learned.
-    """
+def _reference(plan: "Plan", baseline: str) -> "Reference":
+    """Return what holds for a plan's runs: its preset's own reference convergence points, or the official."""
     from pitboard import suite
-    from pitboard.compliance.reference import load_points, measured_points
-    from pitboard.training.settings import EXECUTION
+    from pitboard.compliance import reference_for
+    from pitboard.training.runner import settings_for
 
-    if not plan.overrides.keys() <= EXECUTION:
-        return ()
-    found = suite.benchmark(plan.benchmark).preset(plan.preset)
-    if found.values["division"] == "closed":
-        return load_points(plan.benchmark, suite.ROUNDS[-1].ruleset)
-    return measured_points(found)
+    preset = suite.benchmark(plan.benchmark).preset(plan.preset)
+    changed = settings_for(plan.benchmark, plan.preset, plan.overrides).changed_from(preset.values)
+    return reference_for(plan.benchmark, preset, baseline, changed, suite.ROUNDS[-1].ruleset, baseline)
 
 
 def _race(name: str, output: "Output", plan: "Plan") -> list[Path]:
@@ -151,7 +153,7 @@ def _race(name: str, output: "Output", plan: "Plan") -> list[Path]:
     return [path for index in range(len(plan.seeds)) if (path := output.log(plan, index)).is_file()]
 
 
-def _show(rungs: "Sequence[Rung]", plan: "Plan") -> None:
+def _show(rungs: "Sequence[Rung]", plan: "Plan", reference: "Reference") -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -170,12 +172,12 @@ def _show(rungs: "Sequence[Rung]", plan: "Plan") -> None:
             _number(rung.mean_samples, ",.0f"),
             _number(rung.throughput, ".2f"),
             _number(rung.minutes, ".3f"),
-            _convergence(rung),
+            _convergence(rung, rungs[0].precision),
             rung.verdict,
         )
     console = Console()
     console.print(table)
-    console.print(_reference_words(rungs), highlight=False, soft_wrap=True)
+    console.print(_reference_words(rungs, reference), highlight=False, soft_wrap=True)
     if any(rung.emulated for rung in rungs):
         console.print(
             "An emulated format computes the right numbers with slower arithmetic: its samples to target"
@@ -185,13 +187,15 @@ def _show(rungs: "Sequence[Rung]", plan: "Plan") -> None:
         )
 
 
-def _reference_words(rungs: "Sequence[Rung]") -> str:
+def _reference_words(rungs: "Sequence[Rung]", reference: "Reference") -> str:
     means = [rung.rcp.reference_mean for rung in rungs if rung.rcp.reference_mean is not None]
     if means:
-        return f"{BASELINE.upper()}'s reference convergence points: {means[0]:,.0f} samples on average."
+        measured = (reference.precision or rungs[0].precision).upper()
+        return f"{measured}'s reference convergence points: {means[0]:,.0f} samples on average."
+    why = f" ({reference.not_held})" if reference.not_held else ""
     return (
-        "No reference convergence points hold for these settings: a format converges here when all its runs"
-        " reach the target, be it early or late."
+        f"No reference convergence points hold for these settings{why}: a format converges here when all its"
+        " runs reach the target, be it early or late."
     )
 
 
@@ -199,13 +203,13 @@ def _number(value: float | None, form: str) -> str:
     return "" if value is None else format(value, form)
 
 
-def _convergence(rung: "Rung") -> str:
+def _convergence(rung: "Rung", baseline: str) -> str:
     if rung.verdict == "did not run":
         return ""
     if rung.rcp.reference_mean is None:
         return "target reached" if rung.converges else "target not reached"
     when = "earlier than" if rung.early else "later than" if rung.late else "as"
-    return f"{when} {BASELINE.upper()}"
+    return f"{when} {baseline.upper()}"
 
 
 def _draw(path: Path, rungs: "Sequence[Rung]", points: "Sequence[ReferencePoint]", plan: "Plan") -> None:

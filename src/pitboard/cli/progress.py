@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from pitboard.compliance import Finding, RcpVerdict
+    from pitboard.compliance import Finding, RunsVerdict
     from pitboard.training.output import Output, Plan
     from pitboard.training.reporting import Course
     from pitboard.training.runner import Summary
@@ -45,6 +45,11 @@ class Display:
         """Say what initialisation does now."""
         self._stop()
         self._console.print(f"[dim]Not timed:[/] {what} …", highlight=False)
+
+    def noted(self, what: str) -> None:
+        """Print a decision as a line that stays."""
+        self._stop()
+        self._console.print(escape(what[:1].upper() + what[1:]) + ".", highlight=False)
 
     def started(self, course: "Course", samples: int) -> None:
         """Show the course, and the clock from here on."""
@@ -215,34 +220,32 @@ def show_series(output: "Output", plan: "Plan") -> None:
         console.print(f"Olympic mean {_duration(mean)}: without the {drops} fastest and {drops} slowest")
 
 
-def show_verdict(output: "Output", plan: "Plan") -> None:
-    """Print what the official rules say of the logs, and the RCP test of the runs' convergence."""
+def verdict_on(output: "Output", plan: "Plan") -> "RunsVerdict":
+    """Return what the rules say of a plan's logs, by the rules that apply to its preset."""
     from pitboard import suite
     from pitboard.compliance import judge_runs
-    from pitboard.compliance.reference import measured_points
 
     logs = [path for index in range(len(plan.seeds)) if (path := output.log(plan, index)).is_file()]
-    preset = suite.benchmark(plan.benchmark).preset(plan.preset)
-    own = measured_points(preset)
-    target = preset.values["target"]
-    if target is None:
-        return
-    rules = suite.ROUNDS[-1].version
-    verdict = judge_runs(logs, rules, own or None)
+    return judge_runs(logs, suite.ROUNDS[-1].version, plan.benchmark, plan.preset)
+
+
+def show_verdict(output: "Output", plan: "Plan") -> None:
+    """Print what the rules say of the logs, and the RCP test of the runs' convergence."""
+    from pitboard.cli.findings import convergence_in_words
+
+    verdict = verdict_on(output, plan)
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
-    table.add_row(f"Rules of {rules}", _problems(verdict.findings))
-    if any(finding.rule == "log-target" for finding in verdict.findings) and own:
-        why = (
-            "ask for a value below 1.0, which suits no log perplexity"
-            if float(target) > 1
-            else "hold it to the target of the benchmark itself"
-        )
-        table.add_row("", f"[dim]The open rules {why}.[/]")
-    if verdict.rcp is not None:
-        table.add_row("RCP test", _convergence(verdict.rcp, whose="its own" if own else "official"))
-    Console().print(table)
+    own = verdict.note and verdict.target is not None
+    nothing = f"no finding; the target is the preset's own, {verdict.target:g}" if own else "no finding"
+    table.add_row(f"Rules of {verdict.round}", _problems(verdict.findings) or nothing)
+    words = convergence_in_words(verdict.rcp, verdict.rcp_not_held, verdict.reference_precision)
+    table.add_row("RCP test", escape(words))
+    console = Console()
+    if verdict.note:
+        console.print(f"[bold]{escape(verdict.note[0].upper() + verdict.note[1:])}[/]", highlight=False)
+    console.print(table)
 
 
 def _problems(findings: "list[Finding]") -> str:
@@ -253,14 +256,4 @@ def _problems(findings: "list[Finding]") -> str:
         f"{rule}{f' ({counts[rule]} times)' if counts[rule] > 1 else ''}: {escape(message)}"
         for rule, message in sorted(first.items())
     ]
-    return "\n".join(lines) or "no finding"
-
-
-def _convergence(rcp: "RcpVerdict", whose: str) -> str:
-    outcome = "passed" if rcp.passed else f"[bold]not passed[/] ({rcp.verdict})"
-    if rcp.submission_mean is None or rcp.reference_mean is None:
-        return f"{outcome}, against {whose} reference convergence points"
-    return (
-        f"{outcome}: {rcp.submission_mean:,.0f} samples to the target, {whose} reference convergence points"
-        f" {rcp.reference_mean:,.0f}"
-    )
+    return "\n".join(lines)

@@ -50,12 +50,17 @@ def add(
     store: Place = None,
 ) -> None:
     """Check, score and add results to the store; adding them again changes nothing."""
+    from pitboard.compliance.layout import printable
+    from pitboard.compliance.preset import mark
     from pitboard.results.ingest import Names, read_rows
+    from pitboard.results.likeness import preset_of
 
     # Logs are read in processes of their own, before DuckDB starts threads in this one.
     rows = read_rows(path, round, Names(submitter, system))
     added = _open(store).add(rows)
     typer.echo(f"{added.new} results new, {added.changed} changed, {added.same} as they were.")
+    for preset in sorted({preset for row in rows["results"] if (preset := preset_of(row))}):
+        typer.echo(f"{printable(mark(preset))}; kept apart from what was published.")
     for problem in added.problems:
         typer.echo(f"Incomplete: {problem}.", err=True)
 

@@ -28,7 +28,8 @@ def run(
         int | None, typer.Option(min=0, help="The first run's seed; else drawn at random.")
     ] = None,
     precision: Annotated[
-        str | None, typer.Option(help="fp32, bf16, fp8, mxfp8, nvfp4 or mxfp4; else the preset's.")
+        str | None,
+        typer.Option(help="auto (what the device is fast at), fp32, bf16, fp8, mxfp8, nvfp4 or mxfp4."),
     ] = None,
     nproc: Annotated[int, typer.Option(min=1, help="Ranks on this node, started with torchrun.")] = 1,
     output: Annotated[

@@ -69,6 +69,7 @@ def _cell(value: object) -> object:
 def as_text(scores: "list[Score]") -> str:
     """Say each result's score in minutes by submitter, to the three decimals that MLCommons publishes."""
     from pitboard.compliance.layout import printable
+    from pitboard.compliance.preset import mark
 
     rows = []
     for score in sorted(scores, key=lambda s: (s.submitter.casefold(), s.system, s.benchmark)):
@@ -84,10 +85,14 @@ def as_text(scores: "list[Score]") -> str:
                 "" if score.rcp_scale == 1 else f"scaled by {score.rcp_scale:.4f}",
                 "" if score.valid else "not valid",
                 "emulated: not comparable" if score.emulated else "",
+                mark(score.preset) if score.preset and len(scores) > 1 else "",
             )
         )
     plain = [tuple(printable(cell) for cell in row) for row in rows]
-    lines = _aligned(plain)
+    # One result has a line for its mark: with it in its row, the row would not fit a terminal.
+    alone = scores[0].preset if len(scores) == 1 else None
+    lines = [f"{mark(alone)}."] if alone else []
+    lines += _aligned(plain)
     if len(scores) == 1:
         lines += _runs(scores[0])
     scored = sum(score.minutes is not None for score in scores)
@@ -105,9 +110,11 @@ def _hardware(score: "Score") -> str:
 
 
 def _aligned(rows: "list[tuple[str, ...]]") -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    columns = [column for column in zip(*rows, strict=True) if any(column)]
+    widths = [max(map(len, column)) for column in columns]
     return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in zip(*columns, strict=True)
     ]
 
 

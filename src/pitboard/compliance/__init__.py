@@ -4,7 +4,7 @@ from pitboard.compliance.finding import Finding
 from pitboard.compliance.log import check_log
 from pitboard.compliance.own_runs import RunsVerdict, judge_runs
 from pitboard.compliance.rcp import RcpVerdict, rcp_test
-from pitboard.compliance.reference import ReferencePoint, load_points, parse_points
+from pitboard.compliance.reference import Reference, ReferencePoint, load_points, parse_points, reference_for
 from pitboard.compliance.report import Level, LogReport, ResultReport, TreeReport
 from pitboard.compliance.tree import check_tree
 
@@ -13,6 +13,7 @@ __all__ = [
     "Level",
     "LogReport",
     "RcpVerdict",
+    "Reference",
     "ReferencePoint",
     "ResultReport",
     "RunsVerdict",
@@ -23,4 +24,5 @@ __all__ = [
     "load_points",
     "parse_points",
     "rcp_test",
+    "reference_for",
 ]

@@ -3,6 +3,7 @@
 from typing import Any
 
 from pitboard.compliance.finding import Finding
+from pitboard.compliance.preset import kind_of
 from pitboard.compliance.report import TreeReport
 
 
@@ -11,12 +12,14 @@ def as_document(report: TreeReport) -> dict[str, Any]:
     return {
         "round": report.round,
         "valid": report.valid,
+        **_kind(report.preset),
         "logs": [
             {
                 "path": log.path,
                 "benchmark": log.benchmark,
                 "division": log.division,
                 "valid": log.valid,
+                **_kind(log.preset),
                 "findings": [_finding(finding) for finding in log.findings],
             }
             for log in report.logs
@@ -28,13 +31,20 @@ def as_document(report: TreeReport) -> dict[str, Any]:
                 "benchmark": result.benchmark,
                 "division": result.division,
                 "valid": result.valid,
+                **_kind(result.preset),
                 "rcp": result.rcp,
+                "rcp_not_held": result.rcp_not_held,
+                "rcp_precision": result.rcp_precision,
                 "findings": [{"file": finding.file, **_finding(finding)} for finding in result.findings],
             }
             for result in report.results
         ],
         "findings": [{"file": finding.file, **_finding(finding)} for finding in report.findings],
     }
+
+
+def _kind(preset: str | None) -> dict[str, Any]:
+    return {"kind": kind_of(preset), "preset": preset}
 
 
 def _finding(finding: Finding) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pitboard.compliance.engine import MOST_ALIKE, check_events
 from pitboard.compliance.finding import Finding
+from pitboard.compliance.preset import judge_by_preset, preset_judging, scaled_preset
 from pitboard.compliance.report import LogReport
 from pitboard.compliance.rulesets import ruleset_of
 from pitboard.events import LogFile, Run, read_log
@@ -22,21 +23,24 @@ _FIXES = {
 }
 
 
-def check_log(path: Path, ruleset: str, file: str | None = None) -> LogReport:
+def check_log(path: Path, ruleset: str, file: str | None = None, preset: str | None = None) -> LogReport:
     """Check one log against a ruleset such as `"5.1.0"` (or a round, `"5.1"`), as the official checker does.
 
-    `file` is what findings call the file, by default its name. Raises `PitboardError` where the file cannot
-    be opened or there is no such ruleset; whatever the file holds becomes findings.
+    `file` is what findings call the file, by default its name. `preset` is one other than `full` whose log
+    this is known to be: its own target then counts. Raises `PitboardError` where the file cannot be opened or
+    there is no such ruleset; whatever the file holds becomes findings.
     """
-    return judge_log(read_log(path), ruleset_of(ruleset), path.name if file is None else file)
+    return judge_log(read_log(path), ruleset_of(ruleset), path.name if file is None else file, preset)
 
 
-def judge_log(log: LogFile, ruleset: str, file: str) -> LogReport:
+def judge_log(log: LogFile, ruleset: str, file: str, preset: str | None = None) -> LogReport:
     """Check a log that has been read; see `check_log`."""
     run = Run.from_events(log.events)
     findings = _problems(log, file)
+    own = preset_judging(run, preset)
     if log.events:
-        findings += check_events(log.events, ruleset, file)
+        official = check_events(log.events, ruleset, file)
+        findings += judge_by_preset(official, log.events, own, file) if own else official
         findings += _clock(run, file)
     else:
         findings.append(_no_events(log, file))
@@ -48,6 +52,8 @@ def judge_log(log: LogFile, ruleset: str, file: str) -> LogReport:
         findings=findings,
         ruleset=ruleset,
         run=run,
+        preset=scaled_preset([run]),
+        own_rules=own is not None,
     )
 
 

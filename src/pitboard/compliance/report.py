@@ -16,7 +16,8 @@ class LogReport(msgspec.Struct, frozen=True, kw_only=True):
     """The verdict on one log. `path` is relative to the checked path, with forward slashes.
 
     `run` is what the log says of its run, so that a result is judged without reading its logs again;
-    `gathered` is what `check_tree` was asked to gather besides.
+    `gathered` is what `check_tree` was asked to gather besides. `preset` is one other than `full` that the
+    log says it is of: no MLPerf result. `own_rules` tells whether it was judged by that preset's target.
     """
 
     path: str
@@ -27,13 +28,17 @@ class LogReport(msgspec.Struct, frozen=True, kw_only=True):
     ruleset: str
     run: Run
     gathered: object = None
+    preset: str | None = None
+    own_rules: bool = False
 
 
 class ResultReport(msgspec.Struct, frozen=True, kw_only=True):
     """The verdict on one result: all runs of one benchmark on one system.
 
     `path` is its folder and `logs` are the paths of its logs, both relative to the checked path.
-    `committee_scale` is the factor in its `scaling.json`, where there is one.
+    `committee_scale` is the factor in its `scaling.json`, where there is one. `preset` and `own_rules` are as
+    in its logs; a result judged by its preset's own rules is held against the preset's own reference points,
+    measured in `rcp_precision`, unless `rcp_not_held` says why not.
     """
 
     path: str
@@ -47,6 +52,10 @@ class ResultReport(msgspec.Struct, frozen=True, kw_only=True):
     description: System | None
     committee_scale: float | None
     logs: list[str]
+    preset: str | None = None
+    own_rules: bool = False
+    rcp_not_held: str | None = None
+    rcp_precision: str | None = None
 
 
 class TreeReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +66,16 @@ class TreeReport(msgspec.Struct, frozen=True, kw_only=True):
     logs: list[LogReport]
     results: list[ResultReport]
     findings: list[Finding]
+
+    @property
+    def preset(self) -> str | None:
+        """The preset other than `full` that a log here says it is of, so that this is no MLPerf result."""
+        return next((log.preset for log in self.logs if log.preset), None)
+
+    @property
+    def own_rules(self) -> bool:
+        """Whether logs were judged by their preset's own rules, and not by the official ones."""
+        return any(log.own_rules for log in self.logs)
 
     def every_finding(self) -> list[Finding]:
         """List the findings of the logs, of the results and of the tree itself, in this order."""

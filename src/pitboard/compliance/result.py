@@ -7,7 +7,9 @@ from pitboard.compliance.alike import check_names, check_settings, common
 from pitboard.compliance.benchmarks import allowed_benchmarks, convergence, official_drops, official_runs
 from pitboard.compliance.finding import Finding
 from pitboard.compliance.layout import ResultFolder, shown
+from pitboard.compliance.own_runs import Held, by_chance, hold
 from pitboard.compliance.power import check_power
+from pitboard.compliance.preset import scaled_preset
 from pitboard.compliance.rcp import RcpVerdict, rcp_test
 from pitboard.compliance.reference import load_points
 from pitboard.compliance.report import LogReport, ResultReport
@@ -23,24 +25,31 @@ def check_result(
 
     `logs` are the reports on `result.logs`; `system` is its description, if there is one that can be read.
     Seeds and convergence are judged in the closed division only; where the folder's name is no benchmark of
-    the ruleset ("5.1.0"), every log must be valid and that is all. Findings name files relative to `root`.
+    the ruleset ("5.1.0"), every log must be valid and that is all. Runs that were all judged by the rules of
+    their preset may be as many as one likes, and are held against the preset's own reference points. Findings
+    name files relative to `root`.
     """
     file = shown(result.path, root)
     division = system.division if system and system.division else common(log.division for log in logs)
     findings = check_folder(result, root, file, ruleset)
     scale, damaged = committee_scale(result, file)
     findings += damaged
-    rcp = None
+    rcp, held = None, Held()
+    own = bool(logs) and all(log.own_rules for log in logs)
     known = result.benchmark in allowed_benchmarks(ruleset)
     if known:
         power, waived = check_power(result, root), bypasses(result)
-        findings += power + _check_runs(result, logs, power, file)
+        findings += power + _check_runs(result, logs, power, file, own)
         findings += check_settings(logs) + check_names(result, logs, system, file)
         if division == "closed" and "seed-checker-bypass" not in waived:
             findings += check_seeds(logs)
-        if division == "closed":
+        if own:
+            held = hold([log.run for log in logs], ruleset)
+            rcp = held.rcp
+        elif division == "closed":
             rcp = _test(logs, ruleset, "rcp-bypass" in waived)
-            findings += _check_rcp(rcp, logs, file)
+        if rcp is not None:
+            findings += _check_rcp(rcp, logs, file, own)
         findings += check_scale(scale, rcp, file)
     return ResultReport(
         path=file,
@@ -55,6 +64,10 @@ def check_result(
         description=system,
         committee_scale=scale,
         logs=[log.path for log in logs],
+        preset=scaled_preset(log.run for log in logs),
+        own_rules=own,
+        rcp_not_held=held.not_held,
+        rcp_precision=held.reference.precision if held.reference else None,
     )
 
 
@@ -74,12 +87,15 @@ def _test(logs: Sequence[LogReport], ruleset: str, bypass: bool) -> RcpVerdict:
 
 
 def _check_runs(
-    result: ResultFolder, logs: Sequence[LogReport], power: Sequence[Finding], file: str
+    result: ResultFolder, logs: Sequence[LogReport], power: Sequence[Finding], file: str, own: bool
 ) -> list[Finding]:
-    """Count the runs, and those that do not count: as many as the olympic mean drops may be invalid."""
+    """Count the runs, and those that do not count: as many as the olympic mean drops may be invalid.
+
+    How many there must be is MLPerf's rule, not that of a preset's `own` runs.
+    """
     findings = []
     wanted = official_runs(result.benchmark)
-    if len(logs) != wanted:
+    if len(logs) != wanted and not own:
         findings.append(
             Finding(
                 rule="result-runs",
@@ -93,6 +109,8 @@ def _check_runs(
     unmetered = {Path(finding.file).name for finding in power}
     bad = [log.path for log in logs if not log.valid or Path(log.path).stem in unmetered]
     tolerated = official_drops(result.benchmark)
+    if own and len(logs) <= 2 * tolerated:
+        tolerated = 0  # so few runs are averaged, all of them
     if bad:
         accepted = len(bad) <= tolerated and len(bad) < len(logs)
         findings.append(
@@ -101,7 +119,11 @@ def _check_runs(
                 severity="warning" if accepted else "error",
                 file=file,
                 message=f"{len(bad)} of {len(logs)} runs do not comply"
-                + (", which the olympic mean tolerates" if accepted else f"; {tolerated} may be dropped"),
+                + (
+                    ", which the olympic mean tolerates"
+                    if accepted
+                    else f"; {tolerated or 'none'} may be dropped"
+                ),
                 expected=f"at most {tolerated}",
                 found=[Path(path).name for path in bad],
                 fix="See the findings on these logs.",
@@ -110,7 +132,7 @@ def _check_runs(
     return findings
 
 
-def _check_rcp(rcp: RcpVerdict, logs: Sequence[LogReport], file: str) -> list[Finding]:
+def _check_rcp(rcp: RcpVerdict, logs: Sequence[LogReport], file: str, own: bool) -> list[Finding]:
     findings = [
         Finding(
             rule="rcp-samples-missing",
@@ -128,7 +150,7 @@ def _check_rcp(rcp: RcpVerdict, logs: Sequence[LogReport], file: str) -> list[Fi
     findings.append(
         Finding(
             rule=rule,
-            severity="warning" if rcp.passed else "error",
+            severity="warning" if rcp.passed or (own and by_chance(rcp, len(logs))) else "error",
             file=file,
             message=message,
             expected=rcp.reference_mean,

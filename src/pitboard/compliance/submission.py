@@ -29,20 +29,21 @@ _LINKS = {
 
 
 def judge(
-    root: Path, level: Level, logs: Mapping[Path, LogReport], ruleset: str
+    root: Path, level: Level, logs: Mapping[Path, LogReport], ruleset: str, preset: str | None = None
 ) -> tuple[list[ResultReport], list[Finding]]:
     """Judge what the logs under a path form, as far as `level` says: results, systems, submissions, a round.
 
     `logs` maps every log found under `root` to its report; `ruleset` is such as "5.1.0". A part that is
-    missing or damaged is a finding, and everything else is still judged.
+    missing or damaged is a finding, and everything else is still judged. With a `preset` the path is the
+    output folder of its runs, of which nobody asks for the code and the tidiness of a submission.
     """
     if level == "log":
         return [], []
     if level == "result":
         return _judge_loose(root, logs, ruleset)
-    reports, findings = [], _check_files(root)
+    reports: list[ResultReport] = []
     places = submissions(root)
-    findings += _check_code(places, root)
+    findings = [] if preset else _check_files(root) + _check_code(places, root)
     if level == "round":
         findings += _check_round(root, places)
     for place in places:

@@ -14,6 +14,7 @@ import msgspec
 from pitboard.compliance.finding import Finding
 from pitboard.compliance.layout import is_log_name, printable, shown
 from pitboard.compliance.log import judge_log
+from pitboard.compliance.preset import preset_of_output
 from pitboard.compliance.report import Level, LogReport, TreeReport
 from pitboard.compliance.round import detect_ruleset
 from pitboard.compliance.rulesets import preload, ruleset_of
@@ -42,11 +43,16 @@ def check_tree(
     processes as there are processors, each log once and each in one process alone; what `gather` (a plain
     function) makes of a log that was read comes back as its report's `gathered`.
 
+    The output folder of a run of another preset than `full`, or what lies in it, is judged by the preset's
+    own target and reference points; with `level` "submission" or "round" by the official rules, as all else.
+
     Raises `PitboardError` where `root` holds no log (a submission without any is a finding), or the installed
     rules do not know the round.
     """
     paths, findings = find_logs(root)
-    level = level or detect_level(root)
+    asked, level = level, level or detect_level(root)
+    official = asked == "submission" or level == "round"
+    preset = None if official else preset_of_output(root)
     if not paths and not findings and level in ("log", "result"):
         raise PitboardError(
             f"No log under {root}: expected files named result_*.txt; give a log of another name itself."
@@ -54,11 +60,11 @@ def check_tree(
     ruleset = ruleset_of(round) if round else detect_ruleset(paths)
     preload(ruleset)
     logs = []
-    for report in _reports(root, paths, ruleset, gather):
+    for report in _reports(root, paths, ruleset, preset, gather):
         logs.append(report)
         if progress:
             progress(len(logs), len(paths))
-    results, more = judge(root, level, dict(zip(paths, logs, strict=True)), ruleset)
+    results, more = judge(root, level, dict(zip(paths, logs, strict=True)), ruleset, preset)
     findings += more
     # A log that belongs to a result counts through it: the olympic mean may drop one that is not valid.
     judged = {path for result in results for path in result.logs}
@@ -120,8 +126,10 @@ def _leads_out(file: str) -> Finding:
     )
 
 
-def _reports(root: Path, paths: list[Path], ruleset: str, gather: Gather | None) -> Iterator[LogReport]:
-    examine = partial(_examine, root, ruleset, gather)
+def _reports(
+    root: Path, paths: list[Path], ruleset: str, preset: str | None, gather: Gather | None
+) -> Iterator[LogReport]:
+    examine = partial(_examine, root, ruleset, preset, gather)
     processes = min(len(paths), _processors())
     if processes < 2 or sum(path.lstat().st_size for path in paths) < _WORTH_PROCESSES:
         yield from map(examine, paths)
@@ -139,14 +147,14 @@ def _reports(root: Path, paths: list[Path], ruleset: str, gather: Gather | None)
         ) from error
 
 
-def _examine(root: Path, ruleset: str, gather: Gather | None, path: Path) -> LogReport:
+def _examine(root: Path, ruleset: str, preset: str | None, gather: Gather | None, path: Path) -> LogReport:
     """Check one log; one that cannot be opened is a finding, and the others are still checked."""
     file = printable(path.name) if path == root else shown(path, root)
     try:
         log = read_log(path)
     except PitboardError as error:
         log = LogFile.unreadable(path, str(error))
-    report = judge_log(log, ruleset, file)
+    report = judge_log(log, ruleset, file, preset)
     return msgspec.structs.replace(report, gathered=gather(log)) if gather else report
 
 

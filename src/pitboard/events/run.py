@@ -34,8 +34,9 @@ class Run(msgspec.Struct, kw_only=True):
     """What one log says of its run. Times are milliseconds since the Unix epoch; `None` is 'not logged'.
 
     `settings` holds what must be the same in all runs of a result; `evaluated` is how many evaluations there
-    were at the last `run_stop`; `emulated` is Pitboard's own mark of a run whose time says nothing, because
-    its precision was emulated.
+    were at the last `run_stop`. Pitboard's own marks: `emulated` is a run whose time says nothing, because
+    its precision was emulated; `preset` is what it trained, and `changed` names the settings in which it
+    differs from that preset in what is learned; `precision` is the format that it trained in.
     """
 
     benchmark: str | None = None
@@ -53,6 +54,9 @@ class Run(msgspec.Struct, kw_only=True):
     evaluations: list[Evaluation] = []
     evaluated: int = 0
     emulated: bool = False
+    preset: str | None = None
+    precision: str | None = None
+    changed: list[str] = []
 
     @property
     def minutes(self) -> float | None:
@@ -76,7 +80,7 @@ class Run(msgspec.Struct, kw_only=True):
         The first `init_start` and the first complete pair of `run_start` and `run_stop` count, the last of
         the rest, as in the official `result_summarizer` and `rcp_checker`.
         """
-        run = cls(seeds=[], settings={}, evaluations=[])
+        run = cls(seeds=[], settings={}, evaluations=[], changed=[])
         for event in events:
             collect = _COLLECTORS.get(event.key)
             if collect is not None:
@@ -128,6 +132,20 @@ def _emulated(run: Run, event: Event) -> None:
     run.emulated = event.value is True
 
 
+def _preset(run: Run, event: Event) -> None:
+    run.preset = _text(event.value)
+
+
+def _precision(run: Run, event: Event) -> None:
+    run.precision = _text(event.value)
+
+
+def _changed(run: Run, event: Event) -> None:
+    run.settings[event.key] = event.value
+    names = event.value if isinstance(event.value, list) else []
+    run.changed = [name for value in names if (name := _text(value)) is not None]
+
+
 def _init_start(run: Run, event: Event) -> None:
     if run.init_start_ms is None:
         run.init_start_ms = event.time_ms
@@ -173,6 +191,9 @@ _COLLECTORS: dict[str, Callable[[Run, Event], None]] = {
     "max_steps": _setting,
     "target_accuracy": _target,
     "pitboard_emulated": _emulated,
+    "pitboard_preset": _preset,
+    "pitboard_precision": _precision,
+    "pitboard_changed": _changed,
     "init_start": _init_start,
     "init_stop": _init_stop,
     "run_start": _run_start,

@@ -1,5 +1,6 @@
 """How a result may be cited, after MLCommons' policy for messages about MLPerf results."""
 
+from pitboard.results.likeness import preset_of
 from pitboard.results.schema import Row
 
 DERIVED = (
@@ -19,6 +20,8 @@ def citation(row: Row) -> str:
     The public result files do not hold the entry numbers (such as 5.1-0001): look it up at mlcommons.org.
     """
     what = f"{row['division'] or 'unknown'} division, {row['benchmark']}"
+    if preset := preset_of(row):
+        return f"Preset {preset} of {row['benchmark']}, run with Pitboard; not an MLPerf result."
     if row["own"]:
         return (
             f"Unverified MLPerf Training v{row['round']} {what}: run with Pitboard. "

@@ -27,7 +27,6 @@ class Gathered(msgspec.Struct, frozen=True):
     evaluation_minutes: float | None
     statistics: list[Statistic]
     precision: Precision | None
-    preset: str | None
 
 
 def gather(log: LogFile) -> Gathered:
@@ -36,7 +35,6 @@ def gather(log: LogFile) -> Gathered:
         evaluation_minutes=_evaluation_minutes(log.events),
         statistics=_statistics(log.events),
         precision=_precision(log),
-        preset=next((str(e.value) for e in log.events if e.key == "pitboard_preset"), None),
     )
 
 

@@ -98,7 +98,7 @@ class _Reader:
         if first and first != "results":
             return printable(first)
         logs = [self._logs[path] for path in result.logs]
-        own = next((log for log in logs if _gathered(log).preset), None)
+        own = next((log for log in logs if log.run.preset), None)
         name = own.run.settings.get("submission_org") if own else None
         return printable(str(name or self._root.resolve().name))
 
@@ -108,7 +108,8 @@ class _Reader:
         found = accelerator(
             _text(fields, "accelerator_model_name"), _text(fields, "accelerator_memory_capacity")
         )
-        place = links(key["round"], key["submitter"], key["system"])
+        own = any(self._logs[path].run.preset for path in result.logs)
+        place = {} if own else links(key["round"], key["submitter"], key["system"])
         row = {
             **{name: key[name] for name in _SYSTEM_KEY},
             "organisation": (known and known.submitter) or key["submitter"],
@@ -188,8 +189,8 @@ class _Reader:
             "precision": precision[0],
             "precision_source": precision[1],
             "emulated": score.emulated,
-            "preset": next((p for log in logs if (p := _gathered(log).preset)), None),
-            "own": any(_gathered(log).preset for log in logs),
+            "preset": result.preset or next((p for log in logs if (p := log.run.preset)), None),
+            "own": any(log.run.preset for log in logs),
             "settings": _sorted(first.settings) if first else None,
         }
         details = {

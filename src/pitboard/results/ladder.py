@@ -12,8 +12,6 @@ from pitboard.compliance.reference import ReferencePoint
 from pitboard.events import Event, Run, read_events
 from pitboard.scoring import olympic_mean
 
-BASELINE = "bf16"
-
 Verdict = Literal[
     "baseline",
     "wins",
@@ -30,8 +28,8 @@ class Rung(msgspec.Struct, frozen=True, kw_only=True):
     `samples` has one entry for each run, `None` for one that did not reach the target; `minutes` is their
     olympic mean, or their mean where there are fewer than three, scaled as the RCP test says, and `None`
     where too few reached the target. `throughput` is samples per second of training, evaluation left out.
-    `rcp` is the official test against BF16's reference convergence points, which finds runs that converge too
-    early; `late` is the same test held the other way round. Its `reference_mean` is `None` where no reference
+    `rcp` is the official test against the baseline's reference convergence points, which finds runs that
+    converge too early; `late` is the same test held the other way round. Its `reference_mean` is `None` where no reference
     point holds for these runs.
     """
 
@@ -51,7 +49,7 @@ class Rung(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def converges(self) -> bool:
-        """Whether the format trains as BF16 does: to the target, and neither too early nor too late.
+        """Whether the format trains as the baseline does: to the target, and neither too early nor too late.
 
         Without a reference, whether all its runs reach the target.
         """
@@ -72,14 +70,13 @@ class Rung(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def climb(logs: Mapping[str, Sequence[Path]], points: Sequence[ReferencePoint]) -> list[Rung]:
-    """Read the logs of each precision's runs and judge every precision against `bf16`, in the order given.
+    """Read the logs of each precision's runs and judge every precision against the first one given.
 
-    `points` are the reference convergence points of the BF16 reference, in samples; empty where none hold.
+    `points` are the reference convergence points of that baseline, in samples; empty where none hold.
     A log whose clock never started is no run.
     """
     rungs = [_rung(precision, paths, points) for precision, paths in logs.items()]
-    baseline = next((rung for rung in rungs if rung.precision == BASELINE), None)
-    return [msgspec.structs.replace(rung, verdict=_judge(rung, baseline)) for rung in rungs]
+    return [msgspec.structs.replace(rung, verdict=_judge(rung, rungs[0])) for rung in rungs]
 
 
 def _rung(precision: str, paths: Sequence[Path], points: Sequence[ReferencePoint]) -> Rung:
@@ -128,13 +125,13 @@ def _late(
     return not rcp_test(mirrored, batch, benchmark, points, runs=len(samples)).passed
 
 
-def _judge(rung: Rung, baseline: Rung | None) -> Verdict:
+def _judge(rung: Rung, baseline: Rung) -> Verdict:
     if not rung.samples:
         return "did not run"
     if rung.emulated:
         return "not comparable (emulated)"
-    if rung is baseline or baseline is None:
-        return "baseline" if rung is baseline else "did not run"
+    if rung is baseline:
+        return "baseline"
     in_time = rung.minutes is not None and (baseline.minutes is None or rung.minutes < baseline.minutes)
     if in_time and not rung.early:
         return "wins"

@@ -1,5 +1,8 @@
 """Which results may be set side by side, and with what said (MLCommons' rules for citing results)."""
 
+import json
+
+from pitboard.compliance.reference import FREE
 from pitboard.results.schema import Row
 
 
@@ -30,18 +33,40 @@ def unlike(a: Row, b: Row, *, across_rounds: bool = False) -> list[str]:
             f"The accelerator counts differ: {a['accelerators'] or 'not stated'} and "
             f"{b['accelerators'] or 'not stated'}; time does not fall in proportion to accelerators."
         )
+    for name, row in (("A", a), ("B", b)):
+        if row["own"] and _changed(row):
+            reasons.append(f"{name} changed settings of its preset: {', '.join(_changed(row))}.")
     return reasons
+
+
+def preset_of(row: Row) -> str | None:
+    """Give the preset other than `full` that makes a result none of MLPerf's, or `None`."""
+    preset = row.get("preset")
+    return None if preset in (None, "full") else str(preset)
+
+
+def _changed(row: Row) -> list[str]:
+    """Name the settings that a run of ours changed of its preset, but for those that MLPerf leaves open."""
+    settings = row.get("settings") or {}
+    named = (json.loads(settings) if isinstance(settings, str) else settings).get("pitboard_changed")
+    free: frozenset[str] = frozenset() if preset_of(row) else FREE
+    return [str(name) for name in named if name not in free] if isinstance(named, list) else []
 
 
 def incomparable(a: Row, b: Row) -> str | None:
     """Say why no speed-up between two results means anything, or give `None`."""
     if a["benchmark"] != b["benchmark"]:
         return f"they are of different benchmarks, {a['benchmark']} and {b['benchmark']}"
+    presets = [preset_of(row) for row in (a, b)]
+    if presets[0] != presets[1]:
+        scaled = presets[0] or presets[1]
+        if None in presets:
+            return (
+                f"one is of preset {scaled}, which is not an MLPerf result, the other of the benchmark itself"
+            )
+        return f"they are of different presets, {presets[0]} and {presets[1]}"
     if a["target"] is not None and b["target"] is not None and a["target"] != b["target"]:
         return f"they race to different quality targets, {a['target']:g} and {b['target']:g}"
-    presets = [row["preset"] or "full" for row in (a, b)]
-    if presets[0] != presets[1]:
-        return f"they are of different presets, {presets[0]} and {presets[1]}"
     for row in (a, b):
         if row.get("emulated"):
             return f"the precision of {row['submitter']}'s was emulated, so its time says nothing"

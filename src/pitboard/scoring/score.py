@@ -7,6 +7,7 @@ import msgspec
 from pitboard.compliance import LogReport, ResultReport, TreeReport
 from pitboard.compliance.benchmarks import convergence, official_drops
 from pitboard.compliance.layout import printable
+from pitboard.compliance.preset import Kind, kind_of
 
 
 class Score(msgspec.Struct, frozen=True, kw_only=True):
@@ -14,7 +15,8 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
 
     `runs` has the minutes of every run and `samples_to_target` its samples (or epochs), in the order of the
     logs; both have `None` for a run that does not count. `minutes` includes the factor `rcp_scale`; they are
-    comparable with nothing where a run's precision was `emulated`.
+    comparable with nothing where a run's precision was `emulated`. A score of the `kind` "preset" is no
+    MLPerf result: a run of it says that it trained the named `preset`, which is another than `full`.
     """
 
     submitter: str
@@ -31,6 +33,8 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     samples_to_target: list[float | None]
     valid: bool
     emulated: bool
+    kind: Kind = "mlperf"
+    preset: str | None = None
 
 
 def olympic_mean(minutes: Sequence[float | None], drops: int) -> float | None:
@@ -55,7 +59,7 @@ def score_result(result: ResultReport, logs: Sequence[LogReport]) -> Score:
     that passed. Where there are too few runs for an olympic mean, the score is their mean, as in the official
     `compute_score`; such a result is not valid.
     """
-    runs = [log.run.minutes if log.valid else None for log in logs]
+    runs = [log.run.minutes if _counts(log) else None for log in logs]
     scale = result.committee_scale
     if scale is None:
         scale = result.rcp.scale if result.rcp and result.rcp.passed else 1.0
@@ -77,7 +81,14 @@ def score_result(result: ResultReport, logs: Sequence[LogReport]) -> Score:
         samples_to_target=[convergence(log.run) for log in logs],
         valid=result.valid,
         emulated=any(log.run.emulated for log in logs),
+        kind=kind_of(result.preset),
+        preset=result.preset,
     )
+
+
+def _counts(log: LogReport) -> bool:
+    """Tell whether a run has a time-to-train; a preset without a target has none, valid as its log may be."""
+    return log.valid and not (log.own_rules and log.run.target is None)
 
 
 def score_tree(report: TreeReport) -> list[Score]:
@@ -102,5 +113,7 @@ def _score_alone(log: LogReport) -> Score:
         description=None,
         committee_scale=None,
         logs=[log.path],
+        preset=log.preset,
+        own_rules=log.own_rules,
     )
     return score_result(result, [log])

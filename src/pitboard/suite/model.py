@@ -64,9 +64,13 @@ class Hyperparameter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReferenceConvergencePoint:
-    """Training samples to the target, measured at one batch size (training rules, 'RCPs')."""
+    """Training samples to the target, measured at one batch size (training rules, 'RCPs').
+
+    `precision` is the format in which the reference runs trained ("bf16", "fp32").
+    """
 
     global_batch_size: int
+    precision: str
     hyperparameters: Mapping[str, Scalar]
     samples_to_target: tuple[int, ...]
 

@@ -12,6 +12,7 @@ def measured(name: str) -> tuple[ReferenceConvergencePoint, ...]:
     return tuple(
         ReferenceConvergencePoint(
             global_batch_size=point["BS"],
+            precision=point["Precision"].lower(),
             hyperparameters=point["Hyperparams"],
             samples_to_target=tuple(point["Epochs to converge"]),
         )

@@ -13,11 +13,14 @@ from pitboard.training.protocol import Benchmark
 from pitboard.training.settings import Settings
 
 
-def announcement(benchmark: Benchmark, plan: Plan, seed: int, world: World) -> dict[str, Any]:
+def announcement(
+    benchmark: Benchmark, plan: Plan, seed: int, world: World, why_precision: str
+) -> dict[str, Any]:
     """Return the MLLOG keys and values of a run's settings, in the order they are logged.
 
     The keys are those that the official rulesets demand of the benchmark; Pitboard's own, which the rulesets
-    pass over, start with `pitboard_` and name the preset, so that a scaled-down run cannot be mistaken.
+    pass over, start with `pitboard_` and name the preset, so that a scaled-down run cannot be mistaken, and
+    the settings that were changed of it.
     """
     settings = benchmark.settings
     _, accumulation = micro_batch(settings, world)
@@ -30,7 +33,11 @@ def announcement(benchmark: Benchmark, plan: Plan, seed: int, world: World) -> d
         "pitboard_version": __version__,
         "pitboard_round": suite.ROUNDS[-1].version,
         "pitboard_preset": settings.preset,
+        "pitboard_changed": settings.changed_from(
+            suite.benchmark(plan.benchmark).preset(settings.preset).values
+        ),
         "pitboard_precision": settings.precision,
+        "pitboard_precision_reason": why_precision,
         "pitboard_emulated": emulated(settings.precision, world.device),
         "pitboard_ranks": world.size,
         constants.SEED: seed,

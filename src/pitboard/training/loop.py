@@ -24,7 +24,7 @@ from pitboard.training.distributed import World, prepare
 from pitboard.training.initialize import materialize
 from pitboard.training.loading import evaluation_batches, micro_batch, to_device, training_batches
 from pitboard.training.optimizer import adamw, clip_gradients, learning_rate, set_learning_rate
-from pitboard.training.precision import autocast, convert, emulated, in_bf16
+from pitboard.training.precision import autocast, convert, emulated, in_bf16, use_fast_products
 from pitboard.training.protocol import Batch, Benchmark
 from pitboard.training.reporting import Course, Reporter
 
@@ -85,6 +85,8 @@ class Race:
         settings, device = self.settings, self.world.device
         if device.type == "cpu":
             tune_cpu()
+        if settings.precision != "fp32":
+            use_fast_products(device)
         self.reporter.preparing("opening the data")
         self._training = self.benchmark.training_data(self.seed)
         self._evaluating = self.benchmark.evaluation_data() if settings.evaluation_interval else None

@@ -24,6 +24,9 @@ class Reporter(Protocol):
     def preparing(self, what: str) -> None:
         """Initialisation does `what` now; the clock of the race does not run."""
 
+    def noted(self, what: str) -> None:
+        """Something was decided that the user should know: `what` is a sentence without its end."""
+
     def started(self, course: Course, samples: int) -> None:
         """The race starts, or after a resume goes on, at a number of training samples."""
 
@@ -41,6 +44,9 @@ class Silent:
     """A reporter that shows nothing, for the ranks other than 0."""
 
     def preparing(self, what: str) -> None:
+        """Show nothing."""
+
+    def noted(self, what: str) -> None:
         """Show nothing."""
 
     def started(self, course: Course, samples: int) -> None:

@@ -27,7 +27,7 @@ from pitboard.training.distributed import World, is_main_rank, join_world
 from pitboard.training.images import write_grey_image
 from pitboard.training.loop import Outcome, Race
 from pitboard.training.output import Output, Plan, logged
-from pitboard.training.precision import emulated
+from pitboard.training.precision import choose_precision, cost_of_bf16, emulated
 from pitboard.training.protocol import Benchmark, Drawing, Pretrained, benchmark_class
 from pitboard.training.reporting import Reporter, Silent
 from pitboard.training.settings import Settings
@@ -86,6 +86,7 @@ def execute(output: Output, plan: Plan, index: int, reporter: Reporter) -> Summa
         with _sentences(), _terminable():
             world = join_world(settings)
             running = world.broadcast(running)
+            settings, reason = _decide_precision(settings, world, reporter)
             benchmark = _benchmark(plan.benchmark, settings, world)
             checkpoints = Checkpoints(output.checkpoints(plan, index), world)
             race = Race(
@@ -97,13 +98,32 @@ def execute(output: Output, plan: Plan, index: int, reporter: Reporter) -> Summa
                 checkpoints,
                 plan.checkpoint_interval,
             )
-            outcome = _race(race, log, plan, world, resumed=running)
+            outcome = _race(race, log, plan, world, reason, resumed=running)
             if plan.samples_grid is not None:
                 _draw(race, Path(plan.samples_grid))
     except BaseException as error:
         _close_aborted(log, race, error)
         raise
     return _summary(path, race, outcome) if world.is_main else None
+
+
+def _decide_precision(settings: Settings, world: World, reporter: Reporter) -> tuple[Settings, str]:
+    """Return the settings with what precision `auto` means on this device, and why; rank 0 tells the user.
+
+    Rank 0 decides for all ranks: two that measure a device between two answers could disagree.
+    """
+    if settings.precision == "auto":
+        choice = world.broadcast(choose_precision(world.device) if world.is_main else None)
+        assert choice is not None
+        settings, reason = settings.model_copy(update={"precision": choice.precision}), choice.reason
+        what = f"precision {choice.precision}: {reason}"
+    else:
+        reason = "asked for"
+        cost = cost_of_bf16(world.device) if world.is_main and settings.precision == "bf16" else None
+        what = f"precision bf16 costs time: {cost}" if cost else ""
+    if world.is_main and what:
+        reporter.noted(what)
+    return settings, reason
 
 
 def _benchmark(name: str, settings: Settings, world: World) -> Benchmark:
@@ -117,13 +137,13 @@ def _benchmark(name: str, settings: Settings, world: World) -> Benchmark:
     return benchmark
 
 
-def _race(race: Race, log: LogWriter, plan: Plan, world: World, *, resumed: bool) -> Outcome:
+def _race(race: Race, log: LogWriter, plan: Plan, world: World, reason: str, *, resumed: bool) -> Outcome:
     if not resumed:
         log.event(constants.CACHE_CLEAR, True)
         log.start(constants.INIT_START)
         if isinstance(race.benchmark, Pretrained):
             race.benchmark.prepare(race.reporter.preparing)
-        for key, value in announcement(race.benchmark, plan, race.seed, world).items():
+        for key, value in announcement(race.benchmark, plan, race.seed, world, reason).items():
             log.event(key, value)
     race.initialize()
     if resumed:

@@ -7,7 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from pitboard.errors import PitboardError, near
 
-Precision = Literal["fp32", "bf16", "fp8", "mxfp8", "nvfp4", "mxfp4"]
+ResolvedPrecision = Literal["fp32", "bf16", "fp8", "mxfp8", "nvfp4", "mxfp4"]
+Precision = Literal["auto", "fp32", "bf16", "fp8", "mxfp8", "nvfp4", "mxfp4"]
 
 EXECUTION = frozenset(
     {
@@ -53,7 +54,7 @@ class Settings(BaseModel):
     gradient_clip_norm: float = Field(default=1.0, gt=0)
 
     # How it is executed; none of these changes what is learned beyond rounding.
-    precision: Precision = "bf16"
+    precision: Precision = Field(default="auto", description="auto: what the device is fast at")
     fp8_scaling: Literal["rowwise", "tensorwise"] = "rowwise"
     compile: bool | None = Field(default=None, description="torch.compile; None: where a compiler is at hand")
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -65,7 +66,7 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _narrow_layers_whole(self) -> Self:
-        if self.precision not in ("fp32", "bf16") and self.tensor_parallel > 1:
+        if self.precision not in ("auto", "fp32", "bf16") and self.tensor_parallel > 1:
             raise ValueError(
                 f"precision {self.precision} rounds whole layers, which tensor_parallel"
                 f" {self.tensor_parallel} would split; use tensor_parallel 1."
@@ -89,6 +90,13 @@ class Settings(BaseModel):
     def quality_keys(self) -> tuple[str, ...]:
         """The keys under which an evaluation's quality is logged."""
         return ("eval_accuracy",)
+
+    def changed_from(self, values: Mapping[str, Any]) -> list[str]:
+        """Name the settings that differ from a preset's `values` and change what is learned, in order."""
+        preset = self.build({**values, "preset": self.preset}, {})
+        same = EXECUTION | ({"global_batch_size"} if self.batch_follows_ranks else frozenset())
+        names = sorted(type(self).model_fields.keys() - same)
+        return [name for name in names if getattr(self, name) != getattr(preset, name)]
 
     @classmethod
     def build(cls, values: Mapping[str, Any], overrides: Mapping[str, Any]) -> Self:

@@ -2,12 +2,13 @@
 
 from typing import Any
 
+from pitboard.compliance.preset import kind_of
 from pitboard.errors import PitboardError
 from pitboard.results import citing
 from pitboard.results.answer import Answer, Column, Table
 from pitboard.results.find import default_store, key_of, reference, result
 from pitboard.results.intervals import SEED, ratio_interval
-from pitboard.results.likeness import incomparable, unlike
+from pitboard.results.likeness import incomparable, preset_of, unlike
 from pitboard.results.schema import Row
 from pitboard.results.store import Store
 
@@ -66,6 +67,7 @@ _OF_RUNS = f"select run, minutes, dropped from runs {_OF}"
 _OF_EVALUATIONS = f"""select run, coalesce(samples, epoch) as samples, quality, minutes
 from evaluations {_OF}, minutes"""
 
+_MARK = [Column("kind", "Kind"), Column("preset", "Preset")]
 _HOURS = Column("accelerator_hours", "Accelerator-hours (derived)", "number", "h", 2)
 
 
@@ -86,19 +88,23 @@ def compare(a: str, b: str, normalise: bool = False, *, store: Store | None = No
         if row["minutes"] is None:
             raise PitboardError(f"{reference(row)} has no score: too few of its runs count.")
     facts = _facts(first, second, normalise)
+    scaled = preset_of(first)
     return Answer(
         question="compare",
         title=_title(first, second, facts),
         definition=DEFINITION + (f" {citing.DERIVED}" if normalise else ""),
         sql=SQL,
         parameters=key_of(first),
-        columns=[*_COLUMNS, *([_HOURS] if normalise else [])],
+        columns=[*_COLUMNS, *(_MARK if scaled else []), *([_HOURS] if normalise else [])],
         rows=[
-            {"result": label, "reference": reference(row), "accelerator_hours": _hours(row)} | row
+            {"result": label, "reference": reference(row), "accelerator_hours": _hours(row)}
+            | row
+            | {"kind": kind_of(preset_of(row))}
             for label, row in (("A", first), ("B", second))
         ],
         warnings=unlike(first, second),
         notes=[
+            *([f"Both are of preset {scaled}: not an MLPerf result."] if scaled else []),
             *_notes(first, second, facts),
             *([citing.DERIVED] if normalise else []),
             *dict.fromkeys(f"To cite: {citing.citation(row)}" for row in (first, second)),
@@ -153,9 +159,11 @@ def _title(a: Row, b: Row, facts: dict[str, Any]) -> str:
     ratio = facts["speedup"]
     faster, times = ("B", ratio) if ratio >= 1 else ("A", 1 / ratio)
     row = b if faster == "B" else a
-    return (
-        f"{faster} ({row['submitter']}, {row['accelerators']} × {row['accelerator']}) is {times:.2f} × faster"
-    )
+    return f"{faster} ({row['submitter']}, {_hardware(row)}) is {times:.2f} × faster"
+
+
+def _hardware(row: Row) -> str:
+    return f"{row['accelerators']} × {row['accelerator']}" if row["accelerators"] else "no accelerator"
 
 
 def _notes(a: Row, b: Row, facts: dict[str, Any]) -> list[str]:

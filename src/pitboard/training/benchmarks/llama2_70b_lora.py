@@ -43,6 +43,8 @@ from pitboard.training.initialize import seeded_generator
 
 _ADAPTED = ["qkv_proj", "o_proj"]
 _BASE = ".base_layer."
+# How the smoke preset's base is pre-trained, where that is not as Llama 3.1 8B's smoke preset.
+_PRETRAINING = {"global_batch_size": 8, "learning_rate": 3e-3, "end_learning_rate": 3e-4}
 # What the smoke preset's base has in common with it.
 _SHARED = (
     *("hidden_size", "intermediate_size", "layers", "attention_heads", "key_value_heads"),
@@ -269,7 +271,9 @@ class Llama2Lora:
 
     def _pretrained(self, preparing: Callable[[str], None]) -> PretrainedBase:
         s = self.settings
-        overrides = {name: getattr(s, name) for name in _SHARED} | {"preset": "smoke", "compile": False}
+        overrides = {name: getattr(s, name) for name in _SHARED} | _PRETRAINING
+        overrides |= {"preset": "smoke", "compile": False}
+        overrides["precision"] = "fp32" if s.precision == "fp32" else "bf16"
         overrides |= {"target": None, "evaluation_interval": None, "max_steps": s.base_steps}
         values = LlamaSettings.build(LLAMA31_8B.preset("smoke").values, overrides)
         device = choose_device(s.device, int(os.environ.get("LOCAL_RANK", "0")))

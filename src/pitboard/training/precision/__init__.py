@@ -1,7 +1,7 @@
 """Precision of the computation: autocast, and linear layers in formats narrower than BF16.
 
-`formats` rounds to the narrow formats, `hadamard` rotates, `linear` has the matrix products, and `recipes`
-says which layers of a model use them.
+`products` measures what the device is fast at, `formats` rounds to the narrow formats, `hadamard` rotates,
+`linear` has the matrix products, and `recipes` says which layers of a model use them.
 """
 
 from contextlib import AbstractContextManager, nullcontext
@@ -9,10 +9,20 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 
 from pitboard.training.precision.linear import in_bf16
+from pitboard.training.precision.products import choose_precision, cost_of_bf16, use_fast_products
 from pitboard.training.precision.recipes import Converted, convert, emulated
 from pitboard.training.settings import Settings
 
-__all__ = ["Converted", "autocast", "convert", "emulated", "in_bf16"]
+__all__ = [
+    "Converted",
+    "autocast",
+    "choose_precision",
+    "convert",
+    "cost_of_bf16",
+    "emulated",
+    "in_bf16",
+    "use_fast_products",
+]
 
 
 def autocast(settings: Settings, device: torch.device) -> AbstractContextManager[object]:

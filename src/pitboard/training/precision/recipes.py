@@ -26,6 +26,7 @@ from pitboard.training.precision.linear import (
     mxfp8_product,
     nvfp4_product,
 )
+from pitboard.training.precision.products import bf16_is_native
 from pitboard.training.precision.selftest import require_sound
 from pitboard.training.settings import Settings
 
@@ -46,11 +47,14 @@ class Converted:
 def emulated(precision: str, device: torch.device) -> bool:
     """Say whether a precision is only emulated on this device: right numbers, meaningless time.
 
-    FP8 needs compute capability 8.9 (Ada, Hopper) or an AMD GPU of the CDNA 3 generation, MXFP8 and NVFP4
-    10.0 (Blackwell). For MXFP4 with stochastic rounding `torchao` has no kernel.
+    BF16 is emulated on a CPU that is far slower at it than at FP32 (`precision.products`). FP8 needs compute
+    capability 8.9 (Ada, Hopper) or an AMD GPU of the CDNA 3 generation, MXFP8 and NVFP4 10.0 (Blackwell). For
+    MXFP4 with stochastic rounding `torchao` has no kernel.
     """
-    if precision in ("fp32", "bf16"):
+    if precision == "fp32":
         return False
+    if precision == "bf16":
+        return device.type == "cpu" and not bf16_is_native(device)
     if device.type != "cuda" or precision == "mxfp4":
         return True
     if torch.version.hip:

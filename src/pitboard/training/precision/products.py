@@ -1,0 +1,169 @@
+"""How fast a device multiplies in FP32 and in BF16, and what follows: precision `auto`, and BF16 emulated.
+
+Most CPUs have no BF16 units. PyTorch multiplies BF16 there all the same, 50 to 80 times as slowly as FP32,
+so a run in BF16 would be a run in slow motion. What a device can do is measured, not read from its flags.
+"""
+
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.library import Library, get_kernel
+
+from pitboard.training.settings import ResolvedPrecision
+
+# A product of the smallest shape that matters in a smoke preset: 256 tokens of a Llama's feed-forward part.
+_ROWS, _INNER, _COLUMNS = 256, 192, 672
+_TAKES = 5
+# In seconds: what takes this long is no BF16 unit's product, and one take says it all.
+_SLOW = 0.01
+# Beyond this BF16 is emulated: a product in FP32 and two conversions take less than the CPU's own product.
+_EMULATED_FROM = 3.0
+_AMPERE = (8, 0)
+
+
+@dataclass(frozen=True)
+class ProductTimes:
+    """The seconds that one matrix product takes on this CPU in either precision, the best of several."""
+
+    fp32: float
+    bf16: float
+
+    @property
+    def slowdown(self) -> float:
+        """How many times as long a BF16 product takes; below 1 where BF16 is the faster one."""
+        return self.bf16 / self.fp32
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The precision that `auto` stands for on a device, and why, as a sentence without its end."""
+
+    precision: ResolvedPrecision
+    reason: str
+
+
+@cache
+def time_products() -> ProductTimes:
+    """Time one matrix product on this CPU in FP32 and in BF16, once a process; takes some 50 ms.
+
+    On one thread, and in its CPU time: threads that wait for a busy neighbour would be timed with it.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return ProductTimes(_time_product(torch.float32), _time_product(torch.bfloat16))
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _time_product(dtype: torch.dtype) -> float:
+    left, right = torch.ones(_ROWS, _INNER, dtype=dtype), torch.ones(_INNER, _COLUMNS, dtype=dtype)
+    torch.mm(left[:8], right)  # the first product loads the library's kernels
+    best = float("inf")
+    for _ in range(_TAKES):
+        began = time.thread_time()
+        torch.mm(left, right)
+        best = min(best, time.thread_time() - began)
+        if best > _SLOW:
+            break
+    return best
+
+
+def choose_precision(device: torch.device) -> Choice:
+    """Return what precision `auto` means on this device: BF16 where the device is fast at it, else FP32."""
+    if device.type == "cuda":
+        name = torch.cuda.get_device_name(device)
+        if bf16_is_native(device):
+            return Choice("bf16", f"{name} multiplies BF16 natively")
+        return Choice("fp32", f"{name} has no BF16 arithmetic")
+    slowdown = time_products().slowdown
+    if slowdown < 1:
+        return Choice("bf16", f"BF16 products are {1 / slowdown:.1f} × faster than FP32's on this CPU")
+    return Choice("fp32", f"BF16 products are {_times(slowdown)} × slower than FP32's on this CPU")
+
+
+def bf16_is_native(device: torch.device) -> bool:
+    """Say whether the device's own BF16 products are used: on a CPU unless they are far slower than FP32's.
+
+    On a GPU it takes compute capability 8.0 (Ampere), or any AMD GPU that PyTorch supports.
+    """
+    if device.type == "cuda":
+        return bool(torch.version.hip) or torch.cuda.get_device_capability(device) >= _AMPERE
+    return time_products().slowdown < _EMULATED_FROM
+
+
+def cost_of_bf16(device: torch.device) -> str | None:
+    """Return what an explicit BF16 costs on a device that is slow at it, as a sentence; `None` on others."""
+    if device.type == "cuda":
+        return None if bf16_is_native(device) else "this GPU has no BF16 arithmetic; expect it to be slow"
+    slowdown = time_products().slowdown
+    if slowdown < 1:
+        return None
+    if bf16_is_native(device):
+        return f"BF16 products are {_times(slowdown)} × slower than FP32's on this CPU; fp32 would be faster"
+    return (
+        f"BF16 products are {_times(slowdown)} × slower than FP32's on this CPU, so they are emulated:"
+        " computed in FP32 and rounded, slower than fp32, and the time says nothing of BF16"
+    )
+
+
+def use_fast_products(device: torch.device) -> None:
+    """Emulate the BF16 products of this process where the CPU is slow at them; do nothing elsewhere.
+
+    Each product of BF16 matrices is computed in FP32 and rounded to BF16, which is what BF16 units do: exact
+    products, summed in FP32, rounded once.
+    """
+    if device.type == "cpu" and not bf16_is_native(device):
+        _emulate()
+
+
+@cache
+def _emulate() -> Library:
+    """Put kernels that widen BF16 before PyTorch's own for the CPU; they are kept while the process lives."""
+    library = Library("aten", "IMPL")  # type: ignore[no-untyped-call]
+    with warnings.catch_warnings():
+        # PyTorch says that it overrides a kernel: it is asked to.
+        warnings.simplefilter("ignore", UserWarning)
+        for name in ("mm", "bmm", "addmm", "baddbmm"):
+            for overload, kernel in ((name, _widened(name)), (f"{name}.out", _widened_into(f"{name}.out"))):
+                library.impl(overload, kernel, "CPU", with_keyset=True)  # type: ignore[no-untyped-call]
+    return library
+
+
+def _widened(name: str) -> Callable[..., Tensor]:
+    kernel: Any = get_kernel(f"aten::{name}", "CPU")
+
+    def product(keys: Any, *matrices: Tensor, **scales: Any) -> Tensor:
+        result: Tensor
+        if matrices[-1].dtype is not torch.bfloat16:
+            result = kernel.call_boxed(keys, *matrices, **scales)
+        else:
+            result = kernel.call_boxed(keys, *(matrix.float() for matrix in matrices), **scales)
+            result = result.bfloat16()
+        return result
+
+    return product
+
+
+def _widened_into(name: str) -> Callable[..., Tensor]:
+    kernel: Any = get_kernel(f"aten::{name}", "CPU")
+
+    def product(keys: Any, *matrices: Tensor, out: Tensor, **scales: Any) -> Tensor:
+        if matrices[-1].dtype is not torch.bfloat16:
+            kernel.call_boxed(keys, *matrices, out=out, **scales)
+            return out
+        wide = torch.empty(out.shape, dtype=torch.float32)
+        kernel.call_boxed(keys, *(matrix.float() for matrix in matrices), out=wide, **scales)
+        return out.copy_(wide)
+
+    return product
+
+
+def _times(slowdown: float) -> str:
+    return f"{slowdown:.0f}" if slowdown >= 10 else f"{slowdown:.1f}"
