@@ -7,8 +7,9 @@ import sys
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from backports import zstd
@@ -16,7 +17,10 @@ from hypothesis import settings
 
 import forked
 import pitboard as package
-from support import Command, Python, command_environment
+from support import Command, Python, command_environment, draw_nothing
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 # Two workers run the tests: one thread each. Threads that wait for each other on a busy core crawl.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -33,7 +37,7 @@ def _shared_data() -> Path:
     return Path(named) if named else _HERE.parents[2] / "shared" / "data"
 
 
-def _unpacked(archive: Path) -> Path:
+def unpacked(archive: Path) -> Path:
     """Unpack a round once for this machine, into a folder that is renamed into place when it is whole."""
     state = archive.stat()
     mark = hashlib.sha256(f"{archive} {state.st_size} {state.st_mtime_ns}".encode()).hexdigest()[:12]
@@ -55,16 +59,22 @@ def subnormal_numbers() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def published() -> Callable[[str], Path]:
-    """Give the folder of a published round such as `"5.1"`; skips where this machine has no archive of it."""
+def archive() -> Callable[[str], Path]:
+    """Give the archive of a published round such as `"5.1"`; skips where this machine has none of it."""
 
     def find(round: str) -> Path:
         archive = _shared_data() / f"mlperf_training_v{round}.tar.zst"
         if not archive.is_file():
             pytest.skip(f"the published round is not here: no {archive} (set PITBOARD_SHARED_DATA)")
-        return _unpacked(archive)
+        return archive
 
     return find
+
+
+@pytest.fixture(scope="session")
+def published(archive: Callable[[str], Path]) -> Callable[[str], Path]:
+    """Give the folder of a published round such as `"5.1"`; skips where this machine has no archive of it."""
+    return lambda round: unpacked(archive(round))
 
 
 @pytest.fixture(scope="session")
@@ -101,9 +111,29 @@ def pitboard(python: Python) -> Command:
 
 
 @pytest.fixture(scope="session")
+def frozen_site(tmp_path_factory: pytest.TempPathFactory) -> "tuple[FastAPI, Path]":
+    """Build the static site once, without charts; return the application, which keeps its pages, and it."""
+    from pitboard.web import site
+    from pitboard.web.app import create_app
+
+    app = create_app(tmp_path_factory.mktemp("store"), frozen=True)
+    folder = tmp_path_factory.mktemp("site") / "pages"
+    # In a thread of its own: Playwright may have its event loop in this one.
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor() as pool:
+        draw_nothing(patch)
+        pool.submit(site.build, app, folder).result()
+    return app, folder
+
+
+@pytest.fixture(scope="session")
 def smoke(pitboard: Command, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """Run the smoke preset to its target once; return its output folder and what it printed."""
     folder = tmp_path_factory.mktemp("smoke") / "out"
     done = pitboard("run", "llama31_8b", "--seed", 1, "--output", folder, "--submitter", "Test")
     assert done.returncode == 0, done.stdout + done.stderr
     return folder, done.stdout
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long: at the end, quick tests fill both workers."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
