@@ -1,19 +1,26 @@
-"""Measure a preset's reference convergence points: samples to target over twenty seeds.
+"""Measure a preset's reference convergence points: samples to target over twenty seeds, in one precision.
 
-Writes them in the format of the official ones (`mlperf_logging/rcp_checker`) beside the suite's data.
-An interrupted measurement goes on where it stopped when it is given the same `--output`.
+Writes them in the format of the official ones (`mlperf_logging/rcp_checker`) beside the suite's data, in
+place of those in the same precision. The runs share this process and are not compiled, neither of which
+changes what is learned; `OMP_NUM_THREADS=1` and one process a core measure the most. An interrupted
+measurement goes on where it stopped when it is given the same `--output`.
 
-    python benchmarks/reference_convergence.py llama31_8b smoke --output DIR [--runs 20]
+    python benchmarks/reference_convergence.py llama31_8b smoke --precision fp32 --output DIR [--runs 20]
 """
 
 import argparse
 import json
-import subprocess
 import sys
 from pathlib import Path
+from typing import Any, get_args
 
 from pitboard import __version__, suite
 from pitboard.events import Run, read_events
+from pitboard.files import write_atomically
+from pitboard.training.output import Output, Plan
+from pitboard.training.reporting import Silent
+from pitboard.training.runner import execute
+from pitboard.training.settings import ResolvedPrecision
 from pitboard.training.system import processor_model
 
 REFERENCE = Path(suite.__file__).parent / "reference"
@@ -23,62 +30,62 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("benchmark")
     parser.add_argument("preset")
+    parser.add_argument("--precision", choices=get_args(ResolvedPrecision), required=True)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--runs", type=int, default=20)
     arguments = parser.parse_args()
-    _run(arguments)
-    runs = [Run.from_events(read_events(log)) for log in _logs(arguments.output)]
+    runs = list(_run(arguments))
     missed = [run.seed for run in runs if run.samples_to_target is None]
-    if missed or len(runs) != arguments.runs:
-        sys.exit(
-            f"{len(runs)} of {arguments.runs} runs ended; these seeds did not reach the target: {missed}"
-        )
+    if missed:
+        sys.exit(f"These seeds did not reach the target: {missed}")
     path = REFERENCE / f"{arguments.benchmark}_{arguments.preset}.json"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(_points(arguments.benchmark, arguments.preset, runs), indent=2) + "\n")
+    points: dict[str, Any] = json.loads(path.read_bytes()) if path.exists() else {}
+    name, point = _point(arguments.benchmark, arguments.preset, arguments.precision, runs)
+    points[name] = point
+    write_atomically(path, (json.dumps(dict(sorted(points.items())), indent=2) + "\n").encode())
     minutes = sorted(run.minutes or 0.0 for run in runs)
     print(f"All {len(runs)} reached it, in {minutes[0]:.2f} to {minutes[-1]:.2f} minutes; wrote {path}")
 
 
-def _run(arguments: argparse.Namespace) -> None:
-    if (arguments.output / "run.json").exists():
-        command = ["--resume", str(arguments.output)]
-    else:
-        command = [
-            arguments.benchmark,
-            "--preset",
-            arguments.preset,
-            "--seed",
-            "1",
-            "--runs",
-            str(arguments.runs),
-        ]
-        command += ["--output", str(arguments.output)]
-    subprocess.run([sys.executable, "-m", "pitboard", "run", *command], check=False)
+def _run(arguments: argparse.Namespace) -> "list[Run]":
+    output = Output(arguments.output)
+    output.claim()
+    plan = Plan(
+        benchmark=arguments.benchmark,
+        preset=arguments.preset,
+        overrides={"precision": arguments.precision, "compile": "false"},
+        seeds=list(range(1, arguments.runs + 1)),
+        system="measured",
+        submitter="Pitboard",
+    )
+    runs = []
+    for index, seed in enumerate(plan.seeds):
+        log = output.log(plan, index)
+        if index in output.unfinished(plan):
+            log.unlink(missing_ok=True)
+            execute(output, plan, index, Silent())
+        run = Run.from_events(read_events(log))
+        print(f"Seed {seed}: {run.samples_to_target} samples, {run.minutes or 0:.2f} minutes", flush=True)
+        runs.append(run)
+    return runs
 
 
-def _logs(output: Path) -> list[Path]:
-    return sorted(output.glob("results/*/*/result_*.txt"), key=lambda path: int(path.stem.partition("_")[2]))
-
-
-def _points(benchmark: str, preset: str, runs: list[Run]) -> dict[str, object]:
+def _point(benchmark: str, preset: str, precision: str, runs: list[Run]) -> tuple[str, dict[str, object]]:
     values = suite.benchmark(benchmark).preset(preset).values
     batch = values["global_batch_size"]
-    return {
-        f"{benchmark}_{preset}_{batch}": {
-            "Benchmark": benchmark,
-            "Creator": f"Pitboard {__version__}",
-            "When": "Seeds 1 to 20",
-            "Platform": processor_model(),
-            "Precision": "BF16",
-            "BS": batch,
-            "Hyperparams": {
-                "opt_base_learning_rate": values["learning_rate"],
-                "opt_learning_rate_warmup_steps": values["warmup_steps"],
-                "gradient_accumulation_steps": 1,
-            },
-            "Epochs to converge": [run.samples_to_target for run in runs],
-        }
+    return f"{benchmark}_{preset}_{precision}_{batch}", {
+        "Benchmark": benchmark,
+        "Creator": f"Pitboard {__version__}",
+        "When": f"Seeds 1 to {len(runs)}",
+        "Platform": processor_model() + (", emulated" if any(run.emulated for run in runs) else ""),
+        "Precision": precision.upper(),
+        "BS": batch,
+        "Hyperparams": {
+            "opt_base_learning_rate": values["learning_rate"],
+            "opt_learning_rate_warmup_steps": values["warmup_steps"],
+            "gradient_accumulation_steps": 1,
+        },
+        "Epochs to converge": [run.samples_to_target for run in runs],
     }
 
 

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from made_logs import Event, event, valid_log, write_log
+from pitboard import suite
 from pitboard.compliance.system import FIELDS
 
 SAMPLES = (172032, 184320)
@@ -58,7 +59,17 @@ def submit(place: Path, runs: int = 10, system: str = "box", benchmark: str = "l
     return folder
 
 
-def preset_log(samples: int = 2048, quality: float = 3.59, **settings: object) -> list[Event]:
+SMOKE = suite.benchmark("llama31_8b").preset("smoke")
+SMOKE_TARGET = float(str(SMOKE.values["target"]))
+SMOKE_SAMPLES = sorted(
+    next(p for p in SMOKE.reference_convergence if p.precision == "bf16").samples_to_target
+)[10]
+"""What the reference of the preset `smoke` needs in BF16."""
+
+
+def preset_log(
+    samples: int = SMOKE_SAMPLES, quality: float = SMOKE_TARGET - 0.01, **settings: object
+) -> list[Event]:
     """Make the log of a run of llama31_8b's preset `smoke`; other `settings` replace or add events."""
     changed = {
         "pitboard_round": "5.1",
@@ -66,14 +77,14 @@ def preset_log(samples: int = 2048, quality: float = 3.59, **settings: object) -
         "pitboard_precision": "bf16",
         "pitboard_changed": [],
         "submission_division": "open",
-        "global_batch_size": 8,
-        "target_accuracy": 3.6,
+        "global_batch_size": SMOKE.values["global_batch_size"],
+        "target_accuracy": SMOKE_TARGET,
     } | settings
     log = [each for each in valid_log() if each["key"] not in ("eval_accuracy", "run_stop", *changed)]
     log[2:2] = [event(key, value) for key, value in changed.items()]
     return [
         *log,
-        event("eval_accuracy", 4.2, 10, samples_count=samples // 2, epoch_num=0),
+        event("eval_accuracy", SMOKE_TARGET + 0.6, 10, samples_count=samples // 2, epoch_num=0),
         event("eval_accuracy", quality, 15, samples_count=samples, epoch_num=0),
         event("run_stop", None, 15, status="success"),
     ]

@@ -78,7 +78,7 @@ def race(benchmark: Benchmark, plan: Plan, folder: Path, *, loss: float) -> Path
     race = Race(stand_in, world, log, Silent(), 1)
     log.event("cache_clear", True)
     log.start("init_start")
-    for key, value in announcement(stand_in, plan, 1, world).items():
+    for key, value in announcement(stand_in, plan, 1, world, "asked for").items():
         log.event(key, value)
     race.initialize()
     log.end("init_stop")

@@ -8,7 +8,7 @@ import pytest
 from rich.text import Text
 
 from made_logs import Event, valid_log, write_log
-from made_results import preset_log, run_output
+from made_results import SMOKE, SMOKE_SAMPLES, SMOKE_TARGET, preset_log, run_output
 from pitboard import suite
 from pitboard.cli.findings import as_text
 from pitboard.cli.progress import show_verdict
@@ -20,8 +20,7 @@ from pitboard.scoring import score_tree
 from pitboard.suite import ReferenceConvergencePoint
 from pitboard.training.output import Output, Plan
 
-SMOKE = suite.benchmark("llama31_8b").preset("smoke")
-EARLY = 1024
+EARLY = SMOKE_SAMPLES // 2
 """Samples that no honest run of the preset reaches its target with."""
 
 
@@ -40,7 +39,7 @@ def test_a_run_that_met_its_presets_target_is_valid_and_no_mlperf_result(tmp_pat
     assert (result.preset, result.rcp and result.rcp.passed, result.rcp_precision) == ("smoke", True, "bf16")
     text = Text.from_ansi(as_text(report)).plain
     assert text.startswith("preset smoke: not an MLPerf result.\n")
-    assert "RCP test passed: 2,048 samples to the target" in text
+    assert f"RCP test passed: {SMOKE_SAMPLES:,} samples to the target" in text
     assert text.endswith("Verdict: valid, as a run of preset smoke")
     inside = check_tree(folder / "results" / "box" / "llama31_8b" / "result_0.txt")
     assert (inside.valid, inside.preset) == (True, "smoke")
@@ -88,13 +87,14 @@ def test_in_an_output_folder_only_its_own_presets_logs_are_judged_by_it(
 
 
 def test_the_target_is_the_presets_own_and_not_what_the_log_says(tmp_path: Path) -> None:
-    log = preset_log(quality=5.9, target_accuracy=6.7, pitboard_changed=["target"])
+    log = preset_log(quality=SMOKE_TARGET + 2, target_accuracy=SMOKE_TARGET + 3, pitboard_changed=["target"])
 
     report = check_tree(run_output(tmp_path / "out", log))
 
     (finding,) = report.logs[0].findings
-    assert (finding.rule, finding.expected, finding.found) == ("log-target", "at most 3.6", 4.2)
-    assert "the run's own target was 6.7" in finding.message
+    assert (finding.rule, finding.expected) == ("log-target", f"at most {SMOKE_TARGET:g}")
+    assert finding.found == SMOKE_TARGET + 0.6
+    assert f"the run's own target was {SMOKE_TARGET + 3:g}" in finding.message
     assert report.results[0].rcp_not_held == "target differs from that of the reference points"
     assert score_tree(report)[0].minutes is None
 
@@ -112,8 +112,8 @@ def test_the_structure_of_a_log_is_checked_all_the_same(tmp_path: Path, without:
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
-        ({"target_accuracy": 3.7}, "target differs from that of the reference points"),
-        ({"global_batch_size": 16}, "global_batch_size differs from that of the reference points"),
+        ({"target_accuracy": SMOKE_TARGET + 1}, "target differs from that of the reference points"),
+        ({"global_batch_size": 12345}, "global_batch_size differs from that of the reference points"),
         (
             {"pitboard_changed": ["layers", "target"]},
             "target and layers differ from those of the reference points",
@@ -144,13 +144,15 @@ def test_runs_that_are_too_early_are_an_error_once_they_are_more_than_chance(tmp
 
 
 def test_its_score_is_its_own_time_to_train_and_says_what_it_is(tmp_path: Path) -> None:
-    report = check_tree(run_output(tmp_path / "out", *[preset_log(2000, seed=n) for n in range(3)]))
+    report = check_tree(run_output(tmp_path / "out", *[preset_log(SMOKE_SAMPLES, seed=n) for n in range(3)]))
 
     (score,) = score_tree(report)
 
     assert (score.kind, score.preset, score.valid) == ("preset", "smoke", True)
+    (result,) = report.results
+    assert result.rcp
+    assert score.rcp_scale == result.rcp.scale
     assert score.minutes == pytest.approx(10 * score.rcp_scale)
-    assert score.rcp_scale > 1
     assert scores_as_text([score]).startswith("preset smoke: not an MLPerf result.\n")
     assert as_csv([score]).splitlines()[1].endswith("false,preset,smoke")
 
@@ -213,19 +215,23 @@ def test_a_run_ends_with_one_note_and_its_verdict(
         benchmark="llama31_8b", preset="smoke", overrides={}, seeds=[1], system="box", submitter="Acme"
     )
 
+    rcp = check_tree(folder).results[0].rcp
+    assert rcp
     show_verdict(Output(folder), plan)
     shown = capsys.readouterr().out
-    write_log(folder / "results" / "box" / "llama31_8b" / "result_0.txt", preset_log(quality=3.7))
+    write_log(
+        folder / "results" / "box" / "llama31_8b" / "result_0.txt", preset_log(quality=SMOKE_TARGET + 0.1)
+    )
     show_verdict(Output(folder), plan)
     missed = capsys.readouterr().out
 
     assert [line.rstrip() for line in shown.splitlines()] == [
         "Not an MLPerf result: preset smoke",
-        "Rules of 5.1  no finding; the target is the preset's own, 3.6",
-        "RCP test      passed: 2,048 samples to the target; reference convergence points",
-        "              (the preset's own, measured in BF16): 2,076",
+        f"Rules of 5.1  no finding; the target is the preset's own, {SMOKE_TARGET:g}",
+        f"RCP test      passed: {SMOKE_SAMPLES:,} samples to the target; reference convergence points",
+        f"              (the preset's own, measured in BF16): {rcp.reference_mean:,.0f}",
     ]
-    assert "log-target: eval_accuracy: expected at most 3.6" in missed
+    assert f"log-target: eval_accuracy: expected at most {SMOKE_TARGET:g}" in missed
 
 
 def test_a_name_that_a_log_makes_up_does_not_reach_the_terminal(tmp_path: Path) -> None:

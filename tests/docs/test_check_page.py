@@ -9,7 +9,7 @@ from subprocess import CompletedProcess
 import pytest
 
 from made_logs import valid_log, write_log
-from made_results import submit
+from made_results import preset_log, run_output, submit
 
 _PAGE = (Path(__file__).parents[2] / "docs" / "check.md").read_text(encoding="utf-8")
 _BLOCKS = "".join(re.findall(r"```console\n(.*?)```", _PAGE, re.DOTALL))
@@ -18,8 +18,9 @@ _COMMANDS = re.findall(r"^\$ pitboard (.*)\n((?:(?!\$ ).*\n)*)", _BLOCKS, re.MUL
 
 @pytest.fixture
 def _runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lay out what the page checks: a valid submission, and a log that misses its target."""
+    """Lay out what the page checks: a valid submission, a smoke run, a log that missed."""
     submit(tmp_path / "acme")
+    run_output(tmp_path / "output" / "first", preset_log())
     missed = [{**each, "value": 3.5} if each["key"] == "eval_accuracy" else each for each in valid_log()]
     write_log(tmp_path / "run.txt", missed)
     monkeypatch.chdir(tmp_path)

@@ -15,6 +15,7 @@ _COMMANDS = re.findall(r"^\$ pitboard (.*)$", _PAGE, re.MULTILINE)
 @pytest.fixture
 def runs(tmp_path, monkeypatch):
     made_results.submit(tmp_path / "runs")
+    made_results.run_output(tmp_path / "output" / "first", made_results.preset_log())
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2] / "src"))
 

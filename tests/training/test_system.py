@@ -19,6 +19,7 @@ from pitboard.training.system import (
     Availability,
     checked_system_name,
     describe_system,
+    node_count,
     system_name,
     write_system,
 )
@@ -177,6 +178,34 @@ def test_gpus_name_and_describe_the_system(monkeypatch: pytest.MonkeyPatch) -> N
     assert description["accelerators_per_node"] == "8"
     assert description["accelerator_model_name"] == "NVIDIA H100 80GB HBM3"
     assert description["accelerator_memory_capacity"] == "81559 MiB"
+    # A run of two ranks takes two of them, and one on the processor none.
+    assert system_name(nodes=2, accelerators=2) == "2n-2x-nvidia-h100-80gb-hbm3"
+    assert describe_system(name="two", submitter="us", accelerators=2)["accelerators_per_node"] == "2"
+    assert "nvidia" not in system_name(accelerators=0)
+    assert describe_system(name="cpu", submitter="us", accelerators=0)["accelerator_memory_capacity"] == ""
+
+
+@pytest.mark.parametrize(
+    ("environment", "nodes"),
+    [
+        ("", 1),
+        ("SLURM_NNODES=4", 1),  # a command in an allocation of four nodes runs on its own
+        ("RANK=3 WORLD_SIZE=32 LOCAL_WORLD_SIZE=8 GROUP_WORLD_SIZE=4", 4),
+        ("RANK=3 WORLD_SIZE=12 LOCAL_WORLD_SIZE=8 GROUP_WORLD_SIZE=2", 2),  # nodes of eight ranks and four
+        ("RANK=3 WORLD_SIZE=32 LOCAL_WORLD_SIZE=8", 4),
+        ("RANK=3 WORLD_SIZE=32 SLURM_NNODES=4", 4),
+        ("RANK=3 WORLD_SIZE=32 SLURM_NNODES=4 SLURM_STEP_NUM_NODES=2", 2),
+        ("RANK=0 WORLD_SIZE=1", 1),
+    ],
+)
+def test_the_nodes_of_a_launch_are_counted(
+    environment: str, nodes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE", "SLURM_NNODES"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in (fact.split("=") for fact in environment.split()):
+        monkeypatch.setenv(name, value)
+    assert node_count() == nodes
 
 
 @pytest.mark.parametrize(

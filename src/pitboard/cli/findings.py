@@ -31,7 +31,9 @@ def _judged(report: "TreeReport") -> list[str]:
             "Judged by the official rules, like every submission. The output folder of",
             "`pitboard run` is judged with the preset's own target.",
         ]
-    lines = ["Judged by the log rules of the open division, with what is the preset's own."]
+    targets = any(log.run.target is not None for log in report.logs)
+    own = ", with the preset's own target" if targets else ""
+    lines = [f"Judged by the log rules of the open division{own}."]
     for result in report.results:
         words = convergence_in_words(result.rcp, result.rcp_not_held, result.rcp_precision)
         lines.append(f"RCP test {_printable(words)}.")

@@ -1,16 +1,22 @@
 """The `pitboard run` command."""
 
+import os
 import secrets
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from pitboard.errors import PitboardError
 
 if TYPE_CHECKING:
+    from pitboard.cli.outcome import Ending
     from pitboard.training.output import Output, Plan
+    from pitboard.training.settings import Settings
+
+Format = Literal["text", "json"]
+_SUBMITTER = "Pitboard user"
 
 
 def register(app: typer.Typer) -> None:
@@ -22,8 +28,13 @@ def run(
     benchmark: Annotated[
         str | None, typer.Argument(help="The benchmark, e.g. llama31_8b; `pitboard suite` lists them.")
     ] = None,
-    preset: Annotated[str, typer.Option(help="smoke (small, needs no download), full, or sanity.")] = "smoke",
-    runs: Annotated[int, typer.Option(min=1, help="How many runs, each with a seed of its own.")] = 1,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="smoke (small, needs no download), full, or sanity.", show_default="smoke"),
+    ] = None,
+    runs: Annotated[
+        int | None, typer.Option(min=1, help="How many runs, each with a seed of its own.", show_default="1")
+    ] = None,
     seed: Annotated[
         int | None, typer.Option(min=0, help="The first run's seed; else drawn at random.")
     ] = None,
@@ -31,7 +42,9 @@ def run(
         str | None,
         typer.Option(help="auto (what the device is fast at), fp32, bf16, fp8, mxfp8, nvfp4 or mxfp4."),
     ] = None,
-    nproc: Annotated[int, typer.Option(min=1, help="Ranks on this node, started with torchrun.")] = 1,
+    nproc: Annotated[
+        int | None, typer.Option(min=1, help="Ranks on this node, started with torchrun.", show_default="1")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option(help="Folder to write; else output/<time>-<benchmark>-<preset>.")
     ] = None,
@@ -46,7 +59,17 @@ def run(
     resume: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Go on with the unfinished runs of an output folder.")
     ] = None,
-    submitter: Annotated[str, typer.Option(help="Who runs it, for the log.")] = "Pitboard user",
+    like: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            help="Repeat a run, with its settings and seeds: a run.json or an output folder. Other options"
+            " override.",
+        ),
+    ] = None,
+    submitter: Annotated[
+        str | None, typer.Option(help="Who runs it, for the log.", show_default="Pitboard user")
+    ] = None,
     system: Annotated[
         str | None, typer.Option(help="The system's name; else made from this machine.")
     ] = None,
@@ -54,33 +77,66 @@ def run(
         Path | None,
         typer.Option(metavar="FILE", help="Draw images from the trained model into this PNG (flux1 smoke)."),
     ] = None,
+    format: Annotated[
+        Format, typer.Option(help="json: one object on stdout at the end, and the progress on stderr.")
+    ] = "text",
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No progress: only a line, or the object, at the end.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be run, and write nothing.")
+    ] = False,
     only: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Run a benchmark to its quality target and say how long it took.
 
     Exits 0 when every run reached its target (or has none), 1 when one did not, 2 when one could not run.
     """
+    from pitboard.cli.outcome import Ending, told
     from pitboard.launch import launched_by_torchrun
     from pitboard.training.output import Output
 
-    if resume is not None:
-        if only is not None:
-            _as_rank(Output(resume), only)
+    with told(Ending(format=format, quiet=quiet, dry_run=dry_run)) as ending:
+        if resume is not None:
+            if dry_run or like is not None:
+                other = "--dry-run" if dry_run else "--like"
+                raise PitboardError(f"--resume goes on with runs as they were begun: leave out {other}.")
+            ending.output = Output(resume)
+            if only is not None:
+                _as_rank(ending.output, only)
+                return
+            _resume(ending.output)
             return
-        _resume(Output(resume))
-        return
-    if benchmark is None:
-        raise PitboardError("Say which benchmark to run, for example: pitboard run llama31_8b")
-    overrides = _overrides(assignments or [], precision, layers, sequence_length)
-    plan = plan_runs(benchmark, preset, overrides, runs, seed, checkpoint_every, nproc, submitter, system)
-    if samples_grid is not None:
-        _add_grid(plan, samples_grid)
-    target = Output(output or _default_output(benchmark, preset))
-    if launched_by_torchrun():
-        _under_torchrun(target, plan)
-        return
-    begin(target, plan)
-    _do(target, plan)
+        overrides = _overrides(assignments or [], precision, layers, sequence_length)
+        if like is not None:
+            plan = plan_like(
+                like, benchmark, preset, overrides, runs, seed, checkpoint_every, nproc, submitter, system
+            )
+        elif benchmark is None:
+            raise PitboardError("Say which benchmark to run, for example: pitboard run llama31_8b")
+        else:
+            plan = plan_runs(
+                benchmark,
+                preset or "smoke",
+                overrides,
+                runs or 1,
+                seed,
+                checkpoint_every,
+                nproc or 1,
+                submitter or _SUBMITTER,
+                system,
+            )
+        if samples_grid is not None:
+            _add_grid(plan, samples_grid)
+        target = Output(output or _default_output(plan.benchmark, plan.preset))
+        ending.output = target
+        if dry_run:
+            _show_forecast(ending, target, plan)
+        elif launched_by_torchrun():
+            _under_torchrun(target, plan)
+        else:
+            begin(target, plan)
+            _do(target, plan)
 
 
 def _overrides(
@@ -105,31 +161,108 @@ def plan_runs(
     system: str | None,
 ) -> "Plan":
     """Make the plan, and check its settings before anything is written or started."""
+    from pitboard import __version__
     from pitboard.training.output import Plan
     from pitboard.training.runner import settings_for
-    from pitboard.training.system import checked_system_name, system_name
 
-    settings_for(benchmark, preset, overrides)
-    name = system_name() if system is None else checked_system_name(system)
+    settings = settings_for(benchmark, preset, overrides)
     first = secrets.randbelow(2**31) if seed is None else seed
     return Plan(
         benchmark=benchmark,
         preset=preset,
         overrides=overrides,
         seeds=[first + number for number in range(runs)],
-        system=name,
+        system=_system_name(system, settings, nproc),
         submitter=submitter,
         checkpoint_interval=checkpoint_every,
         nproc=nproc,
+        settings=settings.model_dump(mode="json"),
+        version=__version__,
     )
+
+
+def plan_like(
+    recorded: Path,
+    benchmark: str | None,
+    preset: str | None,
+    overrides: dict[str, Any],
+    runs: int | None,
+    seed: int | None,
+    checkpoint_every: int | None,
+    nproc: int | None,
+    submitter: str | None,
+    system: str | None,
+) -> "Plan":
+    """Make the plan that repeats a recorded one, but for what the options say otherwise.
+
+    The precision is the one that was used, also where the machine had decided it. Raises `PitboardError` for
+    a file that is no plan, and for options that contradict it.
+    """
+    from pitboard import __version__
+    from pitboard.training.output import Plan, read_plan
+    from pitboard.training.runner import settings_of
+
+    try:
+        old = read_plan(recorded)
+    except OSError as error:
+        raise PitboardError(
+            f"--like {recorded}: there is no readable run.json, which `pitboard run` writes into its output"
+            " folder."
+        ) from error
+    for name, given, found in (("benchmark", benchmark, old.benchmark), ("preset", preset, old.preset)):
+        if given not in (None, found):
+            raise PitboardError(f"--like {recorded} repeats the {name} {found}: leave out {given}.")
+    settings = settings_of(old, overrides)
+    nproc = nproc or old.nproc
+    # As many seeds as runs are asked for: the recorded ones, and the numbers after them.
+    first = old.seeds[0] if seed is None else seed
+    count = runs or len(old.seeds)
+    seeds = old.seeds[:count] if seed is None else []
+    seeds += [(seeds[-1] + 1 if seeds else first) + number for number in range(count - len(seeds))]
+    kept = {name: reason for name, reason in old.decisions.items() if name not in overrides}
+    return Plan(
+        benchmark=old.benchmark,
+        preset=old.preset,
+        overrides={**old.overrides, **overrides},
+        seeds=seeds,
+        system=_system_name(system, settings, nproc),
+        submitter=submitter or old.submitter,
+        checkpoint_interval=checkpoint_every or old.checkpoint_interval,
+        nproc=nproc,
+        settings=settings.model_dump(mode="json"),
+        decisions={name: f"as in the repeated run ({reason})" for name, reason in kept.items()},
+        version=__version__,
+    )
+
+
+def _ranks(nproc: int) -> tuple[int, int]:
+    """Return the number of nodes, and of ranks, of what is launched: by torchrun, or with `--nproc`."""
+    from pitboard.launch import launched_by_torchrun
+    from pitboard.training.system import node_count
+
+    return node_count(), int(os.environ["WORLD_SIZE"]) if launched_by_torchrun() else nproc
+
+
+def _accelerators(settings: "Settings", nproc: int) -> int:
+    """Return how many accelerators of a node the ranks can take: one each."""
+    nodes, ranks = _ranks(nproc)
+    return 0 if settings.device == "cpu" else -(-ranks // nodes)
+
+
+def _system_name(given: str | None, settings: "Settings", nproc: int) -> str:
+    from pitboard.training.system import checked_system_name, system_name
+
+    if given is not None:
+        return checked_system_name(given)
+    return system_name(nodes=_ranks(nproc)[0], accelerators=_accelerators(settings, nproc))
 
 
 def _add_grid(plan: "Plan", path: Path) -> None:
     """Ask for a samples grid in the plan, where it can be drawn."""
     from pitboard.training.protocol import Drawing, benchmark_class
-    from pitboard.training.runner import settings_for
+    from pitboard.training.runner import settings_of
 
-    settings = settings_for(plan.benchmark, plan.preset, plan.overrides)
+    settings = settings_of(plan)
     draws = isinstance(benchmark_class(plan.benchmark)(settings), Drawing)
     if not draws or settings.preset != "smoke":
         raise PitboardError("--samples-grid draws from the model of flux1's preset smoke: leave it out here.")
@@ -146,14 +279,45 @@ def _default_output(benchmark: str, preset: str) -> Path:
 
 def begin(output: "Output", plan: "Plan") -> None:
     """Claim the output folder, and write down there what will be run, and on what machine."""
-    from pitboard.training.runner import settings_for
+    from pitboard.training.runner import settings_of
     from pitboard.training.system import describe_system, write_system
 
     output.claim()
     output.start(plan)
-    division = settings_for(plan.benchmark, plan.preset, plan.overrides).division
-    described = describe_system(name=plan.system, submitter=plan.submitter, division=division)
+    settings = settings_of(plan)
+    described = describe_system(
+        name=plan.system,
+        submitter=plan.submitter,
+        division=settings.division,
+        nodes=_ranks(plan.nproc)[0],
+        accelerators=_accelerators(settings, plan.nproc),
+    )
     write_system(output.folder, described)
+
+
+def _show_forecast(ending: "Ending", output: "Output", plan: "Plan") -> None:
+    """Say what the plan's runs would take, as this machine would do them, and where they would write."""
+    from pitboard.cli.outcome import forecast_document, show_forecast
+    from pitboard.training.device import choose_device
+    from pitboard.training.distributed import World, is_main_rank, require_divisible
+    from pitboard.training.forecast import forecast
+    from pitboard.training.runner import decide, settings_of
+
+    if not is_main_rank():
+        return
+    output.require_new()
+    settings = settings_of(plan)
+    nodes, ranks = _ranks(plan.nproc)
+    device = choose_device(settings.device, -(-ranks // nodes) - 1)
+    require_divisible(ranks, settings)
+    world = World(0, ranks, device, None, 0, ranks // settings.tensor_parallel, nodes)
+    settings, reasons = decide(settings, world)
+    plan.settings, plan.decisions = settings.model_dump(mode="json"), {**plan.decisions, **reasons}
+    expected = forecast(plan.benchmark, settings, world)
+    if ending.format == "json":
+        ending.document = forecast_document(output, plan, expected, nodes)
+    else:
+        show_forecast(output, plan, expected, nodes)
 
 
 def _resume(output: "Output") -> None:
@@ -203,9 +367,9 @@ def _under_torchrun(output: "Output", plan: "Plan") -> None:
     from pitboard.launch.series import run_one
     from pitboard.training.distributed import join_world
     from pitboard.training.output import Output
-    from pitboard.training.runner import settings_for
+    from pitboard.training.runner import settings_of
 
-    world = join_world(settings_for(plan.benchmark, plan.preset, plan.overrides))
+    world = join_world(settings_of(plan))
     if world.is_main:
         begin(output, plan)
     folder, plan = world.broadcast((output.folder, plan))

@@ -9,6 +9,7 @@ import msgspec
 from pitboard import suite
 from pitboard.compliance.benchmarks import convergence
 from pitboard.compliance.finding import Finding
+from pitboard.compliance.layout import printable
 from pitboard.compliance.log import check_log
 from pitboard.compliance.preset import Kind, kind_of
 from pitboard.compliance.rcp import RcpVerdict, rcp_test
@@ -111,7 +112,8 @@ def changed_settings(run: Run, preset: Preset) -> set[str]:
     A log of another version of Pitboard may show another target or batch than the preset has today.
     """
     shown = {"target": run.target, "global_batch_size": run.global_batch_size}
-    return {*run.changed, *(name for name, value in shown.items() if value != preset.values[name])}
+    named = {printable(name)[:40] for name in run.changed}
+    return named | {name for name, value in shown.items() if value != preset.values[name]}
 
 
 def by_chance(rcp: RcpVerdict, runs: int) -> bool:

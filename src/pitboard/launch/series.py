@@ -2,7 +2,10 @@
 
 from collections.abc import Callable
 
+import msgspec
+
 from pitboard.errors import PitboardError
+from pitboard.files import write_atomically
 from pitboard.launch.torchrun import launch
 from pitboard.training.output import Output, Plan
 from pitboard.training.reporting import Reporter
@@ -35,7 +38,9 @@ def run_series(
 def run_one(
     output: Output, plan: Plan, index: int, reporter: Reporter, finished: Callable[[Summary], None]
 ) -> None:
-    """Do one run of the plan as one of its ranks; rank 0 tells its summary to `finished`."""
+    """Do one run of the plan as one of its ranks; rank 0 writes its summary and tells it to `finished`."""
     summary = execute(output, plan, index, reporter)
     if summary is not None:
+        encoded = msgspec.json.encode(summary, enc_hook=str)
+        write_atomically(output.summary(index), msgspec.json.format(encoded))
         finished(summary)

@@ -29,8 +29,8 @@ class Rung(msgspec.Struct, frozen=True, kw_only=True):
     olympic mean, or their mean where there are fewer than three, scaled as the RCP test says, and `None`
     where too few reached the target. `throughput` is samples per second of training, evaluation left out.
     `rcp` is the official test against the baseline's reference convergence points, which finds runs that
-    converge too early; `late` is the same test held the other way round. Its `reference_mean` is `None` where no reference
-    point holds for these runs.
+    converge too early; `late` is the same test held the other way round. Its `reference_mean` is `None` where
+    no reference point holds for these runs.
     """
 
     precision: str

@@ -35,7 +35,9 @@ def unlike(a: Row, b: Row, *, across_rounds: bool = False) -> list[str]:
         )
     for name, row in (("A", a), ("B", b)):
         if row["own"] and _changed(row):
-            reasons.append(f"{name} changed settings of its preset: {', '.join(_changed(row))}.")
+            names = _changed(row)
+            more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+            reasons.append(f"{name} changed settings of its preset: {', '.join(names[:5])}{more}.")
     return reasons
 
 

@@ -54,9 +54,9 @@ _FULL: dict[str, Scalar] = {
 _SMOKE: dict[str, Scalar] = _FULL | {
     "division": "open",
     "dataset": "pydoc",
-    "hidden_size": 192,
-    "intermediate_size": 672,
-    "layers": 4,
+    "hidden_size": 128,
+    "intermediate_size": 448,
+    "layers": 3,
     "attention_heads": 4,
     "key_value_heads": 1,
     "vocabulary_size": 1024,
@@ -66,11 +66,11 @@ _SMOKE: dict[str, Scalar] = _FULL | {
     "base_steps": 160,
     "evaluation_samples": 32,
     "evaluation_interval": 32,
-    # Far below the frozen base (6.27), and adapters on a base of random weights (6.7).
-    "target": 5.05,
+    # Far below the frozen base (6.21), and adapters on a base of random weights (6.7).
+    "target": 5.18,
     "micro_batch_size": None,
     "learning_rate": 6e-3,
-    "max_steps": 80,
+    "max_steps": 64,
     "activation_checkpointing": False,
     # Compiling takes longer here than it saves.
     "compile": False,

@@ -44,8 +44,8 @@ _FULL: dict[str, Scalar] = {
 _SMOKE: dict[str, Scalar] = _FULL | {
     "division": "open",
     "dataset": "bible",
-    "hidden_size": 192,
-    "intermediate_size": 672,
+    "hidden_size": 128,
+    "intermediate_size": 448,
     "layers": 4,
     "attention_heads": 4,
     "key_value_heads": 1,
@@ -56,12 +56,12 @@ _SMOKE: dict[str, Scalar] = _FULL | {
     # Below what the last token alone can tell (a bigram model of this text stands at 3.7), so that a model
     # whose attention does nothing does not pass.
     "target": 3.6,
-    "global_batch_size": 8,
+    "global_batch_size": 4,
     "micro_batch_size": None,
-    "learning_rate": 3e-3,
-    "end_learning_rate": 3e-4,
+    "learning_rate": 4e-3,
+    "end_learning_rate": 4e-4,
     "warmup_steps": 50,
-    "max_steps": 320,
+    "max_steps": 600,
     "activation_checkpointing": False,
 }
 

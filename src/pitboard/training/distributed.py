@@ -20,6 +20,7 @@ from pitboard.errors import PitboardError
 from pitboard.training.device import choose_device
 from pitboard.training.protocol import Benchmark
 from pitboard.training.settings import Settings
+from pitboard.training.system import node_count
 
 T = TypeVar("T")
 
@@ -80,12 +81,8 @@ def join_world(settings: Settings) -> World:
     """
     rank, size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     device = choose_device(settings.device, int(os.environ.get("LOCAL_RANK", "0")))
+    require_divisible(size, settings)
     tensor, replicas = settings.tensor_parallel, settings.replicas
-    if size % (tensor * replicas):
-        raise PitboardError(
-            f"{size} ranks cannot be divided into {replicas} replicas × tensor_parallel {tensor}:"
-            f" choose settings whose product divides {size}."
-        )
     if size == 1:
         return World(0, 1, device, None, 0, 1, 1)
     if device.type == "cuda":
@@ -98,9 +95,18 @@ def join_world(settings: Settings) -> World:
     if tensor > 1:
         # Lets one reduction over all shards of a gradient norm replace one for each dimension.
         mesh["shard", "tensor"]._flatten("shard_tensor")
-    per_node = int(os.environ.get("LOCAL_WORLD_SIZE", str(size)))
     side_group = dist.new_group(backend="gloo")
-    return World(rank, size, device, mesh, rank // tensor, size // tensor, size // per_node, side_group)
+    return World(rank, size, device, mesh, rank // tensor, size // tensor, node_count(), side_group)
+
+
+def require_divisible(size: int, settings: Settings) -> None:
+    """Raise `PitboardError` when so many ranks cannot be divided as the settings ask."""
+    tensor, replicas = settings.tensor_parallel, settings.replicas
+    if size % (tensor * replicas):
+        raise PitboardError(
+            f"{size} ranks cannot be divided into {replicas} replicas × tensor_parallel {tensor}:"
+            f" choose settings whose product divides {size}."
+        )
 
 
 def leave_world() -> None:

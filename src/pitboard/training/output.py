@@ -2,7 +2,8 @@
 
 DIR/results/<system>/<benchmark>/result_0.txt …   the logs
 DIR/systems/<system>.json                         the system description
-DIR/run.json                                      what was asked for, for --resume
+DIR/run.json                                      what was asked for and the settings it came to, for --resume
+DIR/summaries/run_0.json                          what a finished run came to, for --format json
 DIR/checkpoints/<benchmark>/run_0/                where checkpoints were asked for
 """
 
@@ -20,7 +21,12 @@ _PLAN = "run.json"
 
 
 class Plan(msgspec.Struct, kw_only=True):
-    """What was asked for: the benchmark, its settings' overrides, one seed a run, and the launch."""
+    """What was asked for: the benchmark, its settings' overrides, one seed a run, and the launch.
+
+    `settings` holds every setting as the runs use it, so that a later Pitboard, whose presets may differ,
+    resumes or repeats the same run; `None` in an older `run.json`. `decisions` gives, by name, the reason for
+    each setting that was left to the machine; `version` is the Pitboard that made the plan.
+    """
 
     benchmark: str
     preset: str
@@ -31,13 +37,17 @@ class Plan(msgspec.Struct, kw_only=True):
     checkpoint_interval: int | None = None
     nproc: int = 1
     samples_grid: str | None = None
+    settings: dict[str, Any] | None = None
+    decisions: dict[str, str] = {}
+    version: str | None = None
 
 
 class Output:
-    """The output folder of one `pitboard run`."""
+    """The output folder of one `pitboard run`; `claimed` says whether its runs are this command's."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.claimed = False
         self._lock: IO[str] | None = None
 
     def claim(self) -> None:
@@ -61,29 +71,42 @@ class Output:
                 " with --output."
             ) from error
         self._lock = lock
+        self.claimed = True
 
     def start(self, plan: Plan) -> None:
         """Record the plan of new runs. A folder in which an earlier run's clock has started is refused."""
+        try:
+            self.require_new()
+        except PitboardError:
+            self.claimed = False
+            raise
+        self._write(plan)
+
+    def require_new(self) -> None:
+        """Raise `PitboardError` where an earlier run's clock has started in the folder."""
         if any(logged(log).run_start_ms is not None for log in self.folder.glob("results/*/*/result_*.txt")):
             raise PitboardError(
                 f"The output folder {self.folder} holds an earlier run: continue that with"
                 f" `pitboard run --resume {self.folder}`, or choose another folder with --output."
             )
+
+    def settle(self, plan: Plan, settings: dict[str, Any], decisions: dict[str, str]) -> None:
+        """Record the settings as a run uses them, with the reasons of those that the machine decided."""
+        if (plan.settings, plan.decisions) != (settings, decisions):
+            plan.settings, plan.decisions = settings, decisions
+            self._write(plan)
+
+    def _write(self, plan: Plan) -> None:
         write_atomically(self.folder / _PLAN, msgspec.json.format(msgspec.json.encode(plan)))
 
     def plan(self) -> Plan:
         """Read the recorded plan. Raises `PitboardError` when there is none or it is damaged."""
-        path = self.folder / _PLAN
         try:
-            return msgspec.json.decode(path.read_bytes(), type=Plan)
+            return read_plan(self.folder / _PLAN)
         except OSError as error:
             raise PitboardError(
                 f"Nothing to resume in {self.folder}: it has no readable {_PLAN}, which"
                 " `pitboard run --output` writes."
-            ) from error
-        except msgspec.DecodeError as error:
-            raise PitboardError(
-                f"{path} is damaged ({error}); start the runs again in a new folder."
             ) from error
 
     def log(self, plan: Plan, index: int) -> Path:
@@ -93,6 +116,10 @@ class Output:
     def checkpoints(self, plan: Plan, index: int) -> Path:
         """Return the folder of a run's checkpoints."""
         return self.folder / "checkpoints" / plan.benchmark / f"run_{index}"
+
+    def summary(self, index: int) -> Path:
+        """Return the path of what a finished run came to, as JSON."""
+        return self.folder / "summaries" / f"run_{index}.json"
 
     def unfinished(self, plan: Plan) -> list[int]:
         """Return the runs of the plan whose log has no `run_stop`, in order."""
@@ -104,6 +131,21 @@ class Output:
         """Whether every run of the plan reached its target; a preset without one cannot miss it."""
         runs = [logged(self.log(plan, index)) for index in range(len(plan.seeds))]
         return all(run.status == "success" or run.target is None for run in runs)
+
+
+def read_plan(path: Path) -> Plan:
+    """Read a `run.json`, or that of a run's folder. Raises `OSError`, or `PitboardError` if damaged."""
+    path = path / _PLAN if path.is_dir() else path
+    try:
+        plan = msgspec.json.decode(path.read_bytes(), type=Plan)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise PitboardError(f"{path} is damaged ({error}); start the runs again in a new folder.") from error
+    # The file may be another's, and what it names is shown on a terminal.
+    texts = [plan.benchmark, plan.preset, plan.system, plan.submitter, plan.version or ""]
+    texts += [*plan.overrides, *(plan.settings or ()), *plan.decisions, *plan.decisions.values()]
+    if not plan.seeds or not all(text.isprintable() for text in texts):
+        raise PitboardError(f"{path} is damaged (no seeds, or text that cannot be shown).")
+    return plan
 
 
 def logged(path: Path) -> Run:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from mlperf_logging.mllog import constants
 
-from pitboard import suite
+from pitboard import __version__, suite
 from pitboard.errors import PitboardError, Terminated
 from pitboard.events.writer import LogWriter
 from pitboard.training.announce import announcement
@@ -70,13 +70,52 @@ def settings_for(benchmark: str, preset: str, overrides: dict[str, Any]) -> Sett
     return settings_class.build({**values, "preset": preset}, overrides)
 
 
+def settings_of(plan: Plan, overrides: dict[str, Any] | None = None) -> Settings:
+    """Return the settings that a plan recorded, whatever its preset holds by now, with overrides on top.
+
+    Compilation that the machine decided is left to this machine again: it changes nothing of what is learned.
+    A plan without recorded settings, of an older Pitboard, takes its preset's. Raises `PitboardError` for
+    recorded settings that this Pitboard cannot take, and for overrides as `settings_for`.
+    """
+    overrides = overrides or {}
+    if plan.settings is None:
+        return settings_for(plan.benchmark, plan.preset, {**plan.overrides, **overrides})
+    suite.benchmark(plan.benchmark)  # the name comes from a file and becomes that of a module
+    settings_class: type[Settings] = benchmark_class(plan.benchmark).settings_class
+    recorded = dict(plan.settings)
+    if unknown := recorded.keys() - settings_class.model_fields.keys():
+        raise PitboardError(
+            f"The recorded run has the setting '{min(unknown)}', which Pitboard {__version__} does not know:"
+            f" use Pitboard {plan.version}, which made it, or start a new run."
+        )
+    if "compile" in plan.decisions:
+        recorded["compile"] = None
+    return settings_class.build(recorded, overrides)
+
+
+def decide(settings: Settings, world: World) -> tuple[Settings, dict[str, str]]:
+    """Return the settings with what they leave to the machine decided, and the reasons by setting."""
+    decided: dict[str, Any] = {}
+    reasons: dict[str, str] = {}
+    if settings.precision == "auto":
+        choice = choose_precision(world.device)
+        decided["precision"], reasons["precision"] = choice.precision, choice.reason
+    if settings.compile is None:
+        decided["compile"] = can_compile(world.device)
+        reasons["compile"] = "a compiler was found" if decided["compile"] else "no compiler was found"
+    if settings.batch_follows_ranks:
+        decided["global_batch_size"] = world.data_size * (settings.micro_batch_size or 1)
+        reasons["global_batch_size"] = f"a micro-batch for each of {world.data_size} data-parallel ranks"
+    return settings.model_copy(update=decided), reasons
+
+
 def execute(output: Output, plan: Plan, index: int, reporter: Reporter) -> Summary | None:
     """Run, or resume, one run of the plan on the ranks of this process's world.
 
     Returns its summary on rank 0, `None` on the others. Whatever stops the run, its log is closed with status
     `aborted`. Raises `PitboardError` with the reason.
     """
-    settings = settings_for(plan.benchmark, plan.preset, plan.overrides)
+    settings = settings_of(plan)
     path = output.log(plan, index)
     # A log without `run_start` is the trace of a run killed in initialisation: nothing was timed, start over.
     running = is_main_rank() and logged(path).run_start_ms is not None
@@ -86,8 +125,11 @@ def execute(output: Output, plan: Plan, index: int, reporter: Reporter) -> Summa
         with _sentences(), _terminable():
             world = join_world(settings)
             running = world.broadcast(running)
-            settings, reason = _decide_precision(settings, world, reporter)
-            benchmark = _benchmark(plan.benchmark, settings, world)
+            settings, decisions = _decided(settings, plan, world)
+            benchmark: Benchmark = benchmark_class(plan.benchmark)(settings)
+            if world.is_main:
+                _note_precision(settings, decisions, world, reporter)
+                output.settle(plan, settings.model_dump(mode="json"), decisions)
             checkpoints = Checkpoints(output.checkpoints(plan, index), world)
             race = Race(
                 benchmark,
@@ -98,6 +140,7 @@ def execute(output: Output, plan: Plan, index: int, reporter: Reporter) -> Summa
                 checkpoints,
                 plan.checkpoint_interval,
             )
+            reason = decisions.get("precision", "asked for")
             outcome = _race(race, log, plan, world, reason, resumed=running)
             if plan.samples_grid is not None:
                 _draw(race, Path(plan.samples_grid))
@@ -107,34 +150,21 @@ def execute(output: Output, plan: Plan, index: int, reporter: Reporter) -> Summa
     return _summary(path, race, outcome) if world.is_main else None
 
 
-def _decide_precision(settings: Settings, world: World, reporter: Reporter) -> tuple[Settings, str]:
-    """Return the settings with what precision `auto` means on this device, and why; rank 0 tells the user.
+def _decided(settings: Settings, plan: Plan, world: World) -> tuple[Settings, dict[str, str]]:
+    """Return the settings with all decided, and the reasons, those of an earlier start of the plan included.
 
     Rank 0 decides for all ranks: two that measure a device between two answers could disagree.
     """
-    if settings.precision == "auto":
-        choice = world.broadcast(choose_precision(world.device) if world.is_main else None)
-        assert choice is not None
-        settings, reason = settings.model_copy(update={"precision": choice.precision}), choice.reason
-        what = f"precision {choice.precision}: {reason}"
-    else:
-        reason = "asked for"
-        cost = cost_of_bf16(world.device) if world.is_main and settings.precision == "bf16" else None
-        what = f"precision bf16 costs time: {cost}" if cost else ""
-    if world.is_main and what:
-        reporter.noted(what)
-    return settings, reason
+    settings, reasons = world.broadcast(decide(settings, world) if world.is_main else (settings, {}))
+    return settings, {**plan.decisions, **reasons}
 
 
-def _benchmark(name: str, settings: Settings, world: World) -> Benchmark:
-    """Make the benchmark, with what the settings leave to the machine decided."""
-    decided: dict[str, Any] = {}
-    if settings.compile is None:
-        decided["compile"] = can_compile(world.device)
-    if settings.batch_follows_ranks:
-        decided["global_batch_size"] = world.data_size * (settings.micro_batch_size or 1)
-    benchmark: Benchmark = benchmark_class(name)(settings.model_copy(update=decided))
-    return benchmark
+def _note_precision(settings: Settings, decisions: dict[str, str], world: World, reporter: Reporter) -> None:
+    """Tell the user which precision was decided and why, or what one that was asked for costs here."""
+    if "precision" in decisions:
+        reporter.noted(f"precision {settings.precision}: {decisions['precision']}")
+    elif settings.precision == "bf16" and (cost := cost_of_bf16(world.device)):
+        reporter.noted(f"precision bf16 costs time: {cost}")
 
 
 def _race(race: Race, log: LogWriter, plan: Plan, world: World, reason: str, *, resumed: bool) -> Outcome:

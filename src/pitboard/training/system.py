@@ -6,6 +6,7 @@ configuration file answers its questions. A run must describe its machine unaske
 """
 
 import json
+import os
 import platform
 import re
 from importlib.metadata import PackageNotFoundError, version
@@ -31,12 +32,27 @@ def processor_model() -> str:
     return Host().processor_model() or platform.machine()
 
 
-def system_name(*, nodes: int = 1) -> str:
+def node_count() -> int:
+    """Return the number of nodes of the launch that this process is a rank of; 1 for a user's own command.
+
+    torchrun tells how many agents it has, one a node; another launcher's ranks a node, or else Slurm.
+    """
+    if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
+        return 1  # within an allocation of several nodes, a command uses its own
+    if agents := os.environ.get("GROUP_WORLD_SIZE"):
+        return int(agents)
+    if ranks := os.environ.get("LOCAL_WORLD_SIZE"):
+        return max(1, int(os.environ["WORLD_SIZE"]) // int(ranks))
+    return int(os.environ.get("SLURM_STEP_NUM_NODES") or os.environ.get("SLURM_NNODES") or 1)
+
+
+def system_name(*, nodes: int = 1, accelerators: int | None = None) -> str:
     """Return a name for this machine that is safe as a file name and the same at every call.
 
-    Accelerators or else processors, counted per node: "8x-nvidia-h100-80gb-hbm3", "1x-amd-epyc-2c-cpu".
+    Accelerators or else processors, counted per node: "8x-nvidia-h100-80gb-hbm3", "1x-amd-epyc-2c-cpu". At
+    most `accelerators` of a node's are counted, where a run does not use them all.
     """
-    names, _ = _accelerators()
+    names = _accelerators()[0][:accelerators]
     if names:
         kind = f"{len(names)}x-{_slug(names[0])}"
     else:
@@ -68,9 +84,12 @@ def describe_system(
     division: Literal["closed", "open"] = "open",
     status: Availability = "Research, Development, or Internal (RDI)",
     nodes: int = 1,
+    accelerators: int | None = None,
     host: Host | None = None,
 ) -> Description:
     """Return the system description of this machine, with every field that the official checker demands.
+
+    At most `accelerators` of a node's are counted, where a run does not use them all.
 
     Each value is a string, as in published descriptions; what the machine does not tell is "", never a guess.
     Counts of cores are of one processor, those of processors and accelerators of one node. The fields are
@@ -78,7 +97,8 @@ def describe_system(
     """
     host = host or Host()
     storage_type, storage_capacity = host.storage()
-    accelerators, accelerator_memory = _accelerators()
+    names, accelerator_memory = _accelerators()
+    names = names[:accelerators]
     return {
         "submitter": submitter,
         "division": division,
@@ -99,9 +119,9 @@ def describe_system(
         "host_networking": host.networking(),
         "host_networking_topology": "",
         # The official summarizer reads this as an integer; submissions without accelerators have written 0.
-        "accelerators_per_node": str(len(accelerators)),
-        "accelerator_model_name": ", ".join(dict.fromkeys(accelerators)),
-        "accelerator_memory_capacity": accelerator_memory,
+        "accelerators_per_node": str(len(names)),
+        "accelerator_model_name": ", ".join(dict.fromkeys(names)),
+        "accelerator_memory_capacity": accelerator_memory if names else "",
         "accelerator_memory_configuration": "",
         "accelerator_on-chip_memories": "",
         "accelerator_frequency": "",

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from pitboard.errors import PitboardError
-from pitboard.training.precision import convert, emulated
+from pitboard.training.precision import convert, emulated, products
 from pitboard.training.precision.linear import NarrowLinear, mxfp4_product, nvfp4_product
 from pitboard.training.protocol import benchmark_class
 from pitboard.training.runner import settings_for
@@ -76,7 +76,8 @@ def test_what_a_benchmark_keeps_wide_is_not_converted(name: str, wide: set[str])
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_wide_precisions_convert_nothing(precision: str) -> None:
+def test_wide_precisions_convert_nothing(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(products, "time_products", lambda: products.ProductTimes(fp32=2.0, bf16=1.0))
     some = blocks(2)
     assert convert(some, settings(precision), CPU).narrow == 0
     assert not any(map(any, converted(some)))

@@ -1,0 +1,308 @@
+"""How `pitboard run` ends for a script: one JSON object or one line on stdout, and nothing else there."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import typer
+
+from pitboard.errors import PitboardError, Terminated
+
+if TYPE_CHECKING:
+    from pitboard.training.forecast import Forecast
+    from pitboard.training.output import Output, Plan
+
+
+@dataclass
+class Ending:
+    """What the command was asked to say at its end, and, once it knows, of which output folder.
+
+    `document` is what a dry run says instead.
+    """
+
+    format: Literal["text", "json"] = "text"
+    quiet: bool = False
+    dry_run: bool = False
+    output: "Output | None" = None
+    document: dict[str, Any] | None = None
+
+
+@contextmanager
+def told(ending: Ending) -> Iterator[Ending]:
+    """Let the command run, and say how it ended as it was asked to.
+
+    With JSON, all that the command and the ranks it starts print goes to stderr, and one object follows on
+    stdout, also when an error or a signal ended it. When quiet, that is dropped, and one line follows.
+    """
+    if ending.format == "text" and (ending.dry_run or not ending.quiet):
+        yield ending
+        return
+    from pitboard.training.distributed import is_main_rank
+
+    error: BaseException | None = None
+    try:
+        with _stdout_away(to_stderr=not ending.quiet):
+            yield ending
+    except (PitboardError, typer.Exit, Terminated, KeyboardInterrupt) as raised:
+        error = raised
+        raise
+    finally:
+        # Any other exception is a fault of ours, which a traceback tells.
+        if is_main_rank() and (error is not None or sys.exc_info()[0] is None):
+            _say(ending, error)
+
+
+def _say(ending: Ending, error: BaseException | None) -> None:
+    code, reason = _exit(error)
+    document = {**_facts(ending), **(ending.document or {}), "exit_code": code, "error": reason}
+    if ending.format == "json":
+        _print_json(document)
+    elif reason is None and code in (0, 1):
+        typer.echo(_line(document))
+
+
+def _exit(error: BaseException | None) -> tuple[int, str | None]:
+    """Return the exit code of the command, and why it could not go on."""
+    if isinstance(error, typer.Exit):
+        return error.exit_code, None
+    if isinstance(error, PitboardError):
+        return 2, str(error)
+    if isinstance(error, Terminated):
+        return 143, str(error) or "terminated by a signal"
+    if isinstance(error, KeyboardInterrupt):
+        return 130, str(error) or "interrupted"
+    return 0, None
+
+
+@contextmanager
+def _stdout_away(*, to_stderr: bool) -> Iterator[None]:
+    """Send what this process and its children write to stdout to stderr, or nowhere."""
+    try:
+        descriptor, errors = sys.stdout.fileno(), sys.stderr.fileno()
+    except OSError:  # captured by a program that is not a process
+        with Path(os.devnull).open("w") as nowhere, redirect_stdout(sys.stderr if to_stderr else nowhere):
+            yield
+        return
+    sys.stdout.flush()
+    stdout, nowhere_ = os.dup(descriptor), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(errors if to_stderr else nowhere_, descriptor)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(stdout, descriptor)
+        os.close(stdout)
+        os.close(nowhere_)
+
+
+def _print_json(document: dict[str, Any]) -> None:
+    import msgspec
+
+    typer.echo(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
+
+
+def _facts(ending: Ending) -> dict[str, Any]:
+    """Return what the plan, the logs and the summaries of the output folder tell, as far as it is ours."""
+    output = ending.output
+    if output is None or not output.claimed:
+        return {}
+    try:
+        return run_document(output, output.plan())
+    except PitboardError:  # the error that ended the command says more
+        return {}
+
+
+def run_document(output: "Output", plan: "Plan") -> dict[str, Any]:
+    """Return what the runs of a plan came to, for JSON: the whole, the verdict, and each run.
+
+    What holds for one run only (its quality, samples, rates) is `None` in the whole of several.
+    """
+    from pitboard.compliance.benchmarks import official_drops
+    from pitboard.scoring import olympic_mean
+
+    runs = [_run(output, plan, index) for index in range(len(plan.seeds))]
+    only = runs[0] if len(runs) == 1 else {}
+    settings = plan.settings or {}
+    target = settings.get("target")
+    times = [run["time_to_train_minutes"] for run in runs]
+    mean = times[0] if only else olympic_mean(times, official_drops(plan.benchmark))
+    own = ("quality", "samples", "tokens_per_second", "samples_per_second", "seed", "log")
+    return {
+        "benchmark": plan.benchmark,
+        "preset": plan.preset,
+        "reached": None if target is None else all(run["reached"] for run in runs),
+        "time_to_train_minutes": mean,
+        "target": target,
+        **{name: only.get(name) for name in own},
+        "precision": settings.get("precision"),
+        "emulated": any(run["emulated"] for run in runs),
+        "system": plan.system,
+        "output": str(output.folder.absolute()),
+        "version": plan.version,
+        "decisions": plan.decisions,
+        "runs": runs,
+        "verdict": _verdict(output, plan),
+    }
+
+
+def _run(output: "Output", plan: "Plan", index: int) -> dict[str, Any]:
+    """Return what one run's log says of it, and its summary, which a run that ended by itself has written."""
+    from pitboard.events import Run, read_events
+
+    log = output.log(plan, index)
+    events = list(read_events(log)) if log.is_file() else []
+    run = Run.from_events(events)
+    ends = [event.metadata for event in events if event.key == "run_stop"]
+    end = ends[-1] if ends else {}
+    target = (plan.settings or {}).get("target")
+    reached = None if target is None else run.status == "success"
+    summary = _summary(output.summary(index))
+    tokens = summary.get("tokens_per_sample", 1)
+    rate = summary.get("tokens_per_second")
+    return {
+        "seed": plan.seeds[index],
+        "status": run.status,
+        "reached": reached,
+        "time_to_train_minutes": run.minutes if reached else None,
+        "minutes": run.minutes,
+        "quality": run.evaluations[-1].quality if run.evaluations else None,
+        "samples": end.get("samples_count"),
+        "ranks": summary.get("ranks"),
+        "samples_per_second": None if rate is None else rate / tokens,
+        "tokens_per_second": rate if tokens > 1 else None,
+        "model_flop_utilisation": summary.get("utilisation"),
+        "peak_memory_bytes": summary.get("peak_memory_bytes"),
+        "emulated": run.emulated,
+        "error": end.get("reason"),
+        "log": str(log.absolute()),
+    }
+
+
+def _summary(path: Path) -> dict[str, Any]:
+    import msgspec
+
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+    except (OSError, msgspec.DecodeError):
+        return {}
+
+
+def _verdict(output: "Output", plan: "Plan") -> dict[str, Any] | None:
+    """Return what the rules say of the logs, and the RCP test; `None` where there is no log."""
+    import msgspec
+
+    from pitboard.cli.progress import verdict_on
+
+    if not any(output.log(plan, index).is_file() for index in range(len(plan.seeds))):
+        return None
+    verdict = verdict_on(output, plan)
+    valid = all(finding.severity != "error" for finding in verdict.findings)
+    return {"valid": valid, **msgspec.structs.asdict(verdict)}
+
+
+def _line(document: dict[str, Any]) -> str:
+    """Say in one line what the runs came to."""
+    runs, what = document.get("runs", []), f"{document.get('benchmark')} ({document.get('preset')})"
+    minutes = document.get("time_to_train_minutes")
+    if len(runs) == 1:
+        (run,) = runs
+        took = f"{run['minutes']:.3f} minutes" if run["minutes"] is not None else "unknown time"
+        ended = {True: "target reached in", False: "target not reached in", None: "ended after"}
+        return f"{what}: {ended[run['reached']]} {took}; log {run['log']}"
+    reached = sum(run["reached"] is True for run in runs)
+    mean = "" if minutes is None else f", olympic mean {minutes:.3f} minutes"
+    return f"{what}: {reached} of {len(runs)} runs reached the target{mean}; output {document.get('output')}"
+
+
+def forecast_document(output: "Output", plan: "Plan", expected: "Forecast", nodes: int) -> dict[str, Any]:
+    """Return a dry run for JSON: the plan with its settings, what it takes, and where it would write."""
+    import msgspec
+
+    return {
+        "dry_run": True,
+        **msgspec.to_builtins(plan),
+        "nodes": nodes,
+        **msgspec.to_builtins(expected),
+        "writes": _writes(output, plan),
+    }
+
+
+def _writes(output: "Output", plan: "Plan") -> dict[str, Any]:
+    numbers = range(len(plan.seeds))
+    checkpoints = plan.checkpoint_interval is not None
+    folder = output.folder.absolute()
+    return {
+        "output": str(folder),
+        "plan": str(folder / "run.json"),
+        "system": str(folder / "systems" / f"{plan.system}.json"),
+        "logs": [str(output.log(plan, index).absolute()) for index in numbers],
+        "summaries": [str(output.summary(index).absolute()) for index in numbers],
+        "checkpoints": [str(output.checkpoints(plan, index).absolute()) for index in numbers if checkpoints],
+        "samples_grid": plan.samples_grid,
+    }
+
+
+def show_forecast(output: "Output", plan: "Plan", expected: "Forecast", nodes: int) -> None:
+    """Print a dry run: what it takes, where it would write, and every setting with where it comes from."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="dim", no_wrap=True)
+    facts.add_column(overflow="fold")
+    for name, value in _forecast_facts(plan, expected, nodes):
+        facts.add_row(name, escape(value))
+    settings = Table.grid(padding=(0, 2))
+    for _ in range(3):
+        settings.add_column(overflow="fold")
+    for name, value in (plan.settings or {}).items():
+        origin = plan.decisions.get(name, "asked for" if name in plan.overrides else "")
+        settings.add_row(name, escape("none" if value is None else str(value)), f"[dim]{escape(origin)}[/]")
+    console = Console(highlight=False)
+    console.print(f"[bold]{plan.benchmark}[/] ({plan.preset}): a dry run, which writes nothing")
+    console.print(facts)
+    console.print("\nWould write", style="bold")
+    for paths in _writes(output, plan).values():
+        for path in paths if isinstance(paths, list) else [paths] if paths else []:
+            console.print(f"  {escape(path)}", soft_wrap=True)
+    console.print("\nSettings", style="bold")
+    console.print(settings)
+
+
+def _forecast_facts(plan: "Plan", expected: "Forecast", nodes: int) -> list[tuple[str, str]]:
+    memory, evaluation = expected.memory_per_rank, expected.evaluation
+    parts = {
+        "parameters": memory.parameters,
+        "gradients": memory.gradients,
+        "optimizer": memory.optimizer,
+    }
+    split = ", ".join(f"{name} {_gibibytes(size)}" for name, size in parts.items())
+    seeds = ", ".join(map(str, plan.seeds))
+    return [
+        ("Runs", f"{len(plan.seeds)}, seed{'s' if len(plan.seeds) > 1 else ''} {seeds}"),
+        ("Ranks", f"{expected.ranks} on {nodes} node{'s' if nodes > 1 else ''}"),
+        ("System", plan.system),
+        ("Parameters", f"{expected.parameters:,}, of which {expected.trainable_parameters:,} are trained"),
+        ("Memory a rank", f"{_gibibytes(memory.total)}: {split}; activations come on top"),
+        (
+            "Steps",
+            f"at most {expected.steps:,}, or {expected.samples:,} samples; a rank takes"
+            f" {expected.accumulation} × {expected.micro_batch} samples a step",
+        ),
+        (
+            "Evaluations",
+            "none"
+            if evaluation is None
+            else f"first after {evaluation.first:,} samples, then every {evaluation.interval:,}; at most"
+            f" {evaluation.most:,}",
+        ),
+    ]
+
+
+def _gibibytes(size: int) -> str:
+    return f"{size / 2**30:.2f} GiB" if size >= 2**30 / 10 else f"{size / 2**20:.1f} MiB"

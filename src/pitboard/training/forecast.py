@@ -1,0 +1,114 @@
+"""What a run of some settings would take: parameters, memory a rank, steps and evaluations."""
+
+import math
+
+import msgspec
+import torch
+
+from pitboard.training.distributed import World
+from pitboard.training.loading import micro_batch
+from pitboard.training.protocol import Benchmark, benchmark_class
+from pitboard.training.settings import Settings
+
+
+class Schedule(msgspec.Struct, frozen=True, kw_only=True):
+    """When a run is evaluated, in training samples; `most` is how often, if it never meets its target."""
+
+    first: int
+    interval: int
+    most: int
+
+
+class Memory(msgspec.Struct, frozen=True, kw_only=True):
+    """Bytes of the rank that holds most of the training state, activations and buffers left out."""
+
+    parameters: int
+    gradients: int
+    optimizer: int
+    total: int
+
+
+class Forecast(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run takes at most; `evaluation` is `None` where the settings ask for none."""
+
+    ranks: int
+    micro_batch: int
+    accumulation: int
+    steps: int
+    samples: int
+    evaluation: Schedule | None
+    parameters: int
+    trainable_parameters: int
+    memory_per_rank: Memory
+
+
+def forecast(name: str, settings: Settings, world: World) -> Forecast:
+    """Return what the benchmark's run takes on the ranks of a world that need not have been joined.
+
+    Raises `PitboardError` when the global batch cannot be divided over the ranks and micro-batches.
+    """
+    micro, accumulation = micro_batch(settings, world)
+    benchmark: Benchmark = benchmark_class(name)(settings.model_copy(update={"compile": False}))
+    steps = _steps(settings)
+    everything = _parameters(benchmark, world)
+    trained = [(whole, held, size) for whole, held, size, trains in everything if trains]
+    parameters = sum(held * size for _, held, size, _ in everything)
+    gradients = sum(held * size for _, held, size in trained)
+    return Forecast(
+        ranks=world.size,
+        micro_batch=micro,
+        accumulation=accumulation,
+        steps=steps,
+        samples=steps * settings.global_batch_size,
+        evaluation=schedule(settings),
+        parameters=sum(whole for whole, *_ in everything),
+        trainable_parameters=sum(whole for whole, *_ in trained),
+        # AdamW keeps two moments, each as large as the parameter.
+        memory_per_rank=Memory(
+            parameters=parameters,
+            gradients=gradients,
+            optimizer=2 * gradients,
+            total=parameters + 3 * gradients,
+        ),
+    )
+
+
+def schedule(settings: Settings) -> Schedule | None:
+    """Return when the loop evaluates a run of these settings, or `None` where it does not."""
+    if settings.evaluation_interval is None:
+        return None
+    batch, total = settings.global_batch_size, _steps(settings)
+    interval = -(-settings.evaluation_interval // batch)
+    regular = max(0, total // interval - settings.skipped_evaluations)
+    # A run that gets to its sample limit is evaluated there, whatever the interval.
+    at_limit = total % interval != 0 or regular == 0
+    first = min((settings.skipped_evaluations + 1) * interval, total)
+    return Schedule(first=first * batch, interval=interval * batch, most=regular + at_limit)
+
+
+def _steps(settings: Settings) -> int:
+    return -(-settings.sample_limit // settings.global_batch_size)
+
+
+def _parameters(benchmark: Benchmark, world: World) -> list[tuple[int, int, int, bool]]:
+    """Return of each parameter its elements, whole and on the fullest rank, their bytes, and if it trains.
+
+    FSDP2 splits the first dimension over the ranks of a replica, after tensor parallelism split some layers.
+    """
+    settings = benchmark.settings
+    with torch.device("meta"):
+        model = benchmark.build()
+    split = set()
+    if settings.tensor_parallel > 1:
+        for block in benchmark.blocks(model):
+            for layer in benchmark.tensor_parallel_plan():
+                split |= set(block.get_submodule(layer).parameters())
+    shards = world.size // (settings.tensor_parallel * settings.replicas)
+    found = []
+    for parameter in model.parameters():
+        rows, *rest = parameter.shape
+        held = -(-rows // shards) * math.prod(rest)
+        if parameter in split:
+            held //= settings.tensor_parallel
+        found.append((parameter.numel(), held, parameter.element_size(), parameter.requires_grad))
+    return found

@@ -1,0 +1,165 @@
+"""Precision `auto` follows what the device really does, and emulated BF16 products are right."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from pitboard.events import read_events
+from pitboard.training.output import Output, Plan
+from pitboard.training.precision import products
+from pitboard.training.precision.products import ProductTimes, bf16_is_native, choose_precision, cost_of_bf16
+from pitboard.training.reporting import Silent
+from pitboard.training.runner import execute
+from support import the_log, tiny
+
+CPU = torch.device("cpu")
+BF16 = torch.bfloat16
+
+
+def pretend(patch: pytest.MonkeyPatch, slowdown: float) -> None:
+    """Let this CPU take `slowdown` times as long for a BF16 product as for an FP32 one."""
+    patch.setattr(products, "time_products", lambda: ProductTimes(fp32=1.0, bf16=slowdown))
+
+
+@pytest.mark.parametrize(
+    ("slowdown", "chosen", "reason", "native", "cost"),
+    [
+        (0.4, "bf16", "BF16 products are 2.5 × faster than FP32's on this CPU", True, None),
+        (1.6, "fp32", "BF16 products are 1.6 × slower than FP32's on this CPU", True, "fp32 would be faster"),
+        (80.0, "fp32", "BF16 products are 80 × slower than FP32's on this CPU", False, "are emulated"),
+    ],
+)
+def test_auto_is_what_the_cpu_is_fast_at(
+    slowdown: float,
+    chosen: str,
+    reason: str,
+    native: bool,
+    cost: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pretend(monkeypatch, slowdown)
+    assert choose_precision(CPU) == products.Choice(chosen, reason)  # type: ignore[arg-type]
+    assert bf16_is_native(CPU) is native
+    found = cost_of_bf16(CPU)
+    assert (found is None) if cost is None else (found is not None and cost in found)
+
+
+@pytest.mark.parametrize(("capability", "chosen"), [((9, 0), "bf16"), ((7, 5), "fp32")])
+def test_auto_on_a_gpu_is_bf16_where_it_is_native(
+    capability: tuple[int, int], chosen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.version, "hip", None)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "A GPU")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    assert choose_precision(torch.device("cuda")).precision == chosen
+
+
+def test_the_measurement_is_of_both_formats_and_leaves_the_threads_alone() -> None:
+    threads = torch.get_num_threads()
+    products.time_products.cache_clear()
+    times = products.time_products()
+    assert 0 < times.fp32 < 1
+    assert 0 < times.bf16 < 10
+    assert torch.get_num_threads() == threads
+
+
+class Deciding(Silent):
+    """Remembers what was said of decisions."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def noted(self, what: str) -> None:
+        self.said.append(what)
+
+
+@pytest.mark.parametrize(
+    ("asked", "slowdown", "precision", "emulated", "said"),
+    [
+        (None, 50.0, "fp32", False, "precision fp32: BF16 products are 50 × slower than FP32's on this CPU"),
+        (None, 0.5, "bf16", False, "precision bf16: BF16 products are 2.0 × faster than FP32's on this CPU"),
+        ("bf16", 50.0, "bf16", True, "precision bf16 costs time: BF16 products are 50 × slower than FP32's"),
+    ],
+)
+def test_a_run_says_and_logs_its_precision_and_why(
+    asked: str | None,
+    slowdown: float,
+    precision: str,
+    emulated: bool,
+    said: str,
+    emulation: None,
+    monkeypatch: pytest.MonkeyPatch,
+    cache: Path,
+    tmp_path: Path,
+) -> None:
+    pretend(monkeypatch, slowdown)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    words = [word.partition("=") for word in tiny("llama31_8b")[3::2]]
+    overrides = {key: value for key, _, value in words} | ({"precision": asked} if asked else {})
+    plan = Plan(
+        benchmark="llama31_8b",
+        preset="smoke",
+        overrides=overrides | {"max_samples": "16"},
+        seeds=[1],
+        system="s",
+        submitter="Test",
+    )
+    reporter = Deciding()
+    execute(Output(tmp_path), plan, 0, reporter)
+    logged = {event.key: event.value for event in read_events(the_log(tmp_path))}
+    assert (logged["pitboard_precision"], logged["pitboard_emulated"]) == (precision, emulated)
+    (told,) = reporter.said
+    assert told.startswith(said)
+    assert logged["pitboard_precision_reason"] == ("asked for" if asked else told.partition(": ")[2])
+
+
+@pytest.fixture
+def emulation() -> Iterator[None]:
+    """Take the emulation out of this process again, on a machine that has not put it there by itself."""
+    yield
+    if bf16_is_native(CPU) and products._emulate.cache_info().currsize:
+        products._emulate()._destroy()
+        products._emulate.cache_clear()
+
+
+def test_emulated_products_are_exact_products_summed_in_fp32_and_rounded_once(emulation: None) -> None:
+    torch.manual_seed(0)
+    a, b, c = torch.randn(40, 48, dtype=BF16), torch.randn(48, 24, dtype=BF16), torch.randn(24, dtype=BF16)
+    many, more = torch.randn(3, 8, 16, dtype=BF16), torch.randn(3, 16, 8, dtype=BF16)
+    wide = [t.float() for t in (a, b, c, many, more)]
+    wanted = [
+        (wide[0] @ wide[1]).bfloat16(),
+        (0.5 * wide[2] + 2 * (wide[0] @ wide[1])).bfloat16(),
+        (wide[3] @ wide[4]).bfloat16(),
+    ]
+    products._emulate()
+    got = [
+        (a @ b, torch.addmm(c, a, b, beta=0.5, alpha=2), many @ more),
+        (
+            torch.mm(a, b, out=torch.empty(40, 24, dtype=BF16)),
+            torch.addmm(c, a, b, beta=0.5, alpha=2, out=torch.empty(40, 24, dtype=BF16)),
+            torch.bmm(many, more, out=torch.empty(3, 8, 8, dtype=BF16)),
+        ),
+    ]
+    for results in got:
+        for found, right in zip(results, wanted, strict=True):
+            torch.testing.assert_close(found, right, rtol=2**-7, atol=1e-6)
+    torch.testing.assert_close(wide[0] @ wide[1], torch.einsum("ij,jk->ik", wide[0], wide[1]))
+
+
+def test_emulated_products_have_the_gradients_of_a_layer(emulation: None) -> None:
+    torch.manual_seed(0)
+    layer, x = nn.Linear(48, 24), torch.randn(40, 48, requires_grad=True)
+    wanted = torch.autograd.grad(layer(x).square().sum(), [x, *layer.parameters()])
+    products._emulate()
+
+    def gradients() -> tuple[Tensor, ...]:
+        with torch.autocast("cpu", BF16):
+            loss = layer(x).float().square().sum()
+        return torch.autograd.grad(loss, [x, *layer.parameters()])
+
+    for found, right in zip(gradients(), wanted, strict=True):
+        assert float((found - right).norm() / right.norm()) < 0.01
