@@ -7,14 +7,20 @@ import sys
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from backports import zstd
 from hypothesis import settings
 
-from support import Command, Python, command_environment
+import forked
+import pitboard as package
+from support import Command, Python, command_environment, draw_nothing
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 # Two workers run the tests: one thread each. Threads that wait for each other on a busy core crawl.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -31,7 +37,7 @@ def _shared_data() -> Path:
     return Path(named) if named else _HERE.parents[2] / "shared" / "data"
 
 
-def _unpacked(archive: Path) -> Path:
+def unpacked(archive: Path) -> Path:
     """Unpack a round once for this machine, into a folder that is renamed into place when it is whole."""
     state = archive.stat()
     mark = hashlib.sha256(f"{archive} {state.st_size} {state.st_mtime_ns}".encode()).hexdigest()[:12]
@@ -53,16 +59,22 @@ def subnormal_numbers() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def published() -> Callable[[str], Path]:
-    """Give the folder of a published round such as `"5.1"`; skips where this machine has no archive of it."""
+def archive() -> Callable[[str], Path]:
+    """Give the archive of a published round such as `"5.1"`; skips where this machine has none of it."""
 
     def find(round: str) -> Path:
         archive = _shared_data() / f"mlperf_training_v{round}.tar.zst"
         if not archive.is_file():
             pytest.skip(f"the published round is not here: no {archive} (set PITBOARD_SHARED_DATA)")
-        return _unpacked(archive)
+        return archive
 
     return find
+
+
+@pytest.fixture(scope="session")
+def published(archive: Callable[[str], Path]) -> Callable[[str], Path]:
+    """Give the folder of a published round such as `"5.1"`; skips where this machine has no archive of it."""
+    return lambda round: unpacked(archive(round))
 
 
 @pytest.fixture(scope="session")
@@ -73,32 +85,44 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def python(cache: Path) -> Python:
-    """Return a function that starts an interpreter with arguments."""
+    """Return a function that starts an interpreter with arguments, forked with all imports done."""
+    forked.serve(Path(package.__file__).parents[1])
 
-    def start(*arguments: object, **options: Any) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, *map(str, arguments)],
-            **{"env": command_environment(cache), "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-            | {"text": True}
-            | options,
-        )
+    def start(*arguments: object, **options: Any) -> forked.Started:
+        return forked.Started([*map(str, arguments)], **{"env": command_environment(cache)} | options)
 
     return start
 
 
 @pytest.fixture(scope="session")
-def pitboard(cache: Path) -> Command:
-    """Return a function that runs `pitboard` with arguments as a process of its own."""
+def pitboard(python: Python) -> Command:
+    """Return a function that runs `pitboard` with arguments to its end, as a process of its own."""
 
-    def run(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "pitboard", *map(str, arguments)],
-            check=False,
-            **{"env": command_environment(cache), "capture_output": True, "text": True, "timeout": 300}
-            | options,
-        )
+    def run(*arguments: object, timeout: float = 300, **options: Any) -> subprocess.CompletedProcess[str]:
+        started = python("-m", "pitboard", *arguments, **options)
+        try:
+            out, err = started.communicate(timeout)
+        except BaseException:
+            started.kill()
+            raise
+        return subprocess.CompletedProcess(started.args, started.wait(), out, err)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def frozen_site(tmp_path_factory: pytest.TempPathFactory) -> "tuple[FastAPI, Path]":
+    """Build the static site once, without charts; return the application, which keeps its pages, and it."""
+    from pitboard.web import site
+    from pitboard.web.app import create_app
+
+    app = create_app(tmp_path_factory.mktemp("store"), frozen=True)
+    folder = tmp_path_factory.mktemp("site") / "pages"
+    # In a thread of its own: Playwright may have its event loop in this one.
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor() as pool:
+        draw_nothing(patch)
+        pool.submit(site.build, app, folder).result()
+    return app, folder
 
 
 @pytest.fixture(scope="session")
@@ -108,3 +132,8 @@ def smoke(pitboard: Command, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     done = pitboard("run", "llama31_8b", "--seed", 1, "--output", folder, "--submitter", "Test")
     assert done.returncode == 0, done.stdout + done.stderr
     return folder, done.stdout
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long: at the end, quick tests fill both workers."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)

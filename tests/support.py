@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import forked
 import pitboard as package
 from pitboard import charts
 from pitboard.charts import answers
@@ -24,6 +25,7 @@ _TINY: dict[str, dict[str, object]] = {
         "sequence_length": 32,
         "vocabulary_size": 300,
         "evaluation_samples": 10,
+        "global_batch_size": 8,
     },
     "flux1": {
         "double_blocks": 1,
@@ -53,7 +55,7 @@ TINY = list(_TINY)
 """The benchmarks that have a tiny configuration."""
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
-Python = Callable[..., Any]
+Python = Callable[..., forked.Started]
 
 
 def command_environment(home: Path) -> dict[str, str]:

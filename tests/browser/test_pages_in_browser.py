@@ -1,17 +1,14 @@
 """Every page in Chromium: nothing foreign, nothing broken, readable at every width and in both themes."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from fastapi import FastAPI
 from playwright.sync_api import Browser, Page, expect
 
 from made_logs import as_text, valid_log, write_log
-from pitboard.web import site
-from pitboard.web.app import create_app
-from support import draw_nothing
 
 Watched = Callable[..., Page]
 
@@ -163,16 +160,11 @@ def test_a_refusal_is_said_in_place(watched: Watched, tmp_path: Path) -> None:
     expect(page.get_by_role("alert")).to_contain_text("damaged or cut off")
 
 
-def test_the_static_site_opens_from_disk(
-    browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    draw_nothing(monkeypatch)
-    with ThreadPoolExecutor() as pool:  # this thread has Playwright's event loop
-        pool.submit(site.build, create_app(tmp_path / "store", frozen=True), tmp_path / "pages").result()
+def test_the_static_site_opens_from_disk(browser: Browser, frozen_site: tuple[FastAPI, Path]) -> None:
     page = browser.new_page()
     failed: list[str] = []
     page.on("requestfailed", lambda request: failed.append(request.url))
-    page.goto((tmp_path / "pages" / "index.html").as_uri())
+    page.goto((frozen_site[1] / "index.html").as_uri())
     page.get_by_role("link", name="Benchmarks", exact=True).click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Benchmarks")
     page.get_by_role("link", name="Llama 3.1 8B").click()

@@ -18,6 +18,9 @@ from pitboard import charts
 from pitboard.charts.labels import LINE, Box, place, spread
 from pitboard.errors import PitboardError
 
+# One worker, in which the converter starts and bundles its scripts once, and `drawn` is kept.
+pytestmark = pytest.mark.xdist_group("charts")
+
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = "a</script><b onload=x>&\"'\x00\x1b[31m\u202e]]>"
 Rows = list[dict[str, Any]]
@@ -116,8 +119,8 @@ def made(kind: str, theme: str = "light", **changes: Any) -> Any:
 
 
 @cache
-def drawn(kind: str, theme: str) -> str:
-    return charts.svg(made(kind, theme))
+def drawn(kind: str, theme: str = "light", width: int = 720) -> str:
+    return charts.svg(made(kind, theme, width=width))
 
 
 def words(svg: str) -> str:
@@ -153,7 +156,7 @@ def test_svg_says_title_caption_and_labels_in_the_theme_and_nothing_else_runs(ki
 @each
 @pytest.mark.parametrize("width", [400, 720, 1100])
 def test_a_picture_is_no_wider_than_asked(kind: str, width: int) -> None:
-    drawn_width = ElementTree.fromstring(charts.svg(made(kind, width=width))).get("width", "")
+    drawn_width = ElementTree.fromstring(drawn(kind, width=width)).get("width", "")
     assert width * 0.8 < float(drawn_width) <= width
 
 

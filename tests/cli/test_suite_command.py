@@ -8,17 +8,12 @@ import sys
 import pytest
 
 from pitboard import suite
+from support import Command
 
 ROUND = suite.round("5.1")
 
 
-def pitboard(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "pitboard", *arguments], capture_output=True, text=True, check=False
-    )
-
-
-def test_the_table_holds_each_benchmark_on_a_line_of_its_own_when_piped() -> None:
+def test_the_table_holds_each_benchmark_on_a_line_of_its_own_when_piped(pitboard: Command) -> None:
     shown = pitboard("suite")
     assert shown.returncode == 0, shown.stderr
     lines = shown.stdout.splitlines()
@@ -33,7 +28,7 @@ def test_the_table_holds_each_benchmark_on_a_line_of_its_own_when_piped() -> Non
 
 
 @pytest.mark.parametrize("benchmark", [b.id for b in ROUND.benchmarks])
-def test_one_in_full_shows_every_hyperparameter_and_setting(benchmark: str) -> None:
+def test_one_in_full_shows_every_hyperparameter_and_setting(benchmark: str, pitboard: Command) -> None:
     shown = pitboard("suite", benchmark)
     assert shown.returncode == 0, shown.stderr
     raced = ROUND.benchmark(benchmark)
@@ -75,7 +70,7 @@ def _read(terminal: int) -> bytes:
         return b""
 
 
-def test_json_carries_the_same_facts() -> None:
+def test_json_carries_the_same_facts(pitboard: Command) -> None:
     whole = json.loads(pitboard("suite", "--format", "json").stdout)
     assert [b["id"] for b in whole["benchmarks"]] == [b.id for b in ROUND.benchmarks]
     assert whole["published"] == "2025-11-12"
@@ -84,7 +79,7 @@ def test_json_carries_the_same_facts() -> None:
     assert one["evaluation"]["skipped_per_batch_sample"] == 0.0026
 
 
-def test_an_unknown_benchmark_is_one_sentence_and_exit_2() -> None:
+def test_an_unknown_benchmark_is_one_sentence_and_exit_2(pitboard: Command) -> None:
     refused = pitboard("suite", "llama3_8b")
     assert refused.returncode == 2
     assert refused.stdout == ""

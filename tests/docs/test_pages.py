@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from support import command_environment
+from support import Command, command_environment
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
@@ -37,7 +37,7 @@ WITH_COMMANDS = [
 @pytest.mark.slow
 @pytest.mark.parametrize("page", WITH_COMMANDS)
 def test_the_commands_of_a_page_work(
-    page: Path, request: pytest.FixtureRequest, cache: Path, tmp_path: Path
+    page: Path, request: pytest.FixtureRequest, pitboard: Command, cache: Path, tmp_path: Path
 ) -> None:
     environment = command_environment(cache)
     environment["TORCHDYNAMO_DISABLE"] = "1"  # compiled runs are tested elsewhere; compiling takes a minute
@@ -47,15 +47,19 @@ def test_the_commands_of_a_page_work(
             folder, _ = request.getfixturevalue("smoke")
             shutil.copytree(folder, tmp_path / "output" / "first", dirs_exist_ok=True)
             continue
-        done = subprocess.run(
-            shlex.split(command),
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+        program, *arguments = shlex.split(command)
+        if program == "pitboard":
+            done = pitboard(*arguments, cwd=tmp_path, env=environment)
+        else:
+            done = subprocess.run(
+                [program, *arguments],
+                cwd=tmp_path,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=300,
+                check=False,
+            )
         assert done.returncode in (0, 1), f"{command}\n{done.stderr}"
         assert "Traceback" not in done.stderr
 

@@ -190,9 +190,9 @@ def test_a_mask_that_leaks_the_labels_is_refused(monkeypatch: pytest.MonkeyPatch
 def test_a_mask_that_sees_nothing_does_not_reach_the_target(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    run = race_with(monkeypatch, to_itself, tmp_path, evaluation_interval=1280)
+    run = race_with(monkeypatch, to_itself, tmp_path, evaluation_interval=1200)
     assert run.status == "aborted"
-    assert run.evaluations[-1].samples == 2560
+    assert run.evaluations[-1].samples == SMOKE["max_steps"] * SMOKE["global_batch_size"] == 2400
     assert run.evaluations[-1].quality > SMOKE["target"] + 0.05
 
 

@@ -1,14 +1,12 @@
 """Several real ranks: the same loss curve as one, however the model is spread."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 import pytest
 
-from support import TINY, Command, command_environment, curve, the_run, tiny
+from support import TINY, Command, Python, curve, the_run, tiny
 
 pytestmark = pytest.mark.slow
 
@@ -72,32 +70,19 @@ def test_the_loss_curve_does_not_depend_on_the_ranks(
 
 @pytest.mark.parametrize("benchmark", TINY)
 def test_torchrun_with_bf16_trains_as_one_rank_and_writes_one_log(
-    benchmark: str, pitboard: Command, cache: Path, tmp_path: Path
+    benchmark: str, pitboard: Command, python: Python, tmp_path: Path
 ) -> None:
+    """Forked as all commands are; the page of docs on ranks starts real interpreters by torchrun."""
     arguments = [*exact(benchmark), "--seed", "7", "--output"]
     pitboard(*arguments, tmp_path / "one")
-    torchrun = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node=2",
-        "-m",
-        "pitboard",
-    ]
-    done = subprocess.run(
-        [*torchrun, *arguments, str(tmp_path / "two")],
-        env=command_environment(cache),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 1, done.stderr
-    assert "A run ended without reaching its target." in done.stderr
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "pitboard"]
+    done = python(*torchrun, *arguments, tmp_path / "two")
+    printed, errors = done.communicate(timeout=300)
+    assert done.returncode == 1, errors
+    assert "A run ended without reaching its target." in errors
     assert len(list((tmp_path / "two").glob("results/*/*/*"))) == 1
     assert curve(tmp_path / "two") == [(s, pytest.approx(q, rel=1e-3)) for s, q in curve(tmp_path / "one")]
-    assert done.stdout.count("Time-to-train") == 1
+    assert printed.count("Time-to-train") == 1
 
 
 def test_a_failing_rank_is_told_in_one_sentence(pitboard: Command, tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """The static site: whole, relative, and never over what it did not write."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -10,23 +9,22 @@ from fastapi import FastAPI
 
 from pitboard.errors import PitboardError
 from pitboard.web import site
-from pitboard.web.app import create_app
 from support import draw_nothing
 
+# The group of the tests in the browser, one of which opens the site.
+pytestmark = pytest.mark.xdist_group("browser")
 
-@pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FastAPI]:
+
+@pytest.fixture
+def app(frozen_site: tuple[FastAPI, Path], monkeypatch: pytest.MonkeyPatch) -> FastAPI:
     """Give an application that draws nothing, which is most of a build; it keeps its pages between builds."""
-    with pytest.MonkeyPatch.context() as patch:
-        draw_nothing(patch)
-        yield create_app(tmp_path_factory.mktemp("store"), frozen=True)
+    draw_nothing(monkeypatch)
+    return frozen_site[0]
 
 
 @pytest.fixture(scope="module")
-def built(app: FastAPI, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("site") / "pages"
-    site.build(app, folder)
-    return folder
+def built(frozen_site: tuple[FastAPI, Path]) -> Path:
+    return frozen_site[1]
 
 
 def test_every_link_leads_to_a_file_of_the_site(built: Path) -> None:

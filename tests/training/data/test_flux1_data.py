@@ -2,8 +2,6 @@
 
 import io
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +16,7 @@ from pitboard.training.data.flux1 import COLUMNS, EMPTY, TRAIN, VALIDATION, Spli
 from pitboard.training.output import Output, Plan
 from pitboard.training.reporting import Silent
 from pitboard.training.runner import execute
-from support import the_run
+from support import Command, the_run
 
 
 def saved(values: torch.Tensor) -> bytes:
@@ -116,12 +114,10 @@ def test_pickles_are_never_loaded(tmp_path: Path) -> None:
         EncodedImages(tmp_path)[0]
 
 
-def test_the_command_says_what_to_download_and_what_is_missing(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "pitboard", "data", "flux1"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+def test_the_command_says_what_to_download_and_what_is_missing(pitboard: Command, tmp_path: Path) -> None:
+    done = pitboard("data", "flux1")
     assert (done.returncode, done.stderr) == (0, "")
     assert "flux-1-cc12m-preprocessed.uri" in done.stdout
-    command += ["--path", str(tmp_path), "--format", "json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = pitboard("data", "flux1", "--path", tmp_path, "--format", "json")
     assert done.returncode == 1
     assert {file["status"] for file in json.loads(done.stdout)["files"]} == {"missing"}

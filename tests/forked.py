@@ -1,0 +1,185 @@
+"""Commands of `pitboard` in processes that start in an instant: forked from one that has imported everything.
+
+An interpreter that imports torch and transformers takes 6 s of CPU, most of what a tiny run costs. Here the
+standard library's fork server imports them once for each worker of pytest, before any test's environment is
+known; a command is then a process of its own like any other (its own arguments, environment, folder, output,
+signals and exit code), less the imports. Ranks that a command launches with torchrun are forked from it too.
+A test that is about starting an interpreter starts one.
+"""
+
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from multiprocessing import forkserver, get_context
+from pathlib import Path
+
+import pytest
+
+_CONTEXT = get_context("forkserver")
+
+# Read by torch when it is imported, which has happened: told to it again.
+_DYNAMO = "TORCHDYNAMO_DISABLE"
+# Read by other libraries when they are imported or first compute: the server has to have the same.
+_FIXED = ("OMP_NUM_THREADS", "ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA")
+
+
+def serve(sources: Path) -> None:
+    """Start this process's fork server, which imports pitboard from `sources`; nothing where it runs."""
+    _CONTEXT.set_forkserver_preload(["forked_imports"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(map(str, (sources, Path(__file__).parent))))
+        forkserver.ensure_running()
+
+
+class Started:
+    """An interpreter that runs `-m` a module or `-c` a text: what `subprocess.Popen` offers of it."""
+
+    def __init__(
+        self,
+        arguments: list[str],
+        *,
+        env: Mapping[str, str],
+        cwd: Path | str | None = None,
+        start_new_session: bool = False,
+    ) -> None:
+        for name in _FIXED:
+            assert env.get(name) == os.environ.get(name), f"{name} is read before this process is forked"
+        self.args = arguments
+        self._folder = tempfile.TemporaryDirectory(prefix="pitboard-command-")
+        self._files = [Path(self._folder.name, name) for name in ("out", "err")]
+        for file in self._files:
+            file.touch()
+        self._process = _CONTEXT.Process(
+            target=_command,
+            args=(arguments, dict(env), cwd or Path.cwd(), self._files, start_new_session),
+        )
+        self._process.start()
+        self.pid: int = self._process.pid or 0
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.exitcode
+
+    def poll(self) -> int | None:
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        self._process.join(timeout)
+        if self.returncode is None:
+            raise subprocess.TimeoutExpired(self.args, timeout or 0)
+        return self.returncode
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
+        """Wait for the end; give what was written to standard output and error."""
+        self.wait(timeout)
+        out, err = (file.read_text() for file in self._files)
+        return out, err
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+def _command(
+    arguments: list[str], env: dict[str, str], cwd: Path | str, files: list[Path], session: bool
+) -> None:
+    for descriptor, file in zip((1, 2), files, strict=True):
+        opened = os.open(file, os.O_WRONLY | os.O_APPEND)
+        os.dup2(opened, descriptor)
+        os.close(opened)
+    if session:
+        os.setsid()
+    os.chdir(cwd)
+    _become(arguments, env)
+
+
+def _become(arguments: list[str], env: dict[str, str]) -> None:
+    """Go on as `python <arguments>` would, and end; `arguments` begin with `-m` or `-c`."""
+    from torch._dynamo import config
+    from torch.distributed.elastic.multiprocessing.subprocess_handler import subprocess_handler
+
+    os.environ.clear()
+    os.environ.update(env)
+    config.disable = env.get(_DYNAMO) == "1"
+    subprocess_handler.Popen = _Rank
+    import forked_imports
+
+    # What the imports said, each command would have said.
+    sys.stderr.write(forked_imports.SAID)
+    code: object = 0
+    try:
+        how, what, *rest = arguments
+        sys.argv = [how, *rest]
+        if how == "-c":
+            exec(what, {"__name__": "__main__"})
+        else:
+            runpy.run_module(what, run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        code = end.code
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        code = 1
+    _exit(code)
+
+
+def _exit(code: object) -> None:
+    """End as an interpreter ends: with what was registered `atexit` done and the output written."""
+    import atexit
+    import threading
+
+    if isinstance(code, str):
+        print(code, file=sys.stderr)
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code if isinstance(code, int) else 0 if code is None else 1)
+
+
+class _Rank:
+    """A rank of torchrun's, forked from the process that launches it: stands in for `subprocess.Popen`."""
+
+    def __init__(self, args: tuple[str, ...], env: dict[str, str], **_: object) -> None:
+        executable, *arguments = (each for each in args if each != "-u")
+        assert executable == sys.executable
+        self.args = args
+        self.returncode: int | None = None
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self.pid = os.fork()
+        if not self.pid:
+            os.setsid()
+            for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+                signal.signal(number, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            _become(arguments, env)
+
+    def poll(self) -> int | None:
+        if self.returncode is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.returncode = os.waitstatus_to_exitcode(status)
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        end = time.monotonic() + (timeout or 1e9)
+        while self.poll() is None:
+            if time.monotonic() > end:
+                raise subprocess.TimeoutExpired(self.args, timeout or 0)
+            time.sleep(0.01)
+        assert self.returncode is not None
+        return self.returncode
+
+    def kill(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)

@@ -1,0 +1,44 @@
+"""What commands import, imported once in the process that they are forked from."""
+
+import gc
+import importlib
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+
+def _import() -> str:
+    """Import everything; give what was written to standard error meanwhile."""
+    with tempfile.TemporaryFile() as said:
+        kept = os.dup(2)
+        sys.stderr.flush()
+        os.dup2(said.fileno(), 2)
+        try:
+            for name in _MODULES:
+                importlib.import_module(name)
+            sys.stderr.flush()
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+        said.seek(0)
+        return said.read().decode(errors="replace")
+
+
+_MODULES = [
+    "pitboard.cli",
+    "pitboard.training.runner",
+    *(f"pitboard.training.benchmarks.{name}" for name in ("llama31_8b", "flux1", "llama2_70b_lora")),
+    "pitboard.charts.answers",
+    "pitboard.scoring",
+    "torch._dynamo",
+    "torch.distributed.checkpoint",
+    "torch.distributed.launcher.api",
+    "torch.distributed.run",
+]
+SAID = _import()
+# jemalloc (of pyarrow) starts its thread again after a fork; no other would be there in a command.
+_threads = [task.joinpath("comm").read_text().strip() for task in Path("/proc/self/task").iterdir()]
+assert set(_threads[1:]) <= {"jemalloc_bg_thd"}, f"threads that would not survive the fork: {_threads}"
+gc.collect()
+gc.freeze()
