@@ -4,8 +4,8 @@ import logging
 import os
 
 # Read by GNU OpenMP when torch loads it. A thread that waits for another spins at first, by default so long
-# that on a busy machine the two keep each other from the processor: a step takes ten times as long. A tenth of
-# a millisecond is enough where the processors are ours.
+# that on a busy machine the two keep each other from the processor: a step takes ten times as long. A tenth
+# of a millisecond is enough where the processors are ours.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
