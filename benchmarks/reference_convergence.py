@@ -39,8 +39,9 @@ def main() -> None:
     if missed:
         sys.exit(f"These seeds did not reach the target: {missed}")
     path = REFERENCE / f"{arguments.benchmark}_{arguments.preset}.json"
-    points: dict[str, Any] = json.loads(path.read_bytes()) if path.exists() else {}
     name, point = _point(arguments.benchmark, arguments.preset, arguments.precision, runs)
+    known: dict[str, Any] = json.loads(path.read_bytes()) if path.exists() else {}
+    points = {key: old for key, old in known.items() if old["Precision"] != point["Precision"]}
     points[name] = point
     write_atomically(path, (json.dumps(dict(sorted(points.items())), indent=2) + "\n").encode())
     minutes = sorted(run.minutes or 0.0 for run in runs)
