@@ -129,7 +129,7 @@ def frozen_site(tmp_path_factory: pytest.TempPathFactory) -> "tuple[FastAPI, Pat
 def smoke(pitboard: Command, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """Run the smoke preset to its target once; return its output folder and what it printed."""
     folder = tmp_path_factory.mktemp("smoke") / "out"
-    done = pitboard("run", "llama31_8b", "--seed", 1, "--output", folder, "--submitter", "Test")
+    done = pitboard("run", "llama31_8b", "--seed", 1, "--output", folder, "--submitter", "Test", timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder, done.stdout
 
