@@ -61,10 +61,9 @@ def submit(place: Path, runs: int = 10, system: str = "box", benchmark: str = "l
 
 SMOKE = suite.benchmark("llama31_8b").preset("smoke")
 SMOKE_TARGET = float(str(SMOKE.values["target"]))
-SMOKE_SAMPLES = sorted(
-    next(p for p in SMOKE.reference_convergence if p.precision == "bf16").samples_to_target
-)[10]
-"""What the reference of the preset `smoke` needs in BF16."""
+SMOKE_POINT = SMOKE.reference_convergence[0]
+SMOKE_SAMPLES = sorted(SMOKE_POINT.samples_to_target)[10]
+"""What the reference of the preset `smoke` needs, in the precision of its first point."""
 
 
 def preset_log(
@@ -74,7 +73,7 @@ def preset_log(
     changed = {
         "pitboard_round": "5.1",
         "pitboard_preset": "smoke",
-        "pitboard_precision": "bf16",
+        "pitboard_precision": SMOKE_POINT.precision,
         "pitboard_changed": [],
         "submission_division": "open",
         "global_batch_size": SMOKE.values["global_batch_size"],

@@ -15,6 +15,7 @@ from pitboard.training.loop import Race
 from pitboard.training.output import Plan
 from pitboard.training.protocol import Benchmark
 from pitboard.training.reporting import Silent
+from pitboard.training.runner import decide
 
 
 class Falling(nn.Module):
@@ -73,6 +74,7 @@ class StandIn:
 def race(benchmark: Benchmark, plan: Plan, folder: Path, *, loss: float) -> Path:
     """Race the benchmark's stand-in from this loss on, and return the log."""
     world = World(0, 1, torch.device("cpu"), None, 0, 1, 1)
+    benchmark.settings, _ = decide(benchmark.settings, world)
     stand_in: Any = StandIn(benchmark, loss)
     log = LogWriter(folder / "result_0.txt")
     race = Race(stand_in, world, log, Silent(), 1)

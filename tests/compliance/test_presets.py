@@ -8,7 +8,7 @@ import pytest
 from rich.text import Text
 
 from made_logs import Event, valid_log, write_log
-from made_results import SMOKE, SMOKE_SAMPLES, SMOKE_TARGET, preset_log, run_output
+from made_results import SMOKE, SMOKE_POINT, SMOKE_SAMPLES, SMOKE_TARGET, preset_log, run_output
 from pitboard import suite
 from pitboard.cli.findings import as_text
 from pitboard.cli.progress import show_verdict
@@ -21,6 +21,7 @@ from pitboard.suite import ReferenceConvergencePoint
 from pitboard.training.output import Output, Plan
 
 EARLY = SMOKE_SAMPLES // 2
+MEASURED_IN = SMOKE_POINT.precision.upper()
 """Samples that no honest run of the preset reaches its target with."""
 
 
@@ -36,7 +37,11 @@ def test_a_run_that_met_its_presets_target_is_valid_and_no_mlperf_result(tmp_pat
     assert report.valid
     assert report.every_finding() == []
     (result,) = report.results
-    assert (result.preset, result.rcp and result.rcp.passed, result.rcp_precision) == ("smoke", True, "bf16")
+    assert (result.preset, result.rcp and result.rcp.passed, result.rcp_precision) == (
+        "smoke",
+        True,
+        SMOKE_POINT.precision,
+    )
     text = Text.from_ansi(as_text(report)).plain
     assert text.startswith("preset smoke: not an MLPerf result.\n")
     assert f"RCP test passed: {SMOKE_SAMPLES:,} samples to the target" in text
@@ -229,7 +234,7 @@ def test_a_run_ends_with_one_note_and_its_verdict(
         "Not an MLPerf result: preset smoke",
         f"Rules of 5.1  no finding; the target is the preset's own, {SMOKE_TARGET:g}",
         f"RCP test      passed: {SMOKE_SAMPLES:,} samples to the target; reference convergence points",
-        f"              (the preset's own, measured in BF16): {rcp.reference_mean:,.0f}",
+        f"              (the preset's own, measured in {MEASURED_IN}): {rcp.reference_mean:,.0f}",
     ]
     assert f"log-target: eval_accuracy: expected at most {SMOKE_TARGET:g}" in missed
 

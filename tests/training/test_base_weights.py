@@ -13,7 +13,13 @@ from pitboard.training.base_weights import PretrainedBase, pretrained_base
 from pitboard.training.benchmarks.llama31_8b import LlamaSettings
 
 TINY = {"hidden_size": 32, "intermediate_size": 64, "layers": 2, "sequence_length": 32, "compile": False}
-TINY |= {"vocabulary_size": 300, "evaluation_interval": None, "target": None, "max_steps": 2}
+TINY |= {
+    "precision": "fp32",
+    "vocabulary_size": 300,
+    "evaluation_interval": None,
+    "target": None,
+    "max_steps": 2,
+}
 
 
 def base(said: list[str], **changes: object) -> PretrainedBase:

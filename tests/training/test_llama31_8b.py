@@ -76,7 +76,7 @@ def test_the_log_of_full_is_valid_closed(tmp_path: Path) -> None:
 
 
 def test_what_was_changed_of_the_preset_is_what_changes_what_is_learned() -> None:
-    written = {"target": "6.7", "learning_rate": "0.003", "precision": "fp32", "micro_batch_size": "4"}
+    written = {"target": "6.7", "learning_rate": "0.004", "precision": "fp32", "micro_batch_size": "4"}
     settings = settings_for("llama31_8b", "smoke", {**written, "layers": "2"})
 
     assert settings.changed_from(SMOKE) == ["layers", "target"]
