@@ -21,7 +21,7 @@ from pitboard.training.initialize import materialize
 from pitboard.training.output import Output, Plan
 from pitboard.training.reporting import Silent
 from pitboard.training.runner import execute, settings_for
-from support import the_log
+from support import curve, the_log
 
 SMOKE = suite.benchmark("llama31_8b").preset("smoke").values
 
@@ -159,6 +159,19 @@ def test_starting_values_follow_the_seed_and_the_reference() -> None:
         narrower, rel=0.05
     )
     assert torch.all(first.get_parameter(layer + "input_layernorm.weight") == 1)
+
+
+@pytest.mark.slow
+def test_compiled_it_learns_the_same(monkeypatch: pytest.MonkeyPatch, cache: Path, tmp_path: Path) -> None:
+    """On a CPU in FP32 a run is not compiled by itself: without this test none would show that it can be."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    short = {"layers": 1, "max_samples": 64, "evaluation_interval": 32, "evaluation_samples": 8}
+    for compiled in (False, True):
+        plan = the_plan(**short, precision="fp32", compile=compiled)
+        execute(Output(tmp_path / str(compiled)), plan, 0, Silent())
+    plain, fast = curve(tmp_path / "False"), curve(tmp_path / "True")
+    assert len(plain) == 2
+    assert fast == [(samples, pytest.approx(quality, rel=1e-4)) for samples, quality in plain]
 
 
 def all_to_all(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> Any:

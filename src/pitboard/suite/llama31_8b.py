@@ -54,8 +54,8 @@ _SMOKE: dict[str, Scalar] = _FULL | {
     "evaluation_samples": 64,
     "evaluation_interval": 128,
     # Below what the last token alone can tell (a bigram model of this text stands at 3.7), so that a model
-    # whose attention does nothing does not pass.
-    "target": 3.6,
+    # whose attention does nothing does not pass; it stands at 3.9 at the sample limit.
+    "target": 3.65,
     "global_batch_size": 4,
     "micro_batch_size": None,
     "learning_rate": 4e-3,
