@@ -8,6 +8,9 @@ BIN := .venv/bin
 TRAIN := .venv/installed-train
 STAMP := .venv/installed
 
+# A name for it, since its commas would part the arguments of `call`.
+EVERYTHING := --editable '.[train,web,dev]'
+
 # The package index's warnings are shown only where an installation fails.
 install = $(BIN)/python -m pip install --quiet --constraint constraints.txt $(1) >.venv/install.log 2>&1 || { cat .venv/install.log >&2; exit 2; }
 
@@ -29,7 +32,7 @@ $(TRAIN): pyproject.toml constraints.txt
 
 $(STAMP): $(TRAIN)
 	@echo "Installing what the tests and the pages need into .venv ..."
-	@$(call install,--editable '.[train,web,dev]')
+	@$(call install,$(EVERYTHING))
 	@touch $@
 
 run: $(TRAIN) ## Train Llama 3.1 8B's embedded preset to its target
