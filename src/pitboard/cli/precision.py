@@ -110,7 +110,7 @@ def _begin(
 ) -> None:
     """Write every format's plan, and then which they are, so that what is interrupted can be resumed."""
     from pitboard import suite
-    from pitboard.cli.run import begin, plan_runs
+    from pitboard.cli.run import SUBMITTER, begin, plan_runs
     from pitboard.launch.ladder import is_recorded, record
     from pitboard.training.output import Output
 
@@ -124,7 +124,7 @@ def _begin(
     first = secrets.randbelow(2**31) if seed is None else seed
     for name in precisions:
         overrides = {**settings, "precision": name}
-        plan = plan_runs(benchmark, preset, overrides, runs, first, None, nproc, "Pitboard user", None)
+        plan = plan_runs(benchmark, preset, overrides, runs, first, None, nproc, SUBMITTER, None)
         begin(Output(folder / name), plan)
     record(folder, precisions)
 
@@ -133,10 +133,10 @@ def _reference(plan: "Plan", baseline: str) -> "Reference":
     """Return what holds for a plan's runs: its preset's own reference convergence points, or the official."""
     from pitboard import suite
     from pitboard.compliance import reference_for
-    from pitboard.training.runner import settings_for
+    from pitboard.training.runner import settings_of
 
     preset = suite.benchmark(plan.benchmark).preset(plan.preset)
-    changed = settings_for(plan.benchmark, plan.preset, plan.overrides).changed_from(preset.values)
+    changed = settings_of(plan).changed_from(preset.values)
     return reference_for(plan.benchmark, preset, baseline, changed, suite.ROUNDS[-1].ruleset, baseline)
 
 
@@ -220,9 +220,9 @@ def _convergence(rung: "Rung", baseline: str) -> str:
 def _draw(path: Path, rungs: "Sequence[Rung]", points: "Sequence[ReferencePoint]", plan: "Plan") -> None:
     """Draw what each run needed to the target over the reference's runs at the same batch size."""
     from pitboard.charts import ladder, save
-    from pitboard.training.runner import settings_for
+    from pitboard.training.runner import settings_of
 
-    batch = settings_for(plan.benchmark, plan.preset, plan.overrides).global_batch_size
+    batch = settings_of(plan).global_batch_size
     if not any(rung.reached for rung in rungs):
         typer.echo(f"No run reached the target, so there is nothing to draw in {path}.", err=True)
         return

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pitboard.training.settings import Settings
 
 Format = Literal["text", "json"]
-_SUBMITTER = "Pitboard user"
+SUBMITTER = "Pitboard user"
 
 
 def register(app: typer.Typer) -> None:
@@ -124,7 +124,7 @@ def run(
                 seed,
                 checkpoint_every,
                 nproc or 1,
-                submitter or _SUBMITTER,
+                submitter or SUBMITTER,
                 system,
             )
         if samples_grid is not None:
@@ -393,7 +393,7 @@ def _under_torchrun(output: "Output", plan: "Plan", *, resume: bool = False) -> 
     from pitboard.cli.progress import Display, show_summary, show_verdict
     from pitboard.errors import Stopped
     from pitboard.launch import end_with_launcher, leave_for_launcher
-    from pitboard.launch.series import run_one, says_how_to_go_on
+    from pitboard.launch.series import run_one, with_resume_hint
     from pitboard.training.distributed import join_world, leave_world
     from pitboard.training.output import Output
     from pitboard.training.runner import settings_of
@@ -419,7 +419,7 @@ def _under_torchrun(output: "Output", plan: "Plan", *, resume: bool = False) -> 
     try:
         with Display() as display:
             for index in todo:
-                with says_how_to_go_on(output, plan, index):
+                with with_resume_hint(output, plan, index):
                     run_one(output, plan, index, display, show_summary)
     except Stopped as stop:
         # Once is enough.

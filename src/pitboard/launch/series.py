@@ -33,7 +33,7 @@ def run_series(
     alone = len(plan.seeds) == 1 and plan.nproc == 1
     for index in output.unfinished(plan):
         try:
-            with says_how_to_go_on(output, plan, index):
+            with with_resume_hint(output, plan, index):
                 if alone:
                     run_one(output, plan, index, reporter, finished)
                 else:
@@ -54,21 +54,23 @@ def run_one(
 
 
 @contextmanager
-def says_how_to_go_on(output: Output, plan: Plan, index: int) -> Iterator[None]:
+def with_resume_hint(output: Output, plan: Plan, index: int) -> Iterator[None]:
     """Complete what ends a run with how to go on with it, where its log was left open."""
     try:
         yield
     except Stopped as stop:
         why = f"{stop} " if str(stop) else ""
-        raise Stopped(stop.number, f"{why}Stopped by {stop.name}: {_way_on(output, plan, index)}") from None
+        raise Stopped(
+            stop.number, f"{why}Stopped by {stop.name}: {_resume_hint(output, plan, index)}"
+        ) from None
     except PitboardError as error:
         path = output.log(plan, index)
         if path.exists() and logged(path).run_stop_ms is None:
-            raise type(error)(f"{error} Its log is open: {_way_on(output, plan, index)}") from error
+            raise type(error)(f"{error} Its log is open: {_resume_hint(output, plan, index)}") from error
         raise
 
 
-def _way_on(output: Output, plan: Plan, index: int) -> str:
+def _resume_hint(output: Output, plan: Plan, index: int) -> str:
     """Return what is kept of a run that has not ended, and the command that goes on with it."""
     run = logged(output.log(plan, index))
     command = f"`pitboard run --resume {shlex.quote(str(output.folder))}`"

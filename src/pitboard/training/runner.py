@@ -196,8 +196,8 @@ def _require_batch(before: int | float | None, now: int, world: World) -> None:
 def _decided(settings: Settings, plan: Plan, world: World) -> tuple[Settings, dict[str, str]]:
     """Return the settings with all decided, and the reasons, those of an earlier start of the plan included.
 
-    Rank 0 decides for all ranks: two that measure a device between two answers could disagree.
-    A resumed run goes on in the precision that its log (`resumed`) says it began with.
+    Rank 0 decides for all ranks: two that measure a device between two answers could disagree. A resumed run
+    has nothing left to decide: its plan recorded what its first start decided.
     """
     settings, reasons = world.broadcast(decide(settings, world) if world.is_main else (settings, {}))
     return settings, {**plan.decisions, **reasons}
