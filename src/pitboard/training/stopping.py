@@ -29,7 +29,8 @@ class StopSignals:
 
     The first signal raises `Stopped` where the process is, or within `deferred()` only sets `received`, for
     the loop to look at between two steps. A second one ends the process at once; a rank leaves that to its
-    launcher, which passes on signals that the rank may have got by itself already.
+    launcher, which passes on signals that the rank may have got by itself already. After a signal that stays
+    so when the context is left: the process is about to end, with the exit code of the first signal.
     """
 
     def __init__(self, *, launched: bool = False) -> None:
@@ -47,6 +48,8 @@ class StopSignals:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self.received:
+            return
         for each, before in self._before.items():
             signal.signal(each, before)
 
