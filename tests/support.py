@@ -88,6 +88,11 @@ def curve(folder: Path, number: int = 0) -> list[tuple[int, float]]:
     return [(int(e.samples or 0), e.quality) for e in the_run(folder, number).evaluations]
 
 
+def ranks_of(launcher: forked.Started) -> list[int]:
+    """Return the processes of a launcher's ranks, in their order."""
+    return sorted(map(int, Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split()))
+
+
 def draw_nothing(patch: pytest.MonkeyPatch) -> None:
     """Let every chart be an empty image: drawing takes most of a site's build, and has tests of its own."""
     empty = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>'

@@ -3,8 +3,6 @@
 import json
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from shutil import copytree
@@ -31,7 +29,7 @@ from pitboard.training.output import Output
 from pitboard.training.precision.products import Choice
 from pitboard.training.protocol import benchmark_class
 from pitboard.training.runner import settings_for
-from support import Command, command_environment, curve, the_log, the_run, tiny
+from support import Command, Python, command_environment, curve, the_log, the_run, tiny
 
 PRESETS = [
     (name, preset.name)
@@ -388,18 +386,16 @@ def test_a_series_of_processes_gives_one_object(pitboard: Command, tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_torchrun_on_two_nodes_describes_both_and_gives_one_object(cache: Path, tmp_path: Path) -> None:
+def test_torchrun_on_two_nodes_describes_both_and_gives_one_object(python: Python, tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     settings = [word for text in SETTINGS for word in ("--set", text)]
     command = ["-m", "pitboard", "run", "llama31_8b", *settings, "--precision", "fp32", "--format", "json"]
     agents = [
-        subprocess.Popen(
-            [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", f"--node-rank={node}",
-             "--nproc-per-node=1", "--master-addr=127.0.0.1", f"--master-port={port}",
-             *command, "--output", str(tmp_path / "out")],
-            env=command_environment(cache), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        python(
+            "-m", "torch.distributed.run", "--nnodes=2", f"--node-rank={node}", "--nproc-per-node=1",
+            "--master-addr=127.0.0.1", f"--master-port={port}", *command, "--output", tmp_path / "out",
         )
         for node in (0, 1)
     ]  # fmt: skip

@@ -2,15 +2,13 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from pitboard.events import read_events
-from support import TINY, Command, command_environment, curve, the_log, the_run, tiny
+from support import TINY, Command, Python, curve, ranks_of, the_log, the_run, tiny
 
 pytestmark = pytest.mark.slow
 
@@ -19,23 +17,22 @@ def command(benchmark: str) -> list[str]:
     return [*tiny(benchmark), "--seed", "3", "--set", "evaluation_interval=8"]
 
 
-def kill_when(folder: Path, cache: Path, condition: str, *arguments: str) -> None:
+def kill_when(folder: Path, python: Python, condition: str, *arguments: str) -> None:
     """Start a run with a checkpoint every 16 samples, and kill it and its ranks once a file is there."""
-    options = ["--checkpoint-every", "16", "--output", str(folder)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pitboard", *arguments, *options],
-        env=command_environment(cache),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    options = ["--checkpoint-every", "16", "--output", folder]
+    process = python("-m", "pitboard", *arguments, *options)
     deadline = time.monotonic() + 120
     while not list(folder.glob(condition)):
         assert process.poll() is None, "the run ended before it could be killed"
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
+    ranks = ranks_of(process)
+    process.kill()
     process.wait()
+    # The kernel kills a rank whose launcher has gone.
+    while any(Path(f"/proc/{rank}").exists() for rank in ranks):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 # NVFP4 rounds gradients at random: the resumed run must draw what the whole one did. The ranks' checkpoint is
@@ -47,14 +44,14 @@ CASES = [("llama31_8b", 1, "nvfp4"), ("llama31_8b", 2, "bf16")] + [
 
 @pytest.mark.parametrize(("benchmark", "ranks", "precision"), CASES)
 def test_a_killed_run_continues_with_the_same_curve(
-    benchmark: str, ranks: int, precision: str, pitboard: Command, cache: Path, tmp_path: Path
+    benchmark: str, ranks: int, precision: str, pitboard: Command, python: Python, tmp_path: Path
 ) -> None:
     run = [*command(benchmark), "--nproc", str(ranks), "--precision", precision]
     pitboard(*run, "--output", tmp_path / "whole")
     whole = curve(tmp_path / "whole")
     killed = tmp_path / "killed"
     # Slow enough for the kill to land in between.
-    kill_when(killed, cache, "checkpoints/*/run_0/samples_000000000032/.metadata", *run)
+    kill_when(killed, python, "checkpoints/*/run_0/samples_000000000032/.metadata", *run)
     assert the_run(killed).status is None
     before = curve(killed)
 
@@ -70,30 +67,23 @@ def test_a_killed_run_continues_with_the_same_curve(
 
 
 def test_a_run_killed_before_its_first_checkpoint_starts_over(
-    pitboard: Command, cache: Path, tmp_path: Path
+    pitboard: Command, python: Python, tmp_path: Path
 ) -> None:
-    kill_when(tmp_path / "out", cache, "results/*/*/result_0.txt", *command("llama31_8b"))
+    kill_when(tmp_path / "out", python, "results/*/*/result_0.txt", *command("llama31_8b"))
     done = pitboard("run", "--resume", tmp_path / "out")
     assert done.returncode == 1, done.stderr
     assert curve(tmp_path / "out")[-1][0] == 64
 
 
-def test_a_series_goes_on_past_a_failed_run(cache: Path, tmp_path: Path) -> None:
+def test_a_series_goes_on_past_a_failed_run(python: Python, tmp_path: Path) -> None:
     folder = tmp_path / "out"
-    series = subprocess.Popen(
-        [sys.executable, "-m", "pitboard", *command("llama31_8b"), "--runs", "2", "--output", str(folder)],
-        env=command_environment(cache),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    series = python("-m", "pitboard", *command("llama31_8b"), "--runs", 2, "--output", folder)
     deadline = time.monotonic() + 120
     while not list(folder.glob("results/*/*/result_0.txt")):
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    ranks = subprocess.run(["pgrep", "-f", f"{folder} --only 0"], capture_output=True, text=True, check=True)
-    for rank in ranks.stdout.split():
-        os.kill(int(rank), signal.SIGKILL)
+    for rank in ranks_of(series):
+        os.kill(rank, signal.SIGKILL)
     printed, errors = series.communicate(timeout=200)
     assert series.returncode == 2
     assert "Run 0 failed" in errors

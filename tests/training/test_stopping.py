@@ -13,7 +13,7 @@ import pytest
 
 from pitboard.events import read_events
 from pitboard.training.stopping import StopSignals
-from support import Command, Python, command_environment, curve, the_log, the_run, tiny
+from support import Command, Python, command_environment, curve, ranks_of, the_log, the_run, tiny
 
 pytestmark = pytest.mark.slow
 
@@ -83,11 +83,6 @@ def test_a_run_stopped_at_five_random_moments_has_the_whole_ones_curve(
     assert resumed_at(folder) == stops
     assert curve(folder) == [(samples, pytest.approx(quality, rel=1e-6)) for samples, quality in whole]
     assert [event.key for event in read_events(the_log(folder))].count("run_start") == 1
-
-
-def ranks_of(launcher: Any) -> list[int]:
-    """Return the processes of a launcher's ranks, in their order."""
-    return sorted(map(int, Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split()))
 
 
 def has_checkpoints(folder: Path, after: int) -> Callable[[], bool]:

@@ -46,7 +46,7 @@ _SMOKE: dict[str, Scalar] = _FULL | {
     "dataset": "bible",
     "hidden_size": 128,
     "intermediate_size": 448,
-    "layers": 4,
+    "layers": 2,
     "attention_heads": 4,
     "key_value_heads": 1,
     "vocabulary_size": 1024,
@@ -61,7 +61,7 @@ _SMOKE: dict[str, Scalar] = _FULL | {
     "learning_rate": 4e-3,
     "end_learning_rate": 4e-4,
     "warmup_steps": 50,
-    "max_steps": 600,
+    "max_steps": 540,
     "activation_checkpointing": False,
 }
 
