@@ -108,11 +108,14 @@ def _become(arguments: list[str], env: dict[str, str]) -> None:
     """Go on as `python <arguments>` would, and end; `arguments` begin with `-m` or `-c`."""
     from torch._dynamo import config
     from torch.distributed.elastic.multiprocessing.subprocess_handler import subprocess_handler
+    from torch.distributed.elastic.rendezvous import dynamic_rendezvous
 
     os.environ.clear()
     os.environ.update(env)
     config.disable = env.get(_DYNAMO) == "1"
     subprocess_handler.Popen = _Rank
+    # Names the events of a rendezvous that nobody hears of, by looking through every imported module: 1.5 s.
+    dynamic_rendezvous.get_method_name = lambda: "rendezvous"
     import forked_imports
 
     # What the imports said, each command would have said.
