@@ -51,6 +51,11 @@ def has_evaluated(folder: Path, times: int) -> Callable[[], bool]:
     return condition
 
 
+def events(folder: Path) -> list[str]:
+    logs = folder.glob("results/*/*/result_0.txt")
+    return [event.key for log in logs for event in read_events(log)]
+
+
 def resumed_at(folder: Path) -> list[int]:
     return [event.value for event in read_events(the_log(folder)) if event.key == "pitboard_resumed"]
 
@@ -83,6 +88,27 @@ def test_a_run_stopped_at_five_random_moments_has_the_whole_ones_curve(
     assert resumed_at(folder) == stops
     assert curve(folder) == [(samples, pytest.approx(quality, rel=1e-6)) for samples, quality in whole]
     assert [event.key for event in read_events(the_log(folder))].count("run_start") == 1
+
+
+def test_a_long_evaluation_is_left_and_made_by_the_resumed_run(
+    python: Python, pitboard: Command, tmp_path: Path
+) -> None:
+    long = [*STOPPABLE, "--set", "evaluation_interval=32", "--set", "evaluation_samples=4000"]
+    short = ["--set", "max_samples=64"]
+    whole, folder = tmp_path / "whole", tmp_path / "out"
+    assert pitboard(*long, *short, "--output", whole).returncode == 1
+    process = python("-m", "pitboard", *long, *short, "--nproc", 2, "--output", folder)
+    wait_until(lambda: "eval_start" in events(folder), process)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert "goes on from the checkpoint at sample 32." in errors
+    assert curve(folder) == []
+    assert events(folder)[-1] == "eval_stop"
+    done = pitboard("run", "--resume", folder, "--nproc", 1)
+    assert done.returncode == 1, done.stderr
+    assert_continued(folder, curve(whole))
+    assert len(curve(folder)) == len(curve(whole)) == 2
 
 
 def has_checkpoints(folder: Path, after: int) -> Callable[[], bool]:

@@ -10,6 +10,7 @@ import time
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 import torch
 from mlperf_logging.mllog import constants
@@ -40,6 +41,13 @@ class Block:
     samples: int = 0
     loss: Tensor | None = None
     steps: int = 0
+
+
+@dataclass(frozen=True)
+class Left:
+    """An evaluation that a signal, by its number, had the ranks leave; the resumed run makes it."""
+
+    signal: int
 
 
 @dataclass
@@ -78,7 +86,8 @@ class Race:
         self.checkpoint_interval = checkpoint_interval
         self._stop = SharedStop(stop or StopSignals(), world)
         self.progress = Progress()
-        self._block = Block()
+        self._block: Block | None = None
+        self._evaluated = 0
         self._evaluation: list[tuple[Batch, Tensor]] | None = None
         self._outcome = Outcome(False, 0, None, 0, 0.0)
         self._micro, self._accumulation = micro_batch(self.settings, world)
@@ -115,11 +124,14 @@ class Race:
                 f" {settings.precision}{how}"
             )
 
-    def resume(self) -> Progress:
-        """Take up the last whole checkpoint, if there is one; call it after `initialize`."""
+    def resume(self, evaluated: int) -> None:
+        """Take up the last whole checkpoint, if there is one; call it after `initialize`.
+
+        `evaluated` is the samples count of the log's last evaluation: a stop may have left the next one.
+        """
         assert self.checkpoints is not None
         self.progress = self.checkpoints.restore(self.model, self.optimizer)
-        return self.progress
+        self._evaluated = evaluated
 
     def run(self) -> Outcome:
         """Train to the target or the sample limit, evaluating at the benchmark's interval; logs as it goes.
@@ -129,25 +141,28 @@ class Race:
         """
         self.reporter.started(self._course(), self.progress.samples)
         batches = self._batches()
-        self._start_block()
-        while self.progress.samples < self.settings.sample_limit:
+        if self._evaluation_due() and self._evaluated < self.progress.samples:
+            self._outcome.reached = self._evaluate()
+        while not self._outcome.reached and self.progress.samples < self.settings.sample_limit:
+            if self._block is None:
+                self._start_block()
             self._step(batches)
-            if self._evaluation_due() and self._evaluate():
-                self._outcome.reached = True
+            if self._evaluation_due():
+                self._outcome.reached = self._evaluate()
+            if self._outcome.reached:
                 break
             self._checkpoint_if_due()
             number = self._stop.requested()
             if number and self.progress.samples < self.settings.sample_limit:
                 self._stop_here(number)
         self._stop.finish()
-        if self._block.steps:
-            self._stop_block()
+        self._stop_block()
         if self.checkpoints is not None:
             self.checkpoints.wait()
         self._outcome.samples = self.progress.samples
         return self._outcome
 
-    def _stop_here(self, number: int) -> None:
+    def _stop_here(self, number: int) -> NoReturn:
         """Leave the run as it is after this step, to be resumed; its log stays open. Raises `Stopped`."""
         self._stop.finish()
         self._stop_block()
@@ -235,6 +250,7 @@ class Race:
 
     def _note(self, loss: Tensor, norm: Tensor) -> None:
         block, progress = self._block, self.progress
+        assert block is not None
         block.steps += 1
         block.samples += self.settings.global_batch_size
         block.loss = loss if block.loss is None else block.loss + loss
@@ -261,11 +277,14 @@ class Race:
         return at_limit or (rest == 0 and number > self.settings.skipped_evaluations)
 
     def _evaluate(self) -> bool:
-        """Evaluate and log it; say whether the target is met."""
+        """Evaluate and log it; say whether the target is met. A request to stop leaves the evaluation."""
         self._stop_block()
         samples = self.progress.samples
         self.log.start(constants.EVAL_START, samples_count=samples)
         quality = self._quality()
+        if isinstance(quality, Left):
+            self.log.end(constants.EVAL_STOP, samples_count=samples)
+            self._stop_here(quality.signal)
         # These benchmarks count epochs in samples, as the official reference convergence points do.
         for key in self.settings.quality_keys:
             self.log.event(key, quality, epoch_num=samples, samples_count=samples)
@@ -274,12 +293,9 @@ class Race:
         self._outcome.evaluations.append((samples, quality))
         self._outcome.quality = quality
         self.reporter.evaluated(samples, quality)
-        reached = self.settings.target is not None and quality <= self.settings.target
-        if not reached and samples < self.settings.sample_limit:
-            self._start_block()
-        return reached
+        return self.settings.target is not None and quality <= self.settings.target
 
-    def _quality(self) -> float:
+    def _quality(self) -> "float | Left":
         """Return the mean loss over all evaluation samples of all ranks."""
         assert self._evaluating is not None
         if self._evaluation is None:
@@ -289,6 +305,8 @@ class Race:
         self.model.eval()
         with torch.no_grad(), autocast(self.settings, device):
             for batch, weights in self._evaluation:
+                if number := self._stop.requested():
+                    return Left(number)
                 on_device, weight = to_device(batch, device), weights.to(device)
                 losses = self.model(**on_device)
                 total += torch.stack([(losses * weight).sum(), weight.sum()])
@@ -302,9 +320,11 @@ class Race:
         self._clock = time.perf_counter()
 
     def _stop_block(self) -> None:
-        """Log the end of a stretch of training with its throughput (samples/s) and mean loss."""
+        """Log the end of a stretch of training, if one is open: its throughput (samples/s), its mean loss."""
         synchronize(self.world.device)
         block = self._block
+        if block is None:
+            return
         seconds = time.perf_counter() - self._clock
         self._outcome.train_samples += block.samples
         self._outcome.train_seconds += seconds
@@ -316,7 +336,7 @@ class Race:
             }
             self.log.event("tracked_stats", stats, samples_count=self.progress.samples)
         self.log.end(constants.BLOCK_STOP, samples_count=self.progress.samples)
-        self._block = Block()
+        self._block = None
 
     def _checkpoint_if_due(self) -> None:
         if self.checkpoints is None or self.checkpoint_interval is None:

@@ -143,7 +143,8 @@ def execute(output: Output, plan: Plan, index: int, reporter: Reporter) -> Summa
         try:
             with _sentences():
                 world = join_world(settings)
-                resumed, batch = world.broadcast((resuming, before.global_batch_size))
+                evaluated = max((int(each.samples or 0) for each in before.evaluations), default=0)
+                resumed, batch, evaluated = world.broadcast((resuming, before.global_batch_size, evaluated))
                 settings, decisions = _decided(settings, plan, world)
                 if resumed:
                     _require_batch(batch, settings.global_batch_size, world)
@@ -161,7 +162,8 @@ def execute(output: Output, plan: Plan, index: int, reporter: Reporter) -> Summa
                     plan.checkpoint_interval,
                     stop,
                 )
-                _initialize(race, log, plan, decisions.get("precision", "asked for"), resumed=resumed)
+                reason = decisions.get("precision", "asked for")
+                _initialize(race, log, plan, reason, evaluated if resumed else None)
                 resuming = False
                 with stop.deferred():
                     outcome = _race(race, log, resumed=resumed)
@@ -211,9 +213,12 @@ def _note_precision(settings: Settings, decisions: dict[str, str], world: World,
         reporter.noted(f"precision bf16 costs time: {cost}")
 
 
-def _initialize(race: Race, log: LogWriter, plan: Plan, reason: str, *, resumed: bool) -> None:
-    """Do what is not timed, up to the first training sample or to the state of the last checkpoint."""
-    if not resumed:
+def _initialize(race: Race, log: LogWriter, plan: Plan, reason: str, evaluated: int | None) -> None:
+    """Do what is not timed, up to the first training sample or to the state of the last checkpoint.
+
+    A resumed run gives the samples count of its log's last evaluation, a new one `None`.
+    """
+    if evaluated is None:
         log.event(constants.CACHE_CLEAR, True)
         log.start(constants.INIT_START)
         if isinstance(race.benchmark, Pretrained):
@@ -221,8 +226,8 @@ def _initialize(race: Race, log: LogWriter, plan: Plan, reason: str, *, resumed:
         for key, value in announcement(race.benchmark, plan, race.seed, race.world, reason).items():
             log.event(key, value)
     race.initialize()
-    if resumed:
-        race.resume()
+    if evaluated is not None:
+        race.resume(evaluated)
     else:
         log.end(constants.INIT_STOP)
         race.world.barrier()
