@@ -4,6 +4,7 @@ import json
 import signal
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from shutil import copytree
 from types import SimpleNamespace
@@ -21,7 +22,6 @@ from pitboard.cli.outcome import Ending, told
 from pitboard.cli.run import plan_like, plan_runs, run
 from pitboard.errors import PitboardError, Stopped
 from pitboard.events import read_events
-from pitboard.suite import llama31_8b
 from pitboard.training.distributed import World, prepare
 from pitboard.training.forecast import forecast, schedule
 from pitboard.training.loop import Race
@@ -84,7 +84,7 @@ def test_one_object_on_stdout_holds_what_the_log_says(
     assert document["output"] == str(tmp_path / "out")
     assert document["tokens_per_second"] == pytest.approx(32 * document["samples_per_second"])
     assert document["runs"][0]["minutes"] == log.minutes
-    assert document["verdict"]["round"] == suite.ROUNDS[-1].version
+    assert document["verdict"]["round"] == suite.NEWEST_RACED.version
 
 
 @pytest.mark.slow
@@ -194,9 +194,11 @@ def test_an_edited_preset_changes_neither_a_resumed_nor_a_repeated_run(
         if name == "older":
             del plan["settings"], plan["decisions"], plan["version"]
         (tmp_path / name / "run.json").write_text(json.dumps(plan))
-    rate = llama31_8b._SMOKE["learning_rate"]
-    monkeypatch.setitem(llama31_8b._SMOKE, "weight_decay", 0.9)
-    monkeypatch.setitem(llama31_8b._SMOKE, "learning_rate", 1e-9)
+    whole = suite.benchmark("llama31_8b")
+    smoke = whole.preset("smoke")
+    rate = smoke.values["learning_rate"]
+    edited = replace(smoke, values={**smoke.values, "weight_decay": 0.9, "learning_rate": 1e-9})
+    monkeypatch.setattr(suite, "benchmark", lambda _, **__: replace(whole, presets=(edited,)))
 
     called(resume=tmp_path / "begun")
     called(like=tmp_path / "first", output=tmp_path / "again")

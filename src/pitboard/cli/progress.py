@@ -226,7 +226,7 @@ def verdict_on(output: "Output", plan: "Plan") -> "RunsVerdict":
     from pitboard.compliance import judge_runs
 
     logs = [path for index in range(len(plan.seeds)) if (path := output.log(plan, index)).is_file()]
-    return judge_runs(logs, suite.ROUNDS[-1].version, plan.benchmark, plan.preset)
+    return judge_runs(logs, suite.NEWEST_RACED.version, plan.benchmark, plan.preset)
 
 
 def show_verdict(output: "Output", plan: "Plan") -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 import typer
 
 from pitboard.errors import PitboardError
+from pitboard.suite.formats import TRAINED
 
 if TYPE_CHECKING:
     from pitboard.cli.outcome import Ending
@@ -40,7 +41,7 @@ def run(
     ] = None,
     precision: Annotated[
         str | None,
-        typer.Option(help="auto (what the device is fast at), fp32, bf16, fp8, mxfp8, nvfp4 or mxfp4."),
+        typer.Option(help=f"auto (what the device is fast at), {', '.join(TRAINED[:-1])} or {TRAINED[-1]}."),
     ] = None,
     nproc: Annotated[
         int | None, typer.Option(min=1, help="Ranks on this node, started with torchrun.", show_default="1")

@@ -21,6 +21,7 @@ from pitboard.compliance.rulesets import preload, ruleset_of
 from pitboard.compliance.submission import judge
 from pitboard.errors import PitboardError
 from pitboard.events import LogFile, read_log
+from pitboard.suite import find_round
 
 Progress = Callable[[int, int], None]
 Gather = Callable[[LogFile], object]
@@ -70,7 +71,7 @@ def check_tree(
     judged = {path for result in results for path in result.logs}
     alone = all(log.valid for log in logs if log.path not in judged)
     return TreeReport(
-        round=ruleset.removesuffix(".0"),
+        round=find_round(ruleset).version,
         valid=alone
         and all(result.valid for result in results)
         and all(finding.severity != "error" for finding in findings),

@@ -31,7 +31,7 @@ def announcement(
         constants.SUBMISSION_STATUS: constants.RESEARCH,
         constants.SUBMISSION_PLATFORM: plan.system,
         "pitboard_version": __version__,
-        "pitboard_round": suite.ROUNDS[-1].version,
+        "pitboard_round": suite.NEWEST_RACED.version,
         "pitboard_preset": settings.preset,
         "pitboard_changed": settings.changed_from(
             suite.benchmark(plan.benchmark).preset(settings.preset).values

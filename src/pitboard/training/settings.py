@@ -6,9 +6,9 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pitboard.errors import PitboardError, near
+from pitboard.suite.formats import FORMATS, FormatName
 
-ResolvedPrecision = Literal["fp32", "bf16", "fp8", "mxfp8", "nvfp4", "mxfp4"]
-Precision = Literal["auto", "fp32", "bf16", "fp8", "mxfp8", "nvfp4", "mxfp4"]
+Precision = Literal["auto", FormatName]
 
 EXECUTION = frozenset(
     {
@@ -66,7 +66,7 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _narrow_layers_whole(self) -> Self:
-        if self.precision not in ("auto", "fp32", "bf16") and self.tensor_parallel > 1:
+        if self.precision != "auto" and FORMATS[self.precision].low and self.tensor_parallel > 1:
             raise ValueError(
                 f"precision {self.precision} rounds whole layers, which tensor_parallel"
                 f" {self.tensor_parallel} would split; use tensor_parallel 1."

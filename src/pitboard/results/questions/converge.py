@@ -12,6 +12,7 @@ from pitboard.results.find import default_store, known, latest_round, reference
 from pitboard.results.schema import Row
 from pitboard.results.store import Store
 from pitboard.results.units import counted_in
+from pitboard.suite import find_round
 
 NOT_STATED = "not stated"
 
@@ -64,7 +65,7 @@ def converge(benchmark: str, round: str | None = None, *, store: Store | None = 
             f"No result of {values['benchmark']} in v{values['round']} reached its target: "
             "choose another round, or see `pitboard results table`."
         )
-    ruleset = f"{values['round']}.0"
+    ruleset = find_round(str(values["round"])).ruleset
     name = str(values["benchmark"])
     points = reference_convergence(name, load_points(name, ruleset), ruleset)
     fewest = min(points, key=lambda point: point.mean, default=None)
