@@ -133,9 +133,10 @@ def _reference(plan: "Plan", baseline: str) -> "Reference":
     from pitboard.compliance import reference_for
     from pitboard.training.runner import settings_of
 
-    preset = suite.benchmark(plan.benchmark).preset(plan.preset)
+    preset = suite.benchmark(plan.benchmark, round=plan.round).preset(plan.preset)
     changed = settings_of(plan).changed_from(preset.values)
-    return reference_for(plan.benchmark, preset, baseline, changed, suite.NEWEST_RACED.ruleset, baseline)
+    ruleset = suite.find_round(plan.round).ruleset
+    return reference_for(plan.benchmark, preset, baseline, changed, ruleset, baseline)
 
 
 def _race(name: str, output: "Output", plan: "Plan") -> list[Path]:
