@@ -6,7 +6,7 @@ import pytest
 from backports import zstd
 
 from made_logs import as_text, valid_log, write_log
-from pitboard.compliance import check_tree, tree
+from pitboard.compliance import check, check_tree
 from pitboard.errors import PitboardError
 
 _FOLDER = Path("Acme/results/acme_1x/llama31_8b")
@@ -61,8 +61,8 @@ def test_several_processes_tell_what_one_does(tmp_path: Path, monkeypatch: pytes
     alone = check_tree(tmp_path, "5.1", "log")
     steps: list[tuple[int, int]] = []
 
-    monkeypatch.setattr(tree, "_WORTH_PROCESSES", 0)
-    monkeypatch.setattr(tree, "_processors", lambda: 3)
+    monkeypatch.setattr(check, "_WORTH_PROCESSES", 0)
+    monkeypatch.setattr(check, "_processors", lambda: 3)
     together = check_tree(tmp_path, "5.1", "log", progress=lambda done, total: steps.append((done, total)))
 
     assert together == alone

@@ -9,7 +9,7 @@ import pytest
 
 import made_results
 from pitboard.compliance import check_tree
-from pitboard.compliance.package import build_package
+from pitboard.compliance.submission.package import build_package
 from pitboard.errors import PitboardError
 
 

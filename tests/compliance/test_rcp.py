@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mlperf_logging.rcp_checker import rcp_checker
 
-from pitboard.compliance.benchmarks import official_drops, official_runs
-from pitboard.compliance.rcp import rcp_test
-from pitboard.compliance.reference import ReferencePoint, load_points, parse_points
+from pitboard.compliance.result.benchmarks import official_drops, official_runs
+from pitboard.compliance.result.rcp import rcp_test
+from pitboard.compliance.result.reference import ReferencePoint, load_points, parse_points
 from pitboard.compliance.student import t_cdf, t_critical
 from pitboard.errors import PitboardError
 

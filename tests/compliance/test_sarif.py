@@ -7,8 +7,8 @@ import pytest
 
 from made_logs import valid_log, write_log
 from pitboard.compliance import check_tree
+from pitboard.compliance.output.sarif import to_sarif
 from pitboard.compliance.rules import RULES
-from pitboard.compliance.sarif import to_sarif
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ import pytest
 from mlperf_logging.system_desc_checker import system_desc_checker
 
 import made_results
-from pitboard.compliance.system import FIELDS, STATUSES, read_system
+from pitboard.compliance.submission.system import FIELDS, STATUSES, read_system
 
 
 def _agreed(path, ruleset="5.1.0"):

@@ -121,7 +121,7 @@ def run_document(output: "Output", plan: "Plan") -> dict[str, Any]:
 
     What holds for one run only (its quality, samples, rates) is `None` in the whole of several.
     """
-    from pitboard.compliance.benchmarks import official_drops
+    from pitboard.compliance.result.benchmarks import official_drops
     from pitboard.scoring import olympic_mean
 
     runs = [_run(output, plan, index) for index in range(len(plan.seeds))]

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import msgspec
 
 from pitboard.compliance import LogReport, ResultReport, TreeReport
-from pitboard.compliance.benchmarks import convergence, official_drops
-from pitboard.compliance.layout import printable
-from pitboard.compliance.preset import Kind, kind_of
+from pitboard.compliance.log.preset import Kind, kind_of
+from pitboard.compliance.result.benchmarks import convergence, official_drops
+from pitboard.text import printable
 
 
 class Score(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pitboard.compliance.preset import kind_of
+from pitboard.compliance.log.preset import kind_of
 from pitboard.errors import PitboardError
 from pitboard.results import citing
 from pitboard.results.answer import Answer, Column, Table

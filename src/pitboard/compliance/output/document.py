@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from pitboard.compliance.finding import Finding
-from pitboard.compliance.preset import kind_of
+from pitboard.compliance.log.preset import kind_of
 from pitboard.compliance.report import TreeReport
+from pitboard.compliance.rule import Finding
 
 
 def as_document(report: TreeReport) -> dict[str, Any]:

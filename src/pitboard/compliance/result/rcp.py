@@ -12,8 +12,8 @@ from functools import lru_cache
 
 import msgspec
 
-from pitboard.compliance.benchmarks import official_drops, official_runs
-from pitboard.compliance.reference import ReferencePoint
+from pitboard.compliance.result.benchmarks import official_drops, official_runs
+from pitboard.compliance.result.reference import ReferencePoint
 from pitboard.compliance.student import t_critical
 from pitboard.errors import PitboardError
 

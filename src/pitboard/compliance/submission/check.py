@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from pitboard.compliance.finding import Finding
-from pitboard.compliance.layout import (
+from pitboard.compliance.inventory import (
     MAX_FILE_BYTES,
     Entry,
     ResultFolder,
@@ -18,14 +17,18 @@ from pitboard.compliance.layout import (
     walk,
 )
 from pitboard.compliance.report import Level, LogReport, ResultReport
-from pitboard.compliance.result import check_result
-from pitboard.compliance.system import System, read_system
+from pitboard.compliance.result.check import check_result
+from pitboard.compliance.rule import PACKAGE_CHECKER, POLICIES, UNCHECKED_OR_FATAL, Finding, Rule
+from pitboard.compliance.submission.system import System, read_system
 
 _LINKS = {
     "link-out": "This link leads out of the checked folder and was not followed",
     "link-broken": "This link leads nowhere",
     "link-folder": "This is a link to a folder, which was not followed",
 }
+
+
+_REPO_CHECKER = "mlperf-logging, repo_checker/repo_checker.py"
 
 
 def judge(
@@ -77,19 +80,34 @@ def _judge_result(
     return check_result(result, [logs[path] for path in result.logs if path in logs], system, ruleset, root)
 
 
+NO_RESULTS = Rule(
+    code="package-no-results",
+    title="The submission has no results/",
+    meaning="Logs lie in results/<system>/<benchmark>/.",
+    why="The official checker ends in a traceback.",
+    where=PACKAGE_CHECKER,
+)
+NO_SYSTEMS = Rule(
+    code="package-no-systems",
+    title="The submission has no systems/",
+    meaning="Descriptions lie in systems/<system>.json.",
+    why="The official checker ends in a traceback.",
+    where=PACKAGE_CHECKER,
+)
+
+
 def _check_submission(
     place: Path, root: Path, ruleset: str
 ) -> tuple[dict[str, System | None], list[Finding]]:
     """Check one submitter's folder; give its systems by name, those that cannot be read as `None`."""
     findings = [
-        Finding(
-            rule=f"package-no-{part}",
+        rule.finding(
+            f"The submission has no folder '{part}'",
             file=shown(place / part, root),
-            message=f"The submission has no folder '{part}'",
             expected=f"{part}/",
             fix="Use results/<system>/<benchmark>/result_N.txt and systems/<system>.json.",
         )
-        for part in ("results", "systems")
+        for part, rule in (("results", NO_RESULTS), ("systems", NO_SYSTEMS))
         if not (place / part).is_dir()
     ]
     systems: dict[str, System | None] = {}
@@ -120,33 +138,57 @@ def _listed(folder: Path, root: Path) -> list[Entry]:
         return []  # missing or unreadable: told elsewhere
 
 
+NO_DESCRIPTION = Rule(
+    code="system-missing",
+    title="A system with results has no description",
+    meaning="Every folder in results/ has a systems/<system>.json of its name.",
+    why="Without it nobody knows what was measured; the official checker ends in a traceback.",
+    where=PACKAGE_CHECKER,
+)
+
+
 def _no_description(folder: Path, place: Path, root: Path) -> Finding:
-    return Finding(
-        rule="system-missing",
+    return NO_DESCRIPTION.finding(
+        "This system has results, but no description",
         file=shown(folder, root),
-        message="This system has results, but no description",
         expected=shown(place / "systems" / f"{folder.name}.json", root),
         fix="Write the description, and give it the name of the system's folder in results/.",
     )
 
 
+UNUSED = Rule(
+    code="system-unused",
+    title="A description has no results",
+    severity="warning",
+    meaning="systems/<system>.json without results/<system>/.",
+    why="Results may be missing from the copy, or the names differ by a letter.",
+    where=UNCHECKED_OR_FATAL,
+)
+
+
 def _no_results(place: Path, root: Path, name: str) -> Finding:
-    return Finding(
-        rule="system-unused",
-        severity="warning",
+    return UNUSED.finding(
+        "This system is described, but has no results",
         file=shown(place / "systems" / f"{name}.json", root),
-        message="This system is described, but has no results",
         expected=shown(place / "results" / name, root),
         fix="Add its results, remove the description, or let the two names agree.",
     )
 
 
+STRAY = Rule(
+    code="package-stray",
+    title="A file or folder does not belong here",
+    severity="warning",
+    meaning="Something lies where the layout has no place for it.",
+    why="It is not checked, and may be a result in the wrong place.",
+    where=UNCHECKED_OR_FATAL,
+)
+
+
 def _stray(file: str, expected: str) -> Finding:
-    return Finding(
-        rule="package-stray",
-        severity="warning",
+    return STRAY.finding(
+        "Nothing of this kind belongs here",
         file=file,
-        message="Nothing of this kind belongs here",
         expected=expected,
         fix="Remove it, or move it to its place.",
     )
@@ -158,6 +200,19 @@ def _check_round(root: Path, places: list[Path]) -> list[Finding]:
         for folder in folders_of(root, root)
         if folder not in places and not folder.name.startswith(".")
     ]
+
+
+NO_CODE = Rule(
+    code="package-no-code",
+    title="The code of a benchmark is missing",
+    severity="warning",
+    meaning=(
+        "A submission has its code in benchmarks/<benchmark>/. A warning, as the official checker passes "
+        "without; one for all where no submission of a tree has code, as in copies of results only."
+    ),
+    why="Others must be able to reproduce a result.",
+    where=POLICIES,
+)
 
 
 def _check_code(places: list[Path], root: Path) -> list[Finding]:
@@ -182,14 +237,35 @@ def _check_code(places: list[Path], root: Path) -> list[Finding]:
 
 
 def _no_code(file: str, message: str, expected: str) -> Finding:
-    return Finding(
-        rule="package-no-code",
-        severity="warning",
+    return NO_CODE.finding(
+        f"{message}; the rules ask for it, the official checker does not look",
         file=file,
-        message=f"{message}; the rules ask for it, the official checker does not look",
         expected=expected,
         fix="Add the code that made the results, with a README that says how to run it.",
     )
+
+
+LINK = Rule(
+    code="package-link",
+    title="A symbolic link cannot be followed",
+    meaning="A link leads nowhere, out of the checked folder, or to a folder.",
+    why="A submission must be whole in itself.",
+    where=_REPO_CHECKER,
+)
+NAME = Rule(
+    code="package-name",
+    title="A name is bad for Git",
+    meaning="A file's or folder's name starts with a dot, or holds a space or an unprintable character.",
+    why="Submissions are exchanged as Git repositories and handled by scripts.",
+    where=_REPO_CHECKER,
+)
+OVERSIZED = Rule(
+    code="package-oversized",
+    title="A file is too large",
+    meaning="Files may have up to 50 MiB.",
+    why="Git hosting refuses larger ones.",
+    where=_REPO_CHECKER,
+)
 
 
 def _check_files(root: Path) -> list[Finding]:
@@ -208,10 +284,9 @@ def _check_files(root: Path) -> list[Finding]:
 
 
 def _link(entry: Entry, root: Path) -> Finding:
-    return Finding(
-        rule="package-link",
+    return LINK.finding(
+        _LINKS[entry.kind],
         file=shown(entry.path, root),
-        message=_LINKS[entry.kind],
         expected="a file or a folder",
         found="a symbolic link",
         fix="Put the file itself here.",
@@ -219,20 +294,18 @@ def _link(entry: Entry, root: Path) -> Finding:
 
 
 def _bad_name(entry: Entry, root: Path) -> Finding:
-    return Finding(
-        rule="package-name",
+    return NAME.finding(
+        "This name starts with a dot, or has a space or an unprintable character in it",
         file=shown(entry.path, root),
-        message="This name starts with a dot, or has a space or an unprintable character in it",
         expected="a name that Git and every system take",
         fix="Rename it.",
     )
 
 
 def _oversized(entry: Entry, root: Path) -> Finding:
-    return Finding(
-        rule="package-oversized",
+    return OVERSIZED.finding(
+        f"This file has {entry.size / 2**20:.0f} MiB, more than Git hosting takes",
         file=shown(entry.path, root),
-        message=f"This file has {entry.size / 2**20:.0f} MiB, more than Git hosting takes",
         expected=f"at most {MAX_FILE_BYTES >> 20} MiB",
         found=entry.size,
         fix="Remove it, or leave out of the log what is no MLLOG line.",

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from pitboard.compliance.expressions import Code, Function, all_of
+from pitboard.compliance.log.expressions import Code, Function, all_of
 from pitboard.errors import PitboardError, near
 
 OLDEST = (4, 0, 0)

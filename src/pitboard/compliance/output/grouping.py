@@ -6,8 +6,8 @@ from typing import Literal
 
 import msgspec
 
-from pitboard.compliance.finding import Finding
 from pitboard.compliance.report import TreeReport
+from pitboard.compliance.rule import Finding
 
 
 class Alike(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pitboard.compliance.log import judge_log
-from pitboard.compliance.rulesets import config_names, rulesets
+from pitboard.compliance.log.check import judge_log
+from pitboard.compliance.log.rulesets import config_names, rulesets
 from pitboard.errors import PitboardError
 from pitboard.events import LogFile, Run, read_log
 

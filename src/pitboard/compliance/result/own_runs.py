@@ -7,17 +7,17 @@ from typing import Literal
 import msgspec
 
 from pitboard import suite
-from pitboard.compliance.benchmarks import convergence
-from pitboard.compliance.finding import Finding
-from pitboard.compliance.layout import printable
-from pitboard.compliance.log import check_log
-from pitboard.compliance.preset import Kind, kind_of
-from pitboard.compliance.rcp import RcpVerdict, rcp_test
-from pitboard.compliance.reference import Reference, reference_for
-from pitboard.compliance.rulesets import ruleset_of
+from pitboard.compliance.log.check import check_log
+from pitboard.compliance.log.preset import Kind, kind_of
+from pitboard.compliance.log.rulesets import ruleset_of
+from pitboard.compliance.result.benchmarks import convergence
+from pitboard.compliance.result.rcp import RcpVerdict, rcp_test
+from pitboard.compliance.result.reference import Reference, reference_for
+from pitboard.compliance.rule import Finding
 from pitboard.errors import PitboardError
 from pitboard.events import Run
 from pitboard.suite import Preset
+from pitboard.text import printable
 
 _FEW = 3
 """With fewer runs than this the mean of a result is the chance of a seed or two."""

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from pitboard.compliance.rulesets import folder as rules_folder
+from pitboard.compliance.log.rulesets import folder as rules_folder
 from pitboard.errors import PitboardError
 from pitboard.suite.model import Preset
 

@@ -10,8 +10,69 @@ import math
 import reprlib
 from typing import Any, NamedTuple
 
-from pitboard.compliance.expressions import Code
+from pitboard.compliance.log.expressions import Code
+from pitboard.compliance.rule import RULESET, Rule
 from pitboard.events import Event
+
+VALUE = Rule(
+    code="log-value",
+    title="A value is not one that the rules allow",
+    meaning=(
+        "The logged value, alone or together with others, breaks a check of the ruleset. In the closed "
+        "division most hyperparameters are fixed or tied to the batch size."
+    ),
+    why="The closed division compares systems, so it fixes what else could make training faster.",
+    where=RULESET,
+)
+TYPE = Rule(
+    code="log-type",
+    title="A value of a kind that the rules cannot compute with",
+    meaning=(
+        "The check needs, for instance, a number and the log has text. Where the official checker "
+        "evaluates the quality target it ends in a traceback."
+    ),
+    why="A rule that cannot be computed is not met.",
+    where=RULESET,
+)
+METADATA = Rule(
+    code="log-metadata",
+    title="An event lacks metadata",
+    meaning=(
+        "The rules ask for a field in the event's metadata: an evaluation, for instance, must say after "
+        "how many samples (samples_count) or epochs (epoch_num) it came."
+    ),
+    why="Convergence is judged in samples, so each step of the run must be placed in the count of samples.",
+    where=RULESET,
+)
+ORDER = Rule(
+    code="log-order",
+    title="An event comes at the wrong place",
+    meaning=(
+        "init_start, init_stop, run_start and run_stop must come in this order, blocks after run_start, "
+        "and a setting before what is computed from it."
+    ),
+    why="Time-to-train runs from run_start; the order shows that no training happened before the clock ran.",
+    where=RULESET,
+)
+INIT_TIME = Rule(
+    code="log-init-time",
+    title="Initialisation takes too long",
+    meaning=(
+        "More than 30 minutes (closed) or 240 minutes (open) pass from the first init_start to init_stop."
+    ),
+    why="Initialisation and compilation are not timed, so they are bounded.",
+    where=RULESET,
+)
+TARGET = Rule(
+    code="log-target",
+    title="The quality target is not reached",
+    meaning="No evaluation of the run reaches the benchmark's quality target.",
+    why=(
+        "The score is the time to reach the target. A result may drop a run that did not converge, within "
+        "limits."
+    ),
+    where=RULESET,
+)
 
 _FLAGS = {
     "init_started": "init_start",
@@ -25,7 +86,7 @@ _LONGEST = 200
 class Wording(NamedTuple):
     """The parts of a finding that are words."""
 
-    rule: str
+    rule: Rule
     expected: Any
     found: Any
     fix: str
@@ -54,7 +115,7 @@ def of_failed(code: Code, event: Event, s: dict[str, Any]) -> Wording:
     if fields:
         names = " or ".join(fields)
         return Wording(
-            "log-metadata",
+            METADATA,
             f"metadata with {names}",
             f"metadata with {', '.join(sorted(shown(str(name)) for name in event.metadata)) or 'nothing'}",
             f"Log {event.key} with {names} in its metadata.",
@@ -62,7 +123,7 @@ def of_failed(code: Code, event: Event, s: dict[str, Any]) -> Wording:
     order = _demanded_order(body)
     if order:
         return Wording(
-            "log-order",
+            ORDER,
             order,
             f"{event.key} at this line",
             f"Log {event.key} {order}, in the order of the run.",
@@ -73,7 +134,7 @@ def of_failed(code: Code, event: Event, s: dict[str, Any]) -> Wording:
     expected = _expected(body, event.key)
     known = _state_words(code, s)
     text = f"{expected}, where {known}" if known else expected
-    return Wording("log-value", text, shown(_value_of(code, event)), _value_fix(code, event.key, text))
+    return Wording(VALUE, text, shown(_value_of(code, event)), _value_fix(code, event.key, text))
 
 
 def of_error(code: Code, event: Event, s: dict[str, Any], error: Exception) -> Wording:
@@ -83,10 +144,10 @@ def of_error(code: Code, event: Event, s: dict[str, Any], error: Exception) -> W
         return unset
     if isinstance(error, KeyError):
         name = shown(str(error.args[0])) if error.args else "a field"
-        return Wording("log-metadata", f"a field {name}", "no such field", f"Log {event.key} with {name}.")
+        return Wording(METADATA, f"a field {name}", "no such field", f"Log {event.key} with {name}.")
     kind = type(event.value).__name__
     return Wording(
-        "log-type",
+        TYPE,
         "a value to compute with" if code.statements else _expected(_parsed(code), event.key),
         shown(event.value),
         f"Log {event.key} as a value that the rule can compute with, not {kind} ({type(error).__name__}).",
@@ -98,7 +159,7 @@ def of_target(code: Code, key: str, event: Event, s: dict[str, Any]) -> Wording:
     expected = _expected(_parsed(code), key)
     known = _state_words(code, s)
     return Wording(
-        "log-target",
+        TARGET,
         f"{expected}, where {known}" if known else expected,
         shown(event.value),
         "Train on until an evaluation reaches the target; a run that does not is unconverged. "
@@ -113,7 +174,7 @@ def _unset(code: Code, key: str, s: dict[str, Any]) -> Wording | None:
         return None
     names = " and ".join(unset)
     return Wording(
-        "log-order",
+        ORDER,
         f"{names} logged before {key}",
         f"no usable {names} before this line",
         f"Log what sets {names} before {key}.",
@@ -123,19 +184,17 @@ def _unset(code: Code, key: str, s: dict[str, Any]) -> Wording | None:
 def _init_time(event: Event, s: dict[str, Any]) -> Wording:
     minutes = (event.time_ms - s["first_init_start"]) / 60_000
     if not s["init_started"]:
-        return Wording(
-            "log-order", "after init_start", "no init_start before", "Log init_start before init_stop."
-        )
+        return Wording(ORDER, "after init_start", "no init_start before", "Log init_start before init_stop.")
     limit = s["compile_time_mins"]
     if limit == 0:
         return Wording(
-            "log-order",
+            ORDER,
             "a submission_division before init_stop, which sets the time allowed",
             "none before this line",
             "Log submission_division before init_stop.",
         )
     return Wording(
-        "log-init-time",
+        INIT_TIME,
         f"less than {limit} minutes after the first init_start",
         f"{minutes:.1f} minutes",
         f"Initialise and compile in less than {limit} minutes.",

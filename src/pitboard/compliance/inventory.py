@@ -10,7 +10,9 @@ from typing import Literal
 
 import msgspec
 
-from pitboard.compliance.finding import Finding
+from pitboard.compliance.rule import UNCHECKED, UNCHECKED_OR_FATAL, Finding, Rule
+from pitboard.errors import PitboardError
+from pitboard.text import printable
 
 MAX_DEPTH = 24
 MAX_FILE_BYTES = 50 * 1024 * 1024
@@ -52,14 +54,6 @@ def shown(path: Path, root: Path) -> str:
     except ValueError:
         relative = path
     return printable(relative.as_posix())
-
-
-def printable(text: str) -> str:
-    """Escape what would not print, or not encode, in a name from a file system, a log or a description."""
-    if text.isascii() and text.isprintable():
-        return text
-    plain = text.encode("utf-8", "backslashreplace").decode()
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in plain)
 
 
 def entries(folder: Path, root: Path) -> list[Entry]:
@@ -106,6 +100,52 @@ def is_log(entry: Entry) -> bool:
 def is_log_name(name: str) -> bool:
     """Tell whether a file's name is a run's log: `result_*.txt` as official, or that packed."""
     return name.startswith("result_") and name.endswith((".txt", ".txt.gz", ".txt.zst"))
+
+
+LEADS_OUT = Rule(
+    code="log-outside-tree",
+    title="A link leads out of the checked folder",
+    meaning="A file named as a log is a link to a file elsewhere; it is not read.",
+    why=(
+        "A submission must be whole in itself, and a checked folder must not make the checker read other "
+        "files."
+    ),
+    where=UNCHECKED,
+)
+
+
+def _leads_out(file: str) -> Finding:
+    return LEADS_OUT.finding(
+        "Not read: this link leads out of the checked folder",
+        file=file,
+        expected="a file",
+        found="a link",
+        fix="Put the log itself here.",
+    )
+
+
+def find_logs(root: Path) -> tuple[list[Path], list[Finding]]:
+    """List the logs under a path: a file whatever its name; in a folder `result_*.txt`, plain or packed.
+
+    Links are followed to files within the path only; one that leads out of it is a finding and is not read.
+    Raises `PitboardError` where there is nothing.
+    """
+    if root.is_file():
+        return [root], []
+    if not root.is_dir():
+        raise PitboardError(f"Nothing to check at {root}: expected a log, or a folder that holds logs.")
+    paths, findings = [], []
+    inside = root.resolve()
+    for folder, _, names in os.walk(root):
+        for name in names:
+            if not is_log_name(name):
+                continue
+            path = Path(folder, name)
+            if path.is_symlink() and not path.resolve().is_relative_to(inside):
+                findings.append(_leads_out(path.relative_to(root).as_posix()))
+            else:
+                paths.append(path)
+    return sorted(paths), findings
 
 
 def is_submission(folder: Path) -> bool:
@@ -166,6 +206,15 @@ def _result_folder(folder: Path, root: Path, submission: Path | None) -> ResultF
     )
 
 
+UNREADABLE = Rule(
+    code="package-unreadable",
+    title="A folder cannot be looked at",
+    meaning="A folder cannot be opened, or is nested too deeply.",
+    why="What is in it was not checked.",
+    where=UNCHECKED_OR_FATAL,
+)
+
+
 def walk(root: Path) -> tuple[list[Entry], list[Finding]]:
     """List everything under a path, and say what could not be entered."""
     found: list[Entry] = []
@@ -177,10 +226,9 @@ def walk(root: Path) -> tuple[list[Entry], list[Finding]]:
             inside = entries(folder, root)
         except OSError as error:
             findings.append(
-                Finding(
-                    rule="package-unreadable",
+                UNREADABLE.finding(
+                    f"This folder cannot be read: {error.strerror}",
                     file=shown(folder, root),
-                    message=f"This folder cannot be read: {error.strerror}",
                     fix="Give it read permission, or copy it again.",
                 )
             )
@@ -192,10 +240,9 @@ def walk(root: Path) -> tuple[list[Entry], list[Finding]]:
             waiting += [(path, depth + 1) for path in inner]
         elif inner:
             findings.append(
-                Finding(
-                    rule="package-unreadable",
+                UNREADABLE.finding(
+                    f"Folders nested deeper than {MAX_DEPTH} were not looked at",
                     file=shown(folder, root),
-                    message=f"Folders nested deeper than {MAX_DEPTH} were not looked at",
                     fix="Flatten the folders.",
                 )
             )

@@ -6,7 +6,10 @@ from typing import Any
 
 import msgspec
 
-from pitboard.compliance.finding import Finding
+from pitboard.compliance.rule import UNCHECKED_OR_FATAL, Finding, Rule
+from pitboard.text import encodable
+
+_SYSTEM_CHECKER = "mlperf-logging, system_desc_checker/system_desc_checker.py"
 
 # What the official `system_desc_checker` demands, in every round since 1.0.
 FIELDS = (
@@ -116,8 +119,7 @@ def _system(fields: dict[str, Any]) -> System:
 
 def _text(fields: dict[str, Any], name: str) -> str | None:
     value = fields.get(name)
-    # JSON's escapes can spell half a character, which cannot be written again.
-    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else None
+    return encodable(value) if isinstance(value, str) else None
 
 
 def _count(fields: dict[str, Any], name: str) -> int | None:
@@ -128,12 +130,34 @@ def _count(fields: dict[str, Any], name: str) -> int | None:
     return count if 0 <= count <= _MOST else None
 
 
+FIELD_MISSING = Rule(
+    code="system-field-missing",
+    title="A mandatory field is missing",
+    meaning="A description has every field that the round's rules name; a field may be empty.",
+    why="Readers compare systems field by field.",
+    where=_SYSTEM_CHECKER,
+)
+FIELD_TEXT = Rule(
+    code="system-field-text",
+    title="A field is not text",
+    meaning="The fields that go into a table are strings, numbers included.",
+    why="The official checker joins them as text and ends in a traceback.",
+    where=_SYSTEM_CHECKER,
+)
+FIELD_COUNT = Rule(
+    code="system-field-count",
+    title="A count is not a whole number",
+    meaning="number_of_nodes, host_processors_per_node and accelerators_per_node are whole numbers.",
+    why="The tables multiply them; the official summarizer ends in a traceback.",
+    where="mlperf-logging, result_summarizer/result_summarizer.py",
+)
+
+
 def _check(fields: dict[str, Any], file: str, ruleset: str) -> list[Finding]:
     findings = [
-        Finding(
-            rule="system-field-missing",
+        FIELD_MISSING.finding(
+            f"The mandatory field '{name}' is missing",
             file=file,
-            message=f"The mandatory field '{name}' is missing",
             expected=name,
             fix=f'Add "{name}", with "" if it does not apply.',
         )
@@ -141,10 +165,9 @@ def _check(fields: dict[str, Any], file: str, ruleset: str) -> list[Finding]:
         if name not in fields
     ]
     findings += [
-        Finding(
-            rule="system-field-text",
+        FIELD_TEXT.finding(
+            f"'{name}' is not text, at which the official tools end in a traceback",
             file=file,
-            message=f"'{name}' is not text, at which the official tools end in a traceback",
             expected="a string",
             found=repr(fields[name])[:80],
             fix=f'Put quotes around the value of "{name}".',
@@ -153,10 +176,9 @@ def _check(fields: dict[str, Any], file: str, ruleset: str) -> list[Finding]:
         if name in fields and not isinstance(fields[name], str)
     ]
     findings += [
-        Finding(
-            rule="system-field-count",
+        FIELD_COUNT.finding(
+            f"'{name}' is not a whole number, so that the system has no row in the results' table",
             file=file,
-            message=f"'{name}' is not a whole number, so that the system has no row in the results' table",
             expected='a whole number in quotes, such as "8"',
             found=repr(fields[name])[:80],
             fix=f'Write the number alone in "{name}" and explain it in hw_notes.',
@@ -167,15 +189,31 @@ def _check(fields: dict[str, Any], file: str, ruleset: str) -> list[Finding]:
     return findings + _check_words(fields, file, ruleset)
 
 
+STATUS = Rule(
+    code="system-status",
+    title="The availability is none of the rules'",
+    meaning="Since round 4.0 'status' is one of four categories, letter for letter.",
+    why="Tables are split by availability.",
+    where=_SYSTEM_CHECKER,
+)
+DIVISION = Rule(
+    code="system-division",
+    title="The division is neither closed nor open",
+    severity="warning",
+    meaning="'division' has another word in it.",
+    why="The official checker then takes the result as not closed and skips seeds and convergence.",
+    where=UNCHECKED_OR_FATAL,
+)
+
+
 def _check_words(fields: dict[str, Any], file: str, ruleset: str) -> list[Finding]:
     findings = []
     status, division = fields.get("status"), fields.get("division")
     if "status" in fields and int(ruleset.partition(".")[0]) >= 4 and status not in STATUSES:
         findings.append(
-            Finding(
-                rule="system-status",
+            STATUS.finding(
+                "'status' does not name an availability category of the rules",
                 file=file,
-                message="'status' does not name an availability category of the rules",
                 expected=list(STATUSES),
                 found=repr(status)[:80],
                 fix="Use one of the categories, letter for letter.",
@@ -183,11 +221,9 @@ def _check_words(fields: dict[str, Any], file: str, ruleset: str) -> list[Findin
         )
     if "division" in fields and division not in ("closed", "open"):
         findings.append(
-            Finding(
-                rule="system-division",
-                severity="warning",
+            DIVISION.finding(
+                "'division' is neither closed nor open, so that seeds and convergence are not judged",
                 file=file,
-                message="'division' is neither closed nor open, so that seeds and convergence are not judged",
                 expected=["closed", "open"],
                 found=repr(division)[:80],
                 fix="Write 'closed' or 'open', in small letters.",
@@ -196,11 +232,19 @@ def _check_words(fields: dict[str, Any], file: str, ruleset: str) -> list[Findin
     return findings
 
 
+DAMAGED = Rule(
+    code="system-damaged",
+    title="A description cannot be read",
+    meaning="The file is not one JSON object in UTF-8 of a sane size.",
+    why="The official checker ends in a traceback.",
+    where=UNCHECKED_OR_FATAL,
+)
+
+
 def _damaged(file: str, why: str) -> Finding:
-    return Finding(
-        rule="system-damaged",
+    return DAMAGED.finding(
+        f"The system description cannot be read: {why}",
         file=file,
-        message=f"The system description cannot be read: {why}",
         expected="a JSON object",
         fix="Write it again as one JSON object in UTF-8.",
     )

@@ -12,14 +12,47 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from pitboard.compliance import wording
-from pitboard.compliance.expressions import Code, Function
-from pitboard.compliance.finding import Finding
-from pitboard.compliance.rulesets import Config, KeyRule, config
+from pitboard.compliance.log import wording
+from pitboard.compliance.log.expressions import Code, Function
+from pitboard.compliance.log.rulesets import Config, KeyRule, config
+from pitboard.compliance.rule import CHECKER, RULESET, Finding, Rule
 from pitboard.events import Event
 
 MOST_ALIKE = 5
 """How many lines that break the same check get a finding each; the rest are counted."""
+
+
+MISSING_KEY = Rule(
+    code="log-missing-key",
+    title="A required key is not logged",
+    meaning="The ruleset requires the key (or one of several keys), and no line has it.",
+    why="The required keys are what makes runs comparable: settings, the course of the run, its result.",
+    where=RULESET,
+)
+TOO_FEW = Rule(
+    code="log-too-few",
+    title="A key is logged too few times",
+    meaning="The ruleset requires the key more often than it is logged.",
+    why="Some benchmarks are judged on several evaluations.",
+    where=RULESET,
+)
+REPEATED_KEY = Rule(
+    code="log-repeated-key",
+    title="A key is logged with different values",
+    meaning="The key must be logged exactly once, and is logged several times with values that differ.",
+    why="Nobody can tell which of the values the run used.",
+    where=RULESET,
+)
+REPEATED_SAME = Rule(
+    code="log-repeated-same",
+    title="A key is logged more than once",
+    severity="warning",
+    meaning=(
+        "The key must be logged exactly once, and is logged several times with one value. A warning only."
+    ),
+    why="Usually every rank logs what one rank should; harmless while they agree.",
+    where=RULESET,
+)
 
 
 def check_events(events: list[Event], ruleset: str, file: str = "") -> list[Finding]:
@@ -27,7 +60,7 @@ def check_events(events: list[Event], ruleset: str, file: str = "") -> list[Find
 
     The log is valid exactly if no finding is an error. Never raises for what the events hold.
     """
-    ledger = _Ledger(file)
+    ledger = _Ledger()
     queue = [f"training_{ruleset}/common.yaml"]
     done: set[str] = set()
     while queue:
@@ -39,9 +72,9 @@ def check_events(events: list[Event], ruleset: str, file: str = "") -> list[Find
         done.add(name)
         rules = config(name)
         if rules is None:
-            _unknown_rules(ledger, name)
+            ledger.add(None, _unknown_rules(name, file))
         else:
-            events = _Pass(rules, events, ledger, queue.append).run()
+            events = _Pass(rules, events, ledger, queue.append, file).run()
     return ledger.findings()
 
 
@@ -59,14 +92,13 @@ class _LogLine:
 class _Ledger:
     """The findings so far: those that a later file may withdraw, by key, and those that stay."""
 
-    def __init__(self, file: str) -> None:
-        self._file = file
+    def __init__(self) -> None:
         self._by_key: dict[str, list[Finding]] = {}
         self._warnings: dict[str, Finding] = {}
         self._lasting: list[Finding] = []
 
-    def add(self, key: str | None, **fields: Any) -> None:
-        finding = Finding(file=self._file, **fields)
+    def add(self, key: str | None, finding: Finding) -> None:
+        """Add a finding: on a key it may be withdrawn, without one it stays."""
         if key is None:
             self._lasting.append(finding)
         elif finding.severity == "warning":
@@ -91,16 +123,22 @@ class _Pass:
     """One file of rules over the events of one log."""
 
     def __init__(
-        self, rules: Config, events: list[Event], ledger: _Ledger, enqueue: Callable[[str], None]
+        self,
+        rules: Config,
+        events: list[Event],
+        ledger: _Ledger,
+        enqueue: Callable[[str], None],
+        file: str,
     ) -> None:
         self._rules = rules
         self._events = events
         self._ledger = ledger
         self._enqueue = enqueue
+        self._file = file
         self._s: dict[str, Any] = {}
         self._reported: dict[str, list[Event]] = {key: [] for key in rules.keys}
         self._reached: dict[str, bool] = {}
-        self._alike: Counter[tuple[str, Code, str]] = Counter()
+        self._alike: Counter[tuple[str, Code, Rule]] = Counter()
 
     def run(self) -> list[Event]:
         """Run the file; gives the events, and those that its BEGIN code made up, for the files after it."""
@@ -132,10 +170,12 @@ class _Pass:
         except Exception as error:
             self._ledger.add(
                 None,
-                rule="log-type",
-                message=f"The evaluations cannot be put together: {error!r:.100} ({code.where})",
-                expected="evaluations with samples_count and metric in their metadata",
-                fix="Log each eval_accuracy with metadata samples_count and metric.",
+                wording.TYPE.finding(
+                    f"The evaluations cannot be put together: {error!r:.100} ({code.where})",
+                    file=self._file,
+                    expected="evaluations with samples_count and metric in their metadata",
+                    fix="Log each eval_accuracy with metadata samples_count and metric.",
+                ),
             )
             return
         made = lines[len(self._events) :]
@@ -192,12 +232,14 @@ class _Pass:
         expected = words.expected if isinstance(words.expected, str) else repr(words.expected)
         self._ledger.add(
             scope,
-            rule=words.rule,
-            line=event.line or None,
-            message=f"{key}: expected {expected}, found {words.found} ({code.where})",
-            expected=words.expected,
-            found=words.found,
-            fix=words.fix,
+            words.rule.finding(
+                f"{key}: expected {expected}, found {words.found} ({code.where})",
+                file=self._file,
+                line=event.line or None,
+                expected=words.expected,
+                found=words.found,
+                fix=words.fix,
+            ),
         )
 
     def _try_target(self, code: Code, event: Event, line: _LogLine | None, v: dict[str, Any]) -> None:
@@ -222,21 +264,25 @@ class _Pass:
         if least and not events:
             self._ledger.add(
                 key,
-                rule="log-missing-key",
-                message=f"{key} is not logged ({rule.where})",
-                expected=f"{'exactly' if rule.required == 'EXACTLY_ONE' else 'at least'} {least}",
-                found=0,
-                fix=f"Log {key}.",
+                MISSING_KEY.finding(
+                    f"{key} is not logged ({rule.where})",
+                    file=self._file,
+                    expected=f"{'exactly' if rule.required == 'EXACTLY_ONE' else 'at least'} {least}",
+                    found=0,
+                    fix=f"Log {key}.",
+                ),
             )
         elif len(events) < least:
             self._ledger.add(
                 key,
-                rule="log-too-few",
-                line=events[-1].line or None,
-                message=f"{key} is logged {len(events)} times, expected at least {least} ({rule.where})",
-                expected=least,
-                found=len(events),
-                fix=f"Log {key} at least {least} times.",
+                TOO_FEW.finding(
+                    f"{key} is logged {len(events)} times, expected at least {least} ({rule.where})",
+                    file=self._file,
+                    line=events[-1].line or None,
+                    expected=least,
+                    found=len(events),
+                    fix=f"Log {key} at least {least} times.",
+                ),
             )
         elif rule.required == "EXACTLY_ONE" and len(events) > 1:
             self._repeated(rule, events)
@@ -244,19 +290,18 @@ class _Pass:
     def _repeated(self, rule: KeyRule, events: list[Event]) -> None:
         first = events[0].value
         other = next((event for event in events if event.value is not first and event.value != first), None)
-        fields: dict[str, Any] = {
-            "rule": "log-repeated-key" if other else "log-repeated-same",
-            "severity": "error" if other else "warning",
-            "line": (other or events[1]).line or None,
-            "expected": 1,
-            "found": len(events),
-            "fix": f"Log {rule.name} once, from one rank.",
-        }
         values = (
             f"the values {wording.shown(first)} and {wording.shown(other.value)}" if other else "one value"
         )
-        message = f"{rule.name} is logged {len(events)} times with {values}, expected once ({rule.where})"
-        self._ledger.add(rule.name, message=message, **fields)
+        finding = (REPEATED_KEY if other else REPEATED_SAME).finding(
+            f"{rule.name} is logged {len(events)} times with {values}, expected once ({rule.where})",
+            file=self._file,
+            line=(other or events[1]).line or None,
+            expected=1,
+            found=len(events),
+            fix=f"Log {rule.name} once, from one rank.",
+        )
+        self._ledger.add(rule.name, finding)
 
     def _count_alternatives(self) -> None:
         told: set[frozenset[str]] = set()
@@ -268,11 +313,13 @@ class _Pass:
             names = " or ".join(sorted(keys))
             self._ledger.add(
                 None,
-                rule="log-missing-key",
-                message=f"None of {names} is logged ({rule.where})",
-                expected=f"at least 1 of {names}",
-                found=0,
-                fix=f"Log {names}.",
+                MISSING_KEY.finding(
+                    f"None of {names} is logged ({rule.where})",
+                    file=self._file,
+                    expected=f"at least 1 of {names}",
+                    found=0,
+                    fix=f"Log {names}.",
+                ),
             )
 
     def _end(self) -> None:
@@ -285,19 +332,23 @@ class _Pass:
                 if not code.run(self._s, None, None, self._enqueue, None)
             ]
         except Exception as error:
-            self._ledger.add(None, rule="log-type", message=f"The closing check fails: {error!s:.80}")
+            failure = wording.TYPE.finding(f"The closing check fails: {error!s:.80}", file=self._file)
+            self._ledger.add(None, failure)
             return
         for code in failed:
-            self._ledger.add(None, rule="log-value", message=f"The closing check fails: {code.text}")
+            failure = wording.VALUE.finding(f"The closing check fails: {code.text}", file=self._file)
+            self._ledger.add(None, failure)
 
     def _mention_more_alike(self) -> None:
         for (key, code, rule), times in self._alike.items():
             if times > MOST_ALIKE:
                 self._ledger.add(
                     key,
-                    rule=rule,
-                    message=f"{key}: the same in {times - MOST_ALIKE} more lines ({code.where})",
-                    expected=code.text,
+                    rule.finding(
+                        f"{key}: the same in {times - MOST_ALIKE} more lines ({code.where})",
+                        file=self._file,
+                        expected=code.text,
+                    ),
                 )
 
 
@@ -317,11 +368,22 @@ def _alternatives(rule: KeyRule) -> frozenset[str]:
     return frozenset({rule.name, *(other.strip() for other in others)})
 
 
-def _unknown_rules(ledger: _Ledger, name: str) -> None:
-    ledger.add(
-        None,
-        rule="log-unknown-rules",
-        message=f"The rules have no file '{wording.shown(name)}' for this log's division or benchmark",
+UNKNOWN_RULES = Rule(
+    code="log-unknown-rules",
+    title="No rules for this division or benchmark",
+    meaning=(
+        "The ruleset has no file for what submission_division or submission_benchmark says. The official "
+        "checker ends in a traceback."
+    ),
+    why="Each round has its own benchmarks; a log of another round must be checked with that round's rules.",
+    where=CHECKER,
+)
+
+
+def _unknown_rules(name: str, file: str) -> Finding:
+    return UNKNOWN_RULES.finding(
+        f"The rules have no file '{wording.shown(name)}' for this log's division or benchmark",
+        file=file,
         expected="a division and a benchmark of this round",
         found=wording.shown(name),
         fix="Log submission_division and submission_benchmark as the round names them.",

@@ -2,16 +2,45 @@
 
 from collections.abc import Hashable, Sequence
 
-from pitboard.compliance.finding import Finding
-from pitboard.compliance.layout import printable
+from pitboard.compliance.log.check import UNPARSED
 from pitboard.compliance.report import LogReport
+from pitboard.compliance.rule import Finding, Rule
 from pitboard.events import Seed
+from pitboard.text import printable
 
-# Findings on a log after which the official parser takes none of its events.
-UNPARSED = frozenset(
-    f"log-{kind}" for kind in ("bad-json", "truncated", "bad-event", "too-deep", "unreadable", "too-long")
-)
+_SEED_CHECKER = "mlperf-logging, package_checker/seed_checker.py"
 _FIX = "Draw a new seed for every run, and log it with mllog where it is drawn."
+
+
+MISSING = Rule(
+    code="seed-missing",
+    title="A run logs no seed",
+    meaning="Every run of a closed result logs at least one seed through mllog.",
+    why="Without it nobody can tell that the runs are independent.",
+    where=_SEED_CHECKER,
+)
+UNREADABLE = Rule(
+    code="seed-unreadable",
+    title="A run's seed cannot be used",
+    meaning="A seed is no whole number, names no line of source, or is in a log with parse errors.",
+    why="Seeds are compared by value and origin.",
+    where=_SEED_CHECKER,
+)
+REPEATED = Rule(
+    code="seed-repeated",
+    title="A seed is used twice",
+    meaning="The same seed was logged from the same line of source before, in this or another run.",
+    why="Equal seeds repeat one draw; the mean would be that of fewer runs.",
+    where=_SEED_CHECKER,
+)
+SEVERAL = Rule(
+    code="seed-several",
+    title="A run logs several seeds",
+    severity="warning",
+    meaning="More than one event 'seed' in a log.",
+    why="It is allowed, but often means that every rank logs.",
+    where=_SEED_CHECKER,
+)
 
 
 def check_seeds(logs: Sequence[LogReport]) -> list[Finding]:
@@ -22,7 +51,7 @@ def check_seeds(logs: Sequence[LogReport]) -> list[Finding]:
     findings: list[Finding] = []
     first: dict[tuple[Hashable, Hashable, int], str] = {}
     for log in logs:
-        if any(f.rule in UNPARSED and f.severity == "error" for f in log.findings):
+        if any(finding.rule in UNPARSED for finding in log.findings):
             findings.append(_unreadable(log, None, "lines that cannot be parsed, so that no seed counts"))
             continue
         seeds = _checked(log, findings)
@@ -51,12 +80,8 @@ def _checked(log: LogReport, findings: list[Finding]) -> list[tuple[Seed, int]]:
         seeds.append((seed, number))
     if not seeds:
         findings.append(
-            Finding(
-                rule="seed-missing",
-                file=log.path,
-                message="The run logs no seed",
-                expected="at least one event 'seed'",
-                fix=_FIX,
+            MISSING.finding(
+                "The run logs no seed", file=log.path, expected="at least one event 'seed'", fix=_FIX
             )
         )
     return seeds
@@ -74,11 +99,10 @@ def _whole(seed: Seed) -> int | None:
 
 
 def _unreadable(log: LogReport, line: int | None, what: str, found: str | None = None) -> Finding:
-    return Finding(
-        rule="seed-unreadable",
+    return UNREADABLE.finding(
+        f"The run's seed cannot be taken from its log: it has {what}",
         file=log.path,
         line=line,
-        message=f"The run's seed cannot be taken from its log: it has {what}",
         expected="a whole number, with the source file and line in the metadata",
         found=found,
         fix=_FIX,
@@ -87,11 +111,10 @@ def _unreadable(log: LogReport, line: int | None, what: str, found: str | None =
 
 def _repeated(log: LogReport, seed: Seed, number: str, other: str) -> Finding:
     origin = f"{seed.file}:{seed.lineno}"
-    return Finding(
-        rule="seed-repeated",
+    return REPEATED.finding(
+        f"The seed {number:.40} was already logged from {printable(origin):.80} in {other}",
         file=log.path,
         line=seed.line,
-        message=f"The seed {number:.40} was already logged from {printable(origin):.80} in {other}",
         expected="a seed of its own for every run",
         found=number[:40],
         fix=_FIX,
@@ -99,12 +122,10 @@ def _repeated(log: LogReport, seed: Seed, number: str, other: str) -> Finding:
 
 
 def _several(log: LogReport, count: int) -> Finding:
-    return Finding(
-        rule="seed-several",
-        severity="warning",
+    return SEVERAL.finding(
+        f"The run logs {count} seeds",
         file=log.path,
         line=log.run.seeds[1].line,
-        message=f"The run logs {count} seeds",
         expected=1,
         found=count,
         fix="Log the seed from one rank and one line, unless each does something else.",

@@ -15,14 +15,16 @@ from typing import Any
 
 import msgspec
 
-from pitboard.compliance.finding import Finding
-from pitboard.compliance.layout import ResultFolder, result_folders, walk
+from pitboard.compliance.check import check_tree
+from pitboard.compliance.inventory import ResultFolder, result_folders, walk
 from pitboard.compliance.report import TreeReport
-from pitboard.compliance.system import FIELDS, STATUSES
-from pitboard.compliance.tree import check_tree
+from pitboard.compliance.rule import Finding
+from pitboard.compliance.submission.check import NO_CODE
+from pitboard.compliance.submission.system import FIELDS, STATUSES
 from pitboard.errors import PitboardError
 from pitboard.events import read_events
 from pitboard.events.source import DamagedSourceError, read_pieces
+from pitboard.text import file_name
 
 _SUMS = "SHA256SUMS"
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
@@ -111,7 +113,7 @@ def _submitter(facts: dict[str, dict[str, Any]]) -> str:
     named = Counter(str(logged["submission_org"]) for logged in facts.values() if "submission_org" in logged)
     if not named:
         raise PitboardError("No log says who submits (submission_org): name the submitter with --submitter.")
-    return re.sub(r"[^A-Za-z0-9._+-]+", "_", named.most_common(1)[0][0])
+    return file_name(named.most_common(1)[0][0])
 
 
 def _draft_systems(directory: Path, facts: dict[str, dict[str, Any]], submitter: str) -> list[Path]:
@@ -177,7 +179,7 @@ def _copy_tree(source: Path, target: Path) -> None:
 def _missing(report: TreeReport, place: Path) -> list[str]:
     """Say in a sentence each what the submission still lacks: what the check refuses, code, empty fields."""
     every = [*report.findings, *(finding for result in report.results for finding in result.findings)]
-    wanted = [f for f in every if f.severity == "error" or f.rule == "package-no-code"]
+    wanted = [f for f in every if f.severity == "error" or f.rule == NO_CODE.code]
     return [_sentence(finding) for finding in wanted] + [
         f"systems/{path.name}: still empty: {', '.join(empty)}"
         for path in sorted((place / "systems").glob("*.json"))

@@ -14,11 +14,13 @@ from typing import Literal
 import msgspec
 
 from pitboard import suite
-from pitboard.compliance.finding import Finding
-from pitboard.compliance.layout import printable
+from pitboard.compliance.log.engine import MISSING_KEY
+from pitboard.compliance.log.wording import TARGET
+from pitboard.compliance.rule import Finding
 from pitboard.errors import PitboardError
 from pitboard.events import Event, Run
 from pitboard.suite import Preset
+from pitboard.text import printable
 
 Kind = Literal["mlperf", "preset"]
 """What a result is: one of MLPerf's benchmarks, or a preset that is none."""
@@ -89,7 +91,7 @@ def judge_by_preset(findings: list[Finding], events: list[Event], preset: Preset
     The target is the one in `suite`, whatever the log says. Of a preset without a target no evaluation is
     asked. Everything else in the findings stays.
     """
-    kept = [finding for finding in findings if finding.rule != "log-target"]
+    kept = [finding for finding in findings if finding.rule != TARGET.code]
     target = preset.values["target"]
     if target is None:
         return [finding for finding in kept if not _asks_for_evaluation(finding)]
@@ -97,7 +99,7 @@ def judge_by_preset(findings: list[Finding], events: list[Event], preset: Preset
 
 
 def _asks_for_evaluation(finding: Finding) -> bool:
-    return finding.rule == "log-missing-key" and finding.message.startswith(
+    return finding.rule == MISSING_KEY.code and finding.message.startswith(
         ("eval_accuracy ", "averaged_validation_loss ")
     )
 
@@ -115,12 +117,11 @@ def _judge_target(events: list[Event], preset: Preset, target: float, file: str)
     bound = "at most" if benchmark.lower_is_better else "at least"
     own = "" if run.target in (None, target) else f"; the run's own target was {run.target:g}"
     return [
-        Finding(
-            rule="log-target",
+        TARGET.finding(
+            f"{benchmark.metric_key}: expected {bound} {target:g}, the target of preset "
+            f"{preset.name}, found {float(reached.value):.4f}{own}",
             file=file,
             line=reached.line or None,
-            message=f"{benchmark.metric_key}: expected {bound} {target:g}, the target of preset "
-            f"{preset.name}, found {float(reached.value):.4f}{own}",
             expected=f"{bound} {target:g}",
             found=reached.value,
             fix="Train on until an evaluation reaches the preset's target, with the settings of the preset.",

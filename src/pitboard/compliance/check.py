@@ -11,16 +11,16 @@ from pathlib import Path
 
 import msgspec
 
-from pitboard.compliance.finding import Finding
-from pitboard.compliance.layout import is_log_name, printable, shown
-from pitboard.compliance.log import judge_log
-from pitboard.compliance.preset import preset_of_output
+from pitboard.compliance.inventory import find_logs, shown
+from pitboard.compliance.log.check import judge_log
+from pitboard.compliance.log.preset import preset_of_output
+from pitboard.compliance.log.round import detect_ruleset
+from pitboard.compliance.log.rulesets import preload, ruleset_of
 from pitboard.compliance.report import Level, LogReport, TreeReport
-from pitboard.compliance.round import detect_ruleset
-from pitboard.compliance.rulesets import preload, ruleset_of
-from pitboard.compliance.submission import judge
+from pitboard.compliance.submission.check import judge
 from pitboard.errors import PitboardError
 from pitboard.events import LogFile, read_log
+from pitboard.text import printable
 
 Progress = Callable[[int, int], None]
 Gather = Callable[[LogFile], object]
@@ -89,41 +89,6 @@ def detect_level(root: Path) -> Level:
     if any((child / "results").is_dir() for child in root.iterdir()):
         return "round"
     return "result"
-
-
-def find_logs(root: Path) -> tuple[list[Path], list[Finding]]:
-    """List the logs under a path: a file whatever its name; in a folder `result_*.txt`, plain or packed.
-
-    Links are followed to files within the path only; one that leads out of it is a finding and is not read.
-    Raises `PitboardError` where there is nothing.
-    """
-    if root.is_file():
-        return [root], []
-    if not root.is_dir():
-        raise PitboardError(f"Nothing to check at {root}: expected a log, or a folder that holds logs.")
-    paths, findings = [], []
-    inside = root.resolve()
-    for folder, _, names in os.walk(root):
-        for name in names:
-            if not is_log_name(name):
-                continue
-            path = Path(folder, name)
-            if path.is_symlink() and not path.resolve().is_relative_to(inside):
-                findings.append(_leads_out(path.relative_to(root).as_posix()))
-            else:
-                paths.append(path)
-    return sorted(paths), findings
-
-
-def _leads_out(file: str) -> Finding:
-    return Finding(
-        rule="log-outside-tree",
-        file=file,
-        message="Not read: this link leads out of the checked folder",
-        expected="a file",
-        found="a link",
-        fix="Put the log itself here.",
-    )
 
 
 def _reports(
