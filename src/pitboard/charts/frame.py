@@ -5,8 +5,8 @@ from typing import Literal
 
 import altair as alt
 
-from pitboard.charts.rows import clean
 from pitboard.charts.theme import SMALL, TEXT, TITLE, Theme, config
+from pitboard.text import clean
 
 WORDS = 600
 

@@ -10,7 +10,7 @@ from pitboard.compliance.result.benchmarks import convergence, official_drops
 from pitboard.compliance.result.rcp import RcpVerdict, rcp_test
 from pitboard.compliance.result.reference import ReferencePoint
 from pitboard.events import Event, Run, read_events
-from pitboard.scoring import olympic_mean
+from pitboard.stats import olympic_mean
 
 Verdict = Literal[
     "baseline",

@@ -14,8 +14,8 @@ import msgspec
 
 from pitboard.compliance.result.benchmarks import official_drops, official_runs
 from pitboard.compliance.result.reference import ReferencePoint
-from pitboard.compliance.student import t_critical
 from pitboard.errors import PitboardError
+from pitboard.stats import pairwise_sum, t_critical, trimmed_mean
 
 _ALPHA = 0.05
 _TOLERANCE = 1e-4
@@ -77,7 +77,9 @@ def rcp_test(
         return RcpVerdict(verdict="Too few runs", passed=False)
     slack = _slack(benchmark, ruleset)
     known = _statistics(benchmark, tuple(points), runs, pruned)
-    submission = _olympic(sorted(_UNCONVERGED if s is None else s for s in samples_to_target), drops)
+    submission = trimmed_mean(
+        (_UNCONVERGED if s is None else s for s in samples_to_target), drops, pairwise_sum
+    )
     verdict = _judge(submission, batch_size, known, runs, slack)
     if bypass and not verdict.passed:
         return msgspec.structs.replace(
@@ -157,7 +159,7 @@ def _converge(point: ReferencePoint, drops: int, runs: int) -> Convergence:
             f"The reference point at batch size {point.batch_size} has the samples {list(point.samples)}: "
             f"expected more than {2 * drops} positive numbers. Give one number for each reference run."
         )
-    mean, stdev = _olympic(samples, drops), _stdev(samples)
+    mean, stdev = trimmed_mean(samples, drops, pairwise_sum), _stdev(samples)
     return Convergence(point.batch_size, mean, stdev, _minimum_mean(mean, stdev, left, _tested(runs)))
 
 
@@ -224,30 +226,6 @@ def _line(x: float, below: Convergence, above: Convergence, low: float, high: fl
     return slope * (x - below.batch_size) + low
 
 
-def _olympic(ordered: Sequence[float], drops: int) -> float:
-    counted = ordered[drops : len(ordered) - drops]
-    return _sum(counted) / len(counted)
-
-
 def _stdev(values: Sequence[float]) -> float:
-    mean = _sum(values) / len(values)
-    return math.sqrt(_sum([(v - mean) * (v - mean) for v in values]) / len(values))
-
-
-def _sum(values: Sequence[float]) -> float:
-    """Add floats in numpy's order (pairwise, eight at a time), so that the last bit is the official one."""
-    n = len(values)
-    if n > 128:
-        half = n // 2 - n // 2 % 8
-        return _sum(values[:half]) + _sum(values[half:])
-    whole = n - n % 8
-    total = 0.0
-    if whole:
-        r = list(values[:8])
-        for i in range(8, whole, 8):
-            for k in range(8):
-                r[k] += values[i + k]
-        total = ((r[0] + r[1]) + (r[2] + r[3])) + ((r[4] + r[5]) + (r[6] + r[7]))
-    for value in values[whole:]:  # not `sum`, which compensates since Python 3.12
-        total += value
-    return total
+    mean = pairwise_sum(values) / len(values)
+    return math.sqrt(pairwise_sum([(v - mean) * (v - mean) for v in values]) / len(values))
