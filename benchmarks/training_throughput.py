@@ -16,8 +16,9 @@ import subprocess
 import sys
 import time
 
+from pitboard.training.distributed import join_world
 from pitboard.training.protocol import benchmark_class
-from pitboard.training.runner import settings_for
+from pitboard.training.runner import decide, settings_for
 from pitboard.training.system import processor_model
 from training_peers import CONTESTANTS
 
@@ -113,9 +114,11 @@ def _contest(arguments: argparse.Namespace) -> None:
     settings = settings_for(
         arguments.benchmark, "smoke", {"max_steps": steps, "precision": arguments.precisions}
     )
-    if settings.compile is None:
-        # As `training.runner` decides it; the others say for themselves whether they are compiled.
-        settings = settings.model_copy(update={"compile": name == "Pitboard"})
+    if name == "Pitboard":
+        settings, _ = decide(settings, join_world(settings))
+    else:
+        # These say for themselves whether they are compiled.
+        settings = settings.model_copy(update={"compile": False})
     benchmark = benchmark_class(arguments.benchmark)(settings)
     run(benchmark, Stopwatch(benchmark.settings.global_batch_size, arguments.steps).step)
     print(f"@memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}", flush=True)

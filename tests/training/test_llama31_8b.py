@@ -77,7 +77,7 @@ def test_the_log_of_full_is_valid_closed(tmp_path: Path) -> None:
 
 def test_what_was_changed_of_the_preset_is_what_changes_what_is_learned() -> None:
     written = {"target": "6.7", "learning_rate": "0.004", "precision": "fp32", "micro_batch_size": "4"}
-    settings = settings_for("llama31_8b", "smoke", {**written, "layers": "2"})
+    settings = settings_for("llama31_8b", "smoke", {**written, "layers": "3"})
 
     assert settings.changed_from(SMOKE) == ["layers", "target"]
 
@@ -154,7 +154,7 @@ def test_starting_values_follow_the_seed_and_the_reference() -> None:
     assert first.get_parameter(layer + "self_attn.q_proj.weight").std().item() == pytest.approx(
         0.02, rel=0.05
     )
-    narrower = 0.02 / math.sqrt(2 * 4)
+    narrower = 0.02 / math.sqrt(2 * SMOKE["layers"])
     assert first.get_parameter(layer + "mlp.down_proj.weight").std().item() == pytest.approx(
         narrower, rel=0.05
     )
@@ -203,9 +203,9 @@ def test_a_mask_that_leaks_the_labels_is_refused(monkeypatch: pytest.MonkeyPatch
 def test_a_mask_that_sees_nothing_does_not_reach_the_target(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    run = race_with(monkeypatch, to_itself, tmp_path, evaluation_interval=1200)
+    run = race_with(monkeypatch, to_itself, tmp_path, evaluation_interval=1080)
     assert run.status == "aborted"
-    assert run.evaluations[-1].samples == SMOKE["max_steps"] * SMOKE["global_batch_size"] == 2400
+    assert run.evaluations[-1].samples == SMOKE["max_steps"] * SMOKE["global_batch_size"] == 2160
     assert run.evaluations[-1].quality > SMOKE["target"] + 0.05
 
 

@@ -58,8 +58,9 @@ def document_mask(first: Tensor) -> Tensor:
 def _blocked(query: Tensor, key: Tensor, value: Tensor, scale: float, first: Tensor | None) -> Tensor:
     """Compute blocks of rows, each against the keys up to its own end, as plain batched products.
 
-    Compiled, this is three times as fast as PyTorch's CPU flash kernel at the lengths raced on a CPU: the
-    products run at the full BF16 rate, key heads are not repeated, most of the masked half is skipped.
+    At the lengths raced on a CPU this is three times as fast as PyTorch's CPU flash kernel compiled in BF16,
+    and 1.2 times uncompiled in FP32: the products run at the full rate, key heads are not repeated, most of
+    the masked half is skipped.
     """
     samples, heads, length, size = query.shape
     groups = samples * key.shape[1]
@@ -71,7 +72,6 @@ def _blocked(query: Tensor, key: Tensor, value: Tensor, scale: float, first: Ten
     for start in range(0, length, rows):
         end = min(length, start + rows)
         block = queries[:, :, start:end].reshape(groups, shared * (end - start), size)
-        scores = torch.bmm(block, keys[:, :end].transpose(1, 2)).view(groups, shared, end - start, end)
         row = torch.arange(start, end, device=query.device).unsqueeze(1)
         column = torch.arange(end, device=query.device)
         seen = column <= row
@@ -79,11 +79,24 @@ def _blocked(query: Tensor, key: Tensor, value: Tensor, scale: float, first: Ten
             # One mask a sample, the same for its groups of heads: (groups, 1, rows, keys).
             inside = column >= first[:, start:end].unsqueeze(2)
             seen = (seen & inside).repeat_interleave(key.shape[1], dim=0).unsqueeze(1)
-        masked = torch.where(seen, scores.float() * scale, float("-inf"))
-        weights = torch.softmax(masked, dim=-1).to(values.dtype)
-        product = torch.bmm(weights.view(groups, shared * (end - start), end), values[:, :end])
+        weights = torch.softmax(_scores(block, keys[:, :end], seen, scale), dim=-1).to(values.dtype)
+        product = torch.bmm(weights, values[:, :end])
         outputs.append(product.view(groups, shared, end - start, size))
     return torch.cat(outputs, dim=2).view(samples, heads, length, size)
+
+
+def _scores(block: Tensor, keys: Tensor, seen: Tensor, scale: float) -> Tensor:
+    """Return the scaled products of a block's rows with the keys in FP32, −∞ where a key is not seen.
+
+    `block` is (groups, shared heads × rows, head size), and `seen` (rows, keys) or (groups, 1, rows, keys).
+    """
+    shape = (block.shape[0], block.shape[1] // seen.shape[-2], *seen.shape[-2:])
+    if block.dtype == torch.float32:
+        # The product adds the mask and scales as it goes: one pass over the scores instead of three.
+        mask = torch.where(seen, 0.0, float("-inf")).expand(shape).flatten(1, 2)
+        return torch.baddbmm(mask, block, keys.transpose(1, 2), alpha=scale)
+    scores = torch.bmm(block, keys.transpose(1, 2)).view(shape)
+    return torch.where(seen, scores.float() * scale, float("-inf")).flatten(1, 2)
 
 
 AttentionInterface.register(NAME, causal_attention)
