@@ -31,6 +31,12 @@ _MODULES = [
     *(f"pitboard.training.benchmarks.{name}" for name in ("llama31_8b", "flux1", "llama2_70b_lora")),
     "pitboard.charts.answers",
     "pitboard.scoring",
+    # What those import only where they use it.
+    "diffusers.models.transformers.transformer_flux",
+    "pandas",
+    "pydoc_data.topics",
+    "rich.live",
+    "sklearn.datasets",
     "torch._dynamo",
     "torch.distributed.checkpoint",
     "torch.distributed.launcher.api",

@@ -13,6 +13,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from altair.utils.schemapi import debug_mode
 
 from pitboard import charts
 from pitboard.charts.labels import LINE, Box, place, spread
@@ -151,6 +152,12 @@ def test_svg_says_title_caption_and_labels_in_the_theme_and_nothing_else_runs(ki
     shown = {row[label] for row in rows if not (kind == "efficiency" and row["single"])}
     assert [name for name in shown if name not in said] == []
     assert {"light": "#ffffff", "dark": "#14171a"}[theme] in svg
+
+
+@each
+def test_a_chart_is_what_the_schema_of_vega_lite_allows(kind: str) -> None:
+    with debug_mode(True):
+        made(kind).to_dict(validate=True)
 
 
 @each

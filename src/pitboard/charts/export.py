@@ -7,11 +7,14 @@ from pathlib import Path
 from string import Template
 
 import altair as alt
+from altair.utils.schemapi import disable_debug_mode
 
 from pitboard.errors import PitboardError
 from pitboard.files import write_atomically
 
 PIXELS = 2
+# Every part of a chart would be held against Vega-Lite's schema whenever it is drawn; the tests do that once.
+disable_debug_mode()
 _SCRIPT = """
 vegaEmbed("#chart", JSON.parse(document.getElementById("specification").textContent), {
   renderer: "svg", actions: {export: true, source: false, compiled: false, editor: false}
@@ -35,11 +38,15 @@ script-src 'sha256-$digest' 'unsafe-eval'; style-src 'unsafe-inline'; img-src da
 """)
 
 
+def _specification(chart: alt.TopLevelMixin) -> str:
+    return chart.to_json(validate=False, indent=None)
+
+
 def svg(chart: alt.TopLevelMixin) -> str:
     """The chart as SVG text, with every word of the data escaped and no reference to another file."""
     import vl_convert
 
-    return str(vl_convert.vegalite_to_svg(chart.to_json(), allowed_base_urls=[]))
+    return str(vl_convert.vegalite_to_svg(_specification(chart), allowed_base_urls=[]))
 
 
 def save(chart: alt.TopLevelMixin, path: Path) -> None:
@@ -57,7 +64,7 @@ def save(chart: alt.TopLevelMixin, path: Path) -> None:
 def _png(chart: alt.TopLevelMixin) -> bytes:
     import vl_convert
 
-    return bytes(vl_convert.vegalite_to_png(chart.to_json(), scale=PIXELS, allowed_base_urls=[]))
+    return bytes(vl_convert.vegalite_to_png(_specification(chart), scale=PIXELS, allowed_base_urls=[]))
 
 
 def _html(chart: alt.TopLevelMixin) -> bytes:
@@ -68,7 +75,7 @@ def _html(chart: alt.TopLevelMixin) -> bytes:
     """
     script = _script()
     digest = b64encode(sha256(script.encode()).digest()).decode()
-    specification = chart.to_json(indent=None).replace("<", "\\u003c")
+    specification = _specification(chart).replace("<", "\\u003c")
     return _PAGE.substitute(digest=digest, specification=specification, script=script).encode()
 
 

@@ -4,6 +4,7 @@ import textwrap
 from typing import Literal
 
 import altair as alt
+import msgspec
 
 from pitboard.charts.theme import SMALL, TEXT, TITLE, Theme, config
 from pitboard.text import clean
@@ -63,5 +64,9 @@ def haloed(
 
 
 def data(rows: list[dict[str, object]]) -> alt.InlineData:
-    """Rows as inline data: no data frame, no network."""
-    return alt.InlineData(values=rows)
+    """Rows as inline data: no data frame, no network.
+
+    As one text, which Vega reads as JSON: Altair copies rows at each step of composing a chart.
+    """
+    text = msgspec.json.encode(rows).decode()
+    return alt.InlineData(values=text, format=alt.JsonDataFormat(type="json"))
