@@ -15,7 +15,7 @@ EVERYTHING := --editable '.[train,web,dev]'
 install = $(BIN)/python -m pip install --quiet --constraint constraints.txt $(1) >.venv/install.log 2>&1 || { cat .venv/install.log >&2; exit 2; }
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run rounds test lint format types check pytest hooks clean
+.PHONY: help setup run rounds rules test lint format types check pytest hooks clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -40,6 +40,9 @@ run: $(TRAIN) ## Train Llama 3.1 8B's embedded preset to its target
 
 rounds: setup ## Build the published rounds that the package ships from ../shared/data
 	$(BIN)/python tools/build_rounds.py $(wildcard ../shared/data/mlperf_training_v*.tar.zst)
+
+rules: setup ## Write docs/rules.md from the rules in the source
+	$(BIN)/python tools/rules_page.py
 
 test: check pytest ## Everything that CI runs: lint, format, types, the whole test suite
 

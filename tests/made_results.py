@@ -6,7 +6,7 @@ from statistics import median_high
 
 from made_logs import Event, event, valid_log, write_log
 from pitboard import suite
-from pitboard.compliance.system import FIELDS
+from pitboard.compliance.submission.system import FIELDS
 
 SAMPLES = (172032, 184320)
 """Around what the reference needs at batch size 16, so that the RCP test passes."""

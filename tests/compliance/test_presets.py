@@ -15,7 +15,7 @@ from pitboard.cli.progress import show_verdict
 from pitboard.cli.score import as_csv
 from pitboard.cli.score import as_text as scores_as_text
 from pitboard.compliance import TreeReport, check_tree, judge_runs
-from pitboard.compliance.reference import measured_points
+from pitboard.compliance.result.reference import measured_points
 from pitboard.scoring import score_tree
 from pitboard.suite import ReferenceConvergencePoint
 from pitboard.training.output import Output, Plan

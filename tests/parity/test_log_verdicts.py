@@ -10,8 +10,8 @@ import pytest
 import recorded
 
 from pitboard.compliance import check_tree
-from pitboard.compliance.round import detect_ruleset
-from pitboard.compliance.tree import find_logs
+from pitboard.compliance.check import find_logs
+from pitboard.compliance.log.round import detect_ruleset
 
 # Ruleset: the round's logs, and how many of them the official checker (mlperf-logging 4.1.68) finds valid.
 _ROUNDS = {"5.1.0": (1669, 1666), "5.0.0": (1717, 1707)}

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from mlperf_logging.compliance_checker import mlp_compliance
 
 from made_logs import Event, as_text, event, write_log
-from pitboard.compliance import rulesets
-from pitboard.compliance.engine import check_events
+from pitboard.compliance.log import rulesets
+from pitboard.compliance.log.engine import check_events
 from pitboard.events import read_log
 
 _KEYS = ("a", "b", "submission_c")

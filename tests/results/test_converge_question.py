@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pitboard.compliance import load_points, rcp_test
-from pitboard.compliance.rcp import reference_convergence
+from pitboard.compliance.result.rcp import reference_convergence
 from pitboard.errors import PitboardError
 from pitboard.results.questions.converge import converge
 from pitboard.results.store import Store

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pitboard.compliance.reference import ReferencePoint
+from pitboard.compliance.result.reference import ReferencePoint
 from pitboard.results.ladder import Rung, climb
 
 POINTS = (ReferencePoint(batch_size=8, samples=tuple([2048.0, 2176.0] * 10)),)

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 import pitboard
 from pitboard import results
 from pitboard.errors import PitboardError
-from pitboard.results.intervals import ratio_interval
 from pitboard.results.likeness import unlike
 from pitboard.results.store import Store
+from pitboard.stats import ratio_interval
 
 LENOVO = "5.1/Lenovo/SR680aV3-8xB200_SXM_180GB/llama31_8b"
 NVIDIA = "5.1/NVIDIA/theia_ngpu8_ngc25.09_nemo/llama31_8b"

@@ -1,52 +1,9 @@
-import math
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from mlperf_logging.result_summarizer import result_summarizer
 
 from pitboard.compliance import LogReport, RcpVerdict, ResultReport, TreeReport
 from pitboard.events import Evaluation, Run
-from pitboard.scoring import olympic_mean, score_result, score_tree
-
-_MINUTES = st.floats(0.01, 1e5)
-_DROPS = st.sampled_from([1, 4])
-
-
-@given(st.lists(_MINUTES, max_size=40), st.integers(0, 6), _DROPS)
-def test_the_mean_is_the_official_one(counted, missing, drops):
-    official = None
-    if missing <= drops:
-        official = result_summarizer._compute_olympic_average(list(counted), missing, drops)
-
-    assert olympic_mean([*counted, *[None] * missing], drops) == official
-
-
-@given(st.lists(_MINUTES, min_size=3, max_size=20), st.randoms(), st.booleans())
-def test_the_order_of_the_runs_does_not_matter(minutes, random, one_failed):
-    runs = [*minutes, None] if one_failed else minutes
-    shuffled = list(runs)
-    random.shuffle(shuffled)
-
-    assert olympic_mean(shuffled, 1) == olympic_mean(runs, 1)
-
-
-@given(st.lists(_MINUTES, min_size=3, max_size=20), st.floats(0, 1), st.floats(1, 1e3))
-def test_the_best_and_the_worst_run_do_not_count(minutes, faster, slower):
-    ordered = sorted(minutes)
-    extreme = [ordered[0] * faster, *ordered[1:-1], ordered[-1] * slower]
-
-    assert olympic_mean(extreme, 1) == olympic_mean(minutes, 1)
-
-
-@given(st.lists(_MINUTES, min_size=3, max_size=20), st.sampled_from([0.5, 2.0, 1024.0]))
-def test_the_mean_scales_with_the_minutes(minutes, factor):
-    assert olympic_mean([m * factor for m in minutes], 1) == olympic_mean(minutes, 1) * factor
-
-
-@given(st.lists(_MINUTES, min_size=3, max_size=20))
-def test_a_run_that_does_not_count_is_the_slowest(minutes):
-    assert olympic_mean([*minutes, None], 1) == olympic_mean([*minutes, math.inf], 1)
+from pitboard.scoring import score_result, score_tree
 
 
 def _log(number, minutes, samples=1000, valid=True):

@@ -8,9 +8,10 @@ import altair as alt
 from pitboard.charts.axes import Span, binary_ticks, linear_span, log_span, x_axis, y_axis
 from pitboard.charts.frame import data, finish, haloed, text_width
 from pitboard.charts.labels import LINE, Box, place, trace
-from pitboard.charts.rows import Row, clean, number, optional, some, text_of
+from pitboard.charts.rows import Row, number, optional, some, text_of
 from pitboard.charts.scaling import ThemeName
 from pitboard.charts.theme import DASHES, NARROW, SHAPES, TEXT, Theme, find_theme
+from pitboard.text import clean
 
 MOST = 8
 HEIGHT = 340

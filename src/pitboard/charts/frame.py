@@ -6,8 +6,8 @@ from typing import Literal
 import altair as alt
 import msgspec
 
-from pitboard.charts.rows import clean
 from pitboard.charts.theme import SMALL, TEXT, TITLE, Theme, config
+from pitboard.text import clean
 
 WORDS = 600
 

@@ -4,20 +4,9 @@ import math
 from collections.abc import Mapping, Sequence
 
 from pitboard.errors import PitboardError
+from pitboard.text import clean
 
 Row = Mapping[str, object]
-LABEL = 60
-
-
-def clean(text: object, limit: int = LABEL) -> str:
-    """One line of printable text of at most `limit` characters, the last of them "…" where it was cut.
-
-    SVG has no place for control characters, and the Unicode marks that turn the direction of text are dropped
-    too.
-    """
-    kept = "".join(char if char.isprintable() else " " for char in str(text))
-    line = " ".join(kept.split())
-    return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
 
 
 def text_of(row: Row, key: str) -> str:

@@ -9,8 +9,9 @@ import altair as alt
 from pitboard.charts.axes import Span, binary_ticks, log_span, log_ticks, x_axis, y_axis
 from pitboard.charts.frame import data, finish, haloed, text_width
 from pitboard.charts.labels import LINE, Box, place, trace
-from pitboard.charts.rows import Row, clean, number, optional, some, text_of
+from pitboard.charts.rows import Row, number, optional, some, text_of
 from pitboard.charts.theme import DASHES, NARROW, SHAPES, TEXT, Theme, find_theme
+from pitboard.text import clean
 
 ThemeName = Literal["light", "dark"]
 MOST = 6

@@ -9,10 +9,11 @@ import altair as alt
 from pitboard.charts.axes import Span, log_span
 from pitboard.charts.frame import data, finish, text_width
 from pitboard.charts.labels import LINE, spread
-from pitboard.charts.rows import Row, brief, clean, number, some, text_of
+from pitboard.charts.rows import Row, brief, number, some, text_of
 from pitboard.charts.scaling import ThemeName
 from pitboard.charts.theme import NARROW, TEXT, Theme, find_theme
 from pitboard.errors import PitboardError
+from pitboard.text import clean
 
 DX = 20
 """Pixels from a slope's end to its words, for a leader to cross where the words were pushed aside."""

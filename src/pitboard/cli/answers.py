@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pitboard.errors import PitboardError
+from pitboard.text import masked
 
 if TYPE_CHECKING:
     from pitboard.results.answer import Answer, Table
@@ -23,7 +24,7 @@ def as_text(answer: "Answer") -> str:
         blocks += ["", table.title, "", *_block(table, width)]
     if answer.notes:
         blocks += ["", *(f"- {note}" for note in answer.notes)]
-    return "\n".join(map(_plain, blocks)) + "\n"
+    return "\n".join(map(masked, blocks)) + "\n"
 
 
 def as_markdown(answer: "Answer") -> str:
@@ -125,12 +126,7 @@ def _pipes(table: "Table") -> str:
 def _escaped(text: str) -> str:
     for mark in ("\\", "|", "<", "[", "*", "`"):
         text = text.replace(mark, "\\" + mark if mark != "<" else "&lt;")
-    return _plain(text)
-
-
-def _plain(text: str) -> str:
-    """Leave no control character that a terminal would obey."""
-    return "".join(char if char.isprintable() else "�" for char in text)
+    return masked(text)
 
 
 def _cell(value: object) -> object:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 if TYPE_CHECKING:
-    from pitboard.compliance.tree import Progress
+    from pitboard.compliance.check import Progress
 
 Format = Literal["text", "json", "sarif"]
 Levels = Literal["log", "result", "submission", "round"]
@@ -30,7 +30,7 @@ def check(
     ] = None,
 ) -> None:
     """Check logs, results and submissions by the official rules: exit 0 valid, 1 not valid, 2 cannot run."""
-    from pitboard.compliance.tree import check_tree
+    from pitboard.compliance.check import check_tree
 
     with _Bar() as progress:
         report = check_tree(path, round, level, progress)
@@ -39,11 +39,11 @@ def check(
 
         typer.echo(as_text(report))
     elif format == "json":
-        from pitboard.compliance.document import as_document
+        from pitboard.compliance.output.document import as_document
 
         typer.echo(_json(as_document(report)))
     else:
-        from pitboard.compliance.sarif import to_sarif
+        from pitboard.compliance.output.sarif import to_sarif
 
         typer.echo(_json(to_sarif(report, path)))
     if not report.valid:

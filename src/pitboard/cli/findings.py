@@ -4,23 +4,25 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from pitboard.text import printable
+
 if TYPE_CHECKING:
     from pitboard.compliance import Finding, RcpVerdict, TreeReport
-    from pitboard.compliance.grouping import Alike
+    from pitboard.compliance.output.grouping import Alike
 
 _COLOURS = {"error": typer.colors.RED, "warning": typer.colors.YELLOW}
 
 
 def as_text(report: "TreeReport") -> str:
     """Say per submitter, system and benchmark what was found and what to do, then how much there was."""
-    from pitboard.compliance.grouping import grouped
-    from pitboard.compliance.preset import mark
+    from pitboard.compliance.log.preset import mark
+    from pitboard.compliance.output.grouping import grouped
 
     lines: list[str] = []
     if report.preset:
-        lines += [typer.style(f"{_printable(mark(report.preset))}.", bold=True), *_judged(report), ""]
+        lines += [typer.style(f"{printable(mark(report.preset))}.", bold=True), *_judged(report), ""]
     for group in grouped(report):
-        lines += [typer.style(_printable(group.name), bold=True), *_listed(group.findings), ""]
+        lines += [typer.style(printable(group.name), bold=True), *_listed(group.findings), ""]
     return "\n".join([*lines, *_counts(report)])
 
 
@@ -36,7 +38,7 @@ def _judged(report: "TreeReport") -> list[str]:
     lines = [f"Judged by the log rules of the open division{own}."]
     for result in report.results:
         words = convergence_in_words(result.rcp, result.rcp_not_held, result.rcp_precision)
-        lines.append(f"RCP test {_printable(words)}.")
+        lines.append(f"RCP test {printable(words)}.")
     return lines
 
 
@@ -66,10 +68,10 @@ def _listed(findings: "list[Alike]") -> list[str]:
     for alike in findings:
         more = f" and {alike.count - 1} more" if alike.count > 1 else ""
         mark = typer.style(f"{alike.severity}[{alike.rule}]", fg=_COLOURS[alike.severity])
-        where = f"{_printable(alike.place)}{more}  " if alike.place else ""
-        lines.append(f"  {where}{mark}  {_printable(alike.message)}")
+        where = f"{printable(alike.place)}{more}  " if alike.place else ""
+        lines.append(f"  {where}{mark}  {printable(alike.message)}")
         if alike.fix and alike.severity == "error":
-            lines.append(f"      fix: {_printable(alike.fix)}")
+            lines.append(f"      fix: {printable(alike.fix)}")
     return lines
 
 
@@ -84,7 +86,7 @@ def _counts(report: "TreeReport") -> list[str]:
         typer.style("valid", fg=typer.colors.GREEN) if report.valid else typer.style("not valid", fg="red")
     )
     if report.preset:
-        verdict += f", as a run of preset {_printable(report.preset)}" if report.own_rules else ""
+        verdict += f", as a run of preset {printable(report.preset)}" if report.own_rules else ""
     return [*lines, f"Verdict: {verdict}"]
 
 
@@ -94,8 +96,3 @@ def _valid(what: str, verdicts: list[bool]) -> str:
 
 def _many(what: str, count: int) -> str:
     return f"{count:,} {what}{'' if count == 1 else 's'}"
-
-
-def _printable(text: str) -> str:
-    """Show control characters as escapes: a log must not move the cursor of whoever reads about it."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)

@@ -122,8 +122,8 @@ def run_document(output: "Output", plan: "Plan") -> dict[str, Any]:
 
     What holds for one run only (its quality, samples, rates) is `None` in the whole of several.
     """
-    from pitboard.compliance.benchmarks import official_drops
-    from pitboard.scoring import olympic_mean
+    from pitboard.compliance.result.benchmarks import official_drops
+    from pitboard.stats import olympic_mean
 
     runs = [_run(output, plan, index) for index in range(len(plan.seeds))]
     only = runs[0] if len(runs) == 1 else {}

@@ -26,7 +26,7 @@ def package(
     ] = None,
 ) -> None:
     """Build a submission from runs' output and check it: exit 0 valid, 1 not valid, 2 cannot run."""
-    from pitboard.compliance.package import build_package
+    from pitboard.compliance.submission.package import build_package
 
     packed = build_package(directory, out, submitter, round)
     for draft in packed.drafts:

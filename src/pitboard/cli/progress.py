@@ -213,8 +213,8 @@ def _duration(minutes: float) -> str:
 
 def show_series(output: "Output", plan: "Plan") -> None:
     """Print a row for each run of a plan, from the logs, and the olympic mean where enough of them count."""
-    from pitboard.compliance.benchmarks import official_drops
-    from pitboard.scoring import olympic_mean
+    from pitboard.compliance.result.benchmarks import official_drops
+    from pitboard.stats import olympic_mean
     from pitboard.training.output import logged
 
     table = Table(title=f"{plan.benchmark} ({plan.preset}): {len(plan.seeds)} runs", title_justify="left")

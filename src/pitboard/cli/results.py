@@ -50,10 +50,10 @@ def add(
     store: Place = None,
 ) -> None:
     """Check, score and add results to the store; adding them again changes nothing."""
-    from pitboard.compliance.layout import printable
-    from pitboard.compliance.preset import mark
+    from pitboard.compliance.log.preset import mark
     from pitboard.results.ingest import Names, read_rows
     from pitboard.results.likeness import preset_of
+    from pitboard.text import printable
 
     # Logs are read in processes of their own, before DuckDB starts threads in this one.
     rows = read_rows(path, round, Names(submitter, system))

@@ -68,8 +68,8 @@ def _cell(value: object) -> object:
 
 def as_text(scores: "list[Score]") -> str:
     """Say each result's score in minutes by submitter, to the three decimals that MLCommons publishes."""
-    from pitboard.compliance.layout import printable
-    from pitboard.compliance.preset import mark
+    from pitboard.compliance.log.preset import mark
+    from pitboard.text import printable
 
     rows = []
     for score in sorted(scores, key=lambda s: (s.submitter.casefold(), s.system, s.benchmark)):

@@ -1,12 +1,18 @@
 """Was the race fair? The official rules as findings that a person can act on."""
 
-from pitboard.compliance.finding import Finding
-from pitboard.compliance.log import check_log
-from pitboard.compliance.own_runs import RunsVerdict, judge_runs
-from pitboard.compliance.rcp import RcpVerdict, rcp_test
-from pitboard.compliance.reference import Reference, ReferencePoint, load_points, parse_points, reference_for
+from pitboard.compliance.check import check_tree
+from pitboard.compliance.log.check import check_log
 from pitboard.compliance.report import Level, LogReport, ResultReport, TreeReport
-from pitboard.compliance.tree import check_tree
+from pitboard.compliance.result.own_runs import RunsVerdict, judge_runs
+from pitboard.compliance.result.rcp import RcpVerdict, rcp_test
+from pitboard.compliance.result.reference import (
+    Reference,
+    ReferencePoint,
+    load_points,
+    parse_points,
+    reference_for,
+)
+from pitboard.compliance.rule import Finding
 
 __all__ = [
     "Finding",

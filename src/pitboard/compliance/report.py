@@ -4,9 +4,9 @@ from typing import Literal
 
 import msgspec
 
-from pitboard.compliance.finding import Finding
-from pitboard.compliance.rcp import RcpVerdict
-from pitboard.compliance.system import System
+from pitboard.compliance.result.rcp import RcpVerdict
+from pitboard.compliance.rule import Finding
+from pitboard.compliance.submission.system import System
 from pitboard.events import Run
 
 Level = Literal["log", "result", "submission", "round"]

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from pitboard.events.event import Event
+from pitboard.text import encodable
 
 
 class Evaluation(msgspec.Struct, frozen=True):
@@ -101,8 +102,7 @@ def _number(value: Any) -> int | float | None:
 
 
 def _text(value: Any) -> str | None:
-    """Give a text that can be written again (JSON's escapes can spell half a character), or `None`."""
-    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else None
+    return encodable(value) if isinstance(value, str) else None
 
 
 def _setting(run: Run, event: Event) -> None:

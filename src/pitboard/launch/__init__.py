@@ -3,12 +3,12 @@
 import ctypes
 import json
 import os
-import re
 import signal
 import time
 from pathlib import Path
 
 from pitboard.errors import LostContactError, PitboardError
+from pitboard.text import file_name
 
 
 def launched_by_torchrun() -> bool:
@@ -31,7 +31,7 @@ def restart_name() -> str | None:
     if launched_by_torchrun() and maximum not in ("", "0"):
         # "none" is what every torchrun without --standalone or --rdzv-id calls its job.
         if run not in ("", "none"):
-            return re.sub(r"[^\w.-]", "_", run)
+            return file_name(run)
     elif not restarted():
         return None
     raise PitboardError(

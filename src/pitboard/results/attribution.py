@@ -11,10 +11,10 @@ import msgspec
 from pitboard.errors import PitboardError
 from pitboard.results.bridges import Step, path, software
 from pitboard.results.find import key_of, reference
-from pitboard.results.intervals import SEED
 from pitboard.results.organisations import one_name
 from pitboard.results.schema import Row
 from pitboard.results.store import Store
+from pitboard.stats import SEED, percentile_interval
 
 RESAMPLES = 1_000
 
@@ -284,9 +284,7 @@ def intervals(case: Case, parts: list[Part]) -> list[tuple[float, float] | None]
         figures = dict(zip(names, means, strict=True))
         factors = [part.factor(figures) for part in parts]
         drawn.append([*factors, prod(factors)])
-    tail = round(0.025 * RESAMPLES)
-    ordered = [sorted(values) for values in zip(*drawn, strict=True)]
-    return [(values[tail], values[-1 - tail]) for values in ordered]
+    return [percentile_interval(values) for values in zip(*drawn, strict=True)]
 
 
 @lru_cache(maxsize=64)

@@ -10,8 +10,7 @@ from typing import Any
 import msgspec
 
 from pitboard.compliance import LogReport, ResultReport, TreeReport, check_tree
-from pitboard.compliance.benchmarks import official_drops
-from pitboard.compliance.layout import printable
+from pitboard.compliance.result.benchmarks import official_drops
 from pitboard.errors import PitboardError
 from pitboard.results.catalogue import accelerator
 from pitboard.results.gather import Gathered, gather
@@ -19,6 +18,7 @@ from pitboard.results.published import round_row
 from pitboard.results.schema import TABLES, Row, Rows
 from pitboard.results.software import links, software
 from pitboard.scoring import Score, score_tree
+from pitboard.text import printable
 
 _MOST_DESCRIPTION = 1 << 20
 _SYSTEM_KEY = ("round", "submitter", "system")

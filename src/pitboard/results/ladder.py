@@ -6,11 +6,11 @@ from typing import Literal
 
 import msgspec
 
-from pitboard.compliance.benchmarks import convergence, official_drops
-from pitboard.compliance.rcp import RcpVerdict, rcp_test
-from pitboard.compliance.reference import ReferencePoint
+from pitboard.compliance.result.benchmarks import convergence, official_drops
+from pitboard.compliance.result.rcp import RcpVerdict, rcp_test
+from pitboard.compliance.result.reference import ReferencePoint
 from pitboard.events import Event, Run, read_events
-from pitboard.scoring import olympic_mean
+from pitboard.stats import olympic_mean
 
 Verdict = Literal[
     "baseline",

@@ -6,7 +6,7 @@ from statistics import fmean, linear_regression
 
 import msgspec
 
-from pitboard.compliance.student import t_critical
+from pitboard.stats import t_critical
 
 _TAIL = 0.025
 

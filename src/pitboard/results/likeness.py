@@ -2,7 +2,7 @@
 
 import json
 
-from pitboard.compliance.reference import FREE
+from pitboard.compliance.result.reference import FREE
 from pitboard.results.schema import Row
 
 

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import msgspec
 
 from pitboard.compliance import LogReport, ResultReport, TreeReport
-from pitboard.compliance.benchmarks import convergence, official_drops
-from pitboard.compliance.layout import printable
-from pitboard.compliance.preset import Kind, kind_of
+from pitboard.compliance.log.preset import Kind, kind_of
+from pitboard.compliance.result.benchmarks import convergence, official_drops
+from pitboard.stats import olympic_mean
+from pitboard.text import printable
 
 
 class Score(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,21 +36,6 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     emulated: bool
     kind: Kind = "mlperf"
     preset: str | None = None
-
-
-def olympic_mean(minutes: Sequence[float | None], drops: int) -> float | None:
-    """The mean of the runs' minutes without the `drops` fastest and the `drops` slowest.
-
-    `None` stands for a run that does not count (not converged, not compliant): it is slower than any other,
-    and the first to be dropped. Gives `None` where more than `drops` of them do not count, or nothing is
-    left to average (`result_summarizer`; training rules, "Benchmark results").
-    """
-    counted = sorted(m for m in minutes if m is not None)
-    missing = len(minutes) - len(counted)
-    kept = counted[drops : len(minutes) - drops]
-    if missing > drops or not kept:
-        return None
-    return sum(kept) / len(kept)
 
 
 def score_result(result: ResultReport, logs: Sequence[LogReport]) -> Score:

@@ -118,8 +118,9 @@ def decide(settings: Settings, world: World) -> tuple[Settings, dict[str, str]]:
 def _compiled(precision: str, world: World) -> tuple[bool, str]:
     """Decide whether to compile, with the reason.
 
-    Measured on an AVX2-only EPYC, llama31_8b smoke: FP32 makes 40 samples/s as it is and 41 to 48 compiled,
-    which takes 45 s at first; emulated BF16 makes 32 as it is and 11 compiled.
+    Measured on an AVX2-only EPYC, smoke presets: in FP32 llama31_8b ends after 36 s as it is and 35 compiled,
+    which takes 45 s at first, flux1 after 57 and 48, which takes 92; emulated BF16 is three times as slow
+    compiled.
     """
     if not can_compile(world.device):
         return False, "no compiler was found"

@@ -65,8 +65,8 @@ def _judge(folder: Path, name: str) -> dict[str, Any]:
     import msgspec
 
     from pitboard.compliance import check_tree
-    from pitboard.compliance.document import as_document
-    from pitboard.compliance.grouping import grouped
+    from pitboard.compliance.output.document import as_document
+    from pitboard.compliance.output.grouping import grouped
     from pitboard.scoring import score_tree
     from pitboard.web.unpack import unpack
 

@@ -5,9 +5,9 @@ from urllib.parse import quote, urlencode
 
 from markupsafe import Markup, escape
 
-from pitboard.compliance.layout import printable
 from pitboard.results.answer import Column
 from pitboard.results.schema import Row
+from pitboard.text import printable
 
 _MARKED = re.compile(r"https://github\.com/mlcommons/[\w./%+~-]*[\w/%+~-]|`(?P<code>[^`]+)`")
 _LINK = Markup('<a href="{0}" rel="noopener">{0}</a>')

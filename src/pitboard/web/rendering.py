@@ -8,10 +8,10 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from pitboard import __version__
-from pitboard.compliance.layout import printable
 from pitboard.results.answer import Column, Table
 from pitboard.results.find import reference
 from pitboard.results.schema import Row
+from pitboard.text import printable
 from pitboard.web.links import linked, place, system_address
 from pitboard.web.static import static_url
 

@@ -17,8 +17,9 @@ from pathlib import Path, PurePosixPath
 from stat import S_IFMT, S_ISDIR, S_ISREG
 from typing import BinaryIO, NamedTuple, cast
 
-from pitboard.compliance.layout import MAX_DEPTH, printable
+from pitboard.compliance.inventory import MAX_DEPTH
 from pitboard.errors import PitboardError
+from pitboard.text import printable
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -2,15 +2,15 @@
 
 from typing import Any
 
-from pitboard.compliance.preset import kind_of
+from pitboard.compliance.log.preset import kind_of
 from pitboard.errors import PitboardError
 from pitboard.results import citing
 from pitboard.results.answer import Answer, Column, Table
 from pitboard.results.find import default_store, key_of, reference, result
-from pitboard.results.intervals import SEED, ratio_interval
 from pitboard.results.likeness import incomparable, preset_of, unlike
 from pitboard.results.schema import Row
 from pitboard.results.store import Store
+from pitboard.stats import SEED, ratio_interval
 
 DEFINITION = (
     "The speed-up of B over A is A's time-to-train divided by B's: above 1, B is faster. Its 95 % interval "

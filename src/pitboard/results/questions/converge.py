@@ -5,7 +5,7 @@ from statistics import fmean
 from typing import Any
 
 from pitboard.compliance import load_points, rcp_test
-from pitboard.compliance.rcp import Convergence, reference_convergence
+from pitboard.compliance.result.rcp import Convergence, reference_convergence
 from pitboard.errors import PitboardError
 from pitboard.results.answer import Answer, Column, Table
 from pitboard.results.find import default_store, known, latest_round, reference

@@ -17,10 +17,10 @@ from pitboard.results.attribution import (
 )
 from pitboard.results.bridges import Step, software
 from pitboard.results.find import default_store, key_of, reference, result
-from pitboard.results.intervals import SEED
 from pitboard.results.likeness import incomparable, unlike
 from pitboard.results.schema import Row
 from pitboard.results.store import Store
+from pitboard.stats import SEED
 
 DEFINITION = (
     "minutes = RCP scaling factor × (samples to target ÷ throughput + evaluation), so the speed-up of B over "

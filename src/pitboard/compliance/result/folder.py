@@ -1,0 +1,246 @@
+"""What lies beside the logs of a result: `scaling.json`, `package_checker_params`, power files, and strays.
+
+Power files are `power/result_N/{node,sw}_M.txt`: the same meters in every run.
+"""
+
+import json
+import math
+from collections import Counter
+from pathlib import Path
+
+import msgspec
+
+from pitboard.compliance.inventory import ResultFolder, entries, is_log, shown
+from pitboard.compliance.result.benchmarks import allowed_benchmarks
+from pitboard.compliance.result.rcp import RcpVerdict
+from pitboard.compliance.rule import PACKAGE_CHECKER, UNCHECKED_OR_FATAL, Finding, Rule
+
+_POWER_CHECKER = "mlperf-logging, package_checker/power_checker.py"
+_PARAMS = "package_checker_params"
+_SCALING = "scaling.json"
+_BYPASSES = ("rcp-bypass", "seed-checker-bypass")
+_MAX_BYTES = 1 << 16
+
+
+UNKNOWN_BENCHMARK = Rule(
+    code="result-benchmark",
+    title="The folder is no benchmark of the round",
+    severity="warning",
+    meaning="The official checker passes over a folder whose name it does not know; we check its logs.",
+    why="A misspelt folder would leave the result out of the tables in silence.",
+    where=PACKAGE_CHECKER,
+)
+STRAY = Rule(
+    code="result-stray",
+    title="A file among the logs is not named as one",
+    severity="warning",
+    meaning="Beside result_N.txt, scaling.json, package_checker_params and power/ nothing is expected.",
+    why="A log under another name is not counted.",
+    where=PACKAGE_CHECKER,
+)
+
+
+def check_folder(result: ResultFolder, root: Path, file: str, ruleset: str) -> list[Finding]:
+    """Check that a result folder is named after a benchmark of the round and holds no strays."""
+    findings = []
+    if result.benchmark not in allowed_benchmarks(ruleset):
+        findings.append(
+            UNKNOWN_BENCHMARK.finding(
+                "This folder's name is no benchmark of the round: only its logs are checked",
+                file=file,
+                expected=allowed_benchmarks(ruleset),
+                found=result.benchmark,
+                fix="Name the folder after its benchmark, or check it with the round that had the benchmark.",
+            )
+        )
+    try:
+        inside = entries(result.path, root)
+    except OSError:
+        return findings  # the walk over the tree reports it
+    for entry in inside:
+        power = entry.name == "power" and entry.kind == "folder"
+        told = entry.kind not in ("file", "folder")
+        if told or is_log(entry) or power or entry.name in (_PARAMS, _SCALING):
+            continue
+        findings.append(
+            STRAY.finding(
+                "This is not counted as a run: it is not named as one",
+                file=shown(entry.path, root),
+                expected="result_N.txt",
+                fix="Rename it if it is a run's log, or move it out of the results.",
+            )
+        )
+    return findings
+
+
+def bypasses(result: ResultFolder) -> frozenset[str]:
+    """Read which checks the review committee has waived, for the result or for its whole system.
+
+    Like the official `package_checker`, only an entry at the very end of a file counts, without a line's end.
+    """
+    found = set()
+    for folder in (result.path.parent, result.path):
+        text = _read(folder / _PARAMS)
+        found |= {name for name in _BYPASSES if text is not None and text.rpartition("\n")[2] == name}
+    return frozenset(found)
+
+
+SCALING_DAMAGED = Rule(
+    code="result-scaling-damaged",
+    title="scaling.json cannot be read",
+    meaning="scaling.json is not a JSON object with a positive number as scaling_factor.",
+    why="The score is multiplied by it.",
+    where=UNCHECKED_OR_FATAL,
+)
+
+
+def committee_scale(result: ResultFolder, file: str) -> tuple[float | None, list[Finding]]:
+    """Read the factor that the review committee put in `scaling.json`; `None` where there is no such file."""
+    text = _read(result.path / _SCALING)
+    if text is None:
+        return None, []
+    try:
+        factor = float(json.loads(text)["scaling_factor"])
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+        factor = math.nan
+    if 0 < factor < math.inf:
+        return factor, []
+    finding = SCALING_DAMAGED.finding(
+        "The scaling factor cannot be read; the score is made without it",
+        file=f"{file}/{_SCALING}",
+        expected='{"scaling_factor": 1.01}',
+        found=text[:80],
+        fix="Remove the file, or run the check that wrote it again.",
+    )
+    return None, [finding]
+
+
+SCALING_DIFFERS = Rule(
+    code="result-scaling-differs",
+    title="scaling.json is not what the RCP test gives",
+    severity="warning",
+    meaning="The factor in the file is another than the test's with today's reference points.",
+    why="Either the review committee decided so, or the file is a leftover of an older check.",
+    where=UNCHECKED_OR_FATAL,
+)
+
+
+def check_scale(scale: float | None, rcp: RcpVerdict | None, file: str) -> list[Finding]:
+    """Compare the factor in `scaling.json` with the one that the RCP test gives today."""
+    if scale is None or rcp is None or not rcp.passed or math.isclose(scale, rcp.scale, rel_tol=1e-9):
+        return []
+    finding = SCALING_DIFFERS.finding(
+        "The scaling factor is not the one of the RCP test; the score is made with this one",
+        file=f"{file}/{_SCALING}",
+        expected=rcp.scale,
+        found=scale,
+        fix="Remove the file if the review committee did not decide otherwise: the RCP test writes it anew.",
+    )
+    return [finding]
+
+
+POWER_MISSING = Rule(
+    code="power-missing",
+    title="A run has no power results",
+    severity="warning",
+    meaning="The result has a folder 'power', without a folder for this run.",
+    why="Energy is averaged over the same runs as time.",
+    where=_POWER_CHECKER,
+)
+POWER_NAMES = Rule(
+    code="power-names",
+    title="Power files are not numbered from 0 up",
+    severity="warning",
+    meaning="The files of each kind, node_N and sw_N, are numbered from 0 without gaps.",
+    why="A gap is a meter whose file is missing.",
+    where=_POWER_CHECKER,
+)
+POWER_METERS = Rule(
+    code="power-meters",
+    title="A run was measured with other meters",
+    severity="warning",
+    meaning="All runs have as many node and switch files as most of them.",
+    why="Energy without one of the meters is too low.",
+    where=_POWER_CHECKER,
+)
+
+
+class _Meters(msgspec.Struct, frozen=True):
+    nodes: int
+    switches: int
+
+
+def check_power(result: ResultFolder, root: Path) -> list[Finding]:
+    """Check a result's power files, as the official `power_checker` does; a result without power is fine.
+
+    A run with a finding counts as one that does not comply, which the olympic mean may drop; hence warnings.
+    They are filed under the run's folder of power files, which has the name of its log.
+    """
+    power = result.path / "power"
+    if not power.is_dir() or power.is_symlink():
+        return []
+    findings: list[Finding] = []
+    meters: dict[str, _Meters] = {}
+    for log in result.logs:
+        folder = power / log.stem
+        file = shown(folder, root)
+        try:
+            names = [e.name for e in entries(folder, root) if e.kind == "file"]
+        except OSError:
+            findings.append(_missing(file))
+            continue
+        nodes, switches = _numbers(names, "node"), _numbers(names, "sw")
+        findings += [_misnamed(file, numbers) for numbers in (nodes, switches) if not _counts_up(numbers)]
+        meters[file] = _Meters(len(nodes), len(switches))
+    if meters:
+        usual = Counter(meters.values()).most_common(1)[0][0]
+        findings += [_differing(file, have, usual) for file, have in meters.items() if have != usual]
+    return findings
+
+
+def _numbers(names: list[str], kind: str) -> list[str]:
+    """The numbers at the end of the names of one kind of meter's files, as written."""
+    return [Path(name).stem.rpartition("_")[2] for name in names if name.startswith(kind)]
+
+
+def _counts_up(numbers: list[str]) -> bool:
+    return sorted(numbers) == sorted(str(n) for n in range(len(numbers)))
+
+
+def _missing(file: str) -> Finding:
+    return POWER_MISSING.finding(
+        "This run has no power results, though the result has a folder 'power'",
+        file=file,
+        expected="a folder named like the log, with node_0.txt and so on",
+        fix="Add the run's power files, or leave out 'power' for the whole result.",
+    )
+
+
+def _misnamed(file: str, numbers: list[str]) -> Finding:
+    return POWER_NAMES.finding(
+        "The power files are not numbered from 0 up",
+        file=file,
+        expected=f"node_N.txt or sw_N.txt with N from 0 to {len(numbers) - 1}",
+        found=", ".join(sorted(numbers))[:80],
+        fix="Number the files of each kind from 0, without gaps.",
+    )
+
+
+def _differing(file: str, have: _Meters, usual: _Meters) -> Finding:
+    return POWER_METERS.finding(
+        "This run was measured with other meters than the others",
+        file=file,
+        expected=f"{usual.nodes} nodes and {usual.switches} switches",
+        found=f"{have.nodes} nodes and {have.switches} switches",
+        fix="Add the missing files: all meters belong to every run.",
+    )
+
+
+def _read(path: Path) -> str | None:
+    """Read a small file of the tree; links and whatever is not a small file count as absent."""
+    try:
+        if path.is_symlink() or not path.is_file() or path.stat().st_size > _MAX_BYTES:
+            return None
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None

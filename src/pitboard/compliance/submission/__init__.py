@@ -1,0 +1,1 @@
+"""A submission: its layout, its system descriptions, and how to build one."""

@@ -1,0 +1,229 @@
+"""Build a submission from what runs left behind: laid out, described, checked, packed and summed."""
+
+import contextlib
+import gzip
+import hashlib
+import json
+import os
+import re
+import shutil
+import tarfile
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from pitboard.compliance.check import check_tree
+from pitboard.compliance.inventory import ResultFolder, result_folders, walk
+from pitboard.compliance.report import TreeReport
+from pitboard.compliance.rule import Finding
+from pitboard.compliance.submission.check import NO_CODE
+from pitboard.compliance.submission.system import FIELDS, STATUSES
+from pitboard.errors import PitboardError
+from pitboard.events import read_events
+from pitboard.events.source import DamagedSourceError, read_pieces
+from pitboard.text import file_name
+
+_SUMS = "SHA256SUMS"
+_SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+_STATUS_OF = {
+    "onprem": STATUSES[0],
+    "cloud": STATUSES[1],
+    "research": STATUSES[2],
+    "preview": STATUSES[3],
+}
+_FACTS = frozenset(
+    {
+        "submission_org",
+        "submission_division",
+        "submission_status",
+        "number_of_nodes",
+        "accelerators_per_node",
+    }
+)
+_DATE = 315_532_800  # 1980-01-01: GNU tar warns of anything near 1970
+
+
+class Package(msgspec.Struct, frozen=True, kw_only=True):
+    """A packed submission: the archive, its SHA-256, the check of what is in it, and what is still missing.
+
+    `drafts` are the system descriptions that were written for the submitter to complete.
+    """
+
+    archive: Path
+    sha256: str
+    report: TreeReport
+    missing: list[str]
+    drafts: list[Path]
+
+
+def build_package(
+    directory: Path, archive: Path | None = None, submitter: str | None = None, round: str | None = None
+) -> Package:
+    """Pack the runs under `directory/results/<system>/<benchmark>/` as a submission, and check it.
+
+    `directory` may also hold `systems/<system>.json` and `benchmarks/<benchmark>/`; a description that is not
+    there is drafted from the logs and written there. `submitter` is by default what the logs call
+    `submission_org`, `archive` by default `<submitter>.tar.gz` here. The archive holds `<submitter>/...` with
+    a `SHA256SUMS` file; equal inputs give equal bytes, and `<archive>.sha256` holds its own sum. It is packed
+    even where something is missing.
+
+    Raises `PitboardError` where there is no result, no submitter, or the archive cannot be written.
+    """
+    results = [result for result in result_folders(directory, directory) if result.logs]
+    if not results:
+        raise PitboardError(
+            f"No run to pack under {directory}: expected results/<system>/<benchmark>/result_*.txt, "
+            "as 'pitboard run' writes them."
+        )
+    facts = {result.path.parent.name: _facts(result.logs[0]) for result in results}
+    submitter = submitter or _submitter(facts)
+    if not _SAFE_NAME.fullmatch(submitter):
+        raise PitboardError(
+            f"The submitter '{submitter:.60}' cannot name a folder: expected letters, digits, '.', '_', '+' "
+            "or '-'. Give another name with --submitter."
+        )
+    archive = (archive or Path(f"{submitter}.tar.gz")).absolute()
+    try:
+        drafts = _draft_systems(directory, facts, submitter)
+        archive.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".package-", dir=archive.parent) as name:
+            place = Path(name) / submitter
+            _lay_out(directory, results, place)
+            report = check_tree(place, round, "submission")
+            missing = _missing(report, place)
+            _write_sums(place)
+            digest = _pack(place, Path(name) / "archive")
+            sums = Path(name) / "sums"
+            sums.write_text(f"{digest}  {archive.name}\n")
+            (Path(name) / "archive").replace(archive)
+            sums.replace(archive.with_name(f"{archive.name}.sha256"))
+    except OSError as error:
+        raise PitboardError(f"Cannot pack {directory} into {archive}: {error.strerror or error}.") from error
+    return Package(archive=archive, sha256=digest, report=report, missing=missing, drafts=drafts)
+
+
+def _facts(log: Path) -> dict[str, Any]:
+    return {event.key: event.value for event in read_events(log) if event.key in _FACTS}
+
+
+def _submitter(facts: dict[str, dict[str, Any]]) -> str:
+    named = Counter(str(logged["submission_org"]) for logged in facts.values() if "submission_org" in logged)
+    if not named:
+        raise PitboardError("No log says who submits (submission_org): name the submitter with --submitter.")
+    return file_name(named.most_common(1)[0][0])
+
+
+def _draft_systems(directory: Path, facts: dict[str, dict[str, Any]], submitter: str) -> list[Path]:
+    """Write a description for every system that has none, with what the logs know and the rest empty."""
+    drafts = []
+    for system, logged in sorted(facts.items()):
+        path = directory / "systems" / f"{system}.json"
+        if path.exists():
+            continue
+        known = {
+            "submitter": submitter,
+            "division": logged.get("submission_division", ""),
+            "status": _STATUS_OF.get(str(logged.get("submission_status")), ""),
+            "system_name": system,
+            "number_of_nodes": logged.get("number_of_nodes", ""),
+            "accelerators_per_node": logged.get("accelerators_per_node", ""),
+        }
+        draft = {field: str(known.get(field, "")) for field in FIELDS}
+        path.parent.mkdir(exist_ok=True)
+        partial = path.with_name(f".{path.name}.partial")
+        partial.write_text(json.dumps(draft, indent=4, ensure_ascii=False) + "\n", encoding="utf-8")
+        partial.replace(path)
+        drafts.append(path)
+    return drafts
+
+
+def _lay_out(directory: Path, results: list[ResultFolder], place: Path) -> None:
+    """Copy what belongs to the submission; links are not followed, packed logs are unpacked."""
+    for result in results:
+        target = place / "results" / result.path.parent.name / result.path.name
+        target.mkdir(parents=True)
+        for log in result.logs:
+            _unpack(log, target / f"{log.name.partition('.txt')[0]}.txt")
+        _copy_tree(result.path / "power", target / "power")
+        for folder, into in ((result.path, target), (result.path.parent, target.parent)):
+            _copy_file(folder / "package_checker_params", into)
+        _copy_file(result.path / "scaling.json", target)
+        _copy_file(directory / "systems" / f"{result.path.parent.name}.json", place / "systems")
+    _copy_tree(directory / "benchmarks", place / "benchmarks")
+
+
+def _unpack(log: Path, target: Path) -> None:
+    # What a damaged archive still holds goes in; the check then says where the log breaks off.
+    with target.open("wb") as out, contextlib.suppress(DamagedSourceError):
+        for piece in read_pieces(log):
+            out.write(piece)
+
+
+def _copy_file(source: Path, into: Path) -> None:
+    if source.is_file() and not source.is_symlink():
+        into.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, into / source.name)
+
+
+def _copy_tree(source: Path, target: Path) -> None:
+    if not source.is_dir() or source.is_symlink():
+        return
+    for entry in walk(source)[0]:
+        if entry.kind == "file":
+            _copy_file(entry.path, (target / entry.path.relative_to(source)).parent)
+
+
+def _missing(report: TreeReport, place: Path) -> list[str]:
+    """Say in a sentence each what the submission still lacks: what the check refuses, code, empty fields."""
+    every = [*report.findings, *(finding for result in report.results for finding in result.findings)]
+    wanted = [f for f in every if f.severity == "error" or f.rule == NO_CODE.code]
+    return [_sentence(finding) for finding in wanted] + [
+        f"systems/{path.name}: still empty: {', '.join(empty)}"
+        for path in sorted((place / "systems").glob("*.json"))
+        if (empty := _empty_fields(path))
+    ]
+
+
+def _sentence(finding: Finding) -> str:
+    where = f"{finding.file}: " if finding.file else ""
+    return f"{where}{finding.message}. {finding.fix}".strip()
+
+
+def _empty_fields(path: Path) -> list[str]:
+    try:
+        fields = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        return []  # a damaged description is a finding of the check
+    return [field for field in FIELDS if isinstance(fields, dict) and fields.get(field) == ""]
+
+
+def _files(place: Path) -> list[Path]:
+    return sorted(Path(folder, name) for folder, _, names in os.walk(place) for name in names)
+
+
+def _write_sums(place: Path) -> None:
+    lines = [f"{_sha256(path)}  {path.relative_to(place).as_posix()}\n" for path in _files(place)]
+    (place / _SUMS).write_text("".join(lines), encoding="utf-8", errors="surrogateescape")
+
+
+def _pack(place: Path, archive: Path) -> str:
+    """Write the tar.gz, with nothing of the machine or the time in it, and give its SHA-256."""
+    with (
+        archive.open("wb") as raw,
+        gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=_DATE) as packed,
+        tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar,
+    ):
+        for path in _files(place):
+            info = tarfile.TarInfo(path.relative_to(place.parent).as_posix())
+            info.size, info.mtime, info.mode = path.stat().st_size, _DATE, 0o644
+            with path.open("rb") as content:
+                tar.addfile(info, content)
+    return _sha256(archive)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
