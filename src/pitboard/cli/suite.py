@@ -152,7 +152,7 @@ def _show_official(raced: catalogue.Round, official: Sequence[catalogue.Official
             each.id,
             " and ".join(map(str, each.targets)),
             str(each.runs),
-            f"pitboard suite {each.id}, for round {described[each.id]}" if each.id in described else "",
+            f"pitboard suite {each.id} ({described[each.id]})" if each.id in described else "",
         )
         for each in official
     ]

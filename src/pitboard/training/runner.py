@@ -83,9 +83,8 @@ def settings_of(plan: Plan, overrides: dict[str, Any] | None = None) -> Settings
     overrides = overrides or {}
     if plan.settings is None:
         return settings_for(plan.benchmark, plan.preset, {**plan.overrides, **overrides}, plan.round)
-    suite.benchmark(
-        plan.benchmark, round=plan.round
-    )  # the name comes from a file and becomes that of a module
+    # The name comes from a file and becomes that of a module.
+    suite.benchmark(plan.benchmark, round=plan.round)
     settings_class: type[Settings] = benchmark_class(plan.benchmark).settings_class
     recorded = dict(plan.settings)
     if unknown := recorded.keys() - settings_class.model_fields.keys():
