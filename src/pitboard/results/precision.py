@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 
 import msgspec
 
+from pitboard.text import printable
+
 _NAMES = {name.lower(): name for name in ("NVFP4", "MXFP4", "FP8", "MXFP8", "BF16", "FP16", "FP32")}
 _RECIPES = {("4", "nvfp4"): "NVFP4", ("4", "mxfp4"): "MXFP4", ("8", "mxfp8"): "MXFP8"}
 _NEWLINE = b"\n"  # Python 3.11 allows no backslash inside an f-string
@@ -62,7 +64,9 @@ def from_description(description: Mapping[str, object]) -> Precision | None:
         said = str(description.get(field) or "")[:1000] if isinstance(description.get(field), str) else ""
         names = {found.lower() for found in _IN_TEXT.findall(said)}
         if len(names) == 1:
-            return Precision(_NAMES[names.pop()], f"description: {field}: {said[:100]}", certain=False)
+            return Precision(
+                _NAMES[names.pop()], f"description: {field}: {printable(said[:100])}", certain=False
+            )
     return None
 
 
