@@ -107,6 +107,16 @@ def test_a_damaged_description_does_not_stop_an_add(place, store, description):
     assert len(store.rows("select * from results")) == 1
 
 
+def test_a_precision_that_only_the_description_states_is_kept_with_its_source(place, store):
+    made_results.describe(place, sw_notes="FP8 Training\x1b")
+
+    store.add(read_rows(place, "5.1"))
+
+    (row,) = store.rows("select precision, precision_source from results")
+    assert row == {"precision": "FP8", "precision_source": r"description: sw_notes: FP8 Training\x1b"}
+    assert store.rows("select distinct precision from runs") == [{"precision": None}]
+
+
 def test_hostile_names_stay_data(tmp_path, store):
     name = "it's; drop table results; --"
     made_results.submit(tmp_path / "Acme")

@@ -14,6 +14,7 @@ from pitboard.compliance.result.benchmarks import official_drops
 from pitboard.errors import PitboardError
 from pitboard.results.catalogue import accelerator
 from pitboard.results.gather import Gathered, gather
+from pitboard.results.precision import from_description
 from pitboard.results.published import round_row
 from pitboard.results.schema import TABLES, Row, Rows
 from pitboard.results.software import links, software
@@ -170,6 +171,8 @@ class _Reader:
         precisions = {
             (g.precision.name, g.precision.source) for log in logs if (g := _gathered(log)).precision
         }
+        if not precisions and (said := from_description(system["description"] or {})):
+            precisions = {(said.name, said.source)}
         precision = min(precisions) if len({name for name, _ in precisions}) == 1 else (None, None)
         runs = [self._run(key, n, log, score) for n, log in enumerate(logs)]
         _mark_dropped(runs, official_drops(result.benchmark))

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 import msgspec
 
 from pitboard.suite.formats import FORMATS
+from pitboard.text import printable
 
 _NAMES = {each.name: each.label for each in FORMATS.values()}
 _RECIPES = {(str(each.bits), each.name): each.label for each in FORMATS.values() if each.low}
@@ -64,7 +65,9 @@ def from_description(description: Mapping[str, object]) -> Precision | None:
         said = str(description.get(field) or "")[:1000] if isinstance(description.get(field), str) else ""
         names = {found.lower() for found in _IN_TEXT.findall(said)}
         if len(names) == 1:
-            return Precision(_NAMES[names.pop()], f"description: {field}: {said[:100]}", certain=False)
+            return Precision(
+                _NAMES[names.pop()], f"description: {field}: {printable(said[:100])}", certain=False
+            )
     return None
 
 

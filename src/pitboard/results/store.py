@@ -308,8 +308,7 @@ def _load_httpfs(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _bound(sql: str, parameters: Parameters) -> str:
-    """Write the parameters into the query: DuckDB's own binding imports pandas, where it is, for each "
-    "value."""
+    """Write the parameters into the query: DuckDB's own binding imports pandas, if installed, for each."""
     if not parameters:
         return sql
     if isinstance(parameters, list):
@@ -420,6 +419,3 @@ def _fail_plainly(folder: Path) -> Iterator[None]:
         raise PitboardError(f"Cannot write {folder}: {error.strerror or error}.") from error
     except duckdb.IOException as error:
         raise PitboardError(f"Cannot write {folder}: {str(error).splitlines()[0]}") from error
-    finally:
-        with suppress(OSError):
-            pass

@@ -11,6 +11,7 @@ from pitboard.results.answer import Answer, Column, Table
 from pitboard.results.find import default_store, known, latest_round, reference
 from pitboard.results.schema import Row
 from pitboard.results.store import Store
+from pitboard.results.throughput import MEAN_TRAINING, TIMED_RUNS
 from pitboard.results.units import counted_in
 from pitboard.suite import find_round
 
@@ -26,20 +27,16 @@ DEFINITION = (
     "negative where fewer sufficed."
 )
 
-SQL = """select r.round, r.submitter, r.system, r.benchmark, r.system_name, r.accelerator, r.accelerators,
+SQL = f"""select r.round, r.submitter, r.system, r.benchmark, r.system_name, r.accelerator, r.accelerators,
   coalesce(r.precision, 'not stated') as precision, r.global_batch_size, r.minutes, r.rcp_scale,
   u.samples, u.low, u.high, u.training
 from results r join (
   select round, submitter, system, benchmark,
     list(case when counted then samples_to_target end order by run) as samples,
     min(samples_to_target) filter (counted) as low, max(samples_to_target) filter (counted) as high,
-    case when count(evaluation) filter (kept) = count(*) filter (kept)
-      then avg(minutes - evaluation) filter (kept) end as training
+    {MEAN_TRAINING}
   from (
-    -- stable_diffusion is evaluated after its timed run
-    select *, case when benchmark = 'stable_diffusion' then 0 else evaluation_minutes end as evaluation,
-      counted and not dropped as kept
-    from runs
+    {TIMED_RUNS}
   ) group by all
 ) u using (round, submitter, system, benchmark)
 where r.round = $round and r.benchmark = $benchmark and not r.own and r.minutes is not null
@@ -229,7 +226,7 @@ def _notes(rows: list[Row], points: list[Convergence], precisions: Table, unit: 
     silent = sum(row["precision"] == NOT_STATED for row in rows)
     if silent:
         notes.append(
-            f"{silent} of {len(rows)} results do not state their precision in logs: they cannot be grouped."
+            f"{silent} of {len(rows)} results do not state their precision: they cannot be grouped by it."
         )
     notes.append(
         "Stated precisions are compared at equal batch size, across submitters: hyperparameters and software "

@@ -9,20 +9,24 @@ from pitboard.results.answer import Answer, Column
 from pitboard.results.find import default_store, key_of, known, latest_round, reference, result
 from pitboard.results.schema import Row
 from pitboard.results.store import Store
+from pitboard.results.throughput import TIMED_RUNS, per_second, throughput
 
 DEFINITION = (
     "Training throughput of a published run is its samples to target divided by its minutes without "
-    "evaluation; one's own is that too, or for a run without a target the median of what it logged. The run "
+    "evaluation, so it is not known where a log does not tell these; one's own is that too, or for a run "
+    "without a target the median of what it logged. The run "
     "is within the published distribution where it is not below the slowest published run of the same "
     "benchmark, accelerator and count. Time-to-train is set beside the published ones only for a run that "
     "reached the target."
 )
 
-SQL = """select round, submitter, system, benchmark, framework, r.global_batch_size, r.minutes,
-  min(u.samples_to_target / (u.minutes - coalesce(u.evaluation_minutes, 0)) / 60) as slowest,
-  median(u.samples_to_target / (u.minutes - coalesce(u.evaluation_minutes, 0)) / 60) as throughput,
-  max(u.samples_to_target / (u.minutes - coalesce(u.evaluation_minutes, 0)) / 60) as fastest
-from results r join runs u using (round, submitter, system, benchmark)
+SQL = f"""select round, submitter, system, benchmark, framework, r.global_batch_size, r.minutes,
+  min(u.throughput) as slowest, median(u.throughput) as throughput, max(u.throughput) as fastest
+from results r join (
+  select *, {per_second("samples_to_target", "training")} as throughput from (
+    {TIMED_RUNS}
+  )
+) u using (round, submitter, system, benchmark)
 where round = $round and not r.own and benchmark = $benchmark and accelerator = $accelerator
   and accelerators = $accelerators and u.counted
 group by all order by throughput desc"""
@@ -55,7 +59,7 @@ def sanity(
     scaled-down preset, or its throughput cannot be told.
     """
     store = store or default_store()
-    own, throughput = _own(store, run)
+    own, speed = _own(store, run)
     _comparable(own, run)
     wanted = {
         "round": known(store, "round", round) or latest_round(store),
@@ -63,9 +67,10 @@ def sanity(
         "accelerator": known(store, "accelerator", accelerator) or own["accelerator"],
         "accelerators": accelerators or own["accelerators"],
     }
-    rows = [row | {"reference": reference(row)} for row in store.rows(SQL, dict(wanted))]
-    rows = [row for row in rows if row["reference"] != run]
-    facts = _facts(throughput, rows)
+    found = [row | {"reference": reference(row)} for row in store.rows(SQL, dict(wanted))]
+    others = [row for row in found if row["reference"] != run]
+    rows = [row for row in others if row["throughput"] is not None]
+    facts = _facts(speed, rows)
     return Answer(
         question="sanity",
         title=_title(own, facts, wanted),
@@ -75,7 +80,7 @@ def sanity(
         columns=_COLUMNS,
         rows=rows,
         warnings=_warnings(store, rows, wanted),
-        notes=_notes(own, facts),
+        notes=[*_notes(own, facts), *_untold(others)],
         facts=facts,
     )
 
@@ -103,11 +108,7 @@ def _own(store: Store, run: str) -> tuple[Row, float]:
 
 def _throughput(run: str, runs: list[Row], statistics: list[Row]) -> float:
     """Samples/s in training: of the runs that reached the target, or else what was logged."""
-    timed = [
-        row["samples_to_target"] / (row["minutes"] - (row["evaluation_minutes"] or 0)) / 60
-        for row in runs
-        if row["counted"] and row["samples_to_target"]
-    ]
+    timed = [rate for row in runs if row["counted"] and (rate := throughput(row)) is not None]
     logged = [row["median"] for row in statistics if row["name"] == "throughput"]
     if not timed and not logged:
         raise PitboardError(
@@ -139,14 +140,14 @@ def _comparable(own: Row, run: str) -> None:
         )
 
 
-def _facts(throughput: float, rows: list[Row]) -> dict[str, Any]:
+def _facts(speed: float, rows: list[Row]) -> dict[str, Any]:
     slowest = min((row["slowest"] for row in rows), default=None)
     return {
-        "throughput": throughput,
+        "throughput": speed,
         "published_slowest": slowest,
         "published_median": _middle([row["throughput"] for row in rows]) if rows else None,
         "published_fastest": max((row["fastest"] for row in rows), default=None),
-        "within": None if slowest is None else throughput >= slowest,
+        "within": None if slowest is None else speed >= slowest,
     }
 
 
@@ -201,6 +202,11 @@ def _notes(own: Row, facts: dict[str, Any]) -> list[str]:
             "figures unlike, and the log does not hold them."
         )
     return [*notes, *_target(own)]
+
+
+def _untold(rows: list[Row]) -> list[str]:
+    names = [row["reference"] for row in rows if row["throughput"] is None]
+    return [f"Evaluation time is not logged, so no throughput, for: {'; '.join(names)}."] if names else []
 
 
 def _target(own: Row) -> list[str]:

@@ -11,6 +11,7 @@ from pitboard.results.find import default_store, known, latest_round, reference
 from pitboard.results.law import Law, fit
 from pitboard.results.schema import Row
 from pitboard.results.store import Store
+from pitboard.results.throughput import MEAN_TRAINING, TIMED_RUNS, per_second
 from pitboard.results.units import counted_in
 
 DEFINITION = (
@@ -24,18 +25,16 @@ DEFINITION = (
     "official metrics."
 )
 
-SQL = """select r.submitter, r.accelerator, r.framework, r.system_name, r.availability, r.round, r.system,
+SQL = f"""select r.submitter, r.accelerator, r.framework, r.system_name, r.availability, r.round, r.system,
   r.benchmark, r.accelerators, r.nodes, r.minutes, r.global_batch_size, r.samples_to_target,
   r.rcp_scale, u.low * r.rcp_scale as minutes_low, u.high * r.rcp_scale as minutes_high,
-  case when u.training > 0 then r.samples_to_target / u.training / 60 end as throughput
+  {per_second("r.samples_to_target", "u.training")} as throughput
 from results r left join (
   select round, submitter, system, benchmark, min(minutes) as low, max(minutes) as high,
-    case when count(evaluation) = count(*) then avg(minutes - evaluation) end as training
+    {MEAN_TRAINING}
   from (
-    -- stable_diffusion is evaluated after its timed run
-    select *, case when benchmark = 'stable_diffusion' then 0 else evaluation_minutes end as evaluation
-    from runs where counted and not dropped
-  ) group by all
+    {TIMED_RUNS}
+  ) where kept group by all
 ) u using (round, submitter, system, benchmark)
 where r.round = $round and r.benchmark = $benchmark and not r.own and r.minutes > 0 and r.accelerators > 0
   and ($division is null or r.division = $division)
