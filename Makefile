@@ -55,9 +55,8 @@ lint: setup
 types: setup
 	$(BIN)/mypy
 
-# Three on two cores: tests wait for processes, ranks and pages now and then.
 pytest: setup
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadgroup
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
 format: setup ## Rewrite the sources as ruff would have them
 	$(BIN)/ruff check --fix .
