@@ -18,7 +18,7 @@ from pitboard.errors import PitboardError
 from pitboard.events import Run, read_events
 from pitboard.suite.benchmarks.llama31_8b import LLAMA31_8B
 from pitboard.training import attention, loop
-from pitboard.training.benchmarks.llama31_8b import Llama31, LlamaSettings, _head_loss, chunked_head_loss
+from pitboard.training.benchmarks.llama31_8b import Llama31, LlamaSettings, chunked_head_loss, whole_head_loss
 from pitboard.training.initialize import materialize
 from pitboard.training.output import Output, Plan
 from pitboard.training.reporting import Silent
@@ -132,7 +132,8 @@ def test_the_chunked_loss_is_the_loss() -> None:
     hidden = torch.randn(2, 16, 8, requires_grad=True)
     weight = torch.randn(500, 8, requires_grad=True)
     labels = torch.randint(500, (2, 16))
-    plain, chunked = _head_loss(hidden, weight, labels), chunked_head_loss(hidden, weight, labels)
+    labels[0, :5] = -100
+    plain, chunked = whole_head_loss(hidden, weight, labels), chunked_head_loss(hidden, weight, labels)
     torch.testing.assert_close(chunked, plain)
     for mine, theirs in zip(
         torch.autograd.grad(chunked.mean(), (hidden, weight)),
