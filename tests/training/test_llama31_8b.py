@@ -106,26 +106,38 @@ def test_what_was_changed_of_the_preset_is_what_changes_what_is_learned() -> Non
     samples=st.integers(1, 2),
     groups=st.sampled_from([(1, 1), (4, 1), (4, 2), (2, 2)]),
     length=st.integers(1, 150),
+    documents=st.booleans(),
     seed=st.integers(0, 1000),
 )
-def test_blocked_attention_is_causal_attention(
-    samples: int, groups: tuple[int, int], length: int, seed: int
+def test_attention_on_a_cpu_is_causal_attention(
+    samples: int, groups: tuple[int, int], length: int, documents: bool, seed: int
 ) -> None:
     generator = torch.Generator().manual_seed(seed)
     heads, key_heads = groups
     query = torch.randn(samples, heads, length, 8, generator=generator, requires_grad=True)
     key = torch.randn(samples, key_heads, length, 8, generator=generator, requires_grad=True)
     value = torch.randn(samples, key_heads, length, 8, generator=generator, requires_grad=True)
-    ours, _ = attention.causal_attention(nn.Module(), query, key, value, None)
-    reference = nn.functional.scaled_dot_product_attention(query, key, value, is_causal=True, enable_gqa=True)
-    torch.testing.assert_close(ours.transpose(1, 2), reference, rtol=1e-4, atol=1e-5)
+    first = None
+    if documents:
+        begins = torch.rand(samples, length, generator=generator) < 0.1
+        first = torch.where(begins, torch.arange(length), 0).cummax(dim=1).values
+    seen = (
+        torch.ones(length, length, dtype=torch.bool).tril()
+        if first is None
+        else attention.document_mask(first)
+    )
+    reference = nn.functional.scaled_dot_product_attention(query, key, value, seen, enable_gqa=True)
     along = torch.randn(reference.shape, generator=generator)
-    for mine, theirs in zip(
-        torch.autograd.grad(ours, (query, key, value), along.transpose(1, 2)),
-        torch.autograd.grad(reference, (query, key, value), along),
-        strict=True,
-    ):
-        torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-4)
+    written_out, _ = attention.causal_attention(nn.Module(), query, key, value, None, first=first)
+    compiled = attention._blocked(query, key, value, query.shape[-1] ** -0.5, first)
+    for ours in (written_out.transpose(1, 2), compiled):
+        torch.testing.assert_close(ours, reference, rtol=1e-4, atol=1e-5)
+        for mine, theirs in zip(
+            torch.autograd.grad(ours, (query, key, value), along),
+            torch.autograd.grad(reference, (query, key, value), along, retain_graph=True),
+            strict=True,
+        ):
+            torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-4)
 
 
 def test_the_chunked_loss_is_the_loss() -> None:
