@@ -167,6 +167,18 @@ def test_an_evaluated_loss_is_not_rounded_to_bf16() -> None:
     torch.testing.assert_close(found, exact, rtol=0, atol=2e-3)
 
 
+def test_the_chunks_of_a_head_in_bf16_lose_little_of_its_gradient() -> None:
+    """BF16 rounds each number of it to 0.17 % on average; in PyTorch's own chunks it is 0.7 to 1.1 % off."""
+    hidden, weight = torch.randn(1, 8192, 64).bfloat16(), (torch.randn(2000, 64) / 10).bfloat16()
+    labels = torch.randint(2000, (1, 8192))
+    found, exact = (
+        torch.autograd.grad(loss(hidden.to(kind), w, labels).mean(), w)[0].float()
+        for loss, kind in ((chunked_head_loss, torch.bfloat16), (whole_head_loss, torch.float32))
+        for w in [weight.to(kind).requires_grad_()]
+    )
+    assert (found - exact).norm() < 0.004 * exact.norm()
+
+
 def test_a_fresh_model_knows_nothing() -> None:
     benchmark = llama()
     model = built(benchmark)
