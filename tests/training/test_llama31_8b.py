@@ -17,7 +17,7 @@ from pitboard import suite
 from pitboard.errors import PitboardError
 from pitboard.events import Run, read_events
 from pitboard.suite.benchmarks.llama31_8b import LLAMA31_8B
-from pitboard.training import attention, loop
+from pitboard.training import attention, loop, optimizer
 from pitboard.training.benchmarks.llama31_8b import Llama31, LlamaSettings, chunked_head_loss, whole_head_loss
 from pitboard.training.initialize import materialize
 from pitboard.training.output import Output, Plan
@@ -100,6 +100,17 @@ def test_what_was_changed_of_the_preset_is_what_changes_what_is_learned() -> Non
     settings = settings_for("llama31_8b", "smoke", {**written, "layers": "3"})
 
     assert settings.changed_from(SMOKE) == ["layers", "target"]
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "fraction"), [("llama31_8b", 0.1), ("flux1", 1.0), ("llama2_70b_lora", 0.0)]
+)
+def test_the_schedule_ends_where_a_changed_learning_rate_says(benchmark: str, fraction: float) -> None:
+    changed = settings_for(benchmark, "full", {"learning_rate": "1.6e-3"})
+    assert changed.end_learning_rate == pytest.approx(fraction * 1.6e-3, rel=1e-12)
+    assert optimizer.learning_rate(10**9, changed) == changed.end_learning_rate
+    both = settings_for(benchmark, "full", {"learning_rate": "1.6e-3", "end_learning_rate": "1e-5"})
+    assert both.end_learning_rate == 1e-5
 
 
 @given(
