@@ -18,10 +18,11 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.testing._internal.distributed.fake_pg import FakeStore
 
 from pitboard import __version__, suite
-from pitboard.cli.outcome import Ending, told
-from pitboard.cli.run import plan_like, plan_runs, run
+from pitboard.cli.outcome import EndReport, report_at_end
+from pitboard.cli.run import run
 from pitboard.errors import PitboardError, Stopped
 from pitboard.events import read_events
+from pitboard.launch.plan import RunRequest, make_plan
 from pitboard.training.distributed import World, prepare
 from pitboard.training.forecast import forecast, schedule
 from pitboard.training.loop import Race
@@ -141,9 +142,9 @@ def test_a_stopped_run_is_an_object_too(
     signalled: BaseException, code: int, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     output = Output(tmp_path)
-    output.claim()
-    output.start(plan_runs("llama31_8b", "smoke", {}, 1, 5, None, 1, "Us", "here"))
-    with pytest.raises(type(signalled)), told(Ending(format="json", output=output)):
+    output.lock()
+    output.start(make_plan(RunRequest(benchmark="llama31_8b", seed=5, submitter="Us", system="here")))
+    with pytest.raises(type(signalled)), report_at_end(EndReport(format="json", output=output)):
         raise signalled
     stopped = json.loads(capfd.readouterr().out)
     assert stopped["exit_code"] == code
@@ -217,13 +218,12 @@ def test_an_edited_preset_changes_neither_a_resumed_nor_a_repeated_run(
 
 
 def like(path: Path, **options: Any) -> Any:
-    keys = ("benchmark", "preset", "runs", "seed", "checkpoint_every", "nproc", "submitter", "system")
-    given = dict.fromkeys(keys) | {"overrides": {}} | options
-    return plan_like(path, **given)
+    return make_plan(RunRequest(like=path, **options))
 
 
 def test_a_repeated_series_has_its_seeds_and_the_precision_that_was_decided(tmp_path: Path) -> None:
-    old = plan_runs("llama31_8b", "smoke", {"precision": "fp32"}, 2, 7, 64, 2, "Us", None)
+    asked = {"runs": 2, "seed": 7, "checkpoint_every": 64, "nproc": 2, "submitter": "Us"}
+    old = make_plan(RunRequest(benchmark="llama31_8b", overrides={"precision": "fp32"}, **asked))
     old.overrides, old.decisions = {}, {"precision": "BF16 products are 80 × slower on this CPU"}
     Output(tmp_path).start(old)
     again = like(tmp_path)
@@ -253,7 +253,7 @@ def test_a_repeated_series_has_its_seeds_and_the_precision_that_was_decided(tmp_
 def test_a_plan_that_cannot_be_repeated_is_explained(
     options: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
-    plan = plan_runs("llama31_8b", "smoke", {}, 1, 7, None, 1, "Us", None)
+    plan = make_plan(RunRequest(benchmark="llama31_8b", seed=7))
     plan.version = "9.9"
     for name in ("settings", "system", "seeds"):
         if name in options:

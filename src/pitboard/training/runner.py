@@ -154,9 +154,9 @@ def execute(output: Output, plan: Plan, index: int, reporter: Reporter) -> Summa
                     _require_batch(batch, settings.global_batch_size, world)
                 if world.is_main:
                     if index == 0 and plan.round == suite.NEWEST_RACED.version:
-                        reporter.noted(f"round {suite.NEWEST_RACED_LABEL}")
+                        reporter.notice(f"round {suite.NEWEST_RACED_LABEL}")
                     _note_precision(settings, decisions, world, reporter)
-                    output.settle(plan, settings.model_dump(mode="json"), decisions)
+                    output.record_settings(plan, settings.model_dump(mode="json"), decisions)
                 benchmark: Benchmark = benchmark_class(plan.benchmark)(settings)
                 race = Race(
                     benchmark,
@@ -215,9 +215,9 @@ def _decided(settings: Settings, plan: Plan, world: World) -> tuple[Settings, di
 def _note_precision(settings: Settings, decisions: dict[str, str], world: World, reporter: Reporter) -> None:
     """Tell the user which precision was decided and why, or what one that was asked for costs here."""
     if "precision" in decisions:
-        reporter.noted(f"precision {settings.precision}: {decisions['precision']}")
+        reporter.notice(f"precision {settings.precision}: {decisions['precision']}")
     elif settings.precision == "bf16" and (cost := cost_of_bf16(world.device)):
-        reporter.noted(f"precision bf16 costs time: {cost}")
+        reporter.notice(f"precision bf16 costs time: {cost}")
 
 
 def _initialize(race: Race, log: LogWriter, plan: Plan, reason: str, evaluated: int | None) -> None:
