@@ -46,7 +46,7 @@ def report_at_end(report: EndReport) -> Iterator[EndReport]:
 
     error: BaseException | None = None
     try:
-        with _stdout_away(to_stderr=not report.quiet):
+        with redirected_stdout(to_stderr=not report.quiet):
             yield report
     except (PitboardError, typer.Exit, Stopped, KeyboardInterrupt) as raised:
         error = raised
@@ -80,7 +80,7 @@ def _exit(error: BaseException | None) -> tuple[int, str | None]:
 
 
 @contextmanager
-def _stdout_away(*, to_stderr: bool) -> Iterator[None]:
+def redirected_stdout(*, to_stderr: bool) -> Iterator[None]:
     """Send what this process and its children write to stdout to stderr, or nowhere."""
     try:
         descriptor, errors = sys.stdout.fileno(), sys.stderr.fileno()

@@ -1,15 +1,15 @@
 """The `pitboard results` commands: what the store holds, and the questions it answers."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from pitboard.cli.answers import Format
 
 if TYPE_CHECKING:
     from pitboard.results.answer import Answer
     from pitboard.results.store import Store
-
-Format = Literal["table", "json", "csv", "markdown"]
 
 Place = Annotated[
     str | None,

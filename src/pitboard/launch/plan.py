@@ -194,7 +194,8 @@ def prepare_output(output: Output, plan: Plan) -> None:
 def dry_run(output: Output, plan: Plan) -> tuple[Forecast, int]:
     """Return what the plan's runs would take, as this machine would do them, and on how many nodes.
 
-    The plan gets what the machine decides of its settings. Raises `PitboardError` for what a run would refuse.
+    What the machine decides of the settings is entered in the plan. Raises `PitboardError` for what a run
+    would refuse.
     """
     output.require_new()
     settings = settings_of(plan)

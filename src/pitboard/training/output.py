@@ -57,6 +57,8 @@ class Output:
 
         Raises `PitboardError` when another process has locked it, or it cannot be written.
         """
+        if self._lock_file is not None:
+            return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             lock_file = (self.folder / ".lock").open("w")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pitboard.compliance.result.reference import ReferencePoint
-from pitboard.results.ladder import Rung, climb
+from pitboard.results.sweep import PrecisionResult, judge_precisions
 
 POINTS = (ReferencePoint(batch_size=8, samples=tuple([2048.0, 2176.0] * 10)),)
 
@@ -43,36 +43,36 @@ def log(
     return path
 
 
-def race(tmp_path: Path, samples: Sequence[int | None], minutes: float, **more: object) -> Rung:
+def race(tmp_path: Path, samples: Sequence[int | None], minutes: float, **more: object) -> PrecisionResult:
     """Judge a format against BF16, which needs 2,112 samples in 10 minutes."""
     bf16 = [log(tmp_path / f"b{i}", samples=n, minutes=10) for i, n in enumerate([2048, 2176, 2048])]
     other = [
         log(tmp_path / f"o{i}", samples=n, minutes=minutes, **more)  # type: ignore[arg-type]
         for i, n in enumerate(samples)
     ]
-    baseline, rung = climb({"bf16": bf16, "nvfp4": other}, POINTS)
+    baseline, result = judge_precisions({"bf16": bf16, "nvfp4": other}, POINTS)
     assert baseline.verdict == "baseline"
     assert baseline.converges
-    return rung
+    return result
 
 
 def test_a_format_wins_by_time_to_train(tmp_path: Path) -> None:
-    rung = race(tmp_path, [2176, 2048, 2176], 6, throughput=20.0)
-    assert (rung.verdict, rung.converges, rung.reached) == ("wins", True, 3)
-    assert rung.minutes == pytest.approx(6)
-    assert rung.throughput == pytest.approx(20)
+    result = race(tmp_path, [2176, 2048, 2176], 6, throughput=20.0)
+    assert (result.verdict, result.converges, result.reached) == ("wins", True, 3)
+    assert result.minutes == pytest.approx(6)
+    assert result.throughput == pytest.approx(20)
 
 
 def test_speed_without_the_target_does_not_win(tmp_path: Path) -> None:
-    rung = race(tmp_path, [2176, None, None], 6, throughput=20.0)
-    assert rung.verdict == "faster but does not converge in time"
-    assert (rung.minutes, rung.reached, rung.converges) == (None, 1, False)
+    result = race(tmp_path, [2176, None, None], 6, throughput=20.0)
+    assert result.verdict == "faster but does not converge in time"
+    assert (result.minutes, result.reached, result.converges) == (None, 1, False)
 
 
 def test_speed_eaten_up_by_samples_does_not_win(tmp_path: Path) -> None:
-    rung = race(tmp_path, [2560, 2560, 2560], 11, throughput=12.0)
-    assert rung.verdict == "faster but does not converge in time"
-    assert rung.late
+    result = race(tmp_path, [2560, 2560, 2560], 11, throughput=12.0)
+    assert result.verdict == "faster but does not converge in time"
+    assert result.late
 
 
 def test_a_slower_format_is_called_so(tmp_path: Path) -> None:
@@ -88,12 +88,12 @@ def test_an_emulated_formats_time_is_not_compared_but_its_convergence_is(tmp_pat
 
 
 def test_too_few_samples_are_no_win(tmp_path: Path) -> None:
-    rung = race(tmp_path, [1024, 1024, 1024], 5)
-    assert not rung.rcp.passed
-    assert rung.verdict != "wins"
+    result = race(tmp_path, [1024, 1024, 1024], 5)
+    assert not result.rcp.passed
+    assert result.verdict != "wins"
 
 
 def test_a_format_that_left_no_log_did_not_run(tmp_path: Path) -> None:
-    rung = race(tmp_path, [], 1)
-    assert rung.verdict == "did not run"
-    assert not rung.converges
+    result = race(tmp_path, [], 1)
+    assert result.verdict == "did not run"
+    assert not result.converges
