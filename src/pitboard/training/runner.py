@@ -14,7 +14,6 @@ from pitboard import __version__, suite
 from pitboard.errors import LostContactError, PitboardError, Stopped
 from pitboard.events import Run
 from pitboard.events.writer import LogWriter
-from pitboard.training.announce import announcement
 from pitboard.training.checkpoint import Checkpoints
 from pitboard.training.device import (
     can_compile,
@@ -25,6 +24,7 @@ from pitboard.training.device import (
 )
 from pitboard.training.distributed import World, is_main_rank, join_world, lost_contact
 from pitboard.training.images import write_grey_image
+from pitboard.training.log_header import log_header
 from pitboard.training.loop import Outcome, Race
 from pitboard.training.output import Output, Plan, logged
 from pitboard.training.precision import choose_precision, cost_of_bf16, emulated
@@ -36,7 +36,7 @@ from pitboard.training.stopping import StopSignals
 
 @dataclass(frozen=True)
 class Summary:
-    """What a finished run is told as; rates are over training, with evaluation left out.
+    """What a finished run came to; rates are over training, with evaluation left out.
 
     `minutes` is time-to-train, `run_stop` − `run_start` of the log; the memory is the main rank's peak, in
     bytes; `utilisation` is model FLOPs over the BF16 peak of all ranks' devices. An `emulated` precision's
@@ -213,7 +213,7 @@ def _decided(settings: Settings, plan: Plan, world: World) -> tuple[Settings, di
 
 
 def _note_precision(settings: Settings, decisions: dict[str, str], world: World, reporter: Reporter) -> None:
-    """Tell the user which precision was decided and why, or what one that was asked for costs here."""
+    """Report which precision was decided and why, or what one that was asked for costs on this device."""
     if "precision" in decisions:
         reporter.notice(f"precision {settings.precision}: {decisions['precision']}")
     elif settings.precision == "bf16" and (cost := cost_of_bf16(world.device)):
@@ -230,7 +230,7 @@ def _initialize(race: Race, log: LogWriter, plan: Plan, reason: str, evaluated: 
         log.start(constants.INIT_START)
         if isinstance(race.benchmark, Pretrained):
             race.benchmark.prepare(race.reporter.preparing)
-        for key, value in announcement(race.benchmark, plan, race.seed, race.world, reason).items():
+        for key, value in log_header(race.benchmark, plan, race.seed, race.world, reason).items():
             log.event(key, value)
     race.initialize()
     if evaluated is not None:
