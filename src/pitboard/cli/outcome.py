@@ -67,7 +67,7 @@ def _say(report: EndReport, error: BaseException | None) -> None:
 
 
 def _exit(error: BaseException | None) -> tuple[int, str | None]:
-    """Return the exit code of the command, and why it could not go on."""
+    """Return the exit code of the command, and why it could not continue."""
     if isinstance(error, typer.Exit):
         return error.exit_code, None
     if isinstance(error, PitboardError):

@@ -3,13 +3,16 @@
 from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pitboard.cli.answers import SHOW, Format, draw
 from pitboard.errors import PitboardError
 from pitboard.suite.formats import TRAINED
+
+if TYPE_CHECKING:
+    from pitboard.results.answer import Answer
 
 
 def register(app: typer.Typer) -> None:
@@ -35,7 +38,7 @@ def precision(
         Path | None, typer.Option(help="Folder to write; else output/<time>-<benchmark>-precision.")
     ] = None,
     resume: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Go on with the unfinished runs of such a folder.")
+        Path | None, typer.Option(metavar="DIR", help="Continue the unfinished runs of such a folder.")
     ] = None,
     format: Annotated[
         Format, typer.Option(help="How to show the answer; but for table, the progress goes to stderr.")
@@ -78,10 +81,32 @@ def precision(
             run_sweep(sweep, display)
     plan = sweep.plan
     answer = precision_sweep(sweep.logs(), plan.benchmark, plan.preset, plan.round)
-    typer.echo(SHOW[format](answer), nl=False)
+    if format == "table":
+        _print(answer)
+    else:
+        typer.echo(SHOW[format](answer), nl=False)
     if chart is not None:
         if any(row["reached"] for row in answer):
             draw(answer, chart)
         else:
             typer.echo(f"No run reached the target, so there is nothing to draw in {chart}.", err=True)
     raise typer.Exit(2 if not answer.facts["complete"] else 0 if answer.facts["passed"] else 1)
+
+
+def _print(answer: "Answer") -> None:
+    """Print the answer with its words wrapped: none of a verdict is cut off, however narrow the terminal."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=answer.title, title_justify="left", box=None, padding=(0, 2, 0, 0))
+    columns = [column for column in answer.columns if not column.detail]
+    for column in columns:
+        right = column.kind == "number" or column.name == "reached_of_runs"
+        whole = column.name in ("precision", "convergence")
+        table.add_column(column.heading, justify="right" if right else "left", no_wrap=whole)
+    for row in answer:
+        table.add_row(*(column.text(row[column.name]) for column in columns))
+    console = Console(highlight=False)
+    console.print(table)
+    for sentence in (*answer.notes, *answer.warnings):
+        console.print(sentence, soft_wrap=True)

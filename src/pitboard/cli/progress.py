@@ -235,12 +235,12 @@ def show_series(output: "Output", plan: "Plan") -> None:
     """Print a row for each run of a plan, from the logs, and the olympic mean where enough of them count."""
     from pitboard.compliance.result.benchmarks import official_drops
     from pitboard.stats import olympic_mean
-    from pitboard.training.output import logged
+    from pitboard.training.output import read_run
 
     table = Table(title=f"{plan.benchmark} ({plan.preset}): {len(plan.seeds)} runs", title_justify="left")
     for column in ("Run", "Seed", "Status", "Minutes", "Samples to target"):
         table.add_column(column, justify="left" if column == "Status" else "right")
-    runs = [logged(output.log(plan, index)) for index in range(len(plan.seeds))]
+    runs = [read_run(output.log(plan, index)) for index in range(len(plan.seeds))]
     for index, (seed, run) in enumerate(zip(plan.seeds, runs, strict=True)):
         minutes = "" if run.minutes is None else f"{run.minutes:.3f}"
         samples = "" if run.samples_to_target is None else f"{run.samples_to_target:,}"

@@ -44,7 +44,7 @@ def register(parent: typer.Typer) -> None:
 @app.command()
 def add(
     path: Annotated[Path, typer.Argument(help="A round, a submission, or the output of `pitboard run`.")],
-    round: Annotated[str | None, typer.Option(help="The round.", show_default="told by the logs")] = None,
+    round: Annotated[str | None, typer.Option(help="The round.", show_default="read from the logs")] = None,
     submitter: Annotated[str | None, typer.Option(help="Call the submitter this.")] = None,
     system: Annotated[str | None, typer.Option(help="Call the system this.")] = None,
     store: Place = None,

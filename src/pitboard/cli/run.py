@@ -62,7 +62,7 @@ def run(
         int | None, typer.Option(min=1, metavar="SAMPLES", help="Checkpoint every so many training samples.")
     ] = None,
     resume: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Go on with the unfinished runs of an output folder.")
+        Path | None, typer.Option(metavar="DIR", help="Continue the unfinished runs of an output folder.")
     ] = None,
     like: Annotated[
         Path | None,
@@ -105,7 +105,7 @@ def run(
         if resume is not None:
             if dry_run or like is not None:
                 other = "--dry-run" if dry_run else "--like"
-                raise PitboardError(f"--resume goes on with runs as they were begun: leave out {other}.")
+                raise PitboardError(f"--resume continues runs as they were started: leave out {other}.")
             report.output = Output(resume)
             _resume(report.output, nproc, only)
             return
@@ -157,7 +157,7 @@ def _start(output: "Output", plan: "Plan") -> None:
 
 
 def _resume(output: "Output", nproc: int | None, only: int | None) -> None:
-    """Go on with a folder's runs; `only` has this process be a rank of one of them."""
+    """Continue a folder's runs; `only` makes this process a rank of one of them."""
     from pitboard.cli.progress import Display
     from pitboard.launch.series import resume, run_as_rank
 

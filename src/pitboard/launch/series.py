@@ -22,7 +22,7 @@ from pitboard.launch.torchrun import (
 )
 from pitboard.training.checkpoint import kept_samples
 from pitboard.training.distributed import join_world, leave_world
-from pitboard.training.output import Output, Plan, logged
+from pitboard.training.output import Output, Plan, read_run
 from pitboard.training.reporting import Reporter
 from pitboard.training.runner import Summary, execute, settings_of
 
@@ -37,14 +37,14 @@ class SeriesReporter(Reporter, Protocol):
         """A run has ended: it reached its target, or its limit."""
 
     def failed(self, run: str, error: PitboardError) -> None:
-        """A run of several could not go on, and the next is started; `run` names it."""
+        """A run of several failed, and the next is started; `run` names it."""
 
     def all_ended(self, output: Output, plan: Plan) -> None:
         """No run is left to do."""
 
 
 def start(output: Output, plan: Plan, reporter: SeriesReporter) -> SeriesResult:
-    """Do the runs of a new plan, or go on with them where torchrun or Slurm restarted their command.
+    """Do the runs of a new plan, or continue them where torchrun or Slurm restarted their command.
 
     Raises `PitboardError` where they cannot be started, or the only one failed, and `Stopped` when a signal
     stopped one.
@@ -58,7 +58,7 @@ def start(output: Output, plan: Plan, reporter: SeriesReporter) -> SeriesResult:
 
 
 def resume(output: Output, nproc: int | None, reporter: SeriesReporter) -> SeriesResult:
-    """Go on with the unfinished runs of a folder; `nproc` ranks instead of as many as it began with.
+    """Continue the unfinished runs of a folder, on `nproc` ranks instead of as many as it began with.
 
     Raises as `start` does, and where the folder holds no plan.
     """
@@ -87,11 +87,11 @@ def run_series(
     --only N`, which shows itself, so that nothing of one run can reach the next. Raises `Stopped` when a
     signal stops a run, which ends the series.
     """
-    alone = len(plan.seeds) == 1 and plan.nproc == 1
+    in_this_process = len(plan.seeds) == 1 and plan.nproc == 1
     for index in output.unfinished(plan):
         try:
             with _with_resume_hint(output, plan, index):
-                if alone:
+                if in_this_process:
                     _run_one(output, plan, index, reporter)
                 else:
                     _launch(output, plan, index)
@@ -173,7 +173,7 @@ def _run_one(output: Output, plan: Plan, index: int, reporter: SeriesReporter) -
 
 @contextmanager
 def _with_resume_hint(output: Output, plan: Plan, index: int) -> Iterator[None]:
-    """Complete what ends a run with how to go on with it, where its log was left open."""
+    """Add how to continue a run to what ended it, where its log was left open."""
     try:
         yield
     except Stopped as stop:
@@ -183,23 +183,23 @@ def _with_resume_hint(output: Output, plan: Plan, index: int) -> Iterator[None]:
         ) from None
     except PitboardError as error:
         path = output.log(plan, index)
-        if path.exists() and logged(path).run_stop_ms is None:
+        if path.exists() and read_run(path).run_stop_ms is None:
             raise type(error)(f"{error} Its log is open: {_resume_hint(output, plan, index)}") from error
         raise
 
 
 def _resume_hint(output: Output, plan: Plan, index: int) -> str:
-    """Return what is kept of a run that has not ended, and the command that goes on with it."""
-    run = logged(output.log(plan, index))
+    """Return what is kept of a run that has not ended, and the command that continues it."""
+    run = read_run(output.log(plan, index))
     command = f"`pitboard run --resume {shlex.quote(str(output.folder))}`"
     if run.run_stop_ms is not None:
-        return "this run had ended; " + command + " does those that have not."
+        return "this run has ended; " + command + " does those that have not."
     if run.run_start_ms is None:
         return f"nothing was timed yet; {command} starts."
     kept = kept_samples(output.checkpoints(plan, index))
     if kept is None:
         return f"there is no checkpoint; {command} trains from the first sample again, the clock running on."
-    return f"{command} goes on from the checkpoint at sample {kept:,}."
+    return f"{command} continues from the checkpoint at sample {kept:,}."
 
 
 def _launch(output: Output, plan: Plan, index: int) -> None:
@@ -208,7 +208,7 @@ def _launch(output: Output, plan: Plan, index: int) -> None:
         launch_ranks(["run", "--resume", str(output.folder), "--only", str(index)], plan.nproc)
     except RankFailedError as error:
         # A rank that fails in initialisation may have ended rank 0 before that could close the log.
-        run = logged(path)
+        run = read_run(path)
         if path.exists() and run.run_start_ms is None and run.run_stop_ms is None:
             LogWriter(path, append=True).close(constants.ABORTED, reason=str(error))
         raise

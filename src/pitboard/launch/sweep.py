@@ -113,4 +113,4 @@ def run_sweep(sweep: Sweep, reporter: SeriesReporter) -> None:
             run_series(output, plan, reporter, partial(failed, name))
         except Stopped as stop:
             command = f"`pitboard precision --resume {shlex.quote(str(sweep.folder))}`"
-            raise Stopped(stop.number, f"Stopped by {stop.name}: {command} goes on.") from None
+            raise Stopped(stop.number, f"Stopped by {stop.name}: {command} continues.") from None

@@ -27,7 +27,7 @@ _STOPPED = {Stopped(number).exit_code: number for number in (signal.SIGTERM, sig
 
 
 class RankFailedError(PitboardError):
-    """A rank could not go on, and said why."""
+    """A rank failed, and said why."""
 
 
 def launched_by_torchrun() -> bool:
@@ -88,7 +88,7 @@ def launch_ranks(arguments: list[str], nproc: int) -> None:
     """Run `pitboard <arguments>` as `nproc` ranks and wait for them, as `torchrun --nproc-per-node` does.
 
     Raises `PitboardError` when a rank failed or was killed, the other ranks being ended, and `Stopped` when a
-    signal came here or to a rank, and the ranks have stopped in good order.
+    signal came here or to a rank, and the ranks have stopped cleanly.
     """
     from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -124,7 +124,7 @@ def launch_ranks(arguments: list[str], nproc: int) -> None:
 
 def _reason(failures: "Mapping[int, ProcessFailure]") -> PitboardError | Stopped:
     """Return what ended the ranks, of all that followed from it."""
-    rank, first = min(failures.items(), key=lambda item: (_consequence(item[1]), item[1].timestamp))
+    rank, first = min(failures.items(), key=lambda item: (_distance_from_cause(item[1]), item[1].timestamp))
     message = _message(first)
     if first.exitcode in _STOPPED:
         return Stopped(_STOPPED[first.exitcode])
@@ -136,8 +136,8 @@ def _reason(failures: "Mapping[int, ProcessFailure]") -> PitboardError | Stopped
     return PitboardError(f"Rank {rank} ended with exit code {first.exitcode}; its own output above says why.")
 
 
-def _consequence(failure: "ProcessFailure") -> int:
-    """Return how far an end is from the reason: ranks told to stop, or left alone, are furthest."""
+def _distance_from_cause(failure: "ProcessFailure") -> int:
+    """Return how far from the cause a failure is: ranks that were told to stop are furthest."""
     if failure.exitcode in _STOPPED or failure.exitcode == -signal.SIGTERM:
         return 2
     left_alone = bool(_message(failure)) and failure.timestamp > 0

@@ -106,7 +106,7 @@ class Output:
     def has_started(self) -> bool:
         """Whether a run's clock has started in the folder."""
         logs = self.folder.glob("results/*/*/result_*.txt")
-        return any(logged(log).run_start_ms is not None for log in logs)
+        return any(read_run(log).run_start_ms is not None for log in logs)
 
     def plan(self) -> Plan:
         """Read the recorded plan. Raises `PitboardError` when there is none or it is damaged."""
@@ -133,12 +133,12 @@ class Output:
     def unfinished(self, plan: Plan) -> list[int]:
         """Return the runs of the plan whose log has no `run_stop`, in order."""
         return [
-            index for index in range(len(plan.seeds)) if logged(self.log(plan, index)).run_stop_ms is None
+            index for index in range(len(plan.seeds)) if read_run(self.log(plan, index)).run_stop_ms is None
         ]
 
     def all_reached(self, plan: Plan) -> bool:
         """Whether every run of the plan reached its target; a preset without one cannot miss it."""
-        runs = [logged(self.log(plan, index)) for index in range(len(plan.seeds))]
+        runs = [read_run(self.log(plan, index)) for index in range(len(plan.seeds))]
         return all(run.status == "success" or run.target is None for run in runs)
 
 
@@ -157,6 +157,6 @@ def read_plan(path: Path) -> Plan:
     return plan
 
 
-def logged(path: Path) -> Run:
+def read_run(path: Path) -> Run:
     """Return what a log says of its run so far; nothing, where there is no log yet."""
     return Run.from_events(read_events(path)) if path.exists() else Run()

@@ -1,4 +1,4 @@
-"""What a run reports while it goes on; the command line shows it."""
+"""What a run reports while it runs; the command line shows it."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -30,7 +30,7 @@ class Reporter(Protocol):
         """Something was decided that the user should know: `what` is a sentence without its end."""
 
     def started(self, info: RunInfo, samples: int) -> None:
-        """The race starts, or after a resume goes on, at a number of training samples."""
+        """The race starts, or continues after a resume, at a number of training samples."""
 
     def wants_loss(self) -> bool:
         """Whether the next step's loss will be shown; reading it makes a GPU wait."""

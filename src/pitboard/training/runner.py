@@ -26,7 +26,7 @@ from pitboard.training.distributed import World, is_main_rank, join_world, lost_
 from pitboard.training.images import write_grey_image
 from pitboard.training.log_header import log_header
 from pitboard.training.loop import Outcome, Race
-from pitboard.training.output import Output, Plan, logged
+from pitboard.training.output import Output, Plan, read_run
 from pitboard.training.precision import choose_precision, cost_of_bf16, emulated
 from pitboard.training.protocol import Benchmark, Drawing, Pretrained, benchmark_class
 from pitboard.training.reporting import Reporter, Silent
@@ -138,14 +138,14 @@ def execute(output: Output, plan: Plan, index: int, reporter: Reporter) -> Summa
     """
     settings = settings_of(plan)
     path = output.log(plan, index)
-    before = logged(path) if is_main_rank() else Run()
+    before = read_run(path) if is_main_rank() else Run()
     # A log without `run_start` is the trace of a run killed in initialisation: nothing was timed, start over.
     resuming = before.run_start_ms is not None
     log = LogWriter(path if is_main_rank() else None, append=resuming)
     race: Race | None = None
     with StopSignals(launched="RANK" in os.environ) as stop:
         try:
-            with _sentences():
+            with _as_readable_errors():
                 world = join_world(settings)
                 evaluated = max((int(each.samples or 0) for each in before.evaluations), default=0)
                 resumed, batch, evaluated = world.broadcast((resuming, before.global_batch_size, evaluated))
@@ -155,7 +155,7 @@ def execute(output: Output, plan: Plan, index: int, reporter: Reporter) -> Summa
                 if world.is_main:
                     if index == 0 and plan.round == suite.NEWEST_RACED.version:
                         reporter.notice(f"round {suite.NEWEST_RACED_LABEL}")
-                    _note_precision(settings, decisions, world, reporter)
+                    _say_precision(settings, decisions, world, reporter)
                     output.record_settings(plan, settings.model_dump(mode="json"), decisions)
                 benchmark: Benchmark = benchmark_class(plan.benchmark)(settings)
                 race = Race(
@@ -197,8 +197,9 @@ def _require_batch(before: int | float | None, now: int, world: World) -> None:
     """Raise `PitboardError` where a resumed run would train on another global batch than before."""
     if before is not None and before != now:
         raise PitboardError(
-            f"This run began with a global batch of {before:,}; on {world.size} rank(s) it would go on with"
-            f" {now:,}, because its batch follows the ranks: resume it on as many ranks as it began with."
+            f"This run began with a global batch of {before:,}; on {world.size} rank(s) it would continue"
+            f" with {now:,}, because its batch follows the ranks: resume it on as many ranks as it began"
+            " with."
         )
 
 
@@ -212,7 +213,7 @@ def _decided(settings: Settings, plan: Plan, world: World) -> tuple[Settings, di
     return settings, {**plan.decisions, **reasons}
 
 
-def _note_precision(settings: Settings, decisions: dict[str, str], world: World, reporter: Reporter) -> None:
+def _say_precision(settings: Settings, decisions: dict[str, str], world: World, reporter: Reporter) -> None:
     """Report which precision was decided and why, or what one that was asked for costs on this device."""
     if "precision" in decisions:
         reporter.notice(f"precision {settings.precision}: {decisions['precision']}")
@@ -277,8 +278,8 @@ def _close_aborted(log: LogWriter, race: Race | None, error: BaseException) -> N
 
 
 @contextmanager
-def _sentences() -> Iterator[None]:
-    """Turn what a machine can do to a run into sentences."""
+def _as_readable_errors() -> Iterator[None]:
+    """Turn the errors that a machine can cause in a run into sentences."""
     try:
         yield
     except torch.OutOfMemoryError as error:
@@ -307,7 +308,7 @@ def _summary(path: Path, race: Race, outcome: Outcome) -> Summary:
         target=settings.target,
         quality=outcome.quality,
         seed=race.seed,
-        minutes=logged(path).minutes or 0.0,
+        minutes=read_run(path).minutes or 0.0,
         samples=outcome.samples,
         ranks=world.size,
         tokens_per_second=rate * benchmark.tokens_per_sample(),
