@@ -31,7 +31,7 @@ def with_presets(benchmark: Benchmark, *presets: Preset, end_learning_rate: Frac
     fraction `end_learning_rate` of a preset's learning rate.
     """
     (full,) = [preset for preset in presets if preset.name == "full"]
-    closed = {"division": "closed", **full.values, **_closed_settings(benchmark)}
+    closed = {"division": "closed", **full.values, **_demanded(benchmark)}
 
     def resolved(preset: Preset) -> Preset:
         changes = {} if preset is full else {"division": "open", **preset.values}
@@ -42,18 +42,18 @@ def with_presets(benchmark: Benchmark, *presets: Preset, end_learning_rate: Frac
     return replace(benchmark, presets=tuple(map(resolved, presets)))
 
 
-def _closed_settings(benchmark: Benchmark) -> dict[str, Scalar]:
+def _demanded(benchmark: Benchmark) -> dict[str, Scalar]:
     """Return the settings of a closed run that follow from the benchmark's facts."""
     schedule = benchmark.evaluation
-    settings: dict[str, Scalar] = {
+    demanded: dict[str, Scalar] = {
         _SETTINGS[fact.name]: fact.value
         for fact in benchmark.hyperparameters
         if fact.kind == "fixed" and fact.name in _SETTINGS
     }
     if schedule.skipped:
-        settings["evaluations_skipped"] = schedule.skipped
-        settings["evaluations_skipped_per_batch_sample"] = float(schedule.skipped_per_batch_sample)
-    return settings | {
+        demanded["evaluations_skipped"] = schedule.skipped
+        demanded["evaluations_skipped_per_batch_sample"] = float(schedule.skipped_per_batch_sample)
+    return demanded | {
         "target": benchmark.target,
         "evaluation_samples": benchmark.evaluation_samples,
         "evaluation_interval": schedule.samples,
