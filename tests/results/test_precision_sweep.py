@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from pitboard import suite
+from pitboard.charts.answers import draw
 from pitboard.compliance.result.reference import ReferencePoint
-from pitboard.results.sweep import PrecisionResult, judge_precisions
+from pitboard.results.sweep import PrecisionResult, judge_precisions, precision_sweep
 
 POINTS = (ReferencePoint(batch_size=8, samples=tuple([2048.0, 2176.0] * 10)),)
 
@@ -25,15 +27,22 @@ def line(key: str, value: object, minutes: float = 0.0, **metadata: object) -> s
 
 
 def log(
-    path: Path, *, samples: int | None, minutes: float, throughput: float = 10.0, emulated: bool = False
+    path: Path,
+    *,
+    samples: int | None,
+    minutes: float,
+    throughput: float = 10.0,
+    emulated: bool = False,
+    batch: int = 8,
+    target: float = 3.6,
 ) -> Path:
     """A run that took `samples` to its target, or never reached it."""
     end = samples or 2560
     lines = [
         line("submission_benchmark", "llama31_8b"),
         line("pitboard_emulated", emulated),
-        line("global_batch_size", 8),
-        line("target_accuracy", 3.6),
+        line("global_batch_size", batch),
+        line("target_accuracy", target),
         line("run_start", None),
         line("tracked_stats", {"throughput": throughput}, samples_count=end),
         line("eval_accuracy", 3.5 if samples else 3.7, minutes, samples_count=end, epoch_num=end),
@@ -97,3 +106,35 @@ def test_a_format_that_left_no_log_did_not_run(tmp_path: Path) -> None:
     result = race(tmp_path, [], 1)
     assert result.verdict == "did not run"
     assert not result.converges
+
+
+def test_a_sweep_is_answered_against_its_presets_own_points_and_drawn_over_them(tmp_path: Path) -> None:
+    smoke = suite.benchmark("llama31_8b").preset("smoke")
+    (point,) = [each for each in smoke.reference_convergence if each.precision == "fp32"]
+    same = {"batch": point.global_batch_size, "target": float(smoke.values["target"] or 0)}
+    usual = int(sorted(point.samples_to_target)[len(point.samples_to_target) // 2])
+    logs = {
+        "fp32": [log(tmp_path / "fp32", samples=usual, minutes=1, **same)],  # type: ignore[arg-type]
+        "fp8": [log(tmp_path / "fp8", samples=None, minutes=1, emulated=True, **same)],  # type: ignore[arg-type]
+    }
+    answer = precision_sweep(logs, "llama31_8b", "smoke")
+    assert [(row["precision"], row["reached"], row["converges"]) for row in answer] == [
+        ("fp32", 1, True),
+        ("fp8", 0, False),
+    ]
+    assert [row["convergence"] for row in answer] == ["as FP32", "target not reached"]
+    assert answer.facts == {"complete": True, "passed": False}
+    assert answer.notes[0].startswith("FP32's reference convergence points: ")
+    assert sorted(row["samples_to_target"] for row in answer.more["reference"]) == sorted(
+        point.samples_to_target
+    )
+    assert "0 of 1 reached the target" in draw(answer).to_json()
+
+    other = precision_sweep(logs | {"mxfp8": []}, "llama31_8b", "smoke")
+    assert (other.rows[-1]["verdict"], other.facts["complete"]) == ("did not run", False)
+    changed = precision_sweep(
+        {"fp32": [log(tmp_path / "b", samples=usual, minutes=1)]}, "llama31_8b", "smoke"
+    )
+    assert changed.notes[0].startswith(
+        "No reference convergence points apply to these settings (global_batch_size and "
+    )
