@@ -50,7 +50,7 @@ def main() -> None:
 
 def _run(arguments: argparse.Namespace) -> "list[Run]":
     output = Output(arguments.output)
-    output.claim()
+    output.lock()
     plan = Plan(
         benchmark=arguments.benchmark,
         preset=arguments.preset,

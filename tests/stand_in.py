@@ -10,8 +10,8 @@ from torch.utils.data import Dataset
 
 from pitboard import suite
 from pitboard.events.writer import LogWriter
-from pitboard.training.announce import announcement
 from pitboard.training.distributed import World
+from pitboard.training.log_header import log_header
 from pitboard.training.loop import Race
 from pitboard.training.output import Plan
 from pitboard.training.protocol import Benchmark
@@ -82,7 +82,7 @@ def race(benchmark: Benchmark, plan: Plan, folder: Path, *, loss: float) -> Path
     race = Race(stand_in, rules, world, log, Silent(), 1)
     log.event("cache_clear", True)
     log.start("init_start")
-    for key, value in announcement(stand_in, plan, 1, world, "asked for").items():
+    for key, value in log_header(stand_in, plan, 1, world, "asked for").items():
         log.event(key, value)
     race.initialize()
     log.end("init_stop")

@@ -8,9 +8,9 @@ import sys
 from rich.console import Console
 
 from pitboard.cli.progress import Display
-from pitboard.training.reporting import Course
+from pitboard.training.reporting import RunInfo
 
-COURSE = Course("llama31_8b", "smoke", 3.6, True, 128, 128, 2560, 256, 2, "A device")
+INFO = RunInfo("llama31_8b", "smoke", 3.6, True, 128, 128, 2560, 256, 2, "A device")
 
 
 def shown(*, terminal: bool) -> str:
@@ -18,7 +18,7 @@ def shown(*, terminal: bool) -> str:
     console = Console(file=out, force_terminal=terminal, width=140, color_system=None)
     with Display(console) as display:
         display.preparing("building the model")
-        display.started(COURSE, 0)
+        display.started(INFO, 0)
         assert display.wants_loss()
         display.stepped(8, 6.5)
         assert not display.wants_loss(), "the next loss is due only later: reading it would make a GPU wait"

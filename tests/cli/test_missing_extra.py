@@ -24,7 +24,8 @@ def test_the_extra_is_named(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["pitboard", *command.split()])
-    for name in [name for name in sys.modules if name.startswith(("pitboard.training", "pitboard.web"))]:
+    rooms = ("pitboard.training", "pitboard.launch", "pitboard.web")
+    for name in [name for name in sys.modules if name.startswith(rooms)]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(SystemExit) as ended:

@@ -18,10 +18,11 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.testing._internal.distributed.fake_pg import FakeStore
 
 from pitboard import __version__, suite
-from pitboard.cli.outcome import Ending, told
-from pitboard.cli.run import plan_like, plan_runs, run
+from pitboard.cli.outcome import EndReport, report_at_end
+from pitboard.cli.run import run
 from pitboard.errors import PitboardError, Stopped
 from pitboard.events import read_events
+from pitboard.launch.plan import RunRequest, make_plan
 from pitboard.training.distributed import World, prepare
 from pitboard.training.forecast import forecast, schedule
 from pitboard.training.loop import Race
@@ -141,9 +142,9 @@ def test_a_stopped_run_is_an_object_too(
     signalled: BaseException, code: int, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     output = Output(tmp_path)
-    output.claim()
-    output.start(plan_runs("llama31_8b", "smoke", {}, 1, 5, None, 1, "Us", "here"))
-    with pytest.raises(type(signalled)), told(Ending(format="json", output=output)):
+    output.lock()
+    output.start(make_plan(RunRequest(benchmark="llama31_8b", seed=5, submitter="Us", system="here")))
+    with pytest.raises(type(signalled)), report_at_end(EndReport(format="json", output=output)):
         raise signalled
     stopped = json.loads(capfd.readouterr().out)
     assert stopped["exit_code"] == code
@@ -214,53 +215,6 @@ def test_an_edited_preset_changes_neither_a_resumed_nor_a_repeated_run(
     assert changed.settings is not None
     assert (changed.settings["layers"], changed.settings["learning_rate"]) == (1, rate)
     assert the_run(tmp_path / "older").settings["opt_base_learning_rate"] == 1e-9
-
-
-def like(path: Path, **options: Any) -> Any:
-    keys = ("benchmark", "preset", "runs", "seed", "checkpoint_every", "nproc", "submitter", "system")
-    given = dict.fromkeys(keys) | {"overrides": {}} | options
-    return plan_like(path, **given)
-
-
-def test_a_repeated_series_has_its_seeds_and_the_precision_that_was_decided(tmp_path: Path) -> None:
-    old = plan_runs("llama31_8b", "smoke", {"precision": "fp32"}, 2, 7, 64, 2, "Us", None)
-    old.overrides, old.decisions = {}, {"precision": "BF16 products are 80 × slower on this CPU"}
-    Output(tmp_path).start(old)
-    again = like(tmp_path)
-    assert (again.seeds, again.nproc, again.submitter, again.checkpoint_interval) == ([7, 8], 2, "Us", 64)
-    assert again.settings["precision"] == "fp32"
-    assert again.decisions == {
-        "precision": "as in the repeated run (BF16 products are 80 × slower on this CPU)"
-    }
-    assert like(tmp_path, runs=3).seeds == [7, 8, 9]
-    assert like(tmp_path, runs=1).seeds == [7]
-    assert like(tmp_path, seed=3).seeds == [3, 4]
-    other = like(tmp_path, overrides={"precision": "bf16"})
-    assert (other.settings["precision"], other.decisions) == ("bf16", {})
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"benchmark": "flux1"}, "repeats the benchmark llama31_8b: leave out flux1"),
-        ({"preset": "full"}, "repeats the preset smoke: leave out full"),
-        ({"path": "nowhere"}, "no readable run.json"),
-        ({"settings": {"momentum": 1}}, "'momentum', which Pitboard .* does not know: use Pitboard 9.9"),
-        ({"system": "\x1b[2J"}, "damaged"),
-        ({"seeds": []}, "damaged"),
-    ],
-)
-def test_a_plan_that_cannot_be_repeated_is_explained(
-    options: dict[str, Any], message: str, tmp_path: Path
-) -> None:
-    plan = plan_runs("llama31_8b", "smoke", {}, 1, 7, None, 1, "Us", None)
-    plan.version = "9.9"
-    for name in ("settings", "system", "seeds"):
-        if name in options:
-            setattr(plan, name, options.pop(name))
-    Output(tmp_path).start(plan)
-    with pytest.raises(PitboardError, match=message):
-        like(tmp_path / options.pop("path", ""), **options)
 
 
 PARAMETERS = {

@@ -112,7 +112,7 @@ def test_a_corrupt_index_is_named(damage: str, pitboard: Command, cache: Path, t
 
 def test_an_output_folder_in_use_is_refused(pitboard: Command, tmp_path: Path) -> None:
     held = Output(tmp_path / "out")
-    held.claim()
+    held.lock()
     done = pitboard(*tiny("llama31_8b"), "--output", tmp_path / "out")
     assert done.returncode == 2
     assert "in use by another run" in done.stderr

@@ -1,4 +1,4 @@
-"""A killed run goes on where its last checkpoint left it, as if nothing had happened."""
+"""A killed run continues where its last checkpoint left it, as if nothing had happened."""
 
 import os
 import signal

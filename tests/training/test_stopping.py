@@ -1,4 +1,4 @@
-"""A run that is stopped as clusters stop runs goes on as if nothing had happened."""
+"""A run that is stopped as clusters stop runs continues as if nothing had happened."""
 
 import os
 import random
@@ -66,7 +66,7 @@ def test_a_run_stopped_at_five_random_moments_has_the_whole_ones_curve(
         _, errors = process.communicate(timeout=60)
         assert process.returncode == 128 + number
         said = re.fullmatch(
-            rf"Stopped by {number.name}: `pitboard run --resume {folder}` goes on from the checkpoint at"
+            rf"Stopped by {number.name}: `pitboard run --resume {folder}` continues from the checkpoint at"
             r" sample (\d+)\.\n",
             errors,
         )
@@ -93,7 +93,7 @@ def test_a_long_evaluation_is_left_and_made_by_the_resumed_run(
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 143
-    assert "goes on from the checkpoint at sample 32." in errors
+    assert "continues from the checkpoint at sample 32." in errors
     assert curve(folder) == []
     assert events(folder)[-1] == "eval_stop"
     done = pitboard("run", "--resume", folder, "--nproc", 1)
@@ -129,7 +129,7 @@ def test_ranks_stop_together_and_go_on_as_another_number_of_them(
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
-    assert re.fullmatch(r"Stopped by SIGINT: .* goes on from the checkpoint at sample \d+\.\n", errors), (
+    assert re.fullmatch(r"Stopped by SIGINT: .* continues from the checkpoint at sample \d+\.\n", errors), (
         errors
     )
     assert the_run(folder).run_stop_ms is None
@@ -155,7 +155,7 @@ def test_a_lost_rank_leaves_the_log_open_and_a_requeue_goes_on(
     assert process.returncode == 2
     assert re.fullmatch(
         r"Error: Rank 1 was killed by SIGKILL \(as the kernel does where memory runs out\)\. Its log is open:"
-        rf" `pitboard run --resume {folder}` goes on from the checkpoint at sample \d+\.\n",
+        rf" `pitboard run --resume {folder}` continues from the checkpoint at sample \d+\.\n",
         errors,
     ), errors
     assert the_run(folder).run_stop_ms is None

@@ -3,16 +3,16 @@
 from pitboard.charts.converging import convergence, samples_to_target
 from pitboard.charts.export import save, svg
 from pitboard.charts.factors import attribution
-from pitboard.charts.ladder import ladder
 from pitboard.charts.scaling import efficiency, scale
 from pitboard.charts.slopes import rounds
 from pitboard.charts.strips import runs
+from pitboard.charts.sweep import precision_sweep
 
 __all__ = [
     "attribution",
     "convergence",
     "efficiency",
-    "ladder",
+    "precision_sweep",
     "rounds",
     "runs",
     "samples_to_target",

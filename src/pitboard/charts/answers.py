@@ -10,7 +10,9 @@ from pitboard.charts.factors import attribution
 from pitboard.charts.scaling import ThemeName, efficiency, scale
 from pitboard.charts.slopes import rounds
 from pitboard.charts.strips import runs
+from pitboard.charts.sweep import precision_sweep
 from pitboard.errors import PitboardError
+from pitboard.results.sweep import chart_of
 
 if TYPE_CHECKING:
     from pitboard.results.answer import Answer
@@ -152,6 +154,10 @@ def _why(answer: "Answer", theme: ThemeName, width: int) -> alt.TopLevelMixin:
     return attribution(answer.rows, title=answer.title, caption=_source(answer), theme=theme, width=width)
 
 
+def _precision(answer: "Answer", theme: ThemeName, width: int) -> alt.TopLevelMixin:
+    return precision_sweep(**chart_of(answer), theme=theme, width=width)
+
+
 _CHARTS: dict[str, dict[str, Draw]] = {
     "table": {"table": _table},
     "scale": {"scale": _scale, "efficiency": _efficiency},
@@ -159,4 +165,5 @@ _CHARTS: dict[str, dict[str, Draw]] = {
     "converge": {"samples_to_target": _converge},
     "rounds": {"rounds": _rounds},
     "why": {"attribution": _why},
+    "precision": {"precision_sweep": _precision},
 }

@@ -82,8 +82,8 @@ def main() -> None:
 
 
 def _report(error: PitboardError) -> None:
-    """Say it once: a rank of a launched run leaves it for the launcher, which the user sees."""
-    from pitboard.launch import leave_for_launcher
+    """Say it once: a rank of a launched run reports it to the launcher, which the user sees."""
+    from pitboard.launch.torchrun import report_to_launcher
 
-    if not leave_for_launcher(error):
+    if not report_to_launcher(error):
         typer.echo(f"Error: {error}", err=True)

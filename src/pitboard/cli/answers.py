@@ -4,13 +4,16 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pitboard.errors import PitboardError
 from pitboard.text import masked
 
 if TYPE_CHECKING:
     from pitboard.results.answer import Answer, Table
+
+Format = Literal["table", "json", "csv", "markdown"]
+"""The forms in which an answer is shown, each a key of `SHOW`."""
 
 _TALL = 3
 """Up to so many rows are shown as columns, one field a line, where they have many fields."""
@@ -77,7 +80,7 @@ def draw(answer: "Answer", path: Path) -> None:
     charts.save(drawn(answer), path)
 
 
-SHOW: dict[str, Callable[["Answer"], str]] = {
+SHOW: dict[Format, Callable[["Answer"], str]] = {
     "table": as_text,
     "json": as_json,
     "csv": as_csv,

@@ -22,11 +22,11 @@ def check(
     path: Annotated[Path, typer.Argument(help="A log, a result's folder, a submission or a round.")],
     round: Annotated[
         str | None,
-        typer.Option(help="The round whose rules apply, such as 5.1.", show_default="told by the logs"),
+        typer.Option(help="The round whose rules apply, such as 5.1.", show_default="read from the logs"),
     ] = None,
     format: Annotated[Format, typer.Option(help="How to show the findings.")] = "text",
     level: Annotated[
-        Levels | None, typer.Option(help="How far to look.", show_default="told by the layout")
+        Levels | None, typer.Option(help="How far to look.", show_default="read from the layout")
     ] = None,
 ) -> None:
     """Check logs, results and submissions by the official rules: exit 0 valid, 1 not valid, 2 cannot run."""

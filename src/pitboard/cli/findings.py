@@ -48,7 +48,7 @@ def convergence_in_words(rcp: "RcpVerdict | None", not_held: str | None, precisi
     `precision` is what the preset's own points were measured in; `None` for the official ones.
     """
     if rcp is None:
-        return f"not held: {not_held or 'nothing to hold'}"
+        return f"not made: {not_held or 'nothing to compare'}"
     if rcp.submission_mean is None or rcp.reference_mean is None:
         few = rcp.verdict == "Insufficient convergence"
         return f"not passed: {'too many runs did not reach the target' if few else rcp.verdict}"

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Ending:
-    """What the command was asked to say at its end, and, once it knows, of which output folder.
+class EndReport:
+    """How the command shall report at its end, and, once it is known, on which output folder.
 
-    `document` is what a dry run says instead.
+    `document` is what a dry run reports instead.
     """
 
     format: Literal["text", "json"] = "text"
@@ -33,41 +33,41 @@ class Ending:
 
 
 @contextmanager
-def told(ending: Ending) -> Iterator[Ending]:
-    """Let the command run, and say how it ended as it was asked to.
+def report_at_end(report: EndReport) -> Iterator[EndReport]:
+    """Run the command in this context; at its end, report in the form that was asked for.
 
     With JSON, all that the command and the ranks it starts print goes to stderr, and one object follows on
     stdout, also when an error or a signal ended it. When quiet, that is dropped, and one line follows.
     """
-    if ending.format == "text" and (ending.dry_run or not ending.quiet):
-        yield ending
+    if report.format == "text" and (report.dry_run or not report.quiet):
+        yield report
         return
     from pitboard.training.distributed import is_main_rank
 
     error: BaseException | None = None
     try:
-        with _stdout_away(to_stderr=not ending.quiet):
-            yield ending
+        with redirected_stdout(to_stderr=not report.quiet):
+            yield report
     except (PitboardError, typer.Exit, Stopped, KeyboardInterrupt) as raised:
         error = raised
         raise
     finally:
-        # Any other exception is a fault of ours, which a traceback tells.
+        # Any other exception is a fault of ours, which a traceback shows.
         if is_main_rank() and (error is not None or sys.exc_info()[0] is None):
-            _say(ending, error)
+            _say(report, error)
 
 
-def _say(ending: Ending, error: BaseException | None) -> None:
+def _say(report: EndReport, error: BaseException | None) -> None:
     code, reason = _exit(error)
-    document = {**_facts(ending), **(ending.document or {}), "exit_code": code, "error": reason}
-    if ending.format == "json":
+    document = {**_facts(report), **(report.document or {}), "exit_code": code, "error": reason}
+    if report.format == "json":
         _print_json(document)
     elif reason is None and code in (0, 1):
         typer.echo(_line(document))
 
 
 def _exit(error: BaseException | None) -> tuple[int, str | None]:
-    """Return the exit code of the command, and why it could not go on."""
+    """Return the exit code of the command, and why it could not continue."""
     if isinstance(error, typer.Exit):
         return error.exit_code, None
     if isinstance(error, PitboardError):
@@ -80,7 +80,7 @@ def _exit(error: BaseException | None) -> tuple[int, str | None]:
 
 
 @contextmanager
-def _stdout_away(*, to_stderr: bool) -> Iterator[None]:
+def redirected_stdout(*, to_stderr: bool) -> Iterator[None]:
     """Send what this process and its children write to stdout to stderr, or nowhere."""
     try:
         descriptor, errors = sys.stdout.fileno(), sys.stderr.fileno()
@@ -106,10 +106,10 @@ def _print_json(document: dict[str, Any]) -> None:
     typer.echo(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
 
 
-def _facts(ending: Ending) -> dict[str, Any]:
-    """Return what the plan, the logs and the summaries of the output folder tell, as far as it is ours."""
-    output = ending.output
-    if output is None or not output.claimed:
+def _facts(report: EndReport) -> dict[str, Any]:
+    """Return what plan, logs and summaries of the output folder say, where this command's runs are in it."""
+    output = report.output
+    if output is None or not output.is_ours:
         return {}
     try:
         return run_document(output, output.plan())

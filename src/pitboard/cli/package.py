@@ -19,10 +19,11 @@ def package(
         Path | None, typer.Option(help="The archive to write.", show_default="SUBMITTER.tar.gz here")
     ] = None,
     submitter: Annotated[
-        str | None, typer.Option(help="Who submits.", show_default="told by the logs")
+        str | None, typer.Option(help="Who submits.", show_default="read from the logs")
     ] = None,
     round: Annotated[
-        str | None, typer.Option(help="The round to submit to, such as 5.1.", show_default="told by the logs")
+        str | None,
+        typer.Option(help="The round to submit to, such as 5.1.", show_default="read from the logs"),
     ] = None,
 ) -> None:
     """Build a submission from runs' output and check it: exit 0 valid, 1 not valid, 2 cannot run."""

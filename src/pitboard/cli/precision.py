@@ -1,21 +1,18 @@
 """The `pitboard precision` command."""
 
-import secrets
-import shlex
-from collections.abc import Sequence
+from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pitboard.errors import PitboardError, Stopped, near
+from pitboard.cli.answers import SHOW, Format, draw
+from pitboard.errors import PitboardError
 from pitboard.suite.formats import TRAINED
 
 if TYPE_CHECKING:
-    from pitboard.compliance import Reference, ReferencePoint
-    from pitboard.results.ladder import Rung
-    from pitboard.training.output import Output, Plan
+    from pitboard.results.answer import Answer
 
 
 def register(app: typer.Typer) -> None:
@@ -41,8 +38,11 @@ def precision(
         Path | None, typer.Option(help="Folder to write; else output/<time>-<benchmark>-precision.")
     ] = None,
     resume: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Go on with the unfinished runs of such a folder.")
+        Path | None, typer.Option(metavar="DIR", help="Continue the unfinished runs of such a folder.")
     ] = None,
+    format: Annotated[
+        Format, typer.Option(help="How to show the answer; but for table, the progress goes to stderr.")
+    ] = "table",
     chart: Annotated[
         Path | None, typer.Option(help="Where to draw samples to target: .png, .svg or .html.")
     ] = None,
@@ -50,199 +50,63 @@ def precision(
     """Race a benchmark in several precisions and say which of them win.
 
     Time-to-train counts, not speed. What the device is fast at (BF16, or FP32 on a CPU without BF16 units) is
-    always run, as the baseline that the others are held against. Exits 0 when every format converges as the
+    always run, as the baseline that the others are compared with. Exits 0 when every format converges as the
     baseline's reference does, 1 when one does not, 2 when one could not be run.
     """
-    from pitboard.launch.ladder import recorded
-    from pitboard.results.ladder import climb
+    from pitboard.cli.outcome import redirected_stdout
+    from pitboard.cli.progress import Display
+    from pitboard.launch.plan import RunRequest
+    from pitboard.launch.sweep import begin_sweep, read_sweep, run_sweep
+    from pitboard.results.sweep import precision_sweep
     from pitboard.training.settings import parse_assignments
 
-    folder = resume
-    if folder is None:
-        if benchmark is None:
+    with nullcontext() if format == "table" else redirected_stdout(to_stderr=True):
+        if resume is not None:
+            sweep = read_sweep(resume)
+        elif benchmark is None:
             raise PitboardError("Say which benchmark to run, for example: pitboard precision llama31_8b")
-        folder = output or Path("output") / f"{datetime.now():%Y%m%d-%H%M%S}-{benchmark}-precision"
-        settings = parse_assignments(assignments or [])
-        chosen = _chosen(precisions, _baseline(benchmark, preset, settings))
-        _begin(folder, benchmark, preset, settings, chosen, runs, seed, nproc)
-    rungs = {name: (output, plan) for name, output, plan in recorded(folder)}
-    baseline, (_, plan) = next(iter(rungs.items()))
-    reference = _reference(plan, baseline)
-    logs = {name: _race(name, *rung) for name, rung in rungs.items()}
-    judged = climb(logs, reference.points)
-    _show(judged, plan, reference)
-    if chart is not None:
-        _draw(chart, judged, reference.points, plan)
-    if any(rung.verdict == "did not run" for rung in judged):
-        raise typer.Exit(2)
-    raise typer.Exit(0 if all(rung.converges or rung.verdict == "wins" for rung in judged) else 1)
-
-
-def _baseline(benchmark: str, preset: str, settings: dict[str, str]) -> str:
-    """Return the format that the runs' device is fast at."""
-    from pitboard.training.device import choose_device
-    from pitboard.training.precision import choose_precision
-    from pitboard.training.runner import settings_for
-
-    return choose_precision(choose_device(settings_for(benchmark, preset, settings).device, 0)).precision
-
-
-def _chosen(text: str, baseline: str) -> list[str]:
-    """Return the formats, the baseline first. Raises `PitboardError` for one that does not exist."""
-    names = [name.strip().lower() for name in text.split(",") if name.strip()]
-    for name in names:
-        if name not in TRAINED:
-            raise PitboardError(f"--precisions: there is no '{name}'.{near(name, TRAINED)}")
-    return list(dict.fromkeys([baseline, *names]))
-
-
-def _begin(
-    folder: Path,
-    benchmark: str,
-    preset: str,
-    settings: dict[str, str],
-    precisions: list[str],
-    runs: int,
-    seed: int | None,
-    nproc: int,
-) -> None:
-    """Write every format's plan, and then which they are, so that what is interrupted can be resumed."""
-    from pitboard import suite
-    from pitboard.cli.run import SUBMITTER, begin, plan_runs
-    from pitboard.launch.ladder import is_recorded, record
-    from pitboard.training.output import Output
-
-    if suite.benchmark(benchmark).preset(preset).values["target"] is None:
-        raise PitboardError(f"Preset '{preset}' has no target that a precision could reach: choose another.")
-    if is_recorded(folder):
-        raise PitboardError(
-            f"The output folder {folder} holds an earlier ladder: continue that with `pitboard precision"
-            f" --resume {folder}`, or choose another folder with --output."
-        )
-    first = secrets.randbelow(2**31) if seed is None else seed
-    for name in precisions:
-        overrides = {**settings, "precision": name}
-        plan = plan_runs(benchmark, preset, overrides, runs, first, None, nproc, SUBMITTER, None)
-        begin(Output(folder / name), plan)
-    record(folder, precisions)
-
-
-def _reference(plan: "Plan", baseline: str) -> "Reference":
-    """Return what holds for a plan's runs: its preset's own reference convergence points, or the official."""
-    from pitboard import suite
-    from pitboard.compliance import reference_for
-    from pitboard.training.runner import settings_of
-
-    preset = suite.benchmark(plan.benchmark, round=plan.round).preset(plan.preset)
-    changed = settings_of(plan).changed_from(preset.values)
-    ruleset = suite.find_round(plan.round).ruleset
-    return reference_for(plan.benchmark, preset, baseline, changed, ruleset, baseline)
-
-
-def _race(name: str, output: "Output", plan: "Plan") -> list[Path]:
-    """Do a format's unfinished runs and return all its logs; a run that fails is told."""
-    from pitboard.cli.progress import Display, show_summary
-    from pitboard.launch.series import run_series
-
-    def failed(index: int, error: PitboardError) -> None:
-        typer.echo(f"{name}, run {index} failed: {error}", err=True)
-
-    output.claim()
-    try:
+        else:
+            request = RunRequest(
+                benchmark=benchmark,
+                preset=preset,
+                overrides=parse_assignments(assignments or []),
+                runs=runs,
+                seed=seed,
+                nproc=nproc,
+            )
+            names = [name.strip().lower() for name in precisions.split(",") if name.strip()]
+            folder = output or Path("output") / f"{datetime.now():%Y%m%d-%H%M%S}-{benchmark}-precision"
+            sweep = begin_sweep(folder, request, names)
         with Display() as display:
-            run_series(output, plan, display, show_summary, failed)
-    except Stopped as stop:
-        command = f"`pitboard precision --resume {shlex.quote(str(output.folder.parent))}`"
-        raise Stopped(stop.number, f"Stopped by {stop.name}: {command} goes on.") from None
-    return [path for index in range(len(plan.seeds)) if (path := output.log(plan, index)).is_file()]
+            run_sweep(sweep, display)
+    plan = sweep.plan
+    answer = precision_sweep(sweep.logs(), plan.benchmark, plan.preset, plan.round)
+    if format == "table":
+        _print(answer)
+    else:
+        typer.echo(SHOW[format](answer), nl=False)
+    if chart is not None:
+        if any(row["reached"] for row in answer):
+            draw(answer, chart)
+        else:
+            typer.echo(f"No run reached the target, so there is nothing to draw in {chart}.", err=True)
+    raise typer.Exit(2 if not answer.facts["complete"] else 0 if answer.facts["passed"] else 1)
 
 
-def _show(rungs: "Sequence[Rung]", plan: "Plan", reference: "Reference") -> None:
+def _print(answer: "Answer") -> None:
+    """Print the answer with its words wrapped: none of a verdict is cut off, however narrow the terminal."""
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"{plan.benchmark} ({plan.preset}) by precision", title_justify="left")
-    # Without lines between the columns all of it stands in a terminal of 80.
-    table.box, table.padding = None, (0, 2, 0, 0)
-    table.add_column("Format", no_wrap=True)
-    for column in ("Reached", "Samples to target", "Samples/s", "Minutes"):
-        table.add_column(column, justify="right")
-    table.add_column("Convergence", no_wrap=True)
-    table.add_column("Verdict")
-    for rung in rungs:
-        table.add_row(
-            rung.precision,
-            f"{rung.reached} of {len(rung.samples)}",
-            _number(rung.mean_samples, ",.0f"),
-            _number(rung.throughput, ".2f"),
-            _number(rung.minutes, ".3f"),
-            _convergence(rung, rungs[0].precision),
-            rung.verdict,
-        )
-    console = Console()
+    table = Table(title=answer.title, title_justify="left", box=None, padding=(0, 2, 0, 0))
+    columns = [column for column in answer.columns if not column.detail]
+    for column in columns:
+        right = column.kind == "number" or column.name == "reached_of_runs"
+        whole = column.name in ("precision", "convergence")
+        table.add_column(column.heading, justify="right" if right else "left", no_wrap=whole)
+    for row in answer:
+        table.add_row(*(column.text(row[column.name]) for column in columns))
+    console = Console(highlight=False)
     console.print(table)
-    console.print(_reference_words(rungs, reference), highlight=False, soft_wrap=True)
-    if any(rung.emulated for rung in rungs):
-        console.print(
-            "An emulated format computes the right numbers with slower arithmetic: its samples to target"
-            " count, its minutes and samples/s say nothing of the format.",
-            highlight=False,
-            soft_wrap=True,
-        )
-
-
-def _reference_words(rungs: "Sequence[Rung]", reference: "Reference") -> str:
-    means = [rung.rcp.reference_mean for rung in rungs if rung.rcp.reference_mean is not None]
-    if means:
-        measured = (reference.precision or rungs[0].precision).upper()
-        return f"{measured}'s reference convergence points: {means[0]:,.0f} samples on average."
-    why = f" ({reference.not_held})" if reference.not_held else ""
-    return (
-        f"No reference convergence points hold for these settings{why}: a format converges here when all its"
-        " runs reach the target, be it early or late."
-    )
-
-
-def _number(value: float | None, form: str) -> str:
-    return "" if value is None else format(value, form)
-
-
-def _convergence(rung: "Rung", baseline: str) -> str:
-    if rung.verdict == "did not run":
-        return ""
-    if rung.rcp.reference_mean is None:
-        return "target reached" if rung.converges else "target not reached"
-    when = "earlier than" if rung.early else "later than" if rung.late else "as"
-    return f"{when} {baseline.upper()}"
-
-
-def _draw(path: Path, rungs: "Sequence[Rung]", points: "Sequence[ReferencePoint]", plan: "Plan") -> None:
-    """Draw what each run needed to the target over the reference's runs at the same batch size."""
-    from pitboard.charts import ladder, save
-    from pitboard.training.runner import settings_of
-
-    batch = settings_of(plan).global_batch_size
-    if not any(rung.reached for rung in rungs):
-        typer.echo(f"No run reached the target, so there is nothing to draw in {path}.", err=True)
-        return
-    rows = [
-        {
-            "precision": rung.precision.upper(),
-            "samples": count,
-            "mean": rung.mean_samples,
-            "word": f"{rung.reached} of {len(rung.samples)} reached the target",
-        }
-        for rung in rungs
-        for count in rung.samples
-    ]
-    reference = [count for point in points if point.batch_size == batch for count in point.samples]
-    emulated = [rung.precision.upper() for rung in rungs if rung.emulated]
-    save(
-        ladder(
-            rows,
-            title=f"{plan.benchmark} ({plan.preset}): samples to target by precision",
-            subtitle=f"Emulated: {', '.join(emulated)}." if emulated else "",
-            reference=reference,
-        ),
-        path,
-    )
+    for sentence in (*answer.notes, *answer.warnings):
+        console.print(sentence, soft_wrap=True)

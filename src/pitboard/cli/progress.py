@@ -5,6 +5,7 @@ from collections import Counter
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+import typer
 from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
@@ -12,10 +13,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from pitboard.errors import PitboardError
+
 if TYPE_CHECKING:
     from pitboard.compliance import Finding, RunsVerdict
     from pitboard.training.output import Output, Plan
-    from pitboard.training.reporting import Course
+    from pitboard.training.reporting import RunInfo
     from pitboard.training.runner import Summary
 
 _SECONDS_BETWEEN_FRAMES = 0.25
@@ -24,12 +27,12 @@ _SPEED_WINDOW_SECONDS = 10.0
 
 
 class Display:
-    """Shows one run at a time (`training.reporting.Reporter`); use it as a context manager."""
+    """Shows one run after another (`launch.series.SeriesReporter`); use it as a context manager."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console()
         self._live: Live | None = None
-        self._course: Course | None = None
+        self._info: RunInfo | None = None
         self._next_frame = 0.0
         self._began = time.monotonic()
 
@@ -46,26 +49,26 @@ class Display:
         self._stop()
         self._console.print(f"[dim]Not timed:[/] {what} …", highlight=False)
 
-    def noted(self, what: str) -> None:
-        """Print a decision as a line that stays."""
+    def notice(self, what: str) -> None:
+        """Print it as a line that stays."""
         self._stop()
-        self._console.print(escape(what[:1].upper() + what[1:]) + ".", highlight=False)
+        self._console.print(escape(what[:1].upper() + what[1:]) + ".", highlight=False, soft_wrap=True)
 
-    def started(self, course: "Course", samples: int) -> None:
-        """Show the course, and the clock from here on."""
-        self._course = course
+    def started(self, info: "RunInfo", samples: int) -> None:
+        """Show what is raced, and the clock from here on."""
+        self._info = info
+        self._next_frame = 0.0
         self._began = time.monotonic()
         self._samples = samples
         self._loss: float | None = None
         self._quality: float | None = None
         self._history = [(self._began, samples)]
-        sign = "≤" if course.lower_is_better else "≥"
-        goal = "no target" if course.target is None else f"validation loss {sign} {course.target:g}"
-        ranks = f"{course.ranks} × " if course.ranks > 1 else ""
+        sign = "≤" if info.lower_is_better else "≥"
+        goal = "no target" if info.target is None else f"validation loss {sign} {info.target:g}"
+        ranks = f"{info.ranks} × " if info.ranks > 1 else ""
         self._console.print(
-            f"[bold]{course.benchmark}[/] ({course.preset}) on {ranks}{course.device}: {goal},"
-            f" at most {course.sample_limit:,} samples"
-            + (f", from sample {samples:,} on" if samples else ""),
+            f"[bold]{info.benchmark}[/] ({info.preset}) on {ranks}{info.device}: {goal},"
+            f" at most {info.sample_limit:,} samples" + (f", from sample {samples:,} on" if samples else ""),
             highlight=False,
         )
         if self._console.is_terminal:
@@ -99,15 +102,32 @@ class Display:
         self._quality = quality
         self._history = [(time.monotonic(), samples)]
         distance, missing = "", self._missing(quality)
-        if self._course and missing is not None:
-            side = "above" if self._course.lower_is_better else "below"
-            reached = f", the target {self._course.target:g} is reached"
+        if self._info and missing is not None:
+            side = "above" if self._info.lower_is_better else "below"
+            reached = f", the target {self._info.target:g} is reached"
             distance = reached if missing <= 0 else f", {missing:.3f} {side} the target"
         self._console.print(
             f"{self._elapsed():>8}  {samples:>9,} samples  [bold]validation loss {quality:.4f}[/]{distance}",
             highlight=False,
             soft_wrap=True,
         )
+
+    def finished(self, summary: "Summary") -> None:
+        """Print what the run came to."""
+        self._stop()
+        show_summary(summary)
+
+    def failed(self, run: str, error: PitboardError) -> None:
+        """Print the reason on stderr."""
+        self._stop()
+        typer.echo(f"{run} failed: {error}", err=True)
+
+    def all_ended(self, output: "Output", plan: "Plan") -> None:
+        """Print a table of several runs, and the verdict of the rules."""
+        self._stop()
+        if len(plan.seeds) > 1:
+            show_series(output, plan)
+        show_verdict(output, plan)
 
     def _stop(self) -> None:
         if self._live is not None:
@@ -120,24 +140,24 @@ class Display:
 
     def _rate(self) -> str:
         (before, first), (now, last) = self._history[0], self._history[-1]
-        tokens = (last - first) * (self._course.tokens_per_sample if self._course else 0)
-        unit = "tokens" if self._course and self._course.tokens_per_sample > 1 else "samples"
+        tokens = (last - first) * (self._info.tokens_per_sample if self._info else 0)
+        unit = "tokens" if self._info and self._info.tokens_per_sample > 1 else "samples"
         return f"{tokens / (now - before) if now > before else 0.0:,.0f} {unit}/s"
 
     def _missing(self, quality: float) -> float | None:
         """Return how far a quality is from the target, on the wrong side of it where above 0."""
-        if self._course is None or self._course.target is None:
+        if self._info is None or self._info.target is None:
             return None
-        above = quality - self._course.target
-        return above if self._course.lower_is_better else -above
+        above = quality - self._info.target
+        return above if self._info.lower_is_better else -above
 
     def _until_evaluation(self) -> int | None:
-        course = self._course
-        if course is None or course.evaluation_interval is None or course.first_evaluation is None:
+        info = self._info
+        if info is None or info.evaluation_interval is None or info.first_evaluation is None:
             return None
-        if self._samples < course.first_evaluation:
-            return course.first_evaluation - self._samples
-        return course.evaluation_interval - self._samples % course.evaluation_interval
+        if self._samples < info.first_evaluation:
+            return info.first_evaluation - self._samples
+        return info.evaluation_interval - self._samples % info.evaluation_interval
 
     def _line(self) -> str:
         ahead = self._until_evaluation()
@@ -148,14 +168,14 @@ class Display:
         )
 
     def _frame(self) -> Table:
-        course = self._course
-        assert course is not None
+        info = self._info
+        assert info is not None
         table = Table.grid(padding=(0, 2))
         distance = ""
-        if course.target is not None and self._quality is not None:
-            distance = f"{self._quality - course.target:+.3f} to the target"
+        if info.target is not None and self._quality is not None:
+            distance = f"{self._quality - info.target:+.3f} to the target"
         table.add_row(
-            ProgressBar(total=course.sample_limit, completed=self._samples, width=24),
+            ProgressBar(total=info.sample_limit, completed=self._samples, width=24),
             self._line().strip(),
             distance,
         )
@@ -215,12 +235,12 @@ def show_series(output: "Output", plan: "Plan") -> None:
     """Print a row for each run of a plan, from the logs, and the olympic mean where enough of them count."""
     from pitboard.compliance.result.benchmarks import official_drops
     from pitboard.stats import olympic_mean
-    from pitboard.training.output import logged
+    from pitboard.training.output import read_run
 
     table = Table(title=f"{plan.benchmark} ({plan.preset}): {len(plan.seeds)} runs", title_justify="left")
     for column in ("Run", "Seed", "Status", "Minutes", "Samples to target"):
         table.add_column(column, justify="left" if column == "Status" else "right")
-    runs = [logged(output.log(plan, index)) for index in range(len(plan.seeds))]
+    runs = [read_run(output.log(plan, index)) for index in range(len(plan.seeds))]
     for index, (seed, run) in enumerate(zip(plan.seeds, runs, strict=True)):
         minutes = "" if run.minutes is None else f"{run.minutes:.3f}"
         samples = "" if run.samples_to_target is None else f"{run.samples_to_target:,}"

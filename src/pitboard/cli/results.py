@@ -1,15 +1,15 @@
 """The `pitboard results` commands: what the store holds, and the questions it answers."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from pitboard.cli.answers import Format
 
 if TYPE_CHECKING:
     from pitboard.results.answer import Answer
     from pitboard.results.store import Store
-
-Format = Literal["table", "json", "csv", "markdown"]
 
 Place = Annotated[
     str | None,
@@ -44,7 +44,7 @@ def register(parent: typer.Typer) -> None:
 @app.command()
 def add(
     path: Annotated[Path, typer.Argument(help="A round, a submission, or the output of `pitboard run`.")],
-    round: Annotated[str | None, typer.Option(help="The round.", show_default="told by the logs")] = None,
+    round: Annotated[str | None, typer.Option(help="The round.", show_default="read from the logs")] = None,
     submitter: Annotated[str | None, typer.Option(help="Call the submitter this.")] = None,
     system: Annotated[str | None, typer.Option(help="Call the system this.")] = None,
     store: Place = None,

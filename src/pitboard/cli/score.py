@@ -20,7 +20,7 @@ def score(
     path: Annotated[Path, typer.Argument(help="A log, a result, a submission, a round, or a run's output.")],
     round: Annotated[
         str | None,
-        typer.Option(help="The round whose rules apply, such as 5.1.", show_default="told by the logs"),
+        typer.Option(help="The round whose rules apply, such as 5.1.", show_default="read from the logs"),
     ] = None,
     format: Annotated[Format, typer.Option(help="How to show the scores.")] = "text",
 ) -> None:

@@ -3,7 +3,6 @@
 from pitboard.compliance.check import check_tree
 from pitboard.compliance.log.check import check_log
 from pitboard.compliance.report import Level, LogReport, ResultReport, TreeReport
-from pitboard.compliance.result.own_runs import RunsVerdict, judge_runs
 from pitboard.compliance.result.rcp import RcpVerdict, rcp_test
 from pitboard.compliance.result.reference import (
     Reference,
@@ -12,6 +11,7 @@ from pitboard.compliance.result.reference import (
     parse_points,
     reference_for,
 )
+from pitboard.compliance.result.run_verdict import RunsVerdict, judge_runs
 from pitboard.compliance.rule import Finding
 
 __all__ = [

@@ -1,8 +1,9 @@
-"""Do the runs of a plan one after another, each in processes of its own."""
+"""Do the runs of a plan: new ones or unfinished ones, from the user's process or as ranks of torchrun."""
 
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Literal, Protocol
 
 import msgspec
 from mlperf_logging.mllog import constants
@@ -10,52 +11,169 @@ from mlperf_logging.mllog import constants
 from pitboard.errors import PitboardError, Stopped
 from pitboard.events.writer import LogWriter
 from pitboard.files import write_atomically
-from pitboard.launch.torchrun import RankFailedError, launch
+from pitboard.launch.plan import prepare_output
+from pitboard.launch.torchrun import (
+    RankFailedError,
+    end_with_launcher,
+    launch_ranks,
+    launched_by_torchrun,
+    report_to_launcher,
+    restarted,
+)
 from pitboard.training.checkpoint import kept_samples
-from pitboard.training.output import Output, Plan, logged
+from pitboard.training.distributed import join_world, leave_world
+from pitboard.training.output import Output, Plan, read_run
 from pitboard.training.reporting import Reporter
-from pitboard.training.runner import Summary, execute
+from pitboard.training.runner import Summary, execute, settings_of
+
+SeriesResult = Literal["reached", "not reached", "failed"]
+"""Whether every run of a plan reached its target, one ended without, or one could not be run to its end."""
+
+
+class SeriesReporter(Reporter, Protocol):
+    """Watches the runs of a plan, from the user's process or from rank 0."""
+
+    def finished(self, summary: Summary) -> None:
+        """A run has ended: it reached its target, or its limit."""
+
+    def failed(self, run: str, error: PitboardError) -> None:
+        """A run of several failed, and the next is started; `run` names it."""
+
+    def all_ended(self, output: Output, plan: Plan) -> None:
+        """No run is left to do."""
+
+
+def start(output: Output, plan: Plan, reporter: SeriesReporter) -> SeriesResult:
+    """Do the runs of a new plan, or continue them where torchrun or Slurm restarted their command.
+
+    Raises `PitboardError` where they cannot be started, or the only one failed, and `Stopped` when a signal
+    stopped one.
+    """
+    if launched_by_torchrun():
+        return _as_torchrun_rank(output, plan, reporter, resuming=False)
+    if _was_restarted(output, plan):
+        return resume(output, plan.nproc, reporter)
+    prepare_output(output, plan)
+    return _from_user_process(output, plan, reporter)
+
+
+def resume(output: Output, nproc: int | None, reporter: SeriesReporter) -> SeriesResult:
+    """Continue the unfinished runs of a folder, on `nproc` ranks instead of as many as it began with.
+
+    Raises as `start` does, and where the folder holds no plan.
+    """
+    plan = output.plan()
+    if launched_by_torchrun():
+        return _as_torchrun_rank(output, plan, reporter, resuming=True)
+    output.lock()
+    if not output.unfinished(plan):
+        reporter.notice(f"nothing to resume: every run in {output.folder} has ended")
+    return _from_user_process(output, msgspec.structs.replace(plan, nproc=nproc or plan.nproc), reporter)
+
+
+def run_as_rank(output: Output, index: int, reporter: SeriesReporter) -> None:
+    """Do one run as one of the ranks that `run_series` launched."""
+    end_with_launcher()
+    _run_one(output, output.plan(), index, reporter)
+    leave_world()
 
 
 def run_series(
-    output: Output,
-    plan: Plan,
-    reporter: Reporter,
-    finished: Callable[[Summary], None],
-    failed: Callable[[int, PitboardError], None],
+    output: Output, plan: Plan, reporter: SeriesReporter, failed: Callable[[int, PitboardError], None]
 ) -> None:
-    """Do every unfinished run of the plan; a failed one is told to `failed` and the next is started.
+    """Do every unfinished run of the plan; `failed` is given one that fails, and the next is started.
 
     A single run of one rank is done in this process. Any other is launched as `pitboard run --resume DIR
     --only N`, which shows itself, so that nothing of one run can reach the next. Raises `Stopped` when a
     signal stops a run, which ends the series.
     """
-    alone = len(plan.seeds) == 1 and plan.nproc == 1
+    in_this_process = len(plan.seeds) == 1 and plan.nproc == 1
     for index in output.unfinished(plan):
         try:
-            with with_resume_hint(output, plan, index):
-                if alone:
-                    run_one(output, plan, index, reporter, finished)
+            with _with_resume_hint(output, plan, index):
+                if in_this_process:
+                    _run_one(output, plan, index, reporter)
                 else:
                     _launch(output, plan, index)
         except PitboardError as error:
             failed(index, error)
 
 
-def run_one(
-    output: Output, plan: Plan, index: int, reporter: Reporter, finished: Callable[[Summary], None]
-) -> None:
-    """Do one run of the plan as one of its ranks; rank 0 writes its summary and tells it to `finished`."""
+def _from_user_process(output: Output, plan: Plan, reporter: SeriesReporter) -> SeriesResult:
+    failures: list[PitboardError] = []
+
+    def failed(index: int, error: PitboardError) -> None:
+        if len(plan.seeds) == 1:
+            raise error
+        failures.append(error)
+        reporter.failed(f"Run {index}", error)
+
+    run_series(output, plan, reporter, failed)
+    reporter.all_ended(output, plan)
+    return "failed" if failures else "reached" if output.all_reached(plan) else "not reached"
+
+
+def _as_torchrun_rank(
+    output: Output, plan: Plan, reporter: SeriesReporter, *, resuming: bool
+) -> SeriesResult:
+    """Do the runs as one of the ranks of the user's own torchrun; rank 0's plan counts."""
+    end_with_launcher()
+    world = join_world(settings_of(plan))
+    refused: PitboardError | None = None
+    if world.is_main:
+        try:
+            if resuming or _was_restarted(output, plan):
+                output.lock()
+                plan = output.plan()
+            else:
+                prepare_output(output, plan)
+        except PitboardError as error:
+            refused = error
+    # The folder is rank 0's to lock and to read: the others may see a network file system's past.
+    todo = output.unfinished(plan) if world.is_main and refused is None else []
+    folder, plan, todo, refusal = world.broadcast((output.folder, plan, todo, str(refused or "")))
+    if refusal:
+        raise PitboardError(refusal)
+    output = Output(folder)
+    try:
+        for index in todo:
+            with _with_resume_hint(output, plan, index):
+                _run_one(output, plan, index, reporter)
+    except Stopped as stop:
+        # Once is enough.
+        raise stop if world.is_main else Stopped(stop.number) from None
+    if world.is_main:
+        reporter.all_ended(output, plan)
+    reached = world.broadcast(output.all_reached(plan) if world.is_main else None)
+    leave_world()
+    # Torchrun exits with 1 whatever its ranks exit with, and with 0 only where all of them do.
+    if not reached:
+        report_to_launcher(PitboardError("A run ended without reaching its target."))
+    return "reached" if reached else "not reached"
+
+
+def _was_restarted(output: Output, plan: Plan) -> bool:
+    """Whether this command was restarted by torchrun or Slurm, and had begun these runs in the folder."""
+    if not restarted() or not output.has_started():
+        return False
+    before = output.plan()
+    # Not the seeds: where none was given, each start draws its own.
+    asked = [(p.round, p.benchmark, p.preset, p.overrides, len(p.seeds)) for p in (before, plan)]
+    return asked[0] == asked[1]
+
+
+def _run_one(output: Output, plan: Plan, index: int, reporter: SeriesReporter) -> None:
+    """Do one run of the plan as one of its ranks; rank 0 writes its summary and reports it."""
     summary = execute(output, plan, index, reporter)
     if summary is not None:
         encoded = msgspec.json.encode(summary, enc_hook=str)
         write_atomically(output.summary(index), msgspec.json.format(encoded))
-        finished(summary)
+        reporter.finished(summary)
 
 
 @contextmanager
-def with_resume_hint(output: Output, plan: Plan, index: int) -> Iterator[None]:
-    """Complete what ends a run with how to go on with it, where its log was left open."""
+def _with_resume_hint(output: Output, plan: Plan, index: int) -> Iterator[None]:
+    """Add how to continue a run to what ended it, where its log was left open."""
     try:
         yield
     except Stopped as stop:
@@ -65,32 +183,32 @@ def with_resume_hint(output: Output, plan: Plan, index: int) -> Iterator[None]:
         ) from None
     except PitboardError as error:
         path = output.log(plan, index)
-        if path.exists() and logged(path).run_stop_ms is None:
+        if path.exists() and read_run(path).run_stop_ms is None:
             raise type(error)(f"{error} Its log is open: {_resume_hint(output, plan, index)}") from error
         raise
 
 
 def _resume_hint(output: Output, plan: Plan, index: int) -> str:
-    """Return what is kept of a run that has not ended, and the command that goes on with it."""
-    run = logged(output.log(plan, index))
+    """Return what is kept of a run that has not ended, and the command that continues it."""
+    run = read_run(output.log(plan, index))
     command = f"`pitboard run --resume {shlex.quote(str(output.folder))}`"
     if run.run_stop_ms is not None:
-        return "this run had ended; " + command + " does those that have not."
+        return "this run has ended; " + command + " does those that have not."
     if run.run_start_ms is None:
         return f"nothing was timed yet; {command} starts."
     kept = kept_samples(output.checkpoints(plan, index))
     if kept is None:
         return f"there is no checkpoint; {command} trains from the first sample again, the clock running on."
-    return f"{command} goes on from the checkpoint at sample {kept:,}."
+    return f"{command} continues from the checkpoint at sample {kept:,}."
 
 
 def _launch(output: Output, plan: Plan, index: int) -> None:
     path = output.log(plan, index)
     try:
-        launch(["run", "--resume", str(output.folder), "--only", str(index)], plan.nproc)
+        launch_ranks(["run", "--resume", str(output.folder), "--only", str(index)], plan.nproc)
     except RankFailedError as error:
         # A rank that fails in initialisation may have ended rank 0 before that could close the log.
-        run = logged(path)
+        run = read_run(path)
         if path.exists() and run.run_start_ms is None and run.run_stop_ms is None:
             LogWriter(path, append=True).close(constants.ABORTED, reason=str(error))
         raise

@@ -1,15 +1,22 @@
-"""Start the ranks of a run on this node with torchrun's own launcher."""
+"""Ranks under torchrun: whether this process is one of them, and how to start them on this node.
 
+Light to import: only starting ranks loads torch.
+"""
+
+import ctypes
+import json
 import logging
 import os
 import signal
 import sys
+import time
 import uuid
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pitboard.errors import PitboardError, Stopped
-from pitboard.training.stopping import StopSignals
+from pitboard.errors import LostContactError, PitboardError, Stopped
+from pitboard.text import file_name
 
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
@@ -20,18 +27,74 @@ _STOPPED = {Stopped(number).exit_code: number for number in (signal.SIGTERM, sig
 
 
 class RankFailedError(PitboardError):
-    """A rank could not go on, and said why."""
+    """A rank failed, and said why."""
 
 
-def launch(arguments: list[str], nproc: int) -> None:
+def launched_by_torchrun() -> bool:
+    """Whether this process is one of torchrun's ranks rather than a user's command."""
+    return "RANK" in os.environ and "WORLD_SIZE" in os.environ
+
+
+def restarted() -> bool:
+    """Whether torchrun (`--max-restarts`) or Slurm (a requeue) has started this same command before."""
+    counts = (os.environ.get(name, "") for name in ("TORCHELASTIC_RESTART_COUNT", "SLURM_RESTART_COUNT"))
+    return any(count.isdecimal() and int(count) > 0 for count in counts)
+
+
+def restart_name() -> str | None:
+    """Return the job's name, by which every start of it finds the same default output folder.
+
+    `None` where the command is not one that is started again. Raises `PitboardError` where it is, and the job
+    has no name.
+    """
+    maximum, run = (os.environ.get(f"TORCHELASTIC_{name}", "") for name in ("MAX_RESTARTS", "RUN_ID"))
+    if launched_by_torchrun() and maximum not in ("", "0"):
+        # "none" is what every torchrun without --standalone or --rdzv-id calls its job.
+        if run not in ("", "none"):
+            return file_name(run)
+    elif not restarted():
+        return None
+    raise PitboardError(
+        "A job that is started again must find the folder that it wrote before: name it with --output."
+    )
+
+
+def report_to_launcher(error: PitboardError) -> bool:
+    """Leave a failed rank's sentence where torchrun looks for it; `False` when it gave no such place.
+
+    Torchrun shows what was left with the earliest time: that another rank has gone is never the reason.
+    """
+    path = os.environ.get("TORCHELASTIC_ERROR_FILE")
+    if not path:
+        return False
+    at = int(time.time()) if isinstance(error, LostContactError) else 0
+    text = str(error)
+    report = {"message": {"message": text, "extraInfo": {"timestamp": str(at), "py_callstack": text}}}
+    Path(path).write_text(json.dumps(report), encoding="utf-8")
+    return True
+
+
+def end_with_launcher() -> None:
+    """Have the kernel kill this rank when the process that launched it dies (Linux).
+
+    Torchrun gives its ranks sessions of their own: after `kill -9` of the launcher they would train on, and
+    write to the log that `--resume` then continues.
+    """
+    set_parent_death_signal = 1
+    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+
+
+def launch_ranks(arguments: list[str], nproc: int) -> None:
     """Run `pitboard <arguments>` as `nproc` ranks and wait for them, as `torchrun --nproc-per-node` does.
 
     Raises `PitboardError` when a rank failed or was killed, the other ranks being ended, and `Stopped` when a
-    signal came here or to a rank, and the ranks have stopped in good order.
+    signal came here or to a rank, and the ranks have stopped cleanly.
     """
     from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    from pitboard.training.stopping import StopSignals
 
     # The failing rank's sentence is shown; the launcher's own reports would bury it.
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
@@ -61,7 +124,7 @@ def launch(arguments: list[str], nproc: int) -> None:
 
 def _reason(failures: "Mapping[int, ProcessFailure]") -> PitboardError | Stopped:
     """Return what ended the ranks, of all that followed from it."""
-    rank, first = min(failures.items(), key=lambda item: (_consequence(item[1]), item[1].timestamp))
+    rank, first = min(failures.items(), key=lambda item: (_distance_from_cause(item[1]), item[1].timestamp))
     message = _message(first)
     if first.exitcode in _STOPPED:
         return Stopped(_STOPPED[first.exitcode])
@@ -73,8 +136,8 @@ def _reason(failures: "Mapping[int, ProcessFailure]") -> PitboardError | Stopped
     return PitboardError(f"Rank {rank} ended with exit code {first.exitcode}; its own output above says why.")
 
 
-def _consequence(failure: "ProcessFailure") -> int:
-    """Return how far an end is from the reason: ranks told to stop, or left alone, are furthest."""
+def _distance_from_cause(failure: "ProcessFailure") -> int:
+    """Return how far from the cause a failure is: ranks that were told to stop are furthest."""
     if failure.exitcode in _STOPPED or failure.exitcode == -signal.SIGTERM:
         return 2
     left_alone = bool(_message(failure)) and failure.timestamp > 0

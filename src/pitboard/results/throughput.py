@@ -6,10 +6,10 @@ not known. stable_diffusion is evaluated after its timed run, so all of its minu
 
 from pitboard.results.schema import Row
 
-AFTER_THE_RUN = "stable_diffusion"
+EVALUATED_AFTER_RUN = "stable_diffusion"
 
 TIMED_RUNS = f"""select *, counted and not dropped as kept, minutes
-      - case when benchmark = '{AFTER_THE_RUN}' then 0 else evaluation_minutes end as training
+      - case when benchmark = '{EVALUATED_AFTER_RUN}' then 0 else evaluation_minutes end as training
     from runs"""
 """SQL: the runs, with `kept` (in the olympic mean) and `training`, null where evaluation was not logged."""
 
@@ -25,7 +25,7 @@ def per_second(samples: str, training: str) -> str:
 
 def throughput(run: Row) -> float | None:
     """Return a run's samples/s in training from its row of `runs`, `None` where it cannot be told."""
-    evaluation = 0.0 if run["benchmark"] == AFTER_THE_RUN else run["evaluation_minutes"]
+    evaluation = 0.0 if run["benchmark"] == EVALUATED_AFTER_RUN else run["evaluation_minutes"]
     if not run["samples_to_target"] or not run["minutes"] or evaluation is None:
         return None
     training = run["minutes"] - evaluation

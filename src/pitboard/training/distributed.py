@@ -126,7 +126,7 @@ def _store() -> Store:
     Torchrun's restarted ranks get the store of those before them, in which they would find the addresses of
     dead ranks and wait for them; its own count of restarts differs between nodes. So rank 0 numbers its
     start, the others take the number that comes with their own mark, and it replaces torchrun's count, which
-    `launch.restarted` reads.
+    `launch.torchrun.restarted` reads.
     """
     store, rank, size = next(rendezvous("env://", timeout=_TIMEOUT))
     if os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0") == "0":

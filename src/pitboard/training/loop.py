@@ -28,7 +28,7 @@ from pitboard.training.loading import evaluation_batches, micro_batch, to_device
 from pitboard.training.optimizer import adamw, clip_gradients, learning_rate, set_learning_rate
 from pitboard.training.precision import autocast, convert, emulated, in_bf16, use_fast_products
 from pitboard.training.protocol import Batch, Benchmark
-from pitboard.training.reporting import Course, Reporter
+from pitboard.training.reporting import Reporter, RunInfo
 from pitboard.training.stopping import SharedStop, StopSignals
 
 # How often the gradient norm is read back to look for a non-finite loss: on a GPU that makes it wait.
@@ -142,7 +142,7 @@ class Race:
         Raises `PitboardError` for a loss that is not finite, or data or disks that fail on the way, and
         `Stopped` when a signal asked for it and the checkpoint, if this run keeps any, is written.
         """
-        self.reporter.started(self._course(), self.progress.samples)
+        self.reporter.started(self._run_info(), self.progress.samples)
         batches = self._batches()
         if self._evaluation_due() and self._evaluated < self.progress.samples:
             self._outcome.reached = self._evaluate()
@@ -177,10 +177,10 @@ class Race:
         self.world.barrier()
         raise Stopped(number)
 
-    def _course(self) -> Course:
+    def _run_info(self) -> RunInfo:
         settings, batch, evaluation = self.settings, self.settings.global_batch_size, self.rules.evaluation
         evaluated = settings.evaluation_interval is not None
-        return Course(
+        return RunInfo(
             self.rules.id,
             settings.preset,
             settings.target,

@@ -45,54 +45,56 @@ class Plan(msgspec.Struct, kw_only=True):
 
 
 class Output:
-    """The output folder of one `pitboard run`; `claimed` says whether its runs are this command's."""
+    """The output folder of one `pitboard run`; `is_ours` says whether its runs are this command's."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.claimed = False
-        self._lock: IO[str] | None = None
+        self.is_ours = False
+        self._lock_file: IO[str] | None = None
 
-    def claim(self) -> None:
-        """Create the folder and hold it until this process ends; a second run in it is refused.
+    def lock(self) -> None:
+        """Create the folder and lock it until this process ends; a second run in it is refused.
 
-        Raises `PitboardError` when another process holds it, or it cannot be written.
+        Raises `PitboardError` when another process has locked it, or it cannot be written.
         """
+        if self._lock_file is not None:
+            return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            lock = (self.folder / ".lock").open("w")
+            lock_file = (self.folder / ".lock").open("w")
         except OSError as error:
             raise PitboardError(
                 f"Cannot write the output folder {self.folder}: {error.strerror}."
                 " Choose another with --output."
             ) from error
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise PitboardError(
                 f"The output folder {self.folder} is in use by another run: wait for it, or choose another"
                 " with --output."
             ) from error
-        self._lock = lock
-        self.claimed = True
+        self._lock_file = lock_file
+        self.is_ours = True
 
     def start(self, plan: Plan) -> None:
         """Record the plan of new runs. A folder in which an earlier run's clock has started is refused."""
         try:
             self.require_new()
         except PitboardError:
-            self.claimed = False
+            self.is_ours = False
             raise
         self._write(plan)
 
     def require_new(self) -> None:
         """Raise `PitboardError` where an earlier run's clock has started in the folder."""
-        if self.begun():
+        if self.has_started():
             raise PitboardError(
                 f"The output folder {self.folder} holds an earlier run: continue that with"
                 f" `pitboard run --resume {self.folder}`, or choose another folder with --output."
             )
 
-    def settle(self, plan: Plan, settings: dict[str, Any], decisions: dict[str, str]) -> None:
+    def record_settings(self, plan: Plan, settings: dict[str, Any], decisions: dict[str, str]) -> None:
         """Record the settings as a run uses them, with the reasons of those that the machine decided."""
         if (plan.settings, plan.decisions) != (settings, decisions):
             plan.settings, plan.decisions = settings, decisions
@@ -101,10 +103,10 @@ class Output:
     def _write(self, plan: Plan) -> None:
         write_atomically(self.folder / _PLAN, msgspec.json.format(msgspec.json.encode(plan)))
 
-    def begun(self) -> bool:
+    def has_started(self) -> bool:
         """Whether a run's clock has started in the folder."""
         logs = self.folder.glob("results/*/*/result_*.txt")
-        return any(logged(log).run_start_ms is not None for log in logs)
+        return any(read_run(log).run_start_ms is not None for log in logs)
 
     def plan(self) -> Plan:
         """Read the recorded plan. Raises `PitboardError` when there is none or it is damaged."""
@@ -131,12 +133,12 @@ class Output:
     def unfinished(self, plan: Plan) -> list[int]:
         """Return the runs of the plan whose log has no `run_stop`, in order."""
         return [
-            index for index in range(len(plan.seeds)) if logged(self.log(plan, index)).run_stop_ms is None
+            index for index in range(len(plan.seeds)) if read_run(self.log(plan, index)).run_stop_ms is None
         ]
 
     def all_reached(self, plan: Plan) -> bool:
         """Whether every run of the plan reached its target; a preset without one cannot miss it."""
-        runs = [logged(self.log(plan, index)) for index in range(len(plan.seeds))]
+        runs = [read_run(self.log(plan, index)) for index in range(len(plan.seeds))]
         return all(run.status == "success" or run.target is None for run in runs)
 
 
@@ -155,6 +157,6 @@ def read_plan(path: Path) -> Plan:
     return plan
 
 
-def logged(path: Path) -> Run:
+def read_run(path: Path) -> Run:
     """Return what a log says of its run so far; nothing, where there is no log yet."""
     return Run.from_events(read_events(path)) if path.exists() else Run()

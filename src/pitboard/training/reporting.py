@@ -1,12 +1,12 @@
-"""What the loop tells whoever watches a run; the command line draws it."""
+"""What a run reports while it runs; the command line shows it."""
 
 from dataclasses import dataclass
 from typing import Protocol
 
 
 @dataclass(frozen=True)
-class Course:
-    """What is raced, told once: the benchmark's name, its preset, target and limits, in samples."""
+class RunInfo:
+    """What is raced: the benchmark's name, its preset, target and limits, in samples."""
 
     benchmark: str
     preset: str
@@ -26,11 +26,11 @@ class Reporter(Protocol):
     def preparing(self, what: str) -> None:
         """Initialisation does `what` now; the clock of the race does not run."""
 
-    def noted(self, what: str) -> None:
+    def notice(self, what: str) -> None:
         """Something was decided that the user should know: `what` is a sentence without its end."""
 
-    def started(self, course: Course, samples: int) -> None:
-        """The race starts, or after a resume goes on, at a number of training samples."""
+    def started(self, info: RunInfo, samples: int) -> None:
+        """The race starts, or continues after a resume, at a number of training samples."""
 
     def wants_loss(self) -> bool:
         """Whether the next step's loss will be shown; reading it makes a GPU wait."""
@@ -48,10 +48,10 @@ class Silent:
     def preparing(self, what: str) -> None:
         """Show nothing."""
 
-    def noted(self, what: str) -> None:
+    def notice(self, what: str) -> None:
         """Show nothing."""
 
-    def started(self, course: Course, samples: int) -> None:
+    def started(self, info: RunInfo, samples: int) -> None:
         """Show nothing."""
 
     def wants_loss(self) -> bool:

@@ -14,7 +14,6 @@ from pitboard import __version__, suite
 from pitboard.errors import LostContactError, PitboardError, Stopped
 from pitboard.events import Run
 from pitboard.events.writer import LogWriter
-from pitboard.training.announce import announcement
 from pitboard.training.checkpoint import Checkpoints
 from pitboard.training.device import (
     can_compile,
@@ -25,8 +24,9 @@ from pitboard.training.device import (
 )
 from pitboard.training.distributed import World, is_main_rank, join_world, lost_contact
 from pitboard.training.images import write_grey_image
+from pitboard.training.log_header import log_header
 from pitboard.training.loop import Outcome, Race
-from pitboard.training.output import Output, Plan, logged
+from pitboard.training.output import Output, Plan, read_run
 from pitboard.training.precision import choose_precision, cost_of_bf16, emulated
 from pitboard.training.protocol import Benchmark, Drawing, Pretrained, benchmark_class
 from pitboard.training.reporting import Reporter, Silent
@@ -36,7 +36,7 @@ from pitboard.training.stopping import StopSignals
 
 @dataclass(frozen=True)
 class Summary:
-    """What a finished run is told as; rates are over training, with evaluation left out.
+    """What a finished run came to; rates are over training, with evaluation left out.
 
     `minutes` is time-to-train, `run_stop` − `run_start` of the log; the memory is the main rank's peak, in
     bytes; `utilisation` is model FLOPs over the BF16 peak of all ranks' devices. An `emulated` precision's
@@ -138,14 +138,14 @@ def execute(output: Output, plan: Plan, index: int, reporter: Reporter) -> Summa
     """
     settings = settings_of(plan)
     path = output.log(plan, index)
-    before = logged(path) if is_main_rank() else Run()
+    before = read_run(path) if is_main_rank() else Run()
     # A log without `run_start` is the trace of a run killed in initialisation: nothing was timed, start over.
     resuming = before.run_start_ms is not None
     log = LogWriter(path if is_main_rank() else None, append=resuming)
     race: Race | None = None
     with StopSignals(launched="RANK" in os.environ) as stop:
         try:
-            with _sentences():
+            with _as_readable_errors():
                 world = join_world(settings)
                 evaluated = max((int(each.samples or 0) for each in before.evaluations), default=0)
                 resumed, batch, evaluated = world.broadcast((resuming, before.global_batch_size, evaluated))
@@ -154,9 +154,9 @@ def execute(output: Output, plan: Plan, index: int, reporter: Reporter) -> Summa
                     _require_batch(batch, settings.global_batch_size, world)
                 if world.is_main:
                     if index == 0 and plan.round == suite.NEWEST_RACED.version:
-                        reporter.noted(f"round {suite.NEWEST_RACED_LABEL}")
-                    _note_precision(settings, decisions, world, reporter)
-                    output.settle(plan, settings.model_dump(mode="json"), decisions)
+                        reporter.notice(f"round {suite.NEWEST_RACED_LABEL}")
+                    _say_precision(settings, decisions, world, reporter)
+                    output.record_settings(plan, settings.model_dump(mode="json"), decisions)
                 benchmark: Benchmark = benchmark_class(plan.benchmark)(settings)
                 race = Race(
                     benchmark,
@@ -197,8 +197,9 @@ def _require_batch(before: int | float | None, now: int, world: World) -> None:
     """Raise `PitboardError` where a resumed run would train on another global batch than before."""
     if before is not None and before != now:
         raise PitboardError(
-            f"This run began with a global batch of {before:,}; on {world.size} rank(s) it would go on with"
-            f" {now:,}, because its batch follows the ranks: resume it on as many ranks as it began with."
+            f"This run began with a global batch of {before:,}; on {world.size} rank(s) it would continue"
+            f" with {now:,}, because its batch follows the ranks: resume it on as many ranks as it began"
+            " with."
         )
 
 
@@ -212,12 +213,12 @@ def _decided(settings: Settings, plan: Plan, world: World) -> tuple[Settings, di
     return settings, {**plan.decisions, **reasons}
 
 
-def _note_precision(settings: Settings, decisions: dict[str, str], world: World, reporter: Reporter) -> None:
-    """Tell the user which precision was decided and why, or what one that was asked for costs here."""
+def _say_precision(settings: Settings, decisions: dict[str, str], world: World, reporter: Reporter) -> None:
+    """Report which precision was decided and why, or what one that was asked for costs on this device."""
     if "precision" in decisions:
-        reporter.noted(f"precision {settings.precision}: {decisions['precision']}")
+        reporter.notice(f"precision {settings.precision}: {decisions['precision']}")
     elif settings.precision == "bf16" and (cost := cost_of_bf16(world.device)):
-        reporter.noted(f"precision bf16 costs time: {cost}")
+        reporter.notice(f"precision bf16 costs time: {cost}")
 
 
 def _initialize(race: Race, log: LogWriter, plan: Plan, reason: str, evaluated: int | None) -> None:
@@ -230,7 +231,7 @@ def _initialize(race: Race, log: LogWriter, plan: Plan, reason: str, evaluated: 
         log.start(constants.INIT_START)
         if isinstance(race.benchmark, Pretrained):
             race.benchmark.prepare(race.reporter.preparing)
-        for key, value in announcement(race.benchmark, plan, race.seed, race.world, reason).items():
+        for key, value in log_header(race.benchmark, plan, race.seed, race.world, reason).items():
             log.event(key, value)
     race.initialize()
     if evaluated is not None:
@@ -277,8 +278,8 @@ def _close_aborted(log: LogWriter, race: Race | None, error: BaseException) -> N
 
 
 @contextmanager
-def _sentences() -> Iterator[None]:
-    """Turn what a machine can do to a run into sentences."""
+def _as_readable_errors() -> Iterator[None]:
+    """Turn the errors that a machine can cause in a run into sentences."""
     try:
         yield
     except torch.OutOfMemoryError as error:
@@ -307,7 +308,7 @@ def _summary(path: Path, race: Race, outcome: Outcome) -> Summary:
         target=settings.target,
         quality=outcome.quality,
         seed=race.seed,
-        minutes=logged(path).minutes or 0.0,
+        minutes=read_run(path).minutes or 0.0,
         samples=outcome.samples,
         ranks=world.size,
         tokens_per_second=rate * benchmark.tokens_per_sample(),

@@ -12,7 +12,7 @@ from pitboard import __version__
 from pitboard.web import api, chart_images, check_page, errors, routes, static
 from pitboard.web.cache import PageCache
 from pitboard.web.security import SecurityHeaders
-from pitboard.web.shelf import Shelf
+from pitboard.web.store_handle import StoreHandle
 
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 
@@ -50,9 +50,9 @@ def create_app(store: Path | None = None, hosts: Sequence[str] = (), *, frozen: 
     header may have; any other is refused, so that a foreign page cannot reach the server by rebinding its
     name in the DNS. `frozen` makes the pages of a static site: without forms, which need a server.
     """
-    shelf = Shelf(store)
-    app = _Application([*LOCAL_HOSTS, *hosts], lambda: shelf.version)
-    app.state.shelf = shelf
+    handle = StoreHandle(store)
+    app = _Application([*LOCAL_HOSTS, *hosts], lambda: handle.version)
+    app.state.store_handle = handle
     app.state.frozen = frozen
     errors.install(app)
     for router in (routes.router, chart_images.router, check_page.router, api.router, static.router):

@@ -12,7 +12,7 @@ router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
 def store_of(request: Request) -> Store:
     """Give the store as it is now."""
-    store: Store = request.app.state.shelf.store()
+    store: Store = request.app.state.store_handle.store()
     return store
 
 

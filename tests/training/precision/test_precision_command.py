@@ -1,5 +1,7 @@
 """`pitboard precision` and its formats, as a user starts them, on tiny models of each benchmark."""
 
+import csv
+import io
 import json
 import re
 import signal
@@ -16,7 +18,7 @@ from support import Command, Python
 
 pytestmark = pytest.mark.slow
 
-# What the other formats are held against: the one that this machine is fast at.
+# What the other formats are compared with: the one that this machine is fast at.
 BASELINE = choose_precision(torch.device("cpu")).precision
 
 LLAMA = {
@@ -76,16 +78,16 @@ def logged(folder: Path) -> dict[str, object]:
 
 
 def table(text: str) -> dict[str, list[str]]:
-    """Return the cells of the ladder's table by precision."""
-    _, _, ladder = text.rpartition("by precision")
-    rows = [re.split(r"\s{2,}", line.strip()) for line in ladder.splitlines() if " of 1 " in line]
+    """Return the cells of the answer's table by format."""
+    _, _, answer = text.rpartition("by precision")
+    rows = [re.split(r"\s{2,}", line.strip()) for line in answer.splitlines() if " of 1 " in line]
     return {row[0]: row[1:] for row in rows}
 
 
-def test_an_interrupted_ladder_is_resumed_where_it_was(
+def test_an_interrupted_sweep_is_resumed_where_it_was(
     pitboard: Command, python: Python, tmp_path: Path
 ) -> None:
-    folder, chart = tmp_path / "ladder", tmp_path / "ladder.svg"
+    folder, chart = tmp_path / "sweep", tmp_path / "sweep.svg"
     words = arguments("llama31_8b", "fp8,mxfp8,nvfp4,mxfp4", folder, LLAMA)
     second = folder / "fp8"
     started = python("-m", "pitboard", *words)
@@ -107,7 +109,7 @@ def test_an_interrupted_ladder_is_resumed_where_it_was(
     rows = table(done.stdout)
     assert list(rows) == [BASELINE, "fp8", "mxfp8", "nvfp4", "mxfp4"]
     assert all(row[0] == "1 of 1" for row in rows.values())
-    assert "No reference convergence points hold for these settings" in done.stdout
+    assert "No reference convergence points apply to these settings" in done.stdout
     for precision, layers in {"fp8": 21, "mxfp8": 21, "nvfp4": 14, "mxfp4": 21}.items():
         log = logged(folder / precision)
         assert (log["pitboard_precision"], log["pitboard_emulated"]) == (precision, True)
@@ -115,6 +117,18 @@ def test_an_interrupted_ladder_is_resumed_where_it_was(
         assert f"not comparable: {precision} is emulated on this device" in done.stdout
         assert precision.upper() in chart.read_text()
     assert before["pitboard_emulated"] is False
+
+    # Nothing is left to run: the same answer for a program, alone on stdout.
+    asked = ("precision", "--resume", folder, "--format")
+    as_json, as_csv = (pitboard(*asked, name) for name in ("json", "csv"))
+    answer = json.loads(as_json.stdout)
+    lines = list(csv.DictReader(io.StringIO(as_csv.stdout)))
+    assert (as_json.returncode, as_csv.returncode) == (0, 0)
+    assert [row["precision"] for row in answer["rows"]] == [line["precision"] for line in lines] == list(rows)
+    assert [row["verdict"] for row in answer["rows"]] == [row[-1] for row in rows.values()]
+    assert [run["samples_to_target"] for run in answer["more"]["runs"]["rows"]] == [
+        float(line["samples_to_target"]) for line in lines
+    ]
 
 
 @pytest.mark.parametrize(
@@ -126,7 +140,7 @@ def test_an_interrupted_ladder_is_resumed_where_it_was(
         ("llama2_70b_lora", LORA, {"mxfp8": "15 of the blocks' 27", "nvfp4": "10 of the blocks' 27"}),
     ],
 )
-def test_every_benchmark_has_its_ladder(
+def test_every_benchmark_can_be_swept(
     benchmark: str, settings: dict[str, object], layers: dict[str, str], pitboard: Command, tmp_path: Path
 ) -> None:
     done = pitboard(*arguments(benchmark, ",".join(layers), tmp_path / "out", settings))
@@ -178,11 +192,11 @@ def test_an_unknown_format_is_refused_with_the_nearest(pitboard: Command) -> Non
 @pytest.mark.parametrize(
     ("state", "sentence"), [(None, "Nothing to resume"), (json.dumps(["../bf16"]), "is damaged")]
 )
-def test_a_folder_that_holds_no_ladder_is_told(
+def test_a_folder_that_holds_no_sweep_is_refused(
     state: str | None, sentence: str, pitboard: Command, tmp_path: Path
 ) -> None:
     if state is not None:
-        (tmp_path / "ladder.json").write_text(state)
+        (tmp_path / "sweep.json").write_text(state)
     done = pitboard("precision", "--resume", str(tmp_path))
     assert done.returncode == 2
     assert sentence in done.stderr

@@ -72,7 +72,7 @@ class Deciding(Silent):
     def __init__(self) -> None:
         self.said: list[str] = []
 
-    def noted(self, what: str) -> None:
+    def notice(self, what: str) -> None:
         self.said.append(what)
 
 

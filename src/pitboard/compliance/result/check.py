@@ -21,9 +21,9 @@ from pitboard.compliance.result.folder import (
     check_scale,
     committee_scale,
 )
-from pitboard.compliance.result.own_runs import Held, by_chance, hold
 from pitboard.compliance.result.rcp import RcpVerdict, rcp_test
 from pitboard.compliance.result.reference import load_points
+from pitboard.compliance.result.run_verdict import ConvergenceCheck, by_chance, check_convergence
 from pitboard.compliance.result.seeds import check_seeds
 from pitboard.compliance.rule import PACKAGE_CHECKER, POLICIES, UNCHECKED_OR_FATAL, Finding, Rule
 from pitboard.compliance.submission.system import System
@@ -51,7 +51,7 @@ def check_result(
     findings = check_folder(result, root, file, ruleset)
     scale, damaged = committee_scale(result, file)
     findings += damaged
-    rcp, held = None, Held()
+    rcp, held = None, ConvergenceCheck()
     own = bool(logs) and all(log.own_rules for log in logs)
     known = result.benchmark in allowed_benchmarks(ruleset)
     if known:
@@ -61,7 +61,7 @@ def check_result(
         if division == "closed" and "seed-checker-bypass" not in waived:
             findings += check_seeds(logs)
         if own:
-            held = hold([log.run for log in logs], ruleset)
+            held = check_convergence([log.run for log in logs], ruleset)
             rcp = held.rcp
         elif division == "closed":
             rcp = _test(logs, ruleset, "rcp-bypass" in waived)

@@ -1,4 +1,4 @@
-"""The ladder of precisions: what each format's runs needed to the target, over what the reference needs."""
+"""A precision sweep: what each format's runs needed to the target, over what the reference needs."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from pitboard.charts.theme import TEXT, Theme, find_theme
 _ROW_HEIGHT = 34
 
 
-def ladder(
+def precision_sweep(
     rows: Sequence[Row],
     *,
     title: str,

@@ -43,8 +43,8 @@ class RunsVerdict(msgspec.Struct, frozen=True, kw_only=True):
     reference_precision: str | None
 
 
-class Held(msgspec.Struct, frozen=True, kw_only=True):
-    """The outcome of an RCP test, or why none was made; `reference` is what the runs were held against."""
+class ConvergenceCheck(msgspec.Struct, frozen=True, kw_only=True):
+    """The outcome of an RCP test, or why none was made; `reference` is what the runs were compared with."""
 
     rcp: RcpVerdict | None = None
     not_held: str | None = None
@@ -54,7 +54,7 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
 def judge_runs(
     logs: Sequence[Path], round: str, benchmark: str, preset: str, baseline: str = "bf16"
 ) -> RunsVerdict:
-    """Check the logs of one preset's runs by the rules that apply to it, and hold their convergence.
+    """Check the logs of one preset's runs by the rules that apply to it, and test their convergence.
 
     `round` is such as `"5.1"`; a preset other than `full` has its own target and reference points, of which
     those in `baseline` count for formats that have none. The RCP test is made for as many runs as there are,
@@ -64,7 +64,7 @@ def judge_runs(
     ruleset = ruleset_of(round)
     scaled = None if preset == "full" else preset
     reports = [check_log(log, ruleset, preset=scaled) for log in logs]
-    held = hold([report.run for report in reports], ruleset, baseline)
+    held = check_convergence([report.run for report in reports], ruleset, baseline)
     return RunsVerdict(
         round=round,
         preset=preset,
@@ -79,22 +79,22 @@ def judge_runs(
     )
 
 
-def hold(runs: Sequence[Run], ruleset: str, baseline: str = "bf16") -> Held:
+def check_convergence(runs: Sequence[Run], ruleset: str, baseline: str = "bf16") -> ConvergenceCheck:
     """Make the RCP test of runs of one preset against its own points, or say why it cannot be made.
 
     Of the preset `full` the official points of the ruleset ("5.1.0") count.
     """
     if not runs:
-        return Held(not_held="no run has a log")
+        return ConvergenceCheck(not_held="no run has a log")
     first = runs[0]
     try:
         preset = suite.benchmark(str(first.benchmark)).preset(str(first.preset))
     except PitboardError:
-        return Held(not_held="the logs name no preset that is known")
+        return ConvergenceCheck(not_held="the logs name no preset that is known")
     changed = {name for run in runs for name in changed_settings(run, preset)}
     reference = reference_for(str(first.benchmark), preset, first.precision, changed, ruleset, baseline)
     if reference.not_held:
-        return Held(not_held=reference.not_held, reference=reference)
+        return ConvergenceCheck(not_held=reference.not_held, reference=reference)
     rcp = rcp_test(
         [convergence(run) for run in runs],
         first.global_batch_size,
@@ -103,7 +103,7 @@ def hold(runs: Sequence[Run], ruleset: str, baseline: str = "bf16") -> Held:
         runs=len(runs),
         ruleset=ruleset,
     )
-    return Held(rcp=rcp, reference=reference)
+    return ConvergenceCheck(rcp=rcp, reference=reference)
 
 
 def changed_settings(run: Run, preset: Preset) -> set[str]:

@@ -8,7 +8,7 @@ from pitboard.errors import PitboardError
 from pitboard.results.store import Store
 
 
-class Shelf:
+class StoreHandle:
     """A store at `place` (`None` for the default one), as it is now. Any thread may ask."""
 
     def __init__(self, place: Path | None) -> None:

@@ -13,7 +13,7 @@ from pitboard.training.protocol import Benchmark
 from pitboard.training.settings import Settings
 
 
-def announcement(
+def log_header(
     benchmark: Benchmark, plan: Plan, seed: int, world: World, why_precision: str
 ) -> dict[str, Any]:
     """Return the MLLOG keys and values of a run's settings, in the order they are logged.
