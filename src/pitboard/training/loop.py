@@ -1,6 +1,6 @@
 """The time-to-target loop, the same for every benchmark.
 
-Initialisation (model, data, compilation, warm-up on made-up samples) is outside the timed region, as MLPerf
+Initialisation (model, data, compilation, warm-up on synthetic samples) is outside the timed region, as MLPerf
 Training's rules allow; the clock runs from `run_start`, before the first training sample is read, to
 `run_stop`, after the evaluation that met the target.
 """
@@ -119,11 +119,11 @@ class Race:
     def _convert(self) -> None:
         settings, device = self.settings, self.world.device
         blocks = self.benchmark.blocks(self.model)
-        converted = convert(blocks, settings, device, self.benchmark.never_narrow)
-        if converted.narrow:
+        converted = convert(blocks, settings, device, self.benchmark.keep_bf16)
+        if converted.low_precision:
             how = ", emulated" if emulated(settings.precision, device) else ""
             self.reporter.preparing(
-                f"computing {converted.narrow} of the blocks' {converted.linears} linear layers in"
+                f"computing {converted.low_precision} of the blocks' {converted.linears} linear layers in"
                 f" {settings.precision}{how}"
             )
 
@@ -194,7 +194,7 @@ class Race:
         )
 
     def _warm_up(self) -> None:
-        """Do one whole step on made-up samples with learning rate 0, then forget what it left behind."""
+        """Do one whole step on synthetic samples with learning rate 0, then forget what it left behind."""
         batch = to_device(self.benchmark.warmup_batch(self._micro), self.world.device)
         set_learning_rate(self.optimizer, 0.0)
         for _ in range(2):

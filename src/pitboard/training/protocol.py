@@ -23,7 +23,7 @@ class Benchmark(Protocol):
     """
 
     settings: Settings
-    never_narrow: tuple[str, ...]
+    keep_bf16: tuple[str, ...]
     """Names of modules within a block whose linear layers stay in BF16 whatever the precision."""
 
     def build(self) -> nn.Module:
@@ -51,7 +51,7 @@ class Benchmark(Protocol):
         """Return the evaluation samples, `settings.evaluation_samples` of them, in order."""
 
     def warmup_batch(self, samples: int) -> Batch:
-        """Return a batch of made-up samples: the warm-up must not touch the training data."""
+        """Return a batch of synthetic samples: the warm-up must not touch the training data."""
 
     def verify(self, model: nn.Module, batch: Batch) -> None:
         """Look for what would make the quality meaningless (a leak); raise `PitboardError` if found."""

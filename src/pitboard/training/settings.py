@@ -68,7 +68,7 @@ class Settings(BaseModel):
     peak_tflops: float | None = Field(default=None, gt=0, description="the device's peak, where not known")
 
     @model_validator(mode="after")
-    def _narrow_layers_whole(self) -> Self:
+    def _low_precision_layers_whole(self) -> Self:
         if self.precision != "auto" and FORMATS[self.precision].low and self.tensor_parallel > 1:
             raise ValueError(
                 f"precision {self.precision} rounds whole layers, which tensor_parallel"

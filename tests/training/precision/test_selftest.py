@@ -8,8 +8,8 @@ from torchao.float8 import float8_scaling_utils
 from pitboard.errors import PitboardError
 from pitboard.training.precision import convert, linear
 from pitboard.training.precision.formats import Scaled, mxfp4, nvfp4
-from pitboard.training.precision.linear import NarrowLinear, mxfp4_product, mxfp8_product, nvfp4_product
-from pitboard.training.precision.selftest import require_sound
+from pitboard.training.precision.linear import LowPrecisionLinear, mxfp4_product, mxfp8_product, nvfp4_product
+from pitboard.training.precision.selftest import check_numerics
 from pitboard.training.runner import settings_for
 
 CPU = torch.device("cpu")
@@ -20,7 +20,7 @@ def test_the_formats_are_sound_whatever_the_draw() -> None:
     for name, product in PRODUCTS.items():
         for seed in range(5):
             torch.manual_seed(seed)
-            require_sound(name, lambda layer, product=product: NarrowLinear(layer, product), CPU)  # type: ignore[misc]
+            check_numerics(name, lambda layer, product=product: LowPrecisionLinear(layer, product), CPU)  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("scaling", ["rowwise", "tensorwise"])
@@ -48,7 +48,7 @@ def test_scales_off_by_one_are_caught(name: str, exponents: int, monkeypatch: py
 
     monkeypatch.setattr(linear, name, off)
     with pytest.raises(PitboardError, match="gradient of a test layer is off by"):
-        require_sound(name, lambda layer: NarrowLinear(layer, PRODUCTS[name]), CPU)
+        check_numerics(name, lambda layer: LowPrecisionLinear(layer, PRODUCTS[name]), CPU)
 
 
 def test_a_shifted_scale_of_a_neighbouring_block_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,12 +59,12 @@ def test_a_shifted_scale_of_a_neighbouring_block_is_caught(monkeypatch: pytest.M
 
     monkeypatch.setattr(linear, "nvfp4", shifted)
     with pytest.raises(PitboardError, match="forward product"):
-        require_sound("nvfp4", lambda layer: NarrowLinear(layer, nvfp4_product), CPU)
+        check_numerics("nvfp4", lambda layer: LowPrecisionLinear(layer, nvfp4_product), CPU)
 
 
 def test_a_product_that_is_not_finite_is_caught() -> None:
     with pytest.raises(PitboardError, match="nan"):
-        require_sound("mxfp8", _Nan, CPU)
+        check_numerics("mxfp8", _Nan, CPU)
 
 
 class _Nan(nn.Module):

@@ -21,7 +21,7 @@ from torch.utils.data import Dataset
 
 from pitboard.errors import PitboardError
 from pitboard.training.data import digits
-from pitboard.training.data.encoded import EVALUATION_TIMES, DigitSource, MadeUp, Samples, Source
+from pitboard.training.data.encoded import EVALUATION_TIMES, DigitSource, Samples, Source, SyntheticSamples
 from pitboard.training.data.encoded_images import EncodedImages, read_empty
 from pitboard.training.data.flux1 import EMPTY, TRAIN, VALIDATION
 from pitboard.training.initialize import seeded_generator
@@ -159,7 +159,7 @@ class Flux1:
 
     settings_class = FluxSettings
     # The modulation of the norms: one row a sample, no time to win, and it scales every token of the block.
-    never_narrow = ("norm", "norm1", "norm1_context")
+    keep_bf16 = ("norm", "norm1", "norm1_context")
 
     def __init__(self, settings: FluxSettings) -> None:
         self.settings = settings
@@ -224,8 +224,8 @@ class Flux1:
         """Return random samples."""
         s = self.settings
         latent = (s.latent_channels, s.latent_size, s.latent_size)
-        made_up = MadeUp(latent, (s.text_length, s.text_width), s.pooled_width)
-        drawn = [made_up[index] for index in range(samples)]
+        synthetic = SyntheticSamples(latent, (s.text_length, s.text_width), s.pooled_width)
+        drawn = [synthetic[index] for index in range(samples)]
         return {name: torch.stack([sample[name] for sample in drawn]) for name in drawn[0]}
 
     def verify(self, model: nn.Module, batch: Mapping[str, Tensor]) -> None:
@@ -241,7 +241,7 @@ class Flux1:
                 if not torch.allclose(before, seen[1][name]):
                     raise PitboardError(
                         f"At t = {at:g} the model's input '{name}' depends on the {hidden} that it shall"
-                        " predict: the validation loss says nothing. Mend the interpolation."
+                        " predict: the validation loss says nothing. Fix the interpolation."
                     )
 
     def draw(self, model: nn.Module, device: torch.device) -> Tensor:

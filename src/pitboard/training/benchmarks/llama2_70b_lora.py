@@ -140,8 +140,8 @@ class Llama2Lora:
     """The benchmark `llama2_70b_lora` for the loop (`training.protocol.Benchmark`)."""
 
     settings_class = LoraSettings
-    # The adapters are what is learned, and cost next to nothing beside the frozen base, which is narrowed.
-    never_narrow = ("lora_A", "lora_B")
+    # The adapters are what is learned, and cost next to nothing beside the frozen base, which is converted.
+    keep_bf16 = ("lora_A", "lora_B")
 
     def __init__(self, settings: LoraSettings) -> None:
         self.settings = settings
@@ -226,7 +226,7 @@ class Llama2Lora:
             if not torch.allclose(before[:, kept], after[:, kept], rtol=1e-3, atol=1e-3):
                 raise PitboardError(
                     f"The model's predictions depend on {what}: the attention mask leaks, so the validation"
-                    " loss says nothing. Mend the mask."
+                    " loss says nothing. Fix the mask."
                 )
 
     def hyperparameters(self) -> dict[str, Any]:

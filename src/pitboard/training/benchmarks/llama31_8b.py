@@ -186,7 +186,7 @@ class _Tokens(Dataset[dict[str, Tensor]]):
         return {"tokens": torch.from_numpy(self._samples[index])}
 
 
-class _MadeUp(Dataset[dict[str, Tensor]]):
+class SyntheticTokens(Dataset[dict[str, Tensor]]):
     """Random tokens, the same for a seed and an index on any machine."""
 
     def __init__(self, settings: LlamaSettings, count: int, seed: int) -> None:
@@ -207,7 +207,7 @@ class Llama31:
     """The benchmark `llama31_8b` for the loop (`training.protocol.Benchmark`)."""
 
     settings_class = LlamaSettings
-    never_narrow = ()
+    keep_bf16 = ()
 
     def __init__(self, settings: LlamaSettings) -> None:
         self.settings = settings
@@ -253,7 +253,7 @@ class Llama31:
         """Return the sequences to train on: shuffled documents, then shuffled sequences, by this seed."""
         settings = self.settings
         if settings.dataset == "synthetic":
-            return _MadeUp(settings, settings.sample_limit, seed)
+            return SyntheticTokens(settings, settings.sample_limit, seed)
         return _Tokens(
             TokenSamples.training(
                 [IndexedDataset(prefix) for prefix in self._prefixes()[0]],
@@ -268,7 +268,7 @@ class Llama31:
         """Return the first `evaluation_samples` sequences of the validation set, unshuffled."""
         settings = self.settings
         if settings.dataset == "synthetic":
-            return _MadeUp(settings, settings.evaluation_samples, 0)
+            return SyntheticTokens(settings, settings.evaluation_samples, 0)
         dataset = IndexedDataset(self._prefixes()[1])
         return _Tokens(
             TokenSamples.validation(
@@ -278,8 +278,8 @@ class Llama31:
 
     def warmup_batch(self, samples: int) -> dict[str, Tensor]:
         """Return sequences of random tokens."""
-        made_up = _MadeUp(self.settings, samples, seed=0)
-        return {"tokens": torch.stack([made_up[index]["tokens"] for index in range(samples)])}
+        synthetic = SyntheticTokens(self.settings, samples, seed=0)
+        return {"tokens": torch.stack([synthetic[index]["tokens"] for index in range(samples)])}
 
     def verify(self, model: nn.Module, batch: Mapping[str, Tensor]) -> None:
         """Check that no prediction depends on a later token, whatever the mask or the labels claim.
@@ -297,7 +297,7 @@ class Llama31:
             raise PitboardError(
                 "The model's predictions depend on later tokens (largest change"
                 f" {(before - after).abs().max().item():.3g}): the attention mask leaks the labels, so the"
-                " validation loss says nothing. Mend the mask."
+                " validation loss says nothing. Fix the mask."
             )
 
     def hyperparameters(self) -> dict[str, Any]:

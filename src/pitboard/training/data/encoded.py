@@ -93,7 +93,7 @@ class DigitSource:
         return self._samples[index]
 
 
-class MadeUp(Dataset[dict[str, Tensor]]):
+class SyntheticSamples(Dataset[dict[str, Tensor]]):
     """Random samples of given shapes: for the warm-up, which must not touch the training data."""
 
     def __init__(self, latent: tuple[int, int, int], text: tuple[int, int], pooled: int) -> None:

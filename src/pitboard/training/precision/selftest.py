@@ -1,7 +1,7 @@
 """A test of a precision's arithmetic on the run's own device, before the clock starts.
 
 A kernel that reads scales from the wrong place, or off by one exponent, often still trains, only worse: hours
-later it looks like a format that does not converge. Its products betray it at once.
+later it looks like a format that does not converge. Checking its products exposes it immediately.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ _SIZE = 128
 _PRODUCTS = ("forward product", "input's gradient", "weight's gradient")
 
 
-def require_sound(precision: str, change: Callable[[nn.Linear], nn.Module], device: torch.device) -> None:
+def check_numerics(precision: str, change: Callable[[nn.Linear], nn.Module], device: torch.device) -> None:
     """Compare a converted layer's products with FP32's. Raises `PitboardError` where one is off."""
     generator = torch.Generator("cpu").manual_seed(0)
     x, dy, weight = (torch.randn(_SIZE, _SIZE, generator=generator).to(device) for _ in range(3))
