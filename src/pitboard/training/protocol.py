@@ -86,12 +86,12 @@ class Pretrained(Protocol):
 
 
 def benchmark_class(name: str) -> Any:
-    """Return the class that implements a benchmark: `training/benchmarks/<name>.py`'s `BENCHMARK`.
+    """Return the class that implements a benchmark: `BENCHMARK` in `training/benchmarks/<name>/benchmark.py`.
 
     Raises `PitboardError` for a benchmark that Pitboard lists but cannot race yet.
     """
     try:
-        module = import_module(f"pitboard.training.benchmarks.{name}")
+        module = import_module(f"pitboard.training.benchmarks.{name}.benchmark")
     except ModuleNotFoundError as error:
         if error.name != f"pitboard.training.benchmarks.{name}":
             raise

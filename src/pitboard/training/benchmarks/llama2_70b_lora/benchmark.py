@@ -25,18 +25,19 @@ from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding, apply
 from pitboard.errors import PitboardError
 from pitboard.suite.benchmarks.llama31_8b import LLAMA31_8B
 from pitboard.training import attention
-from pitboard.training.base_weights import PretrainedBase, pretrained_base
-from pitboard.training.benchmarks.llama31_8b import (
+from pitboard.training.benchmarks.llama2_70b_lora import downloads
+from pitboard.training.benchmarks.llama2_70b_lora.base_weights import PretrainedBase, pretrained_base
+from pitboard.training.benchmarks.llama2_70b_lora.pydoc import sequences
+from pitboard.training.benchmarks.llama31_8b.benchmark import (
     LlamaSettings,
     LlamaSizes,
     head_loss,
     llama_config,
 )
-from pitboard.training.data import llama2_70b_lora as downloads
 from pitboard.training.data.cached import default_cache
+from pitboard.training.data.downloads import required_folder
 from pitboard.training.data.embedded import smoke_dataset
 from pitboard.training.data.packed import Packed, first_tokens, read_parquet
-from pitboard.training.data.pydoc import sequences
 from pitboard.training.data.safetensors_folder import SafetensorsFolder
 from pitboard.training.device import choose_device
 from pitboard.training.initialize import seeded_generator
@@ -283,27 +284,26 @@ class Llama2Lora:
     def _base(self) -> SafetensorsFolder:
         if self.settings.dataset == "pydoc":
             return SafetensorsFolder(self._small_base.folder)
-        return SafetensorsFolder(self._folder("model", downloads.MODEL_FOLDER))
+        return SafetensorsFolder(
+            required_folder(
+                "llama2_70b_lora",
+                "the base's weights",
+                self.settings.model,
+                setting="model",
+                inside=downloads.MODEL_FOLDER,
+            )
+        )
 
     def _sequences(self, split: str) -> tuple[Any, Any]:
         s = self.settings
         if s.dataset == "pydoc":
             tokenizer = smoke_dataset(default_cache(), s.vocabulary_size).tokenizer
             return sequences(tokenizer, s.sequence_length, held_out=split == "validation")
-        folder = self._folder("data", downloads.DATA_FOLDER)
+        folder = required_folder(
+            "llama2_70b_lora", "the packed GovReport", s.data, inside=downloads.DATA_FOLDER
+        )
         files = downloads.parquet_files(folder, split)
         return read_parquet(files, s.sequence_length, s.vocabulary_size)
-
-    def _folder(self, setting: str, name: str) -> Path:
-        given: Path | None = getattr(self.settings, setting)
-        if given is not None:
-            return given
-        if "PITBOARD_DATA" not in os.environ:
-            raise PitboardError(
-                f"The full preset needs a folder: give it with --set {setting}=DIR or $PITBOARD_DATA."
-                " `pitboard data llama2_70b_lora` says what to download."
-            )
-        return Path(os.environ["PITBOARD_DATA"]) / "llama2_70b_lora" / name
 
 
 BENCHMARK = Llama2Lora

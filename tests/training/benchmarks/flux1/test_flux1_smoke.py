@@ -11,8 +11,8 @@ from torch import Tensor
 
 from official import official_messages
 from pitboard import suite
-from pitboard.training.benchmarks import flux1
-from pitboard.training.data import digits
+from pitboard.training.benchmarks.flux1 import benchmark as flux1
+from pitboard.training.benchmarks.flux1 import digits
 from pitboard.training.output import Output, Plan
 from pitboard.training.reporting import Silent
 from pitboard.training.runner import execute

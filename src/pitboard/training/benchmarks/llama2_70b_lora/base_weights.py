@@ -17,7 +17,7 @@ from torch import nn
 from pitboard import __version__
 from pitboard.events.writer import LogWriter
 from pitboard.suite.benchmarks.llama31_8b import LLAMA31_8B
-from pitboard.training.benchmarks.llama31_8b import Llama31, LlamaSettings
+from pitboard.training.benchmarks.llama31_8b.benchmark import Llama31, LlamaSettings
 from pitboard.training.data import embedded
 from pitboard.training.data.cached import cached, default_cache
 from pitboard.training.distributed import World

@@ -6,7 +6,6 @@ RoPE with Llama 3.1's frequency scaling, no dropout, attention across document b
 """
 
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -22,9 +21,10 @@ from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
 from pitboard.errors import PitboardError
 from pitboard.training import attention
+from pitboard.training.benchmarks.llama31_8b.downloads import TRAIN, VALIDATION
 from pitboard.training.data.cached import default_cache
+from pitboard.training.data.downloads import required_folder
 from pitboard.training.data.embedded import smoke_dataset
-from pitboard.training.data.llama31_8b import TRAIN, VALIDATION
 from pitboard.training.data.megatron import IndexedDataset
 from pitboard.training.data.packed import IGNORED
 from pitboard.training.data.samples import TokenSamples
@@ -326,14 +326,7 @@ class Llama31:
         if self.settings.dataset == "bible":
             made = smoke_dataset(default_cache(), self.settings.vocabulary_size)
             return [made.train], made.validation
-        root = self.settings.data
-        if root is None and "PITBOARD_DATA" in os.environ:
-            root = Path(os.environ["PITBOARD_DATA"]) / "llama31_8b"
-        if root is None:
-            raise PitboardError(
-                "The full preset reads the preprocessed C4: give its folder with --set data=DIR or"
-                " $PITBOARD_DATA. `pitboard data llama31_8b` says what to download."
-            )
+        root = required_folder("llama31_8b", "the preprocessed C4", self.settings.data)
         return [root / TRAIN.prefix], root / VALIDATION.prefix
 
 

@@ -8,7 +8,6 @@ taken in turn by the samples (arXiv:2403.03206).
 """
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -20,12 +19,19 @@ from torch.distributed.tensor.parallel import ParallelStyle
 from torch.utils.data import Dataset
 
 from pitboard.errors import PitboardError
-from pitboard.training.data import digits
-from pitboard.training.data.encoded import EVALUATION_TIMES, DigitSource, Samples, Source, SyntheticSamples
-from pitboard.training.data.encoded_images import EncodedImages, read_empty
-from pitboard.training.data.flux1 import EMPTY, TRAIN, VALIDATION
+from pitboard.training.benchmarks.flux1 import digits
+from pitboard.training.benchmarks.flux1.data import (
+    EVALUATION_TIMES,
+    DigitSource,
+    Samples,
+    Source,
+    SyntheticSamples,
+)
+from pitboard.training.benchmarks.flux1.downloads import EMPTY, TRAIN, VALIDATION
+from pitboard.training.benchmarks.flux1.encoded_images import EncodedImages, read_empty
+from pitboard.training.benchmarks.flux1.joint_attention import JointAttention
+from pitboard.training.data.downloads import required_folder
 from pitboard.training.initialize import seeded_generator
-from pitboard.training.joint_attention import JointAttention
 from pitboard.training.settings import Settings
 
 PATCH = 2
@@ -308,14 +314,7 @@ class Flux1:
         return text, pooled
 
     def _root(self) -> Path:
-        if self.settings.data is not None:
-            return self.settings.data
-        if "PITBOARD_DATA" in os.environ:
-            return Path(os.environ["PITBOARD_DATA"]) / "flux1"
-        raise PitboardError(
-            "The full preset reads encoded images: give their folder with --set data=DIR or"
-            " $PITBOARD_DATA. `pitboard data flux1` says what to download."
-        )
+        return required_folder("flux1", "encoded images", self.settings.data)
 
 
 def _velocity(model: nn.Module, noised: Tensor, time: Tensor, text: Tensor, pooled: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from pitboard.training.data import digits
+from pitboard.training.benchmarks.flux1 import digits
 from pitboard.training.initialize import seeded_generator
 
 EVALUATION_TIMES = 8

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from pitboard.errors import PitboardError
-from pitboard.training.data.encoded import Encodings
-from pitboard.training.data.flux1 import COLUMNS
+from pitboard.training.benchmarks.flux1.data import Encodings
+from pitboard.training.benchmarks.flux1.downloads import COLUMNS
 
 
 class EncodedImages:

@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from pitboard.errors import PitboardError
-from pitboard.training.data import verify_flux1
-from pitboard.training.data.encoded_images import EncodedImages
-from pitboard.training.data.flux1 import COLUMNS, EMPTY, TRAIN, VALIDATION, SplitFacts
+from pitboard.training.benchmarks.flux1 import verify as verify_flux1
+from pitboard.training.benchmarks.flux1.downloads import COLUMNS, EMPTY, TRAIN, VALIDATION, SplitFacts
+from pitboard.training.benchmarks.flux1.encoded_images import EncodedImages
+from pitboard.training.data.verify import verify
 from pitboard.training.output import Output, Plan
 from pitboard.training.reporting import Silent
 from pitboard.training.runner import execute
@@ -56,7 +57,7 @@ def download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def statuses(root: Path) -> dict[str, str]:
-    return {report.file: report.status for report in verify_flux1.verify(root)}
+    return {report.file: report.status for report in verify("flux1", root)}
 
 
 def test_images_are_numbered_across_files(download: Path) -> None:
@@ -94,7 +95,7 @@ def test_what_is_wrong_is_found(download: Path) -> None:
     assert found[VALIDATION.folder] == "missing"
     assert found[next(iter(EMPTY))] == "wrong"
     second.unlink()
-    (report,) = (r for r in verify_flux1.verify(download) if r.file == TRAIN.folder)
+    (report,) = (r for r in verify("flux1", download) if r.file == TRAIN.folder)
     assert report.detail == "3 images; expected 5"
 
 

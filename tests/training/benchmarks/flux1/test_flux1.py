@@ -12,9 +12,9 @@ import stand_in
 from official import official_messages
 from pitboard.errors import PitboardError
 from pitboard.events import Run, read_events
-from pitboard.training.benchmarks import flux1
-from pitboard.training.benchmarks.flux1 import Flux1, FluxRace, FluxSettings, patches, unpatched
-from pitboard.training.data import digits
+from pitboard.training.benchmarks.flux1 import benchmark as flux1
+from pitboard.training.benchmarks.flux1 import digits
+from pitboard.training.benchmarks.flux1.benchmark import Flux1, FluxRace, FluxSettings, patches, unpatched
 from pitboard.training.initialize import materialize, seeded_generator
 from pitboard.training.output import Output, Plan
 from pitboard.training.reporting import Silent
