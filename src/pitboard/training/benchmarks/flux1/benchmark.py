@@ -4,7 +4,7 @@ The reference is mlcommons/training `text_to_image` (round v5.1), which adapts t
 schnell layout (no guidance embedding), Xavier-uniform weights with zero modulation and output layers,
 frozen encoders whose outputs are computed beforehand, captions dropped with probability 0.1 for
 classifier-free guidance, time steps drawn uniformly, and the validation loss at the time steps 0/8 … 7/8,
-taken in turn by the samples (arXiv:2403.03206).
+one of which the validation set pairs with each image (arXiv:2403.03206).
 """
 
 import math
@@ -217,7 +217,7 @@ class Flux1:
         )
 
     def evaluation_data(self) -> Dataset[dict[str, Tensor]]:
-        """Return the validation images with the time steps 0/8 … 7/8 in turn, and always their captions."""
+        """Return the validation images at the time steps they are paired with, and always their captions."""
         source, count = self._source(1), self.settings.evaluation_samples
         if len(source) < count:
             raise PitboardError(
