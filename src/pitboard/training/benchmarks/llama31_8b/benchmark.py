@@ -6,6 +6,7 @@ RoPE with Llama 3.1's frequency scaling, no dropout, attention across document b
 """
 
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -265,6 +266,7 @@ class Llama31:
                 settings.sample_limit,
                 seed % 2**32,
                 settings.vocabulary_size,
+                self._order_cache(),
             )
         )
 
@@ -325,6 +327,11 @@ class Llama31:
     def tokens_per_sample(self) -> int:
         """Return the trained tokens of a sequence."""
         return self.settings.sequence_length
+
+    def _order_cache(self) -> Path:
+        """Return where large orders of samples are kept: beside the data, where that can be written."""
+        beside = self._prefixes()[1].parent
+        return beside / ".pitboard" if os.access(beside, os.W_OK) else default_cache() / "orders"
 
     def _prefixes(self) -> tuple[list[Path], Path]:
         if self.settings.dataset == "bible":
