@@ -17,7 +17,7 @@ from pitboard import suite
 from pitboard.errors import PitboardError
 from pitboard.events import Run, read_events
 from pitboard.suite.benchmarks.llama31_8b import LLAMA31_8B
-from pitboard.training import attention, loop
+from pitboard.training import attention, optimizer
 from pitboard.training.benchmarks.llama31_8b.benchmark import (
     Llama31,
     LlamaSettings,
@@ -253,7 +253,7 @@ def test_a_broken_optimizer_does_not_come_near_the_target(
     def plain_descent(model: nn.Module, settings: LlamaSettings) -> torch.optim.Optimizer:
         return torch.optim.SGD(model.parameters(), lr=settings.learning_rate)
 
-    monkeypatch.setattr(loop, "adamw", plain_descent)
+    monkeypatch.setattr(optimizer, "adamw", plain_descent)
     plan = the_plan(compile=False, max_samples=256)
     execute(Output(tmp_path), plan, 0, Silent())
     run = Run.from_events(read_events(the_log(tmp_path)))
