@@ -1,8 +1,9 @@
 """Optimizers: their schedules, and gradient clipping over sharded gradients; AdamW with a cosine."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from typing import Any, Self
 
 import torch
 from mlperf_logging.mllog import constants
@@ -57,6 +58,19 @@ class AdamWSettings(Settings):
     weight_decay: float = Field(ge=0)
     decay_vectors: bool = Field(default=False, description="weight decay on norms and biases too")
     gradient_clip_norm: float = Field(gt=0)
+
+    @classmethod
+    def build(cls, values: Mapping[str, Any], overrides: Mapping[str, Any]) -> Self:
+        """Validate a preset's values with the user's overrides on top, as every `Settings`.
+
+        The schedule's end follows a learning rate that is changed: it stays the same fraction of it, which
+        the rules state (a tenth for Llama 3.1 8B) or the reference has (all of it for FLUX.1).
+        """
+        settings = super().build(values, overrides)
+        if "end_learning_rate" in overrides or settings.learning_rate == values.get("learning_rate"):
+            return settings
+        end = settings.learning_rate * (values["end_learning_rate"] / values["learning_rate"])
+        return super().build(values, {**overrides, "end_learning_rate": end})
 
 
 def adamw_with_cosine(model: nn.Module, settings: AdamWSettings) -> ScheduledOptimizer:

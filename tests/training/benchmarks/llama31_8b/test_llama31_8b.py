@@ -107,6 +107,17 @@ def test_what_was_changed_of_the_preset_is_what_changes_what_is_learned() -> Non
     assert settings.changed_from(SMOKE) == ["layers", "target"]
 
 
+@pytest.mark.parametrize(
+    ("benchmark", "fraction"), [("llama31_8b", 0.1), ("flux1", 1.0), ("llama2_70b_lora", 0.0)]
+)
+def test_the_schedule_ends_where_a_changed_learning_rate_says(benchmark: str, fraction: float) -> None:
+    changed = settings_for(benchmark, "full", {"learning_rate": "1.6e-3"})
+    assert changed.end_learning_rate == pytest.approx(fraction * 1.6e-3, rel=1e-12)
+    assert optimizer.cosine_learning_rate(10**9, changed) == changed.end_learning_rate
+    both = settings_for(benchmark, "full", {"learning_rate": "1.6e-3", "end_learning_rate": "1e-5"})
+    assert both.end_learning_rate == 1e-5
+
+
 @given(
     samples=st.integers(1, 2),
     groups=st.sampled_from([(1, 1), (4, 1), (4, 2), (2, 2)]),
@@ -170,6 +181,18 @@ def test_an_evaluated_loss_is_not_rounded_to_bf16() -> None:
     exact = torch.stack([nn.functional.cross_entropy(*pair) for pair in zip(rounded, labels, strict=True)])
     # BF16's numbers near such a loss are 0.016 apart.
     torch.testing.assert_close(found, exact, rtol=0, atol=2e-3)
+
+
+def test_the_chunks_of_a_head_in_bf16_lose_little_of_its_gradient() -> None:
+    """BF16 rounds each number of it to 0.17 % on average; in PyTorch's own chunks it is 0.7 to 1.1 % off."""
+    hidden, weight = torch.randn(1, 8192, 64).bfloat16(), (torch.randn(2000, 64) / 10).bfloat16()
+    labels = torch.randint(2000, (1, 8192))
+    found, exact = (
+        torch.autograd.grad(loss(hidden.to(kind), w, labels).mean(), w)[0].float()
+        for loss, kind in ((chunked_head_loss, torch.bfloat16), (whole_head_loss, torch.float32))
+        for w in [weight.to(kind).requires_grad_()]
+    )
+    assert (found - exact).norm() < 0.004 * exact.norm()
 
 
 def test_a_fresh_model_knows_nothing() -> None:
