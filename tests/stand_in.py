@@ -10,13 +10,14 @@ from torch.utils.data import Dataset
 
 from pitboard import suite
 from pitboard.events.writer import LogWriter
-from pitboard.training.announce import announcement
 from pitboard.training.distributed import World
+from pitboard.training.header import log_header
 from pitboard.training.loop import Race
 from pitboard.training.output import Plan
-from pitboard.training.protocol import Benchmark
+from pitboard.training.protocol import TrainableBenchmark
 from pitboard.training.reporting import Silent
 from pitboard.training.runner import decide
+from pitboard.training.settings import Settings
 
 
 class Falling(nn.Module):
@@ -40,7 +41,7 @@ class Numbers(Dataset[dict[str, Tensor]]):
 class StandIn:
     """A benchmark that keeps its settings, hyperparameters and counts, with `Falling` from a first loss."""
 
-    def __init__(self, benchmark: Benchmark, loss: float) -> None:
+    def __init__(self, benchmark: TrainableBenchmark[Settings], loss: float) -> None:
         self._benchmark = benchmark
         self._loss = loss
 
@@ -72,7 +73,7 @@ class StandIn:
         pass
 
 
-def race(benchmark: Benchmark, plan: Plan, folder: Path, *, loss: float) -> Path:
+def race(benchmark: TrainableBenchmark[Settings], plan: Plan, folder: Path, *, loss: float) -> Path:
     """Race the benchmark's stand-in from this loss on, and return the log."""
     world = World(0, 1, torch.device("cpu"), None, 0, 1, 1)
     benchmark.settings, _ = decide(benchmark.settings, world)
@@ -82,7 +83,7 @@ def race(benchmark: Benchmark, plan: Plan, folder: Path, *, loss: float) -> Path
     race = Race(stand_in, rules, world, log, Silent(), 1)
     log.event("cache_clear", True)
     log.start("init_start")
-    for key, value in announcement(stand_in, plan, 1, world, "asked for").items():
+    for key, value in log_header(stand_in, plan, 1, world, "asked for").items():
         log.event(key, value)
     race.initialize()
     log.end("init_stop")

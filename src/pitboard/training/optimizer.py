@@ -1,16 +1,108 @@
-"""AdamW, its learning-rate schedule, and gradient clipping over sharded gradients."""
+"""Optimizers: their schedules, and gradient clipping over sharded gradients; AdamW with a cosine."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any, Self
 
 import torch
+from mlperf_logging.mllog import constants
+from pydantic import Field
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from pitboard.training.settings import Settings
 
 
-def adamw(model: nn.Module, settings: Settings) -> torch.optim.AdamW:
+class ScheduledOptimizer:
+    """The optimizers of a model, the learning rate of each step, and the clipping of the model's gradients.
+
+    `learning_rate` gives the rate of a 0-based step, for every parameter group; most models have one
+    optimizer, several where their parts are trained by different ones. Gradients are clipped to the global
+    L2 norm `clip_norm`, unless it is infinite.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *optimizers: torch.optim.Optimizer,
+        learning_rate: Callable[[int], float],
+        clip_norm: float = math.inf,
+    ) -> None:
+        self.optimizers = optimizers
+        self.learning_rate = learning_rate
+        self._clip_norm = clip_norm
+        self._parameters = [p for p in model.parameters() if p.requires_grad]
+
+    def update(self, learning_rate: float) -> Tensor:
+        """Change the parameters by their gradients, drop those, and return their norm before clipping."""
+        norm = clip_gradients(self._parameters, self._clip_norm)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate
+            optimizer.step()
+            optimizer.zero_grad()
+        return norm
+
+
+class AdamWSettings(Settings):
+    """The settings of a run with AdamW, and of its schedule: a cosine with linear warm-up."""
+
+    learning_rate: float = Field(gt=0)
+    end_learning_rate: float = Field(ge=0)
+    warmup_steps: int = Field(ge=0)
+    max_steps: int = Field(gt=0, description="step limit, where the cosine ends")
+    beta1: float = Field(ge=0, lt=1)
+    beta2: float = Field(ge=0, lt=1)
+    epsilon: float = Field(gt=0)
+    weight_decay: float = Field(ge=0)
+    decay_vectors: bool = Field(default=False, description="weight decay on norms and biases too")
+    gradient_clip_norm: float = Field(gt=0)
+
+    @classmethod
+    def build(cls, values: Mapping[str, Any], overrides: Mapping[str, Any]) -> Self:
+        """Validate a preset's values with the user's overrides on top, as every `Settings`.
+
+        The schedule's end follows a learning rate that is changed: it stays the same fraction of it, which
+        the rules state (a tenth for Llama 3.1 8B) or the reference has (all of it for FLUX.1).
+        """
+        settings = super().build(values, overrides)
+        if "end_learning_rate" in overrides or settings.learning_rate == values.get("learning_rate"):
+            return settings
+        end = settings.learning_rate * (values["end_learning_rate"] / values["learning_rate"])
+        return super().build(values, {**overrides, "end_learning_rate": end})
+
+
+def adamw_with_cosine(model: nn.Module, settings: AdamWSettings) -> ScheduledOptimizer:
+    """Return AdamW over the model's trainable parameters, with its cosine schedule and gradient clipping."""
+    rate = partial(cosine_learning_rate, settings=settings)
+    clip_norm = settings.gradient_clip_norm
+    return ScheduledOptimizer(model, adamw(model, settings), learning_rate=rate, clip_norm=clip_norm)
+
+
+def adamw_hyperparameters(settings: AdamWSettings) -> dict[str, object]:
+    """Return what the rules want logged of AdamW and its schedule, by MLLOG key."""
+    decay: dict[str, object] = {
+        constants.OPT_LR_DECAY_STEPS: settings.max_steps - settings.warmup_steps,
+        constants.OPT_LR_DECAY_SCHEDULE: "cosine with linear warmup",
+    }
+    if settings.end_learning_rate == settings.learning_rate:
+        decay = {constants.OPT_LR_DECAY_SCHEDULE: "constant with linear warmup"}
+    return {
+        constants.OPT_BASE_LR: settings.learning_rate,
+        constants.OPT_END_LR: settings.end_learning_rate,
+        constants.OPT_LR_WARMUP_STEPS: settings.warmup_steps,
+        **decay,
+        constants.OPT_ADAMW_BETA_1: settings.beta1,
+        constants.OPT_ADAMW_BETA_2: settings.beta2,
+        constants.OPT_ADAMW_EPSILON: settings.epsilon,
+        constants.OPT_ADAMW_WEIGHT_DECAY: settings.weight_decay,
+        constants.OPT_GRADIENT_CLIP_NORM: settings.gradient_clip_norm,
+        "max_steps": settings.max_steps,
+    }
+
+
+def adamw(model: nn.Module, settings: AdamWSettings) -> torch.optim.AdamW:
     """Return the fused AdamW over the trainable parameters; weight decay acts on every matrix.
 
     Vectors (normalisation weights, biases) are decayed only with `decay_vectors`: Megatron's optimizer, in
@@ -33,7 +125,7 @@ def adamw(model: nn.Module, settings: Settings) -> torch.optim.AdamW:
     )
 
 
-def learning_rate(step: int, settings: Settings) -> float:
+def cosine_learning_rate(step: int, settings: AdamWSettings) -> float:
     """Return the learning rate of a 0-based step: linear warm-up, then a cosine to the end rate.
 
     Step s of W warm-up steps gets (s + 1)/(W + 1) of the peak, as NeMo's CosineAnnealingScheduler, which
@@ -46,18 +138,15 @@ def learning_rate(step: int, settings: Settings) -> float:
     return end + (peak - end) * 0.5 * (1.0 + math.cos(math.pi * progress))
 
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Set the learning rate of every parameter group."""
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-
-
 def clip_gradients(parameters: Iterable[nn.Parameter], max_norm: float) -> Tensor:
-    """Scale the gradients so that their global L2 norm is at most `max_norm`; return the norm before."""
+    """Scale the gradients so that their global L2 norm is at most `max_norm`; return the norm before.
+
+    An infinite `max_norm` leaves them as they are.
+    """
     groups = by_mesh([p for p in parameters if p.grad is not None])
     norms = [_norm(group) for group in groups]
     total = norms[0] if len(norms) == 1 else torch.linalg.vector_norm(torch.stack(norms))
-    for group in groups:
+    for group in groups if math.isfinite(max_norm) else ():
         torch.nn.utils.clip_grads_with_norm_(group, max_norm, total)
     return total
 

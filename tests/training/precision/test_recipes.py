@@ -19,9 +19,6 @@ def settings(precision: str, **values: object) -> Settings:
     base = {
         "preset": "p",
         "global_batch_size": 8,
-        "learning_rate": 1.0,
-        "end_learning_rate": 0.1,
-        "warmup_steps": 1,
         "max_steps": 9,
     }
     return Settings.build(base, {"precision": precision, **values})

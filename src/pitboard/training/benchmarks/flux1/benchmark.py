@@ -8,14 +8,13 @@ one of which the validation set pairs with each image (arXiv:2403.03206).
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
-from torch.distributed.tensor.parallel import ParallelStyle
 from torch.utils.data import Dataset
 
 from pitboard.errors import PitboardError
@@ -31,8 +30,16 @@ from pitboard.training.benchmarks.flux1.downloads import EMPTY, TRAIN, VALIDATIO
 from pitboard.training.benchmarks.flux1.encoded_images import EncodedImages, read_empty
 from pitboard.training.benchmarks.flux1.joint_attention import JointAttention
 from pitboard.training.data.downloads import required_folder
+from pitboard.training.distributed import World
+from pitboard.training.evaluate import mean_loss
 from pitboard.training.initialize import seeded_generator
-from pitboard.training.settings import Settings
+from pitboard.training.optimizer import (
+    AdamWSettings,
+    ScheduledOptimizer,
+    adamw_hyperparameters,
+    adamw_with_cosine,
+)
+from pitboard.training.protocol import Batch, EvaluationBatches, TrainableBenchmark
 
 PATCH = 2
 """A token of the image is a square of 2 × 2 latents."""
@@ -44,8 +51,8 @@ _JOINED = tuple(
 _ZERO = ("norm1.linear", "norm1_context.linear", "norm.linear", "norm_out.linear", "flux.proj_out")
 
 
-class FluxSettings(Settings):
-    """The settings of a FLUX run: those of every run, the model's size, and where the encodings come from."""
+class FluxSettings(AdamWSettings):
+    """The settings of a FLUX run: those of AdamW, the model's size, and where the encodings come from."""
 
     dataset: Literal["cc12m", "digits"]
     data: Path | None = Field(default=None, description="folder of the encoded images; $PITBOARD_DATA")
@@ -160,15 +167,12 @@ def unpatched(tokens: Tensor, height: int) -> Tensor:
     return nn.functional.pixel_shuffle(folded, PATCH)
 
 
-class Flux1:
-    """The benchmark `flux1` for the loop (`training.protocol.Benchmark`)."""
+class Flux1(TrainableBenchmark[FluxSettings]):
+    """The benchmark `flux1` for the loop."""
 
     settings_class = FluxSettings
     # The modulation of the norms: one row a sample, no time to win, and it scales every token of the block.
     keep_bf16 = ("norm", "norm1", "norm1_context")
-
-    def __init__(self, settings: FluxSettings) -> None:
-        self.settings = settings
 
     def build(self) -> nn.Module:
         """Return the model with its loss, on the default device."""
@@ -196,19 +200,20 @@ class Flux1:
             return 3 * width
         return parameter.shape[0]
 
-    def fill_buffers(self, model: nn.Module, device: torch.device) -> None:
-        """Do nothing: the model has no buffers."""
-
     def blocks(self, model: nn.Module) -> Sequence[nn.Module]:
         """Return the double-stream and the single-stream blocks."""
         kinds = ("flux.transformer_blocks", "flux.single_transformer_blocks")
         return [block for kind in kinds for block in model.get_submodule(kind).children()]
 
-    def tensor_parallel_plan(self) -> dict[str, ParallelStyle]:
-        """Return an empty plan: the settings refuse tensor parallelism."""
-        return {}
+    def optimizer(self, model: nn.Module) -> ScheduledOptimizer:
+        """Return AdamW with a cosine schedule."""
+        return adamw_with_cosine(model, self.settings)
 
-    def training_data(self, seed: int) -> Dataset[dict[str, Tensor]]:
+    def evaluate(self, model: nn.Module, batches: EvaluationBatches, world: World) -> float:
+        """Return the mean validation loss."""
+        return mean_loss(model, batches, world)
+
+    def training_data(self, seed: int) -> Dataset[Batch]:
         """Return the images to train on, in a new order each epoch."""
         settings = self.settings
         source, empty = self._source(0), self._empty()
@@ -216,7 +221,7 @@ class Flux1:
             source, settings.sample_limit, seed, caption_dropout=settings.caption_dropout, empty=empty
         )
 
-    def evaluation_data(self) -> Dataset[dict[str, Tensor]]:
+    def evaluation_data(self) -> Dataset[Batch]:
         """Return the validation images at the time steps they are paired with, and always their captions."""
         source, count = self._source(1), self.settings.evaluation_samples
         if len(source) < count:
@@ -226,15 +231,14 @@ class Flux1:
             )
         return Samples(source, count, seed=0)
 
-    def warmup_batch(self, samples: int) -> dict[str, Tensor]:
+    def warmup_batch(self, samples: int) -> Batch:
         """Return random samples."""
         s = self.settings
         latent = (s.latent_channels, s.latent_size, s.latent_size)
         synthetic = SyntheticSamples(latent, (s.text_length, s.text_width), s.pooled_width)
-        drawn = [synthetic[index] for index in range(samples)]
-        return {name: torch.stack([sample[name] for sample in drawn]) for name in drawn[0]}
+        return self.collate([synthetic[index] for index in range(samples)])
 
-    def verify(self, model: nn.Module, batch: Mapping[str, Tensor]) -> None:
+    def verify(self, model: nn.Module, batch: Batch) -> None:
         """Check that the transformer sees nothing of the image at t = 1 and nothing of the noise at t = 0.
 
         Whatever reaches it is recorded in two forward passes that differ only in what it must not know.
@@ -272,9 +276,10 @@ class Flux1:
         framed = nn.functional.pad(images, (1, 1, 1, 1))
         return framed.transpose(1, 2).flatten(2).flatten(0, 1)
 
-    def hyperparameters(self) -> dict[str, Any]:
-        """Return the key that the rules of flux1 want beside the loop's own."""
-        return {"evaluation_frequency": self.settings.evaluation_interval}
+    def hyperparameters(self) -> dict[str, object]:
+        """Return what the rules of flux1 want logged."""
+        own = {"evaluation_frequency": self.settings.evaluation_interval}
+        return adamw_hyperparameters(self.settings) | own
 
     def flops_per_sample(self) -> float:
         """Return forward and backward FLOPs of one image: 6 per weight and token, and attention.
@@ -293,10 +298,6 @@ class Flux1:
         per_sample = width**2 * (12 * s.double_blocks + 3 * s.single_blocks + 2 + 2)
         per_sample += width * (256 + width + s.pooled_width)
         return float(6 * (per_token + per_sample) + 12 * blocks * width * tokens**2)
-
-    def tokens_per_sample(self) -> int:
-        """Return 1: images are counted."""
-        return 1
 
     def _source(self, split: int) -> Source:
         """Return the encodings to train on (split 0), or to evaluate on (1)."""
@@ -323,7 +324,7 @@ def _velocity(model: nn.Module, noised: Tensor, time: Tensor, text: Tensor, pool
     return unpatched(tokens.float(), noised.shape[2] // PATCH)
 
 
-def _seen(model: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _seen(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
     """Return the tensors that the transformer is called with in a forward pass over the batch."""
     seen: dict[str, Tensor] = {}
 

@@ -8,7 +8,7 @@ Positions count from the start of the sequence either way: rotary embeddings see
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +17,6 @@ import torch
 from peft import LoraConfig, inject_adapter_in_model
 from pydantic import Field, model_validator
 from torch import Tensor, nn
-from torch.distributed.tensor.parallel import ParallelStyle
 from torch.utils.data import Dataset
 from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding, apply_rotary_pos_emb
@@ -40,7 +39,11 @@ from pitboard.training.data.embedded import smoke_dataset
 from pitboard.training.data.packed import Packed, first_tokens, read_parquet
 from pitboard.training.data.safetensors_folder import SafetensorsFolder
 from pitboard.training.device import choose_device
+from pitboard.training.distributed import World
+from pitboard.training.evaluate import mean_loss
 from pitboard.training.initialize import seeded_generator
+from pitboard.training.optimizer import ScheduledOptimizer, adamw_hyperparameters, adamw_with_cosine
+from pitboard.training.protocol import Batch, EvaluationBatches, TrainableBenchmark
 
 _ADAPTED = ["qkv_proj", "o_proj"]
 _BASE = ".base_layer."
@@ -137,15 +140,12 @@ class LoraRace(nn.Module):
         return head_loss(self.states(tokens, first)[:, :-1], self.llama.lm_head.weight, labels[:, 1:])
 
 
-class Llama2Lora:
-    """The benchmark `llama2_70b_lora` for the loop (`training.protocol.Benchmark`)."""
+class Llama2Lora(TrainableBenchmark[LoraSettings]):
+    """The benchmark `llama2_70b_lora` for the loop."""
 
     settings_class = LoraSettings
     # The adapters are what is learned, and cost next to nothing beside the frozen base, which is converted.
     keep_bf16 = ("lora_A", "lora_B")
-
-    def __init__(self, settings: LoraSettings) -> None:
-        self.settings = settings
 
     def build(self) -> nn.Module:
         """Return the frozen base with its adapters and loss, on the default device."""
@@ -163,6 +163,10 @@ class Llama2Lora:
         if self.settings.dataset == "pydoc":
             self._small_base = self._pretrained(preparing)
 
+    def is_pretrained(self, name: str) -> bool:
+        """Whether the base has the parameter; the adapters are new."""
+        return ".lora_" not in name
+
     def rows(self, name: str, shape: torch.Size, first: int, count: int) -> Tensor:
         """Return rows of the base, rounded to BF16, from its safetensors folder."""
         stored = name.removeprefix("llama.").replace(_BASE, ".")
@@ -178,15 +182,19 @@ class Llama2Lora:
         """Return the decoder layers."""
         return list(model.llama.model.layers)  # type: ignore[union-attr, arg-type]
 
-    def tensor_parallel_plan(self) -> dict[str, ParallelStyle]:
-        """Return no plan: the settings refuse tensor parallelism."""
-        return {}
+    def optimizer(self, model: nn.Module) -> ScheduledOptimizer:
+        """Return AdamW with a cosine schedule."""
+        return adamw_with_cosine(model, self.settings)
 
-    def training_data(self, seed: int) -> Dataset[dict[str, Tensor]]:
+    def evaluate(self, model: nn.Module, batches: EvaluationBatches, world: World) -> float:
+        """Return the mean validation loss over the tokens of the answers."""
+        return mean_loss(model, batches, world)
+
+    def training_data(self, seed: int) -> Dataset[Batch]:
         """Return the packed sequences, shuffled anew each epoch by this seed."""
         return Packed(*self._sequences("train"), self.settings.begin_token, seed % 2**32)
 
-    def evaluation_data(self) -> Dataset[dict[str, Tensor]]:
+    def evaluation_data(self) -> Dataset[Batch]:
         """Return the packed sequences held out, in order; their instructions do not count in the loss."""
         data = Packed(*self._sequences("validation"), self.settings.begin_token)
         if len(data) < self.settings.evaluation_samples:
@@ -196,7 +204,7 @@ class Llama2Lora:
             )
         return data
 
-    def warmup_batch(self, samples: int) -> dict[str, Tensor]:
+    def warmup_batch(self, samples: int) -> Batch:
         """Return random tokens, two documents a sequence."""
         settings = self.settings
         generator = seeded_generator(torch.device("cpu"), 0, "warm-up")
@@ -207,7 +215,7 @@ class Llama2Lora:
         first = torch.stack([first_tokens(row, settings.begin_token) for row in tokens])
         return {"tokens": tokens, "labels": tokens.clone(), "first": first}
 
-    def verify(self, model: nn.Module, batch: Mapping[str, Tensor]) -> None:
+    def verify(self, model: nn.Module, batch: Batch) -> None:
         """Check that no state depends on a later token or, with boundaries kept, on another document.
 
         Either half of each sequence is changed; the states of the other must stay. Raises `PitboardError`
@@ -230,10 +238,10 @@ class Llama2Lora:
                     " loss says nothing. Fix the mask."
                 )
 
-    def hyperparameters(self) -> dict[str, Any]:
-        """Return the keys that the rules want beside the loop's own, and what pre-training the base cost."""
+    def hyperparameters(self) -> dict[str, object]:
+        """Return what the rules want logged, and what pre-training the base cost."""
         settings = self.settings
-        keys: dict[str, Any] = {
+        keys = adamw_hyperparameters(settings) | {
             "lora_rank": settings.lora_rank,
             "lora_alpha": settings.lora_alpha,
             "lora_dropout": settings.lora_dropout,

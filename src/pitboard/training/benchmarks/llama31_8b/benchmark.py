@@ -7,7 +7,7 @@ RoPE with Llama 3.1's frequency scaling, no dropout, attention across document b
 
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -29,8 +29,16 @@ from pitboard.training.data.embedded import smoke_dataset
 from pitboard.training.data.megatron import IndexedDataset
 from pitboard.training.data.packed import IGNORED
 from pitboard.training.data.samples import TokenSamples
+from pitboard.training.distributed import World
+from pitboard.training.evaluate import mean_loss
 from pitboard.training.initialize import seeded_generator
-from pitboard.training.settings import Settings
+from pitboard.training.optimizer import (
+    AdamWSettings,
+    ScheduledOptimizer,
+    adamw_hyperparameters,
+    adamw_with_cosine,
+)
+from pitboard.training.protocol import Batch, EvaluationBatches, TrainableBenchmark
 
 _INITIAL_DEVIATION = 0.02
 # The model's own limit, from which its rotary frequencies are scaled; training sees shorter sequences.
@@ -52,8 +60,8 @@ _CHUNKS = nn.LinearCrossEntropyOptions(
 )
 
 
-class LlamaSizes(Settings):
-    """The settings of every run, and the sizes of a Llama."""
+class LlamaSizes(AdamWSettings):
+    """The settings of every run with AdamW, and the sizes of a Llama."""
 
     hidden_size: int = Field(gt=0)
     intermediate_size: int = Field(gt=0)
@@ -178,7 +186,7 @@ def _exact_loss(states: Tensor, weight: Tensor, target: Tensor) -> Tensor:
     return torch.stack(losses).sum() / (target != IGNORED).sum()
 
 
-class _Tokens(Dataset[dict[str, Tensor]]):
+class _Tokens(Dataset[Batch]):
     """Token samples as tensors."""
 
     def __init__(self, samples: TokenSamples) -> None:
@@ -187,11 +195,11 @@ class _Tokens(Dataset[dict[str, Tensor]]):
     def __len__(self) -> int:
         return len(self._samples)
 
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
+    def __getitem__(self, index: int) -> Batch:
         return {"tokens": torch.from_numpy(self._samples[index])}
 
 
-class SyntheticTokens(Dataset[dict[str, Tensor]]):
+class SyntheticTokens(Dataset[Batch]):
     """Random tokens, the same for a seed and an index on any machine."""
 
     def __init__(self, settings: LlamaSettings, count: int, seed: int) -> None:
@@ -202,20 +210,16 @@ class SyntheticTokens(Dataset[dict[str, Tensor]]):
     def __len__(self) -> int:
         return self._count
 
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
+    def __getitem__(self, index: int) -> Batch:
         generator = seeded_generator(torch.device("cpu"), self._seed, f"sample {index}")
         shape = (self._settings.sequence_length + 1,)
         return {"tokens": torch.randint(self._settings.vocabulary_size, shape, generator=generator)}
 
 
-class Llama31:
-    """The benchmark `llama31_8b` for the loop (`training.protocol.Benchmark`)."""
+class Llama31(TrainableBenchmark[LlamaSettings]):
+    """The benchmark `llama31_8b` for the loop."""
 
     settings_class = LlamaSettings
-    keep_bf16 = ()
-
-    def __init__(self, settings: LlamaSettings) -> None:
-        self.settings = settings
 
     def build(self) -> nn.Module:
         """Return the model with its loss, on the default device."""
@@ -254,7 +258,15 @@ class Llama31:
             "mlp.down_proj": join(),
         }
 
-    def training_data(self, seed: int) -> Dataset[dict[str, Tensor]]:
+    def optimizer(self, model: nn.Module) -> ScheduledOptimizer:
+        """Return AdamW with a cosine schedule."""
+        return adamw_with_cosine(model, self.settings)
+
+    def evaluate(self, model: nn.Module, batches: EvaluationBatches, world: World) -> float:
+        """Return the mean validation loss."""
+        return mean_loss(model, batches, world)
+
+    def training_data(self, seed: int) -> Dataset[Batch]:
         """Return the sequences to train on: shuffled documents, then shuffled sequences, by this seed."""
         settings = self.settings
         if settings.dataset == "synthetic":
@@ -270,7 +282,7 @@ class Llama31:
             )
         )
 
-    def evaluation_data(self) -> Dataset[dict[str, Tensor]]:
+    def evaluation_data(self) -> Dataset[Batch]:
         """Return the first `evaluation_samples` sequences of the validation set, unshuffled."""
         settings = self.settings
         if settings.dataset == "synthetic":
@@ -282,12 +294,12 @@ class Llama31:
             )
         )
 
-    def warmup_batch(self, samples: int) -> dict[str, Tensor]:
+    def warmup_batch(self, samples: int) -> Batch:
         """Return sequences of random tokens."""
         synthetic = SyntheticTokens(self.settings, samples, seed=0)
         return {"tokens": torch.stack([synthetic[index]["tokens"] for index in range(samples)])}
 
-    def verify(self, model: nn.Module, batch: Mapping[str, Tensor]) -> None:
+    def verify(self, model: nn.Module, batch: Batch) -> None:
         """Check that no prediction depends on a later token, whatever the mask or the labels claim.
 
         The second half of each sequence is replaced by random tokens; the states of the first half must stay.
@@ -306,9 +318,10 @@ class Llama31:
                 " validation loss says nothing. Fix the mask."
             )
 
-    def hyperparameters(self) -> dict[str, Any]:
-        """Return the keys that the rules of llama31_8b want beside the loop's own."""
-        return {"max_sequence_length": self.settings.sequence_length, "init_checkpoint_step": 0}
+    def hyperparameters(self) -> dict[str, object]:
+        """Return what the rules of llama31_8b want logged."""
+        own = {"max_sequence_length": self.settings.sequence_length, "init_checkpoint_step": 0}
+        return adamw_hyperparameters(self.settings) | own
 
     def flops_per_sample(self) -> float:
         """Return forward and backward FLOPs of one sequence: 6 per weight and token, and attention.
