@@ -63,7 +63,7 @@ class StandIn:
     def training_data(self, seed: int) -> Numbers:
         return Numbers()
 
-    def evaluation_data(self) -> Numbers:
+    def evaluation_data(self, seed: int) -> Numbers:
         return Numbers()
 
     def warmup_batch(self, samples: int) -> dict[str, Tensor]:

@@ -50,6 +50,9 @@ def test_the_learning_rate_rises_linearly_then_falls_as_a_cosine() -> None:
     assert rates[60] == pytest.approx(0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi / 2)))
     assert rates[110:] == [pytest.approx(0.1)] * 20
     assert rates[10:111] == sorted(rates[10:111], reverse=True)
+    # FLUX.1's reference is at the peak in its last step of warm-up, not after it.
+    rates = [cosine_learning_rate(step, settings(), peak_in_warmup=True) for step in range(11)]
+    assert rates == pytest.approx([*(step / 10 for step in range(1, 11)), 1.0])
 
 
 FLOATS = st.floats(-10, 10, width=32, allow_subnormal=False)

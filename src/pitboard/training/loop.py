@@ -97,7 +97,7 @@ class Race:
             use_fast_products(device)
         self.reporter.preparing("opening the data")
         self._training = self.benchmark.training_data(self.seed)
-        self._evaluating = self.benchmark.evaluation_data() if settings.evaluation_interval else None
+        self._evaluating = self.benchmark.evaluation_data(self.seed) if settings.evaluation_interval else None
         self.reporter.preparing("building the model")
         with torch.device("meta"):
             self.model = self.benchmark.build()

@@ -73,9 +73,11 @@ class AdamWSettings(Settings):
         return super().build(values, {**overrides, "end_learning_rate": end})
 
 
-def adamw_with_cosine(model: nn.Module, settings: AdamWSettings) -> ScheduledOptimizer:
+def adamw_with_cosine(
+    model: nn.Module, settings: AdamWSettings, *, peak_in_warmup: bool = False
+) -> ScheduledOptimizer:
     """Return AdamW over the model's trainable parameters, with its cosine schedule and gradient clipping."""
-    rate = partial(cosine_learning_rate, settings=settings)
+    rate = partial(cosine_learning_rate, settings=settings, peak_in_warmup=peak_in_warmup)
     clip_norm = settings.gradient_clip_norm
     return ScheduledOptimizer(model, adamw(model, settings), learning_rate=rate, clip_norm=clip_norm)
 
@@ -125,15 +127,16 @@ def adamw(model: nn.Module, settings: AdamWSettings) -> torch.optim.AdamW:
     )
 
 
-def cosine_learning_rate(step: int, settings: AdamWSettings) -> float:
+def cosine_learning_rate(step: int, settings: AdamWSettings, *, peak_in_warmup: bool = False) -> float:
     """Return the learning rate of a 0-based step: linear warm-up, then a cosine to the end rate.
 
-    Step s of W warm-up steps gets (s + 1)/(W + 1) of the peak, as NeMo's CosineAnnealingScheduler, which
-    the Llama 3.1 reference uses; the cosine spans `max_steps` − `warmup_steps` steps.
+    Step s of W warm-up steps gets (s + 1)/(W + 1) of the peak, as in NeMo's CosineAnnealingScheduler, which
+    the Llama 3.1 reference uses, or with `peak_in_warmup` (s + 1)/W, as in torchtitan's, which the FLUX.1
+    reference does; the cosine spans `max_steps` − `warmup_steps` steps.
     """
     peak, end, warmup = settings.learning_rate, settings.end_learning_rate, settings.warmup_steps
     if step < warmup:
-        return peak * (step + 1) / (warmup + 1)
+        return peak * (step + 1) / (warmup if peak_in_warmup else warmup + 1)
     progress = min(1.0, (step - warmup) / max(1, settings.max_steps - warmup))
     return end + (peak - end) * 0.5 * (1.0 + math.cos(math.pi * progress))
 

@@ -82,8 +82,11 @@ class TrainableBenchmark(ABC, Generic[S_co]):
         """Return the training samples in the order of this seed; sample i is the same for any rank count."""
 
     @abstractmethod
-    def evaluation_data(self) -> Dataset[Batch]:
-        """Return the evaluation samples, `settings.evaluation_samples` of them, in order."""
+    def evaluation_data(self, seed: int) -> Dataset[Batch]:
+        """Return the evaluation samples, `settings.evaluation_samples` of them, in order.
+
+        What is drawn for them, such as noise, is drawn by the run's seed, the same at each evaluation.
+        """
 
     def collate(self, samples: list[Batch]) -> Batch:
         """Return one batch of samples, or of what the data's `__getitems__` gave for them: here, stacked."""

@@ -127,7 +127,9 @@ def test_training_samples_follow_the_seed_and_evaluation_samples_do_not() -> Non
     dropped = sum(torch.equal(first[index]["text"], empty) for index in range(400))
     assert 150 < dropped < 250
 
-    evaluation = benchmark.evaluation_data()
+    evaluation, other = benchmark.evaluation_data(1), benchmark.evaluation_data(2)
+    assert not torch.equal(evaluation[0]["noise"], other[0]["noise"])
+    assert not torch.equal(evaluation[0]["noise"], first[0]["noise"])
     times = [evaluation[index]["time"].item() for index in range(16)]
     assert times == [step / 8 for step in range(8)] * 2
     assert not any(torch.equal(evaluation[index]["text"], empty) for index in range(50))

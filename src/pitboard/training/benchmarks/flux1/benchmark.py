@@ -207,7 +207,7 @@ class Flux1(TrainableBenchmark[FluxSettings]):
 
     def optimizer(self, model: nn.Module) -> ScheduledOptimizer:
         """Return AdamW with a cosine schedule."""
-        return adamw_with_cosine(model, self.settings)
+        return adamw_with_cosine(model, self.settings, peak_in_warmup=True)
 
     def evaluate(self, model: nn.Module, batches: EvaluationBatches, world: World) -> float:
         """Return the mean validation loss."""
@@ -221,7 +221,7 @@ class Flux1(TrainableBenchmark[FluxSettings]):
             source, settings.sample_limit, seed, caption_dropout=settings.caption_dropout, empty=empty
         )
 
-    def evaluation_data(self) -> Dataset[Batch]:
+    def evaluation_data(self, seed: int) -> Dataset[Batch]:
         """Return the validation images at the time steps they are paired with, and always their captions."""
         source, count = self._source(1), self.settings.evaluation_samples
         if len(source) < count:
@@ -229,7 +229,7 @@ class Flux1(TrainableBenchmark[FluxSettings]):
                 f"The validation set has {len(source):,} images and evaluation_samples is {count:,}:"
                 " lower it, or complete the data (`pitboard data flux1`)."
             )
-        return Samples(source, count, seed=0)
+        return Samples(source, count, seed)
 
     def warmup_batch(self, samples: int) -> Batch:
         """Return random samples."""

@@ -2,7 +2,7 @@
 
 The reference is mlcommons/training `llama2_70b_lora`: query, key and value are one projection, with one
 adapter (LoRA, arXiv:2106.09685), the output projection has the other: 44,564,480 trained weights at rank 16.
-Its base is BF16. The adapters' master weights here are FP32 (the reference rounds them to BF16 each step).
+Its base is BF16. The adapters' master weights are FP32, as DeepSpeed keeps them in the reference.
 Its attention spans the documents of a packed sequence; `document_boundaries` keeps them from each other.
 Positions count from the start of the sequence either way: rotary embeddings see differences only.
 """
@@ -194,7 +194,7 @@ class Llama2Lora(TrainableBenchmark[LoraSettings]):
         """Return the packed sequences, shuffled anew each epoch by this seed."""
         return Packed(*self._sequences("train"), self.settings.begin_token, seed % 2**32)
 
-    def evaluation_data(self) -> Dataset[Batch]:
+    def evaluation_data(self, seed: int) -> Dataset[Batch]:  # noqa: ARG002 - nothing is drawn
         """Return the packed sequences held out, in order; their instructions do not count in the loss."""
         data = Packed(*self._sequences("validation"), self.settings.begin_token)
         if len(data) < self.settings.evaluation_samples:

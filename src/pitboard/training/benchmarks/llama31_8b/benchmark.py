@@ -282,7 +282,7 @@ class Llama31(TrainableBenchmark[LlamaSettings]):
             )
         )
 
-    def evaluation_data(self) -> Dataset[Batch]:
+    def evaluation_data(self, seed: int) -> Dataset[Batch]:  # noqa: ARG002 - nothing is drawn
         """Return the first `evaluation_samples` sequences of the validation set, unshuffled."""
         settings = self.settings
         if settings.dataset == "synthetic":
