@@ -69,6 +69,20 @@ class World:
         if self.mesh is not None:
             dist.barrier()
 
+    def connect(self) -> None:
+        """Use each group of ranks once: NCCL connects a group at its first collective, in seconds."""
+        if self.mesh is None:
+            return
+        whole = dist.group.WORLD
+        for group in {whole, *self.mesh.get_all_groups(), *self._flattened()}:
+            dist.all_reduce(torch.zeros(1, device=self.device), group=group)
+        self.broadcast(None)
+
+    def _flattened(self) -> list[dist.ProcessGroup]:
+        """Return the group that reduces a gradient norm over shards and tensor-parallel ranks at once."""
+        assert self.mesh is not None
+        return [self.mesh["shard_tensor"].get_group()] if self.mesh["tensor"].size() > 1 else []
+
     def broadcast(self, value: T) -> T:
         """Return rank 0's value on every rank."""
         if self.mesh is None:

@@ -187,6 +187,7 @@ class Race:
 
     def _warm_up(self) -> None:
         """Do one whole step on synthetic samples with learning rate 0, then forget what it left behind."""
+        self.world.connect()
         batch = to_device(self.benchmark.warmup_batch(self._micro), self.world.device)
         optimizer = self.benchmark.optimizer(self.model)
         for _ in range(2):
