@@ -1,14 +1,25 @@
 """A format whose arithmetic is broken is caught before it is raced."""
 
+from functools import partial
+from importlib import import_module
+
 import pytest
 import torch
-from torch import nn
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
 from torchao.float8 import float8_scaling_utils
 
 from pitboard.errors import PitboardError
 from pitboard.training.precision import convert, linear
 from pitboard.training.precision.formats import Scaled, mxfp4, nvfp4
-from pitboard.training.precision.linear import LowPrecisionLinear, mxfp4_product, mxfp8_product, nvfp4_product
+from pitboard.training.precision.linear import (
+    LowPrecisionLinear,
+    mxfp4_product,
+    mxfp8_product,
+    nvfp4_product,
+    padded,
+)
 from pitboard.training.precision.selftest import check_numerics
 from pitboard.training.runner import settings_for
 
@@ -73,4 +84,51 @@ class _Nan(nn.Module):
         self.weight = layer.weight
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x @ self.weight * float("nan")
+        return x @ self.weight.t() * float("nan")
+
+
+def test_kernels_that_refuse_are_one_sentence() -> None:
+    def refuse(x: Tensor, weight: Tensor) -> Tensor:
+        raise ValueError("requires M, K, N all divisible by 128")
+
+    with pytest.raises(PitboardError, match=r"does not work on this device \(requires M, K, N"):
+        check_numerics("nvfp4", partial(LowPrecisionLinear, product=refuse), CPU)
+
+
+class ReachedError(Exception):
+    """The kernels were given sizes that they take."""
+
+
+def test_blackwells_kernels_get_the_sizes_that_torchao_demands(monkeypatch: pytest.MonkeyPatch) -> None:
+    native = pytest.importorskip("pitboard.training.precision.native")
+    kernels = import_module("torchao.prototype.moe_training.nvfp4_training.nvfp4_linear")
+
+    def reached(*_: object, **__: object) -> None:
+        raise ReachedError
+
+    # The first thing that runs on the GPU, after torchao's own check of the sizes.
+    monkeypatch.setattr(kernels, "triton_rht_amax", reached)
+    x, weight = torch.zeros(88, 96).bfloat16(), torch.zeros(160, 96).bfloat16()
+    with pytest.raises(ValueError, match="divisible by 128"):
+        native.nvfp4_kernels(x, weight)
+    with pytest.raises(ReachedError):
+        padded(native.nvfp4_kernels, native.NVFP4_MULTIPLE)(x, weight)
+
+
+@given(sizes=st.tuples(*[st.integers(1, 40)] * 3), multiple=st.sampled_from([1, 16, 32]))
+def test_padding_changes_no_product_and_no_gradient(sizes: tuple[int, int, int], multiple: int) -> None:
+    tokens, inputs, outputs = sizes
+    x, weight = (
+        torch.randn(tokens, inputs, requires_grad=True),
+        torch.randn(outputs, inputs, requires_grad=True),
+    )
+    dy = torch.randn(tokens, outputs)
+    plain = x @ weight.t()
+    lengthened = padded(lambda a, b: a @ b.t(), multiple)(x, weight)
+    torch.testing.assert_close(lengthened, plain)
+    for mine, theirs in zip(
+        torch.autograd.grad(lengthened, (x, weight), dy),
+        torch.autograd.grad(plain, (x, weight), dy),
+        strict=True,
+    ):
+        torch.testing.assert_close(mine, theirs)

@@ -44,6 +44,20 @@ class LowPrecisionLinear(nn.Linear):
         return y if self.bias is None else y + self.bias.bfloat16()
 
 
+def padded(product: Product, multiple: int) -> Product:
+    """Return the product of factors that zeros lengthen to multiples, and cut to what was asked for.
+
+    For kernels that take only such sizes: zeros change neither a scale nor a sum.
+    """
+
+    def whole(x: Tensor, weight: Tensor) -> Tensor:
+        inner, tokens, outputs = (-size % multiple for size in (x.shape[1], len(x), len(weight)))
+        y = product(F.pad(x, (0, inner, 0, tokens)), F.pad(weight, (0, inner, 0, outputs)))
+        return y[: len(x), : len(weight)]
+
+    return whole
+
+
 @contextmanager
 def in_bf16() -> Iterator[None]:
     """Compute all low-precision layers in BF16, to look at what a model depends on.
