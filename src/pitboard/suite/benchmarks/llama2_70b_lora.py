@@ -115,4 +115,5 @@ LLAMA2_70B_LORA = with_presets(
         values=_FULL,
     ),
     end_learning_rate=Fraction(0),
+    settings=("lora_rank", "lora_alpha", "lora_dropout"),
 )

@@ -120,4 +120,5 @@ LLAMA31_8B = with_presets(
         values=_SANITY,
     ),
     end_learning_rate=Fraction(1, 10),
+    settings=("max_steps",),
 )
