@@ -54,6 +54,9 @@ class StandIn:
     def initial(self, name: str, parameter: Tensor, generator: torch.Generator) -> None:
         parameter.fill_(self._loss)
 
+    def is_pretrained(self, name: str) -> bool:
+        return False
+
     def fill_buffers(self, model: nn.Module, device: torch.device) -> None:
         pass
 

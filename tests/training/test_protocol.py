@@ -55,7 +55,7 @@ FACTS = with_presets(
         metric="accuracy",
         target=0.9,
         lower_is_better=False,
-        evaluation=EvaluationSchedule(rule="every quarter of an epoch", samples=TRAINED // 4),
+        evaluation=EvaluationSchedule(words="every {samples:,} images", samples=TRAINED // 4),
         evaluation_samples=299,
         runs=3,
         optimizer="sgd",
