@@ -259,4 +259,4 @@ def _seen(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
     return seen
 
 
-BENCHMARK = Flux1
+BENCHMARK: type[TrainableBenchmark[FluxSettings]] = Flux1

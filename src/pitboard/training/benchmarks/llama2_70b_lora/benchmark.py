@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
@@ -230,7 +231,7 @@ class Llama2Lora(TrainableBenchmark[LoraSettings]):
             )
         )
 
-    def _sequences(self, split: str) -> tuple[Any, Any]:
+    def _sequences(self, split: str) -> tuple[np.ndarray, np.ndarray]:
         s = self.settings
         if s.dataset == "pydoc":
             tokenizer = smoke_dataset(default_cache(), s.vocabulary_size).tokenizer
@@ -242,4 +243,4 @@ class Llama2Lora(TrainableBenchmark[LoraSettings]):
         return read_parquet(files, s.sequence_length, s.vocabulary_size)
 
 
-BENCHMARK = Llama2Lora
+BENCHMARK: type[TrainableBenchmark[LoraSettings]] = Llama2Lora

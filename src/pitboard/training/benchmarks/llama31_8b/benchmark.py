@@ -211,4 +211,4 @@ class Llama31(TrainableBenchmark[LlamaSettings]):
         return [root / TRAIN.prefix], root / VALIDATION.prefix
 
 
-BENCHMARK = Llama31
+BENCHMARK: type[TrainableBenchmark[LlamaSettings]] = Llama31
