@@ -73,7 +73,7 @@ def flux_compiled(benchmark: "Flux1", step: Step) -> None:
 def _flux(benchmark: "Flux1", step: Step, *, compiled: bool) -> None:
     from diffusers.models.transformers.transformer_flux import FluxAttnProcessor
 
-    from pitboard.training.benchmarks.flux1.benchmark import patches
+    from pitboard.training.benchmarks.flux1.model import patches
 
     settings = benchmark.settings
     # As the pipelines number them: rows and columns of the image, zeros for the text.

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 from pitboard import suite
 from pitboard.events.writer import LogWriter
 from pitboard.training.distributed import World
-from pitboard.training.header import log_header
+from pitboard.training.log_header import log_header
 from pitboard.training.loop import Race
 from pitboard.training.output import Plan
 from pitboard.training.protocol import TrainableBenchmark
@@ -53,6 +53,9 @@ class StandIn:
 
     def initial(self, name: str, parameter: Tensor, generator: torch.Generator) -> None:
         parameter.fill_(self._loss)
+
+    def is_pretrained(self, name: str) -> bool:
+        return False
 
     def fill_buffers(self, model: nn.Module, device: torch.device) -> None:
         pass

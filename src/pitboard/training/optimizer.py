@@ -9,7 +9,7 @@ import torch
 from mlperf_logging.mllog import constants
 from pydantic import Field
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
+from torch.distributed.tensor import DTensor, Partial, Replicate
 
 from pitboard.training.settings import Settings
 
@@ -144,14 +144,34 @@ def cosine_learning_rate(step: int, settings: AdamWSettings, *, peak_in_warmup: 
 def clip_gradients(parameters: Iterable[nn.Parameter], max_norm: float) -> Tensor:
     """Scale the gradients so that their global L2 norm is at most `max_norm`; return the norm before.
 
-    An infinite `max_norm` leaves them as they are.
+    An infinite `max_norm` leaves them as they are. Works on each rank's own shards, a few launches for all:
+    PyTorch's own clipping takes the gradients that are spread over ranks one by one.
     """
-    groups = by_mesh([p for p in parameters if p.grad is not None])
-    norms = [_norm(group) for group in groups]
-    total = norms[0] if len(norms) == 1 else torch.linalg.vector_norm(torch.stack(norms))
-    for group in groups if math.isfinite(max_norm) else ():
-        torch.nn.utils.clip_grads_with_norm_(group, max_norm, total)
+    shards: dict[object, list[Tensor]] = {}
+    for parameter in parameters:
+        gradient = parameter.grad
+        if isinstance(gradient, DTensor):
+            shards.setdefault((gradient.device_mesh, gradient.placements), []).append(gradient.to_local())
+        elif gradient is not None:
+            shards.setdefault(None, []).append(gradient)
+    total = torch.stack([_square(where, gradients) for where, gradients in shards.items()]).sum().sqrt()
+    if math.isfinite(max_norm):
+        # As PyTorch's clip_grad_norm_.
+        factor = torch.clamp(max_norm / (total + 1e-6), max=1.0)
+        for gradients in shards.values():
+            torch._foreach_mul_(gradients, factor)
     return total
+
+
+def _square(where: Any, gradients: list[Tensor]) -> Tensor:
+    """Return the sum of the squares of all ranks' shards of gradients that lie on one mesh in one way."""
+    square = torch.nn.utils.get_total_norm(gradients).square()
+    if where is None:
+        return square
+    mesh, placements = where
+    sums = [Partial() if placement.is_shard() else Replicate() for placement in placements]
+    whole: Tensor = DTensor.from_local(square, mesh, sums, run_check=False).full_tensor()
+    return whole
 
 
 def by_mesh(parameters: list[nn.Parameter]) -> list[list[nn.Parameter]]:
@@ -165,8 +185,3 @@ def by_mesh(parameters: list[nn.Parameter]) -> list[list[nn.Parameter]]:
         mesh = parameter.device_mesh if isinstance(parameter, DTensor) else None
         groups.setdefault(mesh, []).append(parameter)
     return list(groups.values())
-
-
-def _norm(parameters: list[nn.Parameter]) -> Tensor:
-    norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-    return norm.full_tensor() if isinstance(norm, DTensor) else norm

@@ -23,8 +23,8 @@ from pitboard.training.device import (
     published_peak_tflops,
 )
 from pitboard.training.distributed import World, is_main_rank, join_world, lost_contact
-from pitboard.training.header import log_header
 from pitboard.training.images import write_grey_image
+from pitboard.training.log_header import log_header
 from pitboard.training.loop import Outcome, Race
 from pitboard.training.output import Output, Plan, logged
 from pitboard.training.precision import choose_precision, cost_of_bf16, emulated

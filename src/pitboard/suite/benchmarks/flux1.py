@@ -9,6 +9,8 @@ from fractions import Fraction
 from pitboard.suite.model import Benchmark, EvaluationSchedule, Preset, Scalar, fixed, free
 from pitboard.suite.presets import measured, with_presets
 
+_EVALUATED_EVERY = 262_144
+
 _FULL: dict[str, Scalar] = {
     "dataset": "cc12m",
     "double_blocks": 19,
@@ -73,8 +75,8 @@ _BENCHMARK = Benchmark(
     target=0.586,
     lower_is_better=True,
     evaluation=EvaluationSchedule(
-        rule="every 262,144 samples, rounded up to whole steps",
-        samples=262_144,
+        words="every {samples:,} samples",
+        samples=_EVALUATED_EVERY,
     ),
     evaluation_samples=29_696,
     runs=10,
@@ -91,7 +93,7 @@ _BENCHMARK = Benchmark(
             opt_adamw_epsilon=1e-8,
             opt_adamw_weight_decay=0.1,
             opt_gradient_clip_norm=1.0,
-            evaluation_frequency=262_144,
+            evaluation_frequency=_EVALUATED_EVERY,
         ),
     ),
 )

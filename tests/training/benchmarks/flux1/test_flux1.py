@@ -14,7 +14,8 @@ from pitboard.errors import PitboardError
 from pitboard.events import Run, read_events
 from pitboard.training.benchmarks.flux1 import benchmark as flux1
 from pitboard.training.benchmarks.flux1 import digits
-from pitboard.training.benchmarks.flux1.benchmark import Flux1, FluxRace, FluxSettings, patches, unpatched
+from pitboard.training.benchmarks.flux1.benchmark import Flux1, FluxSettings
+from pitboard.training.benchmarks.flux1.model import FluxWithLoss, patches, unpatched
 from pitboard.training.initialize import materialize, seeded_generator
 from pitboard.training.output import Output, Plan
 from pitboard.training.reporting import Silent
@@ -143,7 +144,7 @@ def test_each_image_is_trained_on_once_an_epoch() -> None:
     assert places != [data._shuffled(count + index) for index in range(count)]  # type: ignore[attr-defined]
 
 
-class Peeking(FluxRace):
+class Peeking(FluxWithLoss):
     """A model that is shown the image whatever the time step."""
 
     def forward(
@@ -156,7 +157,7 @@ class Peeking(FluxRace):
 def test_a_model_that_sees_what_it_shall_predict_is_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(flux1, "FluxRace", Peeking)
+    monkeypatch.setattr(flux1, "FluxWithLoss", Peeking)
     with pytest.raises(PitboardError, match="depends on the latent"):
         execute(Output(tmp_path), the_plan(**TINY), 0, Silent())
 

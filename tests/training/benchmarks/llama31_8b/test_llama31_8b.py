@@ -18,12 +18,8 @@ from pitboard.errors import PitboardError
 from pitboard.events import Run, read_events
 from pitboard.suite.benchmarks.llama31_8b import LLAMA31_8B
 from pitboard.training import attention, optimizer
-from pitboard.training.benchmarks.llama31_8b.benchmark import (
-    Llama31,
-    LlamaSettings,
-    chunked_head_loss,
-    whole_head_loss,
-)
+from pitboard.training.benchmarks.llama31_8b.benchmark import Llama31, LlamaSettings
+from pitboard.training.benchmarks.llama31_8b.model import chunked_head_loss, whole_head_loss
 from pitboard.training.initialize import materialize
 from pitboard.training.output import Output, Plan
 from pitboard.training.reporting import Silent

@@ -28,7 +28,7 @@ from pitboard.training.benchmarks.flux1.data import (
 )
 from pitboard.training.benchmarks.flux1.downloads import EMPTY, TRAIN, VALIDATION
 from pitboard.training.benchmarks.flux1.encoded_images import EncodedImages, read_empty
-from pitboard.training.benchmarks.flux1.joint_attention import JointAttention
+from pitboard.training.benchmarks.flux1.model import PATCH, FluxWithLoss, unpatched
 from pitboard.training.data.downloads import required_folder
 from pitboard.training.distributed import World
 from pitboard.training.evaluate import mean_loss
@@ -41,8 +41,6 @@ from pitboard.training.optimizer import (
 )
 from pitboard.training.protocol import Batch, EvaluationBatches, TrainableBenchmark
 
-PATCH = 2
-"""A token of the image is a square of 2 × 2 latents."""
 _INITIAL_DEVIATION = 0.02
 _DRAWING_STEPS, _GUIDANCE = 32, 2.0
 _JOINED = tuple(
@@ -89,84 +87,6 @@ class FluxSettings(AdamWSettings):
         return self.attention_heads * self.head_size
 
 
-class FluxRace(nn.Module):
-    """The FLUX transformer with its loss."""
-
-    def __init__(self, settings: FluxSettings) -> None:
-        super().__init__()
-        # Takes seconds, which a process that only reads the settings need not wait for.
-        from diffusers.models.transformers.transformer_flux import FluxTransformer2DModel
-
-        head = settings.head_size
-        self.flux = FluxTransformer2DModel(
-            in_channels=settings.latent_channels * PATCH**2,
-            num_layers=settings.double_blocks,
-            num_single_layers=settings.single_blocks,
-            attention_head_dim=head,
-            num_attention_heads=settings.attention_heads,
-            joint_attention_dim=settings.text_width,
-            pooled_projection_dim=settings.pooled_width,
-            guidance_embeds=False,
-            # (16, 56, 56) of FLUX.1's 128: an unused axis, rows, columns.
-            axes_dims_rope=(head // 8, head * 7 // 16, head * 7 // 16),
-        )
-        self.flux.set_attn_processor(JointAttention())
-
-    def forward(
-        self,
-        latent: Tensor,
-        noise: Tensor,
-        time: Tensor,
-        text: Tensor,
-        pooled: Tensor,
-        *,
-        velocity: bool = False,
-    ) -> Tensor:
-        """Return each sample's mean squared error of the predicted velocity, shape (samples,).
-
-        `latent` and `noise` are (samples, channels, height, width), `time` (samples,) in [0, 1]. The path
-        from image to noise is straight, (1 − t) · latent + t · noise, so its velocity is noise − latent
-        (arXiv:2209.03003).
-        """
-        t = time.view(-1, 1, 1, 1)
-        predicted = self._velocity((1 - t) * latent + t * noise, time, text, pooled)
-        if velocity:
-            return predicted
-        return (predicted.float() - patches(noise - latent).float()).square().mean(dim=(1, 2))
-
-    def _velocity(self, noised: Tensor, time: Tensor, text: Tensor, pooled: Tensor) -> Tensor:
-        """Return the predicted velocity in patches, shape (samples, image tokens, channels × 4)."""
-        rows, columns = noised.shape[2] // PATCH, noised.shape[3] // PATCH
-        predicted: Tensor = self.flux(
-            hidden_states=patches(noised),
-            encoder_hidden_states=text,
-            pooled_projections=pooled,
-            timestep=time,
-            img_ids=_positions(rows, columns, noised.device),
-            txt_ids=torch.zeros(text.shape[1], 3, device=noised.device),
-            return_dict=False,
-        )[0]
-        return predicted
-
-
-def _positions(rows: int, columns: int, device: torch.device) -> Tensor:
-    row, column = torch.meshgrid(
-        torch.arange(rows, device=device), torch.arange(columns, device=device), indexing="ij"
-    )
-    return torch.stack([torch.zeros_like(row), row, column], dim=-1).flatten(0, 1).float()
-
-
-def patches(latent: Tensor) -> Tensor:
-    """Cut latents (samples, channels, height, width) into tokens (samples, tokens, channels × 4)."""
-    return nn.functional.pixel_unshuffle(latent, PATCH).flatten(2).transpose(1, 2)
-
-
-def unpatched(tokens: Tensor, height: int) -> Tensor:
-    """Put tokens together again: the inverse of `patches`, for latents of this height in patches."""
-    folded = tokens.transpose(1, 2).reshape(len(tokens), tokens.shape[2], height, -1)
-    return nn.functional.pixel_shuffle(folded, PATCH)
-
-
 class Flux1(TrainableBenchmark[FluxSettings]):
     """The benchmark `flux1` for the loop."""
 
@@ -176,7 +96,7 @@ class Flux1(TrainableBenchmark[FluxSettings]):
 
     def build(self) -> nn.Module:
         """Return the model with its loss, on the default device."""
-        return FluxRace(self.settings)
+        return FluxWithLoss(self.settings)
 
     def initial(self, name: str, parameter: Tensor, generator: torch.Generator) -> None:
         """Fill a parameter as the reference does: see the module's description."""
@@ -339,4 +259,4 @@ def _seen(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
     return seen
 
 
-BENCHMARK = Flux1
+BENCHMARK: type[TrainableBenchmark[FluxSettings]] = Flux1

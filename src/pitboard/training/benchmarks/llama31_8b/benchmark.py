@@ -7,31 +7,28 @@ RoPE with Llama 3.1's frequency scaling, no dropout, attention across document b
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - as everywhere in the field
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.distributed.tensor.parallel import ColwiseParallel, ParallelStyle, RowwiseParallel
 from torch.utils.data import Dataset
-from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
 from pitboard.errors import PitboardError
-from pitboard.training import attention
+from pitboard.training.benchmarks.llama31_8b.data import SyntheticTokens, TextTokens
 from pitboard.training.benchmarks.llama31_8b.downloads import TRAIN, VALIDATION
+from pitboard.training.benchmarks.llama31_8b.model import LlamaWithLoss
 from pitboard.training.data.cached import default_cache
 from pitboard.training.data.downloads import required_folder
 from pitboard.training.data.embedded import smoke_dataset
 from pitboard.training.data.megatron import IndexedDataset
-from pitboard.training.data.packed import IGNORED
 from pitboard.training.data.samples import TokenSamples
 from pitboard.training.distributed import World
 from pitboard.training.evaluate import mean_loss
-from pitboard.training.initialize import seeded_generator
 from pitboard.training.optimizer import (
     AdamWSettings,
     ScheduledOptimizer,
@@ -41,23 +38,6 @@ from pitboard.training.optimizer import (
 from pitboard.training.protocol import Batch, EvaluationBatches, TrainableBenchmark
 
 _INITIAL_DEVIATION = 0.02
-# The model's own limit, from which its rotary frequencies are scaled; training sees shorter sequences.
-_LONGEST_CONTEXT = 131_072
-_ROPE_SCALING = {
-    "rope_type": "llama3",
-    "factor": 8.0,
-    "low_freq_factor": 1.0,
-    "high_freq_factor": 4.0,
-    "original_max_position_embeddings": 8192,
-}
-# Above this many logits a head computes its loss in chunks and never holds them all.
-_CHUNKED_LOSS_FROM = 1 << 28
-# Tokens of a chunk in evaluation, and in training. PyTorch adds the chunks' gradients in BF16 where they are
-# BF16, so that the 64 chunks of 128 tokens that it would choose on a GPU lose four times as much as these.
-_EXACT_CHUNK = 1024
-_CHUNKS = nn.LinearCrossEntropyOptions(
-    batch_chunk_size=2048, chunking_method=None, acc_policy="balanced", acc_dtype=torch.float32
-)
 
 
 class LlamaSizes(AdamWSettings):
@@ -97,125 +77,6 @@ class LlamaSettings(LlamaSizes):
         return self
 
 
-class LlamaRace(nn.Module):
-    """Llama with its loss: `forward(tokens)` takes (samples, sequence_length + 1) and gives (samples,)."""
-
-    def __init__(self, settings: LlamaSettings) -> None:
-        super().__init__()
-        rope = {"rope_theta": settings.rope_theta, **_ROPE_SCALING}
-        self.llama = LlamaForCausalLM(llama_config(settings, rope, _LONGEST_CONTEXT))
-        self._whole = torch.compile(whole_head_loss, dynamic=False) if settings.compile else whole_head_loss
-        if settings.compile:
-            self.llama.model.norm.compile(dynamic=False)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Return each sequence's mean next-token loss in nats, shape (samples,)."""
-        inputs, labels = tokens[:, :-1], tokens[:, 1:]
-        hidden = self.llama.model(input_ids=inputs, use_cache=False).last_hidden_state
-        return head_loss(hidden, self.llama.lm_head.weight, labels, self._whole)
-
-
-def llama_config(settings: LlamaSizes, rope: dict[str, Any], longest: int) -> LlamaConfig:
-    """Return the configuration of a Llama for training, from its rotary parameters and longest sequence."""
-    config = LlamaConfig(
-        hidden_size=settings.hidden_size,
-        intermediate_size=settings.intermediate_size,
-        num_hidden_layers=settings.layers,
-        num_attention_heads=settings.attention_heads,
-        num_key_value_heads=settings.key_value_heads,
-        vocab_size=settings.vocabulary_size,
-        max_position_embeddings=longest,
-        rms_norm_eps=1e-5,
-        rope_parameters=rope,
-        tie_word_embeddings=False,
-        use_cache=False,
-        bos_token_id=None,
-        eos_token_id=None,
-    )
-    config._attn_implementation = attention.NAME
-    return config
-
-
-def head_loss(
-    hidden: Tensor,
-    weight: Tensor,
-    labels: Tensor,
-    whole: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None,
-) -> Tensor:
-    """Return each sequence's mean loss in nats over the tokens with a label (not −100), shape (samples,).
-
-    `hidden` is (samples, length, width), `weight` (vocabulary, width), `labels` (samples, length). Logits
-    that would fill the memory are made a chunk at a time; `whole` stands for `whole_head_loss`, compiled.
-    """
-    if labels.numel() * weight.shape[0] >= _CHUNKED_LOSS_FROM:
-        return chunked_head_loss(hidden, weight, labels)
-    return (whole or whole_head_loss)(hidden, weight, labels)
-
-
-def whole_head_loss(hidden: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
-    """Return what `chunked_head_loss` does, from all logits at once: several times as fast on a CPU."""
-    logits = F.linear(hidden, weight).flatten(0, 1).float()
-    losses = F.cross_entropy(logits, labels.flatten(), reduction="none", ignore_index=IGNORED)
-    return losses.view(labels.shape).sum(dim=1) / (labels != IGNORED).sum(dim=1)
-
-
-def chunked_head_loss(hidden: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
-    """Return `head_loss`, a chunk of tokens at a time: at 8,192 × 128,256 the logits alone are 4 GiB."""
-    if torch.is_autocast_enabled(hidden.device.type):
-        dtype = torch.get_autocast_dtype(hidden.device.type)
-        hidden, weight = hidden.to(dtype), weight.to(dtype)
-    one = _fused_loss if torch.is_grad_enabled() else _exact_loss
-    return torch.stack(
-        [one(states, weight, target) for states, target in zip(hidden, labels, strict=True)]
-    ).float()
-
-
-def _fused_loss(states: Tensor, weight: Tensor, target: Tensor) -> Tensor:
-    """Compute the gradient with the loss. Under BF16 the loss is rounded; the weight's gradient to 0.3 %."""
-    return F.linear_cross_entropy(states, weight, target, options=_CHUNKS)
-
-
-def _exact_loss(states: Tensor, weight: Tensor, target: Tensor) -> Tensor:
-    """Compute a loss that a target is held against."""
-    losses = [
-        F.cross_entropy(F.linear(part, weight).float(), wanted, reduction="sum")
-        for part, wanted in zip(
-            torch.split(states, _EXACT_CHUNK), torch.split(target, _EXACT_CHUNK), strict=True
-        )
-    ]
-    return torch.stack(losses).sum() / (target != IGNORED).sum()
-
-
-class _Tokens(Dataset[Batch]):
-    """Token samples as tensors."""
-
-    def __init__(self, samples: TokenSamples) -> None:
-        self._samples = samples
-
-    def __len__(self) -> int:
-        return len(self._samples)
-
-    def __getitem__(self, index: int) -> Batch:
-        return {"tokens": torch.from_numpy(self._samples[index])}
-
-
-class SyntheticTokens(Dataset[Batch]):
-    """Random tokens, the same for a seed and an index on any machine."""
-
-    def __init__(self, settings: LlamaSettings, count: int, seed: int) -> None:
-        self._settings = settings
-        self._count = count
-        self._seed = seed
-
-    def __len__(self) -> int:
-        return self._count
-
-    def __getitem__(self, index: int) -> Batch:
-        generator = seeded_generator(torch.device("cpu"), self._seed, f"sample {index}")
-        shape = (self._settings.sequence_length + 1,)
-        return {"tokens": torch.randint(self._settings.vocabulary_size, shape, generator=generator)}
-
-
 class Llama31(TrainableBenchmark[LlamaSettings]):
     """The benchmark `llama31_8b` for the loop."""
 
@@ -223,7 +84,7 @@ class Llama31(TrainableBenchmark[LlamaSettings]):
 
     def build(self) -> nn.Module:
         """Return the model with its loss, on the default device."""
-        return LlamaRace(self.settings)
+        return LlamaWithLoss(self.settings)
 
     def initial(self, name: str, parameter: Tensor, generator: torch.Generator) -> None:
         """Fill a parameter: norms with one, the rest from the normal distribution of the reference."""
@@ -270,8 +131,8 @@ class Llama31(TrainableBenchmark[LlamaSettings]):
         """Return the sequences to train on: shuffled documents, then shuffled sequences, by this seed."""
         settings = self.settings
         if settings.dataset == "synthetic":
-            return SyntheticTokens(settings, settings.sample_limit, seed)
-        return _Tokens(
+            return self._synthetic(settings.sample_limit, seed)
+        return TextTokens(
             TokenSamples.training(
                 [IndexedDataset(prefix) for prefix in self._prefixes()[0]],
                 settings.sequence_length,
@@ -286,9 +147,9 @@ class Llama31(TrainableBenchmark[LlamaSettings]):
         """Return the first `evaluation_samples` sequences of the validation set, unshuffled."""
         settings = self.settings
         if settings.dataset == "synthetic":
-            return SyntheticTokens(settings, settings.evaluation_samples, 0)
+            return self._synthetic(settings.evaluation_samples)
         dataset = IndexedDataset(self._prefixes()[1])
-        return _Tokens(
+        return TextTokens(
             TokenSamples.validation(
                 dataset, settings.sequence_length, settings.evaluation_samples, settings.vocabulary_size
             )
@@ -296,8 +157,8 @@ class Llama31(TrainableBenchmark[LlamaSettings]):
 
     def warmup_batch(self, samples: int) -> Batch:
         """Return sequences of random tokens."""
-        synthetic = SyntheticTokens(self.settings, samples, seed=0)
-        return {"tokens": torch.stack([synthetic[index]["tokens"] for index in range(samples)])}
+        synthetic = self._synthetic(samples)
+        return self.collate([synthetic[index] for index in range(samples)])
 
     def verify(self, model: nn.Module, batch: Batch) -> None:
         """Check that no prediction depends on a later token, whatever the mask or the labels claim.
@@ -346,6 +207,9 @@ class Llama31(TrainableBenchmark[LlamaSettings]):
         beside = self._prefixes()[1].parent
         return beside / ".pitboard" if os.access(beside, os.W_OK) else default_cache() / "orders"
 
+    def _synthetic(self, count: int, seed: int = 0) -> SyntheticTokens:
+        return SyntheticTokens(self.settings.vocabulary_size, self.settings.sequence_length, count, seed)
+
     def _prefixes(self) -> tuple[list[Path], Path]:
         if self.settings.dataset == "bible":
             made = smoke_dataset(default_cache(), self.settings.vocabulary_size)
@@ -354,4 +218,4 @@ class Llama31(TrainableBenchmark[LlamaSettings]):
         return [root / TRAIN.prefix], root / VALIDATION.prefix
 
 
-BENCHMARK = Llama31
+BENCHMARK: type[TrainableBenchmark[LlamaSettings]] = Llama31
