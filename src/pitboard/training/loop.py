@@ -104,9 +104,11 @@ class Race:
         self._convert()
         prepare(self.model, self.benchmark, self.world)
         materialize(self.model, self.benchmark, device, self.seed)
+        # Before the warm-up: FSDP leaves a root's own parameters whole after a forward, and an optimizer that
+        # was made then would train those copies.
+        self.optimizer = self.benchmark.optimizer(self.model)
         self.reporter.preparing("compiling and warming up" if settings.compile else "warming up")
         self._warm_up()
-        self.optimizer = self.benchmark.optimizer(self.model)
 
     def _convert(self) -> None:
         settings, device = self.settings, self.world.device
