@@ -74,7 +74,8 @@ class World:
         if self.mesh is None:
             return
         whole = dist.group.WORLD
-        for group in {whole, *self.mesh.get_all_groups(), *self._flattened()}:
+        # In one order on all ranks, or they would wait for each other for ever.
+        for group in dict.fromkeys([whole, *self.mesh.get_all_groups(), *self._flattened()]):
             dist.all_reduce(torch.zeros(1, device=self.device), group=group)
         self.broadcast(None)
 
