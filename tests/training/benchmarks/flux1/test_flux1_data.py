@@ -81,7 +81,8 @@ def test_a_whole_download_is_ok(download: Path) -> None:
 
 def test_an_image_is_evaluated_at_the_time_step_that_the_set_pairs_it_with(download: Path) -> None:
     settings = settings_for("flux1", "full", {"data": download, "evaluation_samples": 8})
-    samples = Flux1(settings).evaluation_data(1)  # type: ignore[arg-type]
+    samples, other = (Flux1(settings).evaluation_data(seed) for seed in (1, 2))  # type: ignore[arg-type]
+    assert not torch.equal(samples[0]["noise"], other[0]["noise"])
     assert [float(samples[index]["time"]) for index in range(8)] == [time / 8 for time in TIMES]
 
 
