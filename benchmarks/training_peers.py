@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
 if TYPE_CHECKING:  # A contestant's memory must not hold another benchmark's libraries.
-    from pitboard.training.benchmarks.flux1 import Flux1
-    from pitboard.training.benchmarks.llama2_70b_lora import Llama2Lora
-    from pitboard.training.benchmarks.llama31_8b import Llama31
+    from pitboard.training.benchmarks.flux1.benchmark import Flux1
+    from pitboard.training.benchmarks.llama2_70b_lora.benchmark import Llama2Lora
+    from pitboard.training.benchmarks.llama31_8b.benchmark import Llama31
 
 Step = Callable[[], None]
 
@@ -73,7 +73,7 @@ def flux_compiled(benchmark: "Flux1", step: Step) -> None:
 def _flux(benchmark: "Flux1", step: Step, *, compiled: bool) -> None:
     from diffusers.models.transformers.transformer_flux import FluxAttnProcessor
 
-    from pitboard.training.benchmarks.flux1 import patches
+    from pitboard.training.benchmarks.flux1.model import patches
 
     settings = benchmark.settings
     # As the pipelines number them: rows and columns of the image, zeros for the text.

@@ -17,6 +17,9 @@ def _import() -> str:
         try:
             for name in _MODULES:
                 importlib.import_module(name)
+            protocol = importlib.import_module("pitboard.training.protocol")
+            for name in protocol.raceable():
+                protocol.benchmark_class(name)
             sys.stderr.flush()
         finally:
             os.dup2(kept, 2)
@@ -28,7 +31,6 @@ def _import() -> str:
 _MODULES = [
     "pitboard.cli",
     "pitboard.training.runner",
-    *(f"pitboard.training.benchmarks.{name}" for name in ("llama31_8b", "flux1", "llama2_70b_lora")),
     "pitboard.charts.answers",
     "pitboard.scoring",
     # What those import only where they use it.

@@ -14,9 +14,10 @@ from pitboard.training.distributed import World
 from pitboard.training.log_header import log_header
 from pitboard.training.loop import Race
 from pitboard.training.output import Plan
-from pitboard.training.protocol import Benchmark
+from pitboard.training.protocol import TrainableBenchmark
 from pitboard.training.reporting import Silent
 from pitboard.training.runner import decide
+from pitboard.training.settings import Settings
 
 
 class Falling(nn.Module):
@@ -40,7 +41,7 @@ class Numbers(Dataset[dict[str, Tensor]]):
 class StandIn:
     """A benchmark that keeps its settings, hyperparameters and counts, with `Falling` from a first loss."""
 
-    def __init__(self, benchmark: Benchmark, loss: float) -> None:
+    def __init__(self, benchmark: TrainableBenchmark[Settings], loss: float) -> None:
         self._benchmark = benchmark
         self._loss = loss
 
@@ -53,6 +54,9 @@ class StandIn:
     def initial(self, name: str, parameter: Tensor, generator: torch.Generator) -> None:
         parameter.fill_(self._loss)
 
+    def is_pretrained(self, name: str) -> bool:
+        return False
+
     def fill_buffers(self, model: nn.Module, device: torch.device) -> None:
         pass
 
@@ -62,7 +66,7 @@ class StandIn:
     def training_data(self, seed: int) -> Numbers:
         return Numbers()
 
-    def evaluation_data(self) -> Numbers:
+    def evaluation_data(self, seed: int) -> Numbers:
         return Numbers()
 
     def warmup_batch(self, samples: int) -> dict[str, Tensor]:
@@ -72,7 +76,7 @@ class StandIn:
         pass
 
 
-def race(benchmark: Benchmark, plan: Plan, folder: Path, *, loss: float) -> Path:
+def race(benchmark: TrainableBenchmark[Settings], plan: Plan, folder: Path, *, loss: float) -> Path:
     """Race the benchmark's stand-in from this loss on, and return the log."""
     world = World(0, 1, torch.device("cpu"), None, 0, 1, 1)
     benchmark.settings, _ = decide(benchmark.settings, world)

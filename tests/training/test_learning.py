@@ -8,15 +8,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
+from torch.utils.data import default_collate
 
 from pitboard.errors import PitboardError
 from pitboard.training.distributed import World
 from pitboard.training.loading import evaluation_batches, micro_batch, training_batches
-from pitboard.training.optimizer import adamw, clip_gradients, learning_rate
-from pitboard.training.settings import Settings
+from pitboard.training.optimizer import AdamWSettings, adamw, clip_gradients, cosine_learning_rate
 
 
-def settings(**values: object) -> Settings:
+def settings(**values: object) -> AdamWSettings:
     base = {
         "preset": "p",
         "global_batch_size": 8,
@@ -24,8 +24,13 @@ def settings(**values: object) -> Settings:
         "end_learning_rate": 0.1,
         "warmup_steps": 10,
         "max_steps": 110,
+        "beta1": 0.9,
+        "beta2": 0.95,
+        "epsilon": 1e-5,
+        "weight_decay": 0.1,
+        "gradient_clip_norm": 1.0,
     }
-    return Settings.build({**base, **values}, {})
+    return AdamWSettings.build({**base, **values}, {})
 
 
 def ranks(size: int) -> list[World]:
@@ -38,13 +43,16 @@ class Numbers(torch.utils.data.Dataset[dict[str, torch.Tensor]]):
 
 
 def test_the_learning_rate_rises_linearly_then_falls_as_a_cosine() -> None:
-    rates = [learning_rate(step, settings()) for step in range(130)]
+    rates = [cosine_learning_rate(step, settings()) for step in range(130)]
     assert rates[0] == pytest.approx(1 / 11)
     assert [b - a for a, b in pairwise(rates[:11])] == [pytest.approx(1 / 11)] * 10
     assert rates[10] == 1.0
     assert rates[60] == pytest.approx(0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi / 2)))
     assert rates[110:] == [pytest.approx(0.1)] * 20
     assert rates[10:111] == sorted(rates[10:111], reverse=True)
+    # FLUX.1's reference is at the peak in its last step of warm-up, not after it.
+    rates = [cosine_learning_rate(step, settings(), peak_in_warmup=True) for step in range(11)]
+    assert rates == pytest.approx([*(step / 10 for step in range(1, 11)), 1.0])
 
 
 FLOATS = st.floats(-10, 10, width=32, allow_subnormal=False)
@@ -79,7 +87,10 @@ def test_the_samples_of_a_step_do_not_depend_on_the_ranks(
 ) -> None:
     chosen = settings(micro_batch_size=micro)
     per_rank = [
-        [batch["number"].tolist() for batch in training_batches(Numbers(), chosen, world, start * 8, steps)]
+        [
+            batch["number"].tolist()
+            for batch in training_batches(Numbers(), chosen, world, default_collate, start * 8, steps)
+        ]
         for world in ranks(size)
     ]
     _, accumulation = micro_batch(chosen, ranks(size)[0])
@@ -93,10 +104,13 @@ def test_the_samples_of_a_step_do_not_depend_on_the_ranks(
         assert sorted(taken) == list(range((start + step) * 8, (start + step + 1) * 8))
 
 
-@given(count=st.integers(1, 40), size=st.sampled_from([1, 2, 4]))
-def test_every_evaluation_sample_counts_once(count: int, size: int) -> None:
+@given(count=st.integers(1, 40), size=st.sampled_from([1, 2, 4]), keep=st.booleans())
+def test_every_evaluation_sample_counts_once(count: int, size: int, keep: bool) -> None:
     chosen = settings(evaluation_samples=count, micro_batch_size=2)
-    shares = [evaluation_batches(Numbers(), chosen, world) for world in ranks(size)]
+    shares = [
+        list(evaluation_batches(Numbers(), chosen, world, default_collate, keep=keep))
+        for world in ranks(size)
+    ]
     assert len({len(share) for share in shares}) == 1
     counted = [
         number

@@ -1,11 +1,9 @@
 """The `pitboard data` command: what a benchmark's data is, where to get it, and whether it is whole."""
 
 import json
-import os
 import sys
 from dataclasses import asdict
 from enum import StrEnum
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,12 +23,6 @@ class Format(StrEnum):
     JSON = "json"
 
 
-# What verifies a benchmark's data, a module of `training/data/`.
-_VERIFIERS = {
-    "llama31_8b": "verify",
-    "flux1": "verify_flux1",
-    "llama2_70b_lora": "verify_llama2_70b_lora",
-}
 _COLOURS = {"ok": "green", "missing": "yellow", "wrong": "red", "unchecked": "yellow"}
 
 
@@ -55,20 +47,22 @@ def register(app: typer.Typer) -> None:
         Exits with 0 when all is fine, 1 when files are missing or wrong, 2 when it could not run.
         """
         from pitboard import suite
+        from pitboard.training.data.downloads import data_folder, downloads
 
         known = suite.benchmark(benchmark)
-        if benchmark not in _VERIFIERS:
+        parts = downloads(benchmark)
+        if parts is None:
             raise PitboardError(
                 f"Pitboard does not handle the data of '{benchmark}' yet. Its reference says what to download"
                 f" ({known.reference})."
             )
-        if path is None and os.environ.get("PITBOARD_DATA"):
-            path = Path(os.environ["PITBOARD_DATA"]) / benchmark
+        if path is None:
+            path = data_folder(benchmark)
         reports = None if path is None else _verify(benchmark, path, checksums)
         if format is Format.JSON:
-            _write_json(benchmark, path, reports)
+            _write_json(benchmark, parts, path, reports)
         else:
-            _write_text(benchmark, path, reports)
+            _write_text(benchmark, parts, path, reports)
         if reports is not None and any(report.status != "ok" for report in reports):
             raise typer.Exit(1)
 
@@ -77,49 +71,50 @@ def _verify(benchmark: str, path: Path, checksums: bool) -> "list[FileReport]":
     try:
         import tokenizers  # noqa: F401 - asked for here, and not half-way through the files
 
-        verify = import_module(f"pitboard.training.data.{_VERIFIERS[benchmark]}").verify
+        return _shown(benchmark, path, checksums)
     except ImportError as error:
         raise PitboardError(
             f"Verifying needs the package '{error.name}'. Install it with: pip install 'pitboard[train]'"
         ) from error
-    reports: list[FileReport]
+
+
+def _shown(benchmark: str, path: Path, checksums: bool) -> "list[FileReport]":
+    """Verify the data, with the progress on a terminal."""
+    from pitboard.training.data.verify import verify
+
     if not sys.stderr.isatty():
-        reports = verify(path, checksums=checksums)
-        return reports
+        return verify(benchmark, path, checksums=checksums)
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
     with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
         task = shown.add_task("opening")
-        reports = verify(
+        return verify(
+            benchmark,
             path,
             checksums=checksums,
-            progress=lambda file, done, size: shown.update(
-                task, description=file, completed=done, total=size
-            ),
+            on_read=lambda file, done, size: shown.update(task, description=file, completed=done, total=size),
         )
-    return reports
 
 
-def _downloads(benchmark: str) -> "tuple[Download, ...]":
-    downloads: tuple[Download, ...] = import_module(f"pitboard.training.data.{benchmark}").DOWNLOADS
-    return downloads
-
-
-def _write_json(benchmark: str, path: Path | None, reports: "list[FileReport] | None") -> None:
+def _write_json(
+    benchmark: str, parts: "tuple[Download, ...]", path: Path | None, reports: "list[FileReport] | None"
+) -> None:
     root = str(path or "DIR")
     answer = {
         "benchmark": benchmark,
-        "downloads": [{**asdict(part), "command": part.command(root)} for part in _downloads(benchmark)],
+        "downloads": [{**asdict(part), "command": part.command(root)} for part in parts],
         "path": None if path is None else str(path),
         "files": None if reports is None else [asdict(report) for report in reports],
     }
     typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
 
 
-def _write_text(benchmark: str, path: Path | None, reports: "list[FileReport] | None") -> None:
-    for part in _downloads(benchmark):
+def _write_text(
+    benchmark: str, parts: "tuple[Download, ...]", path: Path | None, reports: "list[FileReport] | None"
+) -> None:
+    for part in parts:
         typer.echo(f"{part.what[0].upper()}{part.what[1:]}.")
         typer.echo(f"Size: {part.size}. Licence: {part.licence}. In Bash:")
         typer.echo(f"  {part.command(str(path or 'DIR'))}\n")

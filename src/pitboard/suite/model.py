@@ -18,14 +18,25 @@ class EvaluationSchedule:
 
     `samples` is the interval that the rules name; it becomes a whole number of steps, rounded `up` or `down`
     as the rules say. The first `floor(skipped_per_batch_sample * global batch size + skipped)` evaluations
-    are left out.
+    are left out. `words` is the rules' wording of the interval, with `{samples:,}` in place of the number.
     """
 
-    rule: str
+    words: str
     samples: int
     rounded: Literal["up", "down"] = "up"
     skipped: int = 0
     skipped_per_batch_sample: Fraction = Fraction(0)
+
+    @property
+    def rule(self) -> str:
+        """The schedule in words."""
+        words = f"{self.words.format(samples=self.samples)}, rounded {self.rounded} to whole steps"
+        left_out = f"{float(self.skipped_per_batch_sample):g} * global batch size + {self.skipped}"
+        return (
+            f"{words}; the first floor({left_out}) are skipped"
+            if self.skipped or self.skipped_per_batch_sample
+            else words
+        )
 
     def interval(self, global_batch_size: int) -> int:
         """Return the training samples between two evaluations: a multiple of the global batch size."""

@@ -1,6 +1,7 @@
 """Presets: each names what it changes of the benchmark as the closed division demands it."""
 
 import json
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from importlib.resources import files
@@ -8,13 +9,9 @@ from types import MappingProxyType
 
 from pitboard.suite.model import Benchmark, Preset, ReferenceConvergencePoint, Scalar
 
-# The name of a hyperparameter in a log, where its constraint in the closed division is a setting of `full`.
+# The setting that a hyperparameter's name in a log means, where the two differ.
 _SETTINGS = {
     "max_sequence_length": "sequence_length",
-    "max_steps": "max_steps",
-    "lora_rank": "lora_rank",
-    "lora_alpha": "lora_alpha",
-    "lora_dropout": "lora_dropout",
     "opt_adamw_beta_1": "beta1",
     "opt_adamw_beta_2": "beta2",
     "opt_adamw_epsilon": "epsilon",
@@ -23,32 +20,40 @@ _SETTINGS = {
 }
 
 
-def with_presets(benchmark: Benchmark, *presets: Preset, end_learning_rate: Fraction) -> Benchmark:
+def with_presets(
+    benchmark: Benchmark,
+    *presets: Preset,
+    end_learning_rate: Fraction | None = None,
+    settings: Collection[str] = (),
+) -> Benchmark:
     """Return the benchmark with its presets, each of whose `values` states only what it changes.
 
     One is `full`, the closed division. Target, evaluations and the hyperparameters that the closed division
-    fixes follow from the benchmark, all of `full` holds for the others too, and the schedule ends at the
-    fraction `end_learning_rate` of a preset's learning rate.
+    fixes follow from the benchmark, those of AdamW and those whose name is in `settings`; all of `full` holds
+    for the others too. The schedule, if it decays, ends at the fraction `end_learning_rate` of a preset's
+    learning rate.
     """
     (full,) = [preset for preset in presets if preset.name == "full"]
-    closed = {"division": "closed", **full.values, **_demanded(benchmark)}
+    named = _SETTINGS | {name: name for name in settings}
+    closed = {"division": "closed", **full.values, **_demanded(benchmark, named)}
 
     def resolved(preset: Preset) -> Preset:
         changes = {} if preset is full else {"division": "open", **preset.values}
         values = closed | changes
-        values["end_learning_rate"] = float(values["learning_rate"] or 0) * float(end_learning_rate)
+        if end_learning_rate is not None:
+            values["end_learning_rate"] = float(values["learning_rate"] or 0) * float(end_learning_rate)
         return replace(preset, values=MappingProxyType(values))
 
     return replace(benchmark, presets=tuple(map(resolved, presets)))
 
 
-def _demanded(benchmark: Benchmark) -> dict[str, Scalar]:
+def _demanded(benchmark: Benchmark, named: Mapping[str, str]) -> dict[str, Scalar]:
     """Return the settings of a closed run that follow from the benchmark's facts."""
     schedule = benchmark.evaluation
     demanded: dict[str, Scalar] = {
-        _SETTINGS[fact.name]: fact.value
+        named[fact.name]: fact.value
         for fact in benchmark.hyperparameters
-        if fact.kind == "fixed" and fact.name in _SETTINGS
+        if fact.kind == "fixed" and fact.name in named
     }
     if schedule.skipped:
         demanded["evaluations_skipped"] = schedule.skipped

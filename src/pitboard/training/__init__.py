@@ -13,7 +13,7 @@ if "OMP_WAIT_POLICY" not in os.environ:
 def _not_of_this_run(record: logging.LogRecord) -> bool:
     """Drop what `transformers` and `diffusers`, which import it, and `torchao` itself say of its state.
 
-    No run can mend it: that its GPU kernels do not load is news on a GPU only, that it registers enumerations
+    No run can fix it: that its GPU kernels do not load is news on a GPU only, that it registers enumerations
     with PyTorch in a deprecated way is for its makers, and that `diffusers` looks for its tensors in vain is
     for those who load its quantised checkpoints.
     """

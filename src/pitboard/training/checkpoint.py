@@ -2,6 +2,7 @@
 
 import shutil
 import warnings
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ warnings.filterwarnings("ignore", message="torch.distributed is disabled", categ
 
 
 @dataclass
-class Progress:
+class TrainingProgress:
     """How far a run has come: optimizer steps done, and training samples consumed."""
 
     step: int = 0
@@ -49,13 +50,15 @@ class Checkpoints:
         self._world = world
         self._pending: Future[Any] | None = None
 
-    def save(self, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
+    def save(
+        self, model: nn.Module, optimizers: Sequence[torch.optim.Optimizer], progress: TrainingProgress
+    ) -> None:
         """Copy the state and write it while training goes on; waits first for an earlier write.
 
         Raises `PitboardError` when the earlier write failed (a full disk).
         """
         self.wait()
-        model_state, optimizer_state = get_state_dict(model, optimizer, options=_SAVED)
+        model_state, optimizer_state = get_state_dict(model, optimizers, options=_SAVED)
         state = {
             "model": model_state,
             "optimizer": optimizer_state,
@@ -90,15 +93,15 @@ class Checkpoints:
                 (old / ".metadata").unlink()
                 shutil.rmtree(old)
 
-    def restore(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
-        """Load the last whole checkpoint into model, optimizer and generators; say how far it had come.
+    def restore(self, model: nn.Module, optimizers: Sequence[torch.optim.Optimizer]) -> TrainingProgress:
+        """Load the last whole checkpoint into model, optimizers and generators; say how far it had come.
 
         With no whole checkpoint, nothing is changed and the run starts from its first sample.
         """
         whole = _whole(self.folder)
         if not whole:
-            return Progress()
-        model_state, optimizer_state = get_state_dict(model, optimizer, options=_SAVED)
+            return TrainingProgress()
+        model_state, optimizer_state = get_state_dict(model, optimizers, options=_SAVED)
         progress = torch.zeros(2, dtype=torch.int64)
         rng = _rng_state(self._world.device)
         state = {"model": model_state, "optimizer": optimizer_state, "progress": progress}
@@ -114,7 +117,7 @@ class Checkpoints:
             ) from error
         set_state_dict(
             model,
-            optimizer,
+            optimizers,
             model_state_dict=model_state,
             optim_state_dict=optimizer_state,
             options=_LOADED,
@@ -123,7 +126,7 @@ class Checkpoints:
         if self._world.device.type == "cuda":
             torch.cuda.set_rng_state(rng[torch.get_rng_state().numel() :], self._world.device)
         step, samples = progress.tolist()
-        return Progress(step, samples)
+        return TrainingProgress(step, samples)
 
     @property
     def _rng_key(self) -> str:

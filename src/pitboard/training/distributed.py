@@ -23,7 +23,7 @@ from torch.distributed.tensor.parallel import parallelize_module
 
 from pitboard.errors import PitboardError
 from pitboard.training.device import choose_device
-from pitboard.training.protocol import Benchmark
+from pitboard.training.protocol import TrainableBenchmark
 from pitboard.training.settings import Settings
 from pitboard.training.system import node_count
 
@@ -68,6 +68,21 @@ class World:
         """Wait for all ranks."""
         if self.mesh is not None:
             dist.barrier()
+
+    def connect(self) -> None:
+        """Use each group of ranks once: NCCL connects a group at its first collective, in seconds."""
+        if self.mesh is None:
+            return
+        whole = dist.group.WORLD
+        # In one order on all ranks, or they would wait for each other for ever.
+        for group in dict.fromkeys([whole, *self.mesh.get_all_groups(), *self._flattened()]):
+            dist.all_reduce(torch.zeros(1, device=self.device), group=group)
+        self.broadcast(None)
+
+    def _flattened(self) -> list[dist.ProcessGroup]:
+        """Return the group that reduces a gradient norm over shards and tensor-parallel ranks at once."""
+        assert self.mesh is not None
+        return [self.mesh["shard_tensor"].get_group()] if self.mesh["tensor"].size() > 1 else []
 
     def broadcast(self, value: T) -> T:
         """Return rank 0's value on every rank."""
@@ -165,7 +180,7 @@ def leave_world() -> None:
         dist.destroy_process_group()
 
 
-def prepare(model: nn.Module, benchmark: Benchmark, world: World) -> None:
+def prepare(model: nn.Module, benchmark: TrainableBenchmark[Settings], world: World) -> None:
     """Make a model built on `meta` ready for its ranks, in place, in the order that composes.
 
     Tensor parallel within a block, activation checkpointing around it, compilation of it, and FSDP2 over all.
@@ -184,11 +199,11 @@ def prepare(model: nn.Module, benchmark: Benchmark, world: World) -> None:
         for block in benchmark.blocks(model):
             block.compile(dynamic=False)
     if world.mesh is not None:
-        _shard(model, benchmark, world.mesh)
+        _shard(model, benchmark, world, world.mesh)
 
 
-def _shard(model: nn.Module, benchmark: Benchmark, mesh: DeviceMesh) -> None:
-    """Apply FSDP2 block by block.
+def _shard(model: nn.Module, benchmark: TrainableBenchmark[Settings], world: World, mesh: DeviceMesh) -> None:
+    """Apply FSDP2 block by block, but for what the benchmark shards itself.
 
     But for FP32, parameters are gathered in BF16 and gradients reduced in FP32; inputs are left to autocast,
     as on one rank, since FSDP would round what must stay in FP32 too (latents, noise, rotary tables). With
@@ -201,6 +216,7 @@ def _shard(model: nn.Module, benchmark: Benchmark, mesh: DeviceMesh) -> None:
         policy = MixedPrecisionPolicy(
             param_dtype=torch.bfloat16, reduce_dtype=torch.float32, cast_forward_inputs=False
         )
+    own = benchmark.shard_own(model, world)
     data_mesh = mesh["replicate", "shard"] if settings.replicas > 1 else mesh["shard"]
     for unit in (*benchmark.blocks(model), model):
-        fully_shard(unit, mesh=data_mesh, mp_policy=policy)
+        fully_shard(unit, mesh=data_mesh, mp_policy=policy, ignored_params=own)

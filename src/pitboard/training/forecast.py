@@ -8,7 +8,7 @@ import torch
 from pitboard import suite
 from pitboard.training.distributed import World
 from pitboard.training.loading import micro_batch
-from pitboard.training.protocol import Benchmark, benchmark_class
+from pitboard.training.protocol import TrainableBenchmark, benchmark_class
 from pitboard.training.settings import Settings
 
 
@@ -51,7 +51,7 @@ def forecast(
     Raises `PitboardError` when the global batch cannot be divided over the ranks and micro-batches.
     """
     micro, accumulation = micro_batch(settings, world)
-    benchmark: Benchmark = benchmark_class(name)(settings.model_copy(update={"compile": False}))
+    benchmark = benchmark_class(name)(settings.model_copy(update={"compile": False}))
     steps = _steps(settings)
     everything = _parameters(benchmark, world)
     trained = [(whole, held, size) for whole, held, size, trains in everything if trains]
@@ -66,12 +66,11 @@ def forecast(
         evaluation=schedule(settings, settings.rules(suite.benchmark(name, round=round))),
         parameters=sum(whole for whole, *_ in everything),
         trainable_parameters=sum(whole for whole, *_ in trained),
-        # AdamW keeps two moments, each as large as the parameter.
         memory_per_rank=Memory(
             parameters=parameters,
             gradients=gradients,
-            optimizer=2 * gradients,
-            total=parameters + 3 * gradients,
+            optimizer=benchmark.optimizer_copies * gradients,
+            total=parameters + (1 + benchmark.optimizer_copies) * gradients,
         ),
     )
 
@@ -92,7 +91,7 @@ def _steps(settings: Settings) -> int:
     return -(-settings.sample_limit // settings.global_batch_size)
 
 
-def _parameters(benchmark: Benchmark, world: World) -> list[tuple[int, int, int, bool]]:
+def _parameters(benchmark: TrainableBenchmark[Settings], world: World) -> list[tuple[int, int, int, bool]]:
     """Return of each parameter its elements, whole and on the fullest rank, their bytes, and if it trains.
 
     FSDP2 splits the first dimension over the ranks of a replica, after tensor parallelism split some layers.

@@ -7,7 +7,8 @@ from torch import nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
 
-from pitboard.training.protocol import Benchmark, Pretrained
+from pitboard.training.protocol import Pretrained, TrainableBenchmark
+from pitboard.training.settings import Settings
 
 
 def seeded_generator(device: torch.device, seed: int, purpose: str) -> torch.Generator:
@@ -18,19 +19,21 @@ def seeded_generator(device: torch.device, seed: int, purpose: str) -> torch.Gen
     return torch.Generator(device).manual_seed(zlib.crc32(f"{seed}:{purpose}".encode()))
 
 
-def materialize(model: nn.Module, benchmark: Benchmark, device: torch.device, seed: int) -> None:
+def materialize(
+    model: nn.Module, benchmark: TrainableBenchmark[Settings], device: torch.device, seed: int
+) -> None:
     """Allocate a `meta` model's parameters and buffers on the device and fill them.
 
     Each parameter is drawn whole from a generator of its own, seeded by the run's seed and the parameter's
     name, and each rank keeps its shard: the values depend on neither the rank count nor the sharding, and
-    at most one whole parameter is held at a time. Of a frozen parameter of a model trained before, each rank
-    reads the rows of its shard.
+    at most one whole parameter is held at a time. Of a parameter of a model trained before, each rank reads
+    the rows of its shard.
     """
     model.to_empty(device=device)
     with torch.no_grad():
         for wrapped_name, parameter in model.named_parameters():
             name = wrapped_name.replace("_checkpoint_wrapped_module.", "")
-            if isinstance(benchmark, Pretrained) and not parameter.requires_grad:
+            if isinstance(benchmark, Pretrained) and benchmark.is_pretrained(name):
                 _read(name, parameter, benchmark)
                 continue
             generator = seeded_generator(device, seed, name)

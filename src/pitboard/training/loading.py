@@ -1,16 +1,16 @@
 """Which samples a rank computes, and loading them."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from pitboard.errors import PitboardError
 from pitboard.training.distributed import World
-from pitboard.training.protocol import Batch
+from pitboard.training.protocol import Batch, EvaluationBatches
 from pitboard.training.settings import Settings
+
+Collate = Callable[[list[Batch]], Batch]
 
 
 def micro_batch(settings: Settings, world: World) -> tuple[int, int]:
@@ -56,57 +56,61 @@ class _MicroBatches(Sampler[list[int]]):
 
 
 def training_batches(
-    data: Dataset[Batch], settings: Settings, world: World, start: int, steps: int
+    data: Dataset[Batch], settings: Settings, world: World, collate: Collate, start: int, steps: int
 ) -> Iterator[Batch]:
-    """Yield this rank's micro-batches of `steps` steps, on its device, beginning at training sample `start`.
+    """Yield this rank's micro-batches of `steps` steps, on its device, from training sample `start` on."""
+    size, _ = micro_batch(settings, world)
+    stop = start + steps * settings.global_batch_size
+    for batch in _read_ahead(data, settings, world, collate, _MicroBatches(start, stop, size, world)):
+        yield to_device(batch, world.device)
 
-    On a GPU, loader processes read ahead into pinned memory and the copy overlaps with the computation.
+
+def evaluation_batches(
+    data: Dataset[Batch], settings: Settings, world: World, collate: Collate, *, keep: bool
+) -> EvaluationBatches:
+    """Return this rank's share of the evaluation samples: batches, and each sample's weight.
+
+    All ranks get equally many batches, since a sharded model's forward is a collective; samples that fill
+    up the last ones weigh 0. With `keep` they are read here and stay in memory, else they are read as they
+    are asked for, once.
     """
     size, _ = micro_batch(settings, world)
+    count = settings.evaluation_samples
+    numbers = list(_MicroBatches(0, _round_up(count, size * world.data_size), size, world))
+    chosen = [[number if number < count else 0 for number in batch] for batch in numbers]
+    weights = [torch.tensor([float(number < count) for number in batch]) for batch in numbers]
+    if keep:
+        return [(collate(_samples(data, batch)), each) for batch, each in zip(chosen, weights, strict=True)]
+    return zip(_read_ahead(data, settings, world, collate, chosen), weights, strict=True)
+
+
+def _samples(data: Dataset[Batch], numbers: list[int]) -> list[Batch]:
+    """Return what a `DataLoader` would give `collate` of these samples."""
+    fetch: Callable[[list[int]], list[Batch]] | None = getattr(data, "__getitems__", None)
+    return fetch(numbers) if fetch else [data[number] for number in numbers]
+
+
+def _read_ahead(
+    data: Dataset[Batch], settings: Settings, world: World, collate: Collate, numbers: Iterable[list[int]]
+) -> DataLoader[Batch]:
+    """Return the batches of these samples; on a GPU, loader processes read ahead into pinned memory."""
     on_gpu = world.device.type == "cuda"
-    workers = settings.data_workers if settings.data_workers is not None else (2 if on_gpu else 0)
-    stop = start + steps * settings.global_batch_size
-    loader: DataLoader[Batch] = DataLoader(
+    return DataLoader(
         data,
-        batch_sampler=_MicroBatches(start, stop, size, world),
-        num_workers=workers,
+        batch_sampler=numbers,
+        num_workers=settings.data_workers if settings.data_workers is not None else (2 if on_gpu else 0),
         pin_memory=on_gpu,
-        collate_fn=_stack,
+        collate_fn=collate,
         persistent_workers=False,
         # The loader draws a seed where it is first asked, which in a resumed run is another step: not from
         # the numbers that steps draw.
         generator=torch.Generator(),
     )
-    for batch in loader:
-        yield to_device(batch, world.device)
-
-
-def evaluation_batches(data: Dataset[Any], settings: Settings, world: World) -> list[tuple[Batch, Tensor]]:
-    """Return this rank's share of the evaluation samples, in memory: batches, and each sample's weight.
-
-    All ranks get equally many batches, since a sharded model's forward is a collective; samples that fill
-    up the last ones weigh 0.
-    """
-    size, _ = micro_batch(settings, world)
-    count = settings.evaluation_samples
-    batches = []
-    for first in range(
-        world.data_rank * size, _round_up(count, size * world.data_size), size * world.data_size
-    ):
-        numbers = range(first, first + size)
-        samples = [data[number if number < count else 0] for number in numbers]
-        weights = torch.tensor([float(number < count) for number in numbers])
-        batches.append((_stack(samples), weights))
-    return batches
 
 
 def to_device(batch: Batch, device: torch.device) -> Batch:
     """Return the batch on the device; the copy to a GPU does not wait."""
     return {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
-
-
-def _stack(samples: list[Batch]) -> Batch:
-    return {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
 
 
 def _round_up(count: int, multiple: int) -> int:

@@ -1,7 +1,5 @@
 """What a log says of its run before the clock starts: who, what, and every hyperparameter."""
 
-from typing import Any
-
 from mlperf_logging.mllog import constants
 
 from pitboard import __version__, suite
@@ -9,13 +7,13 @@ from pitboard.training.distributed import World
 from pitboard.training.loading import micro_batch
 from pitboard.training.output import Plan
 from pitboard.training.precision import emulated
-from pitboard.training.protocol import Benchmark
+from pitboard.training.protocol import TrainableBenchmark
 from pitboard.training.settings import Settings
 
 
 def log_header(
-    benchmark: Benchmark, plan: Plan, seed: int, world: World, why_precision: str
-) -> dict[str, Any]:
+    benchmark: TrainableBenchmark[Settings], plan: Plan, seed: int, world: World, why_precision: str
+) -> dict[str, object]:
     """Return the MLLOG keys and values of a run's settings, in the order they are logged.
 
     The keys are those that the official rulesets demand of the benchmark; Pitboard's own, which the rulesets
@@ -45,24 +43,5 @@ def log_header(
         constants.EVAL_SAMPLES: settings.evaluation_samples,
         "target_accuracy": settings.target,
         constants.OPT_NAME: raced.optimizer,
-        constants.OPT_BASE_LR: settings.learning_rate,
-        constants.OPT_END_LR: settings.end_learning_rate,
-        constants.OPT_LR_WARMUP_STEPS: settings.warmup_steps,
-        **_decay(settings),
-        constants.OPT_ADAMW_BETA_1: settings.beta1,
-        constants.OPT_ADAMW_BETA_2: settings.beta2,
-        constants.OPT_ADAMW_EPSILON: settings.epsilon,
-        constants.OPT_ADAMW_WEIGHT_DECAY: settings.weight_decay,
-        constants.OPT_GRADIENT_CLIP_NORM: settings.gradient_clip_norm,
-        "max_steps": settings.max_steps,
         **benchmark.hyperparameters(),
-    }
-
-
-def _decay(settings: Settings) -> dict[str, Any]:
-    if settings.end_learning_rate == settings.learning_rate:
-        return {constants.OPT_LR_DECAY_SCHEDULE: "constant with linear warmup"}
-    return {
-        constants.OPT_LR_DECAY_STEPS: settings.max_steps - settings.warmup_steps,
-        constants.OPT_LR_DECAY_SCHEDULE: "cosine with linear warmup",
     }

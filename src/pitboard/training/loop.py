@@ -1,6 +1,6 @@
 """The time-to-target loop, the same for every benchmark.
 
-Initialisation (model, data, compilation, warm-up on made-up samples) is outside the timed region, as MLPerf
+Initialisation (model, data, compilation, warm-up on synthetic samples) is outside the timed region, as MLPerf
 Training's rules allow; the clock runs from `run_start`, before the first training sample is read, to
 `run_stop`, after the evaluation that met the target.
 """
@@ -20,15 +20,15 @@ from torch.distributed.fsdp import FSDPModule
 from pitboard import suite
 from pitboard.errors import PitboardError, Stopped
 from pitboard.events.writer import LogWriter
-from pitboard.training.checkpoint import Checkpoints, Progress
+from pitboard.training.checkpoint import Checkpoints, TrainingProgress
 from pitboard.training.device import device_name, synchronize, tune_cpu
 from pitboard.training.distributed import World, prepare
 from pitboard.training.initialize import materialize
 from pitboard.training.loading import evaluation_batches, micro_batch, to_device, training_batches
-from pitboard.training.optimizer import adamw, clip_gradients, learning_rate, set_learning_rate
 from pitboard.training.precision import autocast, convert, emulated, in_bf16, use_fast_products
-from pitboard.training.protocol import Batch, Benchmark
+from pitboard.training.protocol import Batch, EvaluationBatches, TrainableBenchmark
 from pitboard.training.reporting import Reporter, RunInfo
+from pitboard.training.settings import Settings
 from pitboard.training.stopping import SharedStop, StopSignals
 
 # How often the gradient norm is read back to look for a non-finite loss: on a GPU that makes it wait.
@@ -42,13 +42,6 @@ class Block:
     samples: int = 0
     loss: Tensor | None = None
     steps: int = 0
-
-
-@dataclass(frozen=True)
-class Left:
-    """An evaluation that a signal, by its number, had the ranks leave; the resumed run makes it."""
-
-    signal: int
 
 
 @dataclass
@@ -68,7 +61,7 @@ class Race:
 
     def __init__(
         self,
-        benchmark: Benchmark,
+        benchmark: TrainableBenchmark[Settings],
         rules: suite.Benchmark,
         world: World,
         log: LogWriter,
@@ -88,10 +81,10 @@ class Race:
         self.checkpoints = checkpoints
         self.checkpoint_interval = checkpoint_interval
         self._stop = SharedStop(stop or StopSignals(), world)
-        self.progress = Progress()
+        self.progress = TrainingProgress()
         self._block: Block | None = None
         self._evaluated = 0
-        self._evaluation: list[tuple[Batch, Tensor]] | None = None
+        self._kept_batches: EvaluationBatches | None = None
         self._outcome = Outcome(False, 0, None, 0, 0.0)
         self._micro, self._accumulation = micro_batch(self.settings, world)
 
@@ -104,26 +97,27 @@ class Race:
             use_fast_products(device)
         self.reporter.preparing("opening the data")
         self._training = self.benchmark.training_data(self.seed)
-        self._evaluating = self.benchmark.evaluation_data() if settings.evaluation_interval else None
+        self._evaluating = self.benchmark.evaluation_data(self.seed) if settings.evaluation_interval else None
         self.reporter.preparing("building the model")
         with torch.device("meta"):
             self.model = self.benchmark.build()
         self._convert()
         prepare(self.model, self.benchmark, self.world)
         materialize(self.model, self.benchmark, device, self.seed)
-        self.optimizer = adamw(self.model, settings)
-        self._parameters = [p for p in self.model.parameters() if p.requires_grad]
+        # Before the warm-up: FSDP leaves a root's own parameters whole after a forward, and an optimizer that
+        # was made then would train those copies.
+        self.optimizer = self.benchmark.optimizer(self.model)
         self.reporter.preparing("compiling and warming up" if settings.compile else "warming up")
         self._warm_up()
 
     def _convert(self) -> None:
         settings, device = self.settings, self.world.device
         blocks = self.benchmark.blocks(self.model)
-        converted = convert(blocks, settings, device, self.benchmark.never_narrow)
-        if converted.narrow:
+        converted = convert(blocks, settings, device, self.benchmark.keep_bf16)
+        if converted.low_precision:
             how = ", emulated" if emulated(settings.precision, device) else ""
             self.reporter.preparing(
-                f"computing {converted.narrow} of the blocks' {converted.linears} linear layers in"
+                f"computing {converted.low_precision} of the blocks' {converted.linears} linear layers in"
                 f" {settings.precision}{how}"
             )
 
@@ -133,7 +127,7 @@ class Race:
         `evaluated` is the samples count of the log's last evaluation: a stop may have left the next one.
         """
         assert self.checkpoints is not None
-        self.progress = self.checkpoints.restore(self.model, self.optimizer)
+        self.progress = self.checkpoints.restore(self.model, self.optimizer.optimizers)
         self._evaluated = evaluated
 
     def run(self) -> Outcome:
@@ -171,7 +165,7 @@ class Race:
         self._stop_block()
         if self.checkpoints is not None and self.checkpoint_interval is not None:
             if self.checkpoints.saved_samples != self.progress.samples:
-                self.checkpoints.save(self.model, self.optimizer, self.progress)
+                self.checkpoints.save(self.model, self.optimizer.optimizers, self.progress)
             self.checkpoints.wait()
         # Together: a launcher that sees one rank end may not wait for the others.
         self.world.barrier()
@@ -194,13 +188,13 @@ class Race:
         )
 
     def _warm_up(self) -> None:
-        """Do one whole step on made-up samples with learning rate 0, then forget what it left behind."""
+        """Do one whole step on synthetic samples with learning rate 0, then forget what it left behind."""
+        self.world.connect()
         batch = to_device(self.benchmark.warmup_batch(self._micro), self.world.device)
-        set_learning_rate(self.optimizer, 0.0)
+        optimizer = self.benchmark.optimizer(self.model)
         for _ in range(2):
             self._forward_backward(batch)
-            self._update()
-        self.optimizer.state.clear()
+            optimizer.update(0.0)
         if self._evaluating is not None:
             self.model.eval()
             with torch.no_grad(), autocast(self.settings, self.world.device):
@@ -216,16 +210,17 @@ class Race:
         steps = (self.settings.sample_limit - done + self.settings.global_batch_size - 1) // (
             self.settings.global_batch_size
         )
-        return training_batches(self._training, self.settings, self.world, done, steps)
+        return training_batches(
+            self._training, self.settings, self.world, self.benchmark.collate, done, steps
+        )
 
     def _step(self, batches: Iterator[Batch]) -> None:
-        set_learning_rate(self.optimizer, learning_rate(self.progress.step, self.settings))
         self._seed_step()
         loss = torch.zeros((), device=self.world.device)
         for micro in range(self._accumulation):
             self._sync_gradients(last=micro == self._accumulation - 1)
             loss += self._forward_backward(next(batches))
-        norm = self._update()
+        norm = self.optimizer.update(self.optimizer.learning_rate(self.progress.step))
         self.progress.step += 1
         self.progress.samples += self.settings.global_batch_size
         self._note(loss, norm)
@@ -242,12 +237,6 @@ class Race:
             loss: Tensor = self.model(**batch).mean() / self._accumulation
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
-
-    def _update(self) -> Tensor:
-        norm = clip_gradients(self._parameters, self.settings.gradient_clip_norm)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        return norm
 
     def _sync_gradients(self, *, last: bool) -> None:
         """Let FSDP reduce gradients only in the last micro-batch of a step."""
@@ -281,42 +270,48 @@ class Race:
         return at_limit or self.rules.evaluation.due(samples, self.settings.global_batch_size)
 
     def _evaluate(self) -> bool:
-        """Evaluate and log it; say whether the target is met. A request to stop leaves the evaluation."""
+        """Evaluate and log it; say whether the target is met.
+
+        A request to stop ends the evaluation without a result; the resumed run starts it again.
+        """
         self._stop_block()
         samples = self.progress.samples
         self.log.start(constants.EVAL_START, samples_count=samples)
-        quality = self._quality()
-        if isinstance(quality, Left):
+        try:
+            quality = self._quality()
+        except Stopped as stop:
             self.log.end(constants.EVAL_STOP, samples_count=samples)
-            self._stop_here(quality.signal)
-        # These benchmarks count epochs in samples, as the official reference convergence points do.
+            self._stop_here(stop.number)
         for key in self.rules.metric_keys(self.settings.division):
-            self.log.event(key, quality, epoch_num=samples, samples_count=samples)
+            self.log.event(key, quality, epoch_num=self.benchmark.epoch(samples), samples_count=samples)
         self.log.end(constants.EVAL_STOP, samples_count=samples)
-        self._require_finite(quality, "validation loss")
+        self._require_finite(quality, self.benchmark.quality_name)
         self._outcome.evaluations.append((samples, quality))
         self._outcome.quality = quality
         self.reporter.evaluated(samples, quality)
         return self.settings.target is not None and self.rules.reached(quality)
 
-    def _quality(self) -> "float | Left":
-        """Return the mean loss over all evaluation samples of all ranks."""
-        assert self._evaluating is not None
-        if self._evaluation is None:
-            self._evaluation = evaluation_batches(self._evaluating, self.settings, self.world)
-        device = self.world.device
-        total = torch.zeros(2, dtype=torch.float64, device=device)
+    def _quality(self) -> float:
         self.model.eval()
-        with torch.no_grad(), autocast(self.settings, device):
-            for batch, weights in self._evaluation:
-                if number := self._stop.requested():
-                    return Left(number)
-                on_device, weight = to_device(batch, device), weights.to(device)
-                losses = self.model(**on_device)
-                total += torch.stack([(losses * weight).sum(), weight.sum()])
+        with torch.no_grad(), autocast(self.settings, self.world.device):
+            quality = self.benchmark.evaluate(self.model, self._evaluation_batches(), self.world)
         self.model.train()
-        loss, count = self.world.sum(total).tolist()
-        return float(loss / count)
+        return quality
+
+    def _evaluation_batches(self) -> EvaluationBatches:
+        """Yield this rank's evaluation batches on its device. Raises `Stopped` on a request to stop."""
+        assert self._evaluating is not None
+        keep, device = self.benchmark.keep_evaluation_data, self.world.device
+        batches = self._kept_batches
+        if batches is None:
+            batches = evaluation_batches(
+                self._evaluating, self.settings, self.world, self.benchmark.collate, keep=keep
+            )
+            self._kept_batches = batches if keep else None
+        for batch, weights in batches:
+            if number := self._stop.requested():
+                raise Stopped(number)
+            yield to_device(batch, device), weights.to(device)
 
     def _start_block(self) -> None:
         self.log.start(constants.BLOCK_START, samples_count=self.progress.samples)
@@ -347,4 +342,4 @@ class Race:
             return
         batch, samples = self.settings.global_batch_size, self.progress.samples
         if samples // self.checkpoint_interval > (samples - batch) // self.checkpoint_interval:
-            self.checkpoints.save(self.model, self.optimizer, self.progress)
+            self.checkpoints.save(self.model, self.optimizer.optimizers, self.progress)

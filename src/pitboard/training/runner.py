@@ -28,7 +28,7 @@ from pitboard.training.log_header import log_header
 from pitboard.training.loop import Outcome, Race
 from pitboard.training.output import Output, Plan, read_run
 from pitboard.training.precision import choose_precision, cost_of_bf16, emulated
-from pitboard.training.protocol import Benchmark, Drawing, Pretrained, benchmark_class
+from pitboard.training.protocol import Drawing, Pretrained, benchmark_class
 from pitboard.training.reporting import Reporter, Silent
 from pitboard.training.settings import Settings
 from pitboard.training.stopping import StopSignals
@@ -69,8 +69,7 @@ def settings_for(
     Raises `PitboardError` for an unknown round, benchmark, preset or setting, or a wrong value.
     """
     values = suite.benchmark(benchmark, round=round).preset(preset).values
-    settings_class: type[Settings] = benchmark_class(benchmark).settings_class
-    return settings_class.build({**values, "preset": preset}, overrides)
+    return benchmark_class(benchmark).settings_class.build({**values, "preset": preset}, overrides)
 
 
 def settings_of(plan: Plan, overrides: dict[str, Any] | None = None) -> Settings:
@@ -85,7 +84,7 @@ def settings_of(plan: Plan, overrides: dict[str, Any] | None = None) -> Settings
         return settings_for(plan.benchmark, plan.preset, {**plan.overrides, **overrides}, plan.round)
     # The name comes from a file and becomes that of a module.
     suite.benchmark(plan.benchmark, round=plan.round)
-    settings_class: type[Settings] = benchmark_class(plan.benchmark).settings_class
+    settings_class = benchmark_class(plan.benchmark).settings_class
     recorded = dict(plan.settings)
     if unknown := recorded.keys() - settings_class.model_fields.keys():
         raise PitboardError(
@@ -157,9 +156,8 @@ def execute(output: Output, plan: Plan, index: int, reporter: Reporter) -> Summa
                         reporter.notice(f"round {suite.NEWEST_RACED_LABEL}")
                     _say_precision(settings, decisions, world, reporter)
                     output.record_settings(plan, settings.model_dump(mode="json"), decisions)
-                benchmark: Benchmark = benchmark_class(plan.benchmark)(settings)
                 race = Race(
-                    benchmark,
+                    benchmark_class(plan.benchmark)(settings),
                     settings.rules(suite.benchmark(plan.benchmark, round=plan.round)),
                     world,
                     log,

@@ -40,21 +40,12 @@ class Settings(BaseModel):
     evaluations_skipped_per_batch_sample: float = Field(default=0.0, ge=0)
     evaluation_samples: int = Field(default=0, ge=0)
     max_samples: int | None = Field(default=None, gt=0, description="sample limit; else max_steps × batch")
+    max_steps: int | None = Field(default=None, gt=0, description="step limit")
 
-    # The optimizer: AdamW, cosine with linear warm-up.
+    # The batch. What an optimizer is set by stands with it (`training.optimizer`).
     global_batch_size: int = Field(gt=0)
     micro_batch_size: int | None = Field(default=None, gt=0, description="samples a rank takes at once")
     batch_follows_ranks: bool = Field(default=False, description="global batch: a micro-batch a rank")
-    learning_rate: float = Field(gt=0)
-    end_learning_rate: float = Field(ge=0)
-    warmup_steps: int = Field(ge=0)
-    max_steps: int = Field(gt=0)
-    beta1: float = Field(default=0.9, ge=0, lt=1)
-    beta2: float = Field(default=0.95, ge=0, lt=1)
-    epsilon: float = Field(default=1e-5, gt=0)
-    weight_decay: float = Field(default=0.1, ge=0)
-    decay_vectors: bool = Field(default=False, description="weight decay on norms and biases too")
-    gradient_clip_norm: float = Field(default=1.0, gt=0)
 
     # How it is executed; none of these changes what is learned beyond rounding.
     precision: Precision = Field(default="auto", description="auto: what the device is fast at")
@@ -68,7 +59,13 @@ class Settings(BaseModel):
     peak_tflops: float | None = Field(default=None, gt=0, description="the device's peak, where not known")
 
     @model_validator(mode="after")
-    def _narrow_layers_whole(self) -> Self:
+    def _limited(self) -> Self:
+        if self.max_samples is None and self.max_steps is None:
+            raise ValueError("give max_samples or max_steps: a run must end.")
+        return self
+
+    @model_validator(mode="after")
+    def _low_precision_layers_whole(self) -> Self:
         if self.precision != "auto" and FORMATS[self.precision].low and self.tensor_parallel > 1:
             raise ValueError(
                 f"precision {self.precision} rounds whole layers, which tensor_parallel"
@@ -79,8 +76,10 @@ class Settings(BaseModel):
     @property
     def sample_limit(self) -> int:
         """Training samples after which a run that has not reached its target is stopped."""
-        limit = self.max_steps * self.global_batch_size
-        return limit if self.max_samples is None else min(limit, self.max_samples)
+        limits = [self.max_samples] if self.max_samples is not None else []
+        if self.max_steps is not None:
+            limits.append(self.max_steps * self.global_batch_size)
+        return min(limits)
 
     def rules(self, benchmark: suite.Benchmark) -> suite.Benchmark:
         """Return the benchmark's rules with the target and the evaluations of a run of these settings.
@@ -108,20 +107,13 @@ class Settings(BaseModel):
     def build(cls, values: Mapping[str, Any], overrides: Mapping[str, Any]) -> Self:
         """Validate a preset's values with the user's overrides on top.
 
-        The schedule's end follows a learning rate that is changed: it stays the same fraction of it, which
-        the rules state (a tenth for Llama 3.1 8B) or the reference has (all of it for FLUX.1).
         Raises `PitboardError` for a setting that does not exist (with the nearest name) or a wrong value.
         """
         for key in overrides:
             if key not in cls.model_fields:
                 raise PitboardError(f"Unknown setting '{key}'." + near(key, sorted(cls.model_fields)))
-        given = {**values, **overrides}
         try:
-            settings = cls.model_validate(given)
-            if "end_learning_rate" in overrides or settings.learning_rate == values.get("learning_rate"):
-                return settings
-            end = settings.learning_rate * (values["end_learning_rate"] / values["learning_rate"])
-            return cls.model_validate(given | {"end_learning_rate": end})
+            return cls.model_validate({**values, **overrides})
         except ValidationError as error:
             first = error.errors()[0]
             setting = ".".join(map(str, first["loc"]))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pitboard.training.data import llama31_8b
+from pitboard.training.benchmarks.llama31_8b import downloads
 from support import command_environment
 
 PAGE = Path(__file__).parents[3] / "docs" / "data.md"
@@ -25,7 +25,7 @@ def data(pitboard, cache):
 def test_what_to_download(data):
     done = data("llama31_8b")
     assert (done.returncode, done.stderr) == (0, "")
-    for part in llama31_8b.DOWNLOADS:
+    for part in downloads.DOWNLOADS:
         assert f"-d {'DIR/' + part.folder if part.folder else 'DIR'} {part.uri}\n" in done.stdout
     assert done.stdout.endswith("Then verify it with: pitboard data llama31_8b --path DIR\n")
 
@@ -37,7 +37,7 @@ def test_a_whole_download(whole_download, data):
 
 
 def test_the_folder_of_the_environment_and_a_damaged_file(download, data):
-    (download / f"{llama31_8b.TRAIN.prefix}.idx").write_bytes(b"MMIDIDX")
+    (download / f"{downloads.TRAIN.prefix}.idx").write_bytes(b"MMIDIDX")
     done = data("llama31_8b", "--format", "json", PITBOARD_DATA=str(download.parent))
     assert (done.returncode, done.stderr) == (1, "")
     answer = json.loads(done.stdout)

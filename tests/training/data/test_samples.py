@@ -1,6 +1,7 @@
 """The order of samples: against an oracle that follows Megatron-core's description step by step."""
 
 import hashlib
+import os
 import tempfile
 from contextlib import ExitStack, contextmanager
 from itertools import pairwise
@@ -156,3 +157,26 @@ def test_an_empty_dataset_cannot_be_trained_on(tmp_path):
     write_indexed_dataset(tmp_path / "a", [[], []], np.int32)
     with pytest.raises(PitboardError, match=r"a\.bin holds no tokens"):
         TokenSamples.training([IndexedDataset(tmp_path / "a")], 4, 1, seed=0)
+
+
+def test_a_large_order_is_built_once_and_mapped(monkeypatch, tmp_path):
+    built = []
+    shuffled = samples._shuffled
+    monkeypatch.setattr(samples, "_CACHED_FROM", 1)
+    monkeypatch.setattr(samples, "_shuffled", lambda *given: built.append(given) or shuffled(*given))
+    with corpus([3, 9, 0, 5, 8]) as (dataset, documents):
+        expected = oracle(documents, 4, 20, seed=7)[:20]
+        orders = [TokenSamples.training([dataset], 4, 20, 7, cache=tmp_path) for _ in range(2)]
+        assert [read(order) for order in orders] == [expected, expected]
+        assert len(built) == 1
+        assert isinstance(orders[0]._orders[0].documents, np.memmap)
+        # Each thing that an order depends on makes another; a cut file is written again.
+        TokenSamples.training([dataset], 4, 20, 8, cache=tmp_path)
+        TokenSamples.training([dataset], 5, 20, 7, cache=tmp_path)
+        assert len(built) == 3
+        for file in tmp_path.glob("*/shuffle.npy"):
+            file.write_bytes(file.read_bytes()[:-1])
+        assert read(TokenSamples.training([dataset], 4, 20, 7, cache=tmp_path)) == expected
+        os.utime(dataset.index_path, ns=(1, 1))
+        TokenSamples.training([dataset], 4, 20, 7, cache=tmp_path)
+        assert len(built) == 5

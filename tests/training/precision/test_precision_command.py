@@ -159,7 +159,7 @@ def off_by_one(x, *, true=linear.nvfp4, **options):
     return Scaled(right.values * 2, right.scale)
 
 linear.nvfp4 = off_by_one
-recipes.require_sound = lambda *_: None
+recipes.check_numerics = lambda *_: None
 from pitboard.cli import main
 main()
 """

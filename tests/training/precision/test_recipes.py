@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from pitboard.errors import PitboardError
 from pitboard.training.precision import convert, emulated, products
-from pitboard.training.precision.linear import NarrowLinear, mxfp4_product, nvfp4_product
+from pitboard.training.precision.linear import LowPrecisionLinear, mxfp4_product, nvfp4_product
 from pitboard.training.protocol import benchmark_class
 from pitboard.training.runner import settings_for
 from pitboard.training.settings import Settings
@@ -19,9 +19,6 @@ def settings(precision: str, **values: object) -> Settings:
     base = {
         "preset": "p",
         "global_batch_size": 8,
-        "learning_rate": 1.0,
-        "end_learning_rate": 0.1,
-        "warmup_steps": 1,
         "max_steps": 9,
     }
     return Settings.build(base, {"precision": precision, **values})
@@ -40,7 +37,7 @@ def test_every_blocks_layers_of_whole_blocks_are_converted(precision: str) -> No
     some = blocks(3)
     count = convert(some, settings(precision), CPU)
     assert converted(some) == [[True, False]] * 3
-    assert (count.narrow, count.linears) == (3, 6)
+    assert (count.low_precision, count.linears) == (3, 6)
 
 
 @pytest.mark.parametrize(("count", "first", "last"), [(4, 0, 1), (32, 1, 4), (62, 2, 8)])
@@ -67,19 +64,19 @@ def test_what_a_benchmark_keeps_wide_is_not_converted(name: str, wide: set[str])
     benchmark = benchmark_class(name)(settings_for(name, "smoke", {"precision": "mxfp8", **rank}))
     with torch.device("meta"):
         some = benchmark.blocks(benchmark.build())
-    convert(some, benchmark.settings, CPU, benchmark.never_narrow)
+    convert(some, benchmark.settings, CPU, benchmark.keep_bf16)
     linears = {
         (path, type(layer)) for b in some for path, layer in b.named_modules() if isinstance(layer, nn.Linear)
     }
     assert {path for path, kind in linears if kind is nn.Linear} == wide
-    assert {kind for path, kind in linears if path not in wide} == {NarrowLinear}
+    assert {kind for path, kind in linears if path not in wide} == {LowPrecisionLinear}
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_wide_precisions_convert_nothing(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(products, "time_products", lambda: products.ProductTimes(fp32=2.0, bf16=1.0))
     some = blocks(2)
-    assert convert(some, settings(precision), CPU).narrow == 0
+    assert convert(some, settings(precision), CPU).low_precision == 0
     assert not any(map(any, converted(some)))
     assert not emulated(precision, CPU)
 
@@ -144,7 +141,7 @@ def test_products_and_gradients_are_the_layers_within_the_formats_noise(precisio
 def test_gradients_are_unbiased_where_the_recipe_says_so(product: object) -> None:
     torch.manual_seed(0)
     exact = nn.Linear(64, 96, bias=False)
-    layer = NarrowLinear(exact, product)  # type: ignore[arg-type]
+    layer = LowPrecisionLinear(exact, product)  # type: ignore[arg-type]
     x, dy = torch.randn(64, 64), torch.randn(64, 96)
     draws = [run(layer, x, dy) for _ in range(400)]
     wanted = run(exact, x, dy)
@@ -155,7 +152,7 @@ def test_gradients_are_unbiased_where_the_recipe_says_so(product: object) -> Non
 
 
 def test_a_frozen_weight_gets_no_gradient_and_passes_one_on() -> None:
-    layer = NarrowLinear(nn.Linear(64, 96), nvfp4_product)
+    layer = LowPrecisionLinear(nn.Linear(64, 96), nvfp4_product)
     layer.weight.requires_grad_(False)
     x = torch.randn(32, 64, requires_grad=True)
     layer(x).sum().backward()

@@ -1,15 +1,26 @@
 """A format whose arithmetic is broken is caught before it is raced."""
 
+from functools import partial
+from importlib import import_module
+
 import pytest
 import torch
-from torch import nn
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
 from torchao.float8 import float8_scaling_utils
 
 from pitboard.errors import PitboardError
 from pitboard.training.precision import convert, linear
 from pitboard.training.precision.formats import Scaled, mxfp4, nvfp4
-from pitboard.training.precision.linear import NarrowLinear, mxfp4_product, mxfp8_product, nvfp4_product
-from pitboard.training.precision.selftest import require_sound
+from pitboard.training.precision.linear import (
+    LowPrecisionLinear,
+    mxfp4_product,
+    mxfp8_product,
+    nvfp4_product,
+    padded,
+)
+from pitboard.training.precision.selftest import check_numerics
 from pitboard.training.runner import settings_for
 
 CPU = torch.device("cpu")
@@ -20,7 +31,7 @@ def test_the_formats_are_sound_whatever_the_draw() -> None:
     for name, product in PRODUCTS.items():
         for seed in range(5):
             torch.manual_seed(seed)
-            require_sound(name, lambda layer, product=product: NarrowLinear(layer, product), CPU)  # type: ignore[misc]
+            check_numerics(name, lambda layer, product=product: LowPrecisionLinear(layer, product), CPU)  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("scaling", ["rowwise", "tensorwise"])
@@ -48,7 +59,7 @@ def test_scales_off_by_one_are_caught(name: str, exponents: int, monkeypatch: py
 
     monkeypatch.setattr(linear, name, off)
     with pytest.raises(PitboardError, match="gradient of a test layer is off by"):
-        require_sound(name, lambda layer: NarrowLinear(layer, PRODUCTS[name]), CPU)
+        check_numerics(name, lambda layer: LowPrecisionLinear(layer, PRODUCTS[name]), CPU)
 
 
 def test_a_shifted_scale_of_a_neighbouring_block_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,12 +70,12 @@ def test_a_shifted_scale_of_a_neighbouring_block_is_caught(monkeypatch: pytest.M
 
     monkeypatch.setattr(linear, "nvfp4", shifted)
     with pytest.raises(PitboardError, match="forward product"):
-        require_sound("nvfp4", lambda layer: NarrowLinear(layer, nvfp4_product), CPU)
+        check_numerics("nvfp4", lambda layer: LowPrecisionLinear(layer, nvfp4_product), CPU)
 
 
 def test_a_product_that_is_not_finite_is_caught() -> None:
     with pytest.raises(PitboardError, match="nan"):
-        require_sound("mxfp8", _Nan, CPU)
+        check_numerics("mxfp8", _Nan, CPU)
 
 
 class _Nan(nn.Module):
@@ -73,4 +84,51 @@ class _Nan(nn.Module):
         self.weight = layer.weight
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x @ self.weight * float("nan")
+        return x @ self.weight.t() * float("nan")
+
+
+def test_kernels_that_refuse_are_one_sentence() -> None:
+    def refuse(x: Tensor, weight: Tensor) -> Tensor:
+        raise ValueError("requires M, K, N all divisible by 128")
+
+    with pytest.raises(PitboardError, match=r"does not work on this device \(requires M, K, N"):
+        check_numerics("nvfp4", partial(LowPrecisionLinear, product=refuse), CPU)
+
+
+class ReachedError(Exception):
+    """The kernels were given sizes that they take."""
+
+
+def test_blackwells_kernels_get_the_sizes_that_torchao_demands(monkeypatch: pytest.MonkeyPatch) -> None:
+    native = pytest.importorskip("pitboard.training.precision.native")
+    kernels = import_module("torchao.prototype.moe_training.nvfp4_training.nvfp4_linear")
+
+    def reached(*_: object, **__: object) -> None:
+        raise ReachedError
+
+    # The first thing that runs on the GPU, after torchao's own check of the sizes.
+    monkeypatch.setattr(kernels, "triton_rht_amax", reached)
+    x, weight = torch.zeros(88, 96).bfloat16(), torch.zeros(160, 96).bfloat16()
+    with pytest.raises(ValueError, match="divisible by 128"):
+        native.nvfp4_kernels(x, weight)
+    with pytest.raises(ReachedError):
+        padded(native.nvfp4_kernels, native.NVFP4_MULTIPLE)(x, weight)
+
+
+@given(sizes=st.tuples(*[st.integers(1, 40)] * 3), multiple=st.sampled_from([1, 16, 32]))
+def test_padding_changes_no_product_and_no_gradient(sizes: tuple[int, int, int], multiple: int) -> None:
+    tokens, inputs, outputs = sizes
+    x, weight = (
+        torch.randn(tokens, inputs, requires_grad=True),
+        torch.randn(outputs, inputs, requires_grad=True),
+    )
+    dy = torch.randn(tokens, outputs)
+    plain = x @ weight.t()
+    lengthened = padded(lambda a, b: a @ b.t(), multiple)(x, weight)
+    torch.testing.assert_close(lengthened, plain)
+    for mine, theirs in zip(
+        torch.autograd.grad(lengthened, (x, weight), dy),
+        torch.autograd.grad(plain, (x, weight), dy),
+        strict=True,
+    ):
+        torch.testing.assert_close(mine, theirs)

@@ -6,13 +6,16 @@ reference's README.
 
 from pitboard.suite.model import Benchmark, EvaluationSchedule, fixed, free
 
+_SAMPLES, _EVALUATION_SAMPLES = 4_195_197_692, 89_137_319
+
 DLRM_DCNV2 = Benchmark(
     id="dlrm_dcnv2",
     name="DLRM-DCNv2 recommendation",
     area="Commerce",
     problem="Recommendation",
     dataset="Criteo 3.5TB",
-    split="click logs, multi-hot variant: trained on 4,195,197,692 samples, evaluated on 89,137,319",
+    split=f"click logs, multi-hot variant: trained on {_SAMPLES:,} samples,"
+    f" evaluated on {_EVALUATION_SAMPLES:,}",
     model="DLRM-DCNv2",
     model_details="embedding tables, bottom and top networks, deep cross network of three layers",
     reference="mlcommons/training: recommendation_v2/torchrec_dlrm",
@@ -20,11 +23,11 @@ DLRM_DCNV2 = Benchmark(
     target=0.80275,
     lower_is_better=False,
     evaluation=EvaluationSchedule(
-        rule="20 times in 4,195,197,692 samples: every floor(4,195,197,692 / (20 * global batch size)) steps",
-        samples=4_195_197_692 // 20,
+        words=f"20 times in {_SAMPLES:,} samples: every {{samples:,}} samples",
+        samples=_SAMPLES // 20,
         rounded="down",
     ),
-    evaluation_samples=89_137_319,
+    evaluation_samples=_EVALUATION_SAMPLES,
     runs=10,
     optimizer="adagrad",
     progress_key="epoch_num",
@@ -39,7 +42,7 @@ DLRM_DCNV2 = Benchmark(
             opt_learning_rate_warmup_steps=0,
             opt_learning_rate_decay_start_step=0,
             opt_learning_rate_decay_steps=0,
-            eval_samples=89_137_319,
+            eval_samples=_EVALUATION_SAMPLES,
         ),
     ),
 )

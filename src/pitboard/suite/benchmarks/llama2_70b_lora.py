@@ -74,8 +74,7 @@ _BENCHMARK = Benchmark(
     target=0.925,
     lower_is_better=True,
     evaluation=EvaluationSchedule(
-        rule="every 384 sequences, rounded up to whole steps; "
-        "the first floor(0.125 * global batch size + 2) are skipped",
+        words="every {samples:,} sequences",
         samples=384,
         skipped=2,
         skipped_per_batch_sample=Fraction(1, 8),
@@ -115,4 +114,5 @@ LLAMA2_70B_LORA = with_presets(
         values=_FULL,
     ),
     end_learning_rate=Fraction(0),
+    settings=("lora_rank", "lora_alpha", "lora_dropout"),
 )

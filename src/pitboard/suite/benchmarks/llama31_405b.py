@@ -8,6 +8,8 @@ from fractions import Fraction
 
 from pitboard.suite.model import Benchmark, EvaluationSchedule, computed, fixed, free
 
+_EVALUATION_SAMPLES = 5_760
+
 LLAMA31_405B = Benchmark(
     id="llama31_405b",
     name="Llama 3.1 405B pretraining",
@@ -22,13 +24,12 @@ LLAMA31_405B = Benchmark(
     target=5.6,
     lower_is_better=True,
     evaluation=EvaluationSchedule(
-        rule="every 18,432 sequences, rounded up to whole steps; "
-        "the first floor(0.0026 * global batch size + 12) are skipped",
+        words="every {samples:,} sequences",
         samples=18_432,
         skipped=12,
         skipped_per_batch_sample=Fraction(26, 10_000),
     ),
-    evaluation_samples=5_760,
+    evaluation_samples=_EVALUATION_SAMPLES,
     runs=3,
     optimizer="adamw",
     hyperparameters=(
@@ -42,7 +43,7 @@ LLAMA31_405B = Benchmark(
             opt_gradient_clip_norm=1.0,
             opt_learning_rate_decay_schedule="cosine with linear warmup",
             max_sequence_length=8192,
-            eval_samples=5_760,
+            eval_samples=_EVALUATION_SAMPLES,
             init_checkpoint_step=0,
         ),
         *computed(

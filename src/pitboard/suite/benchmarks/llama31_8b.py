@@ -9,6 +9,11 @@ from fractions import Fraction
 from pitboard.suite.model import Benchmark, EvaluationSchedule, Preset, Scalar, computed, fixed, free
 from pitboard.suite.presets import measured, with_presets
 
+_EVALUATION_SAMPLES = 1024
+_MAX_STEPS = 1_200_000
+# Of the learning rate.
+_END = Fraction(1, 10)
+
 _FULL: dict[str, Scalar] = {
     "dataset": "c4",
     "hidden_size": 4096,
@@ -73,10 +78,10 @@ _BENCHMARK = Benchmark(
     target=3.3,
     lower_is_better=True,
     evaluation=EvaluationSchedule(
-        rule="every 12,288 sequences, rounded up to whole steps",
+        words="every {samples:,} sequences",
         samples=12288,
     ),
-    evaluation_samples=1024,
+    evaluation_samples=_EVALUATION_SAMPLES,
     runs=10,
     optimizer="adamw",
     replaces="bert",
@@ -92,11 +97,11 @@ _BENCHMARK = Benchmark(
             opt_gradient_clip_norm=1.0,
             opt_learning_rate_decay_schedule="cosine with linear warmup",
             max_sequence_length=8192,
-            max_steps=1_200_000,
-            eval_samples=1024,
+            max_steps=_MAX_STEPS,
+            eval_samples=_EVALUATION_SAMPLES,
         ),
-        *computed(opt_learning_rate_decay_steps="1_200_000 - opt_learning_rate_warmup_steps"),
-        *computed(source="rules", opt_end_learning_rate="0.1 * opt_base_learning_rate"),
+        *computed(opt_learning_rate_decay_steps=f"{_MAX_STEPS:_} - opt_learning_rate_warmup_steps"),
+        *computed(source="rules", opt_end_learning_rate=f"{float(_END)} * opt_base_learning_rate"),
         *fixed(source="rules", dropout=0.0),
     ),
 )
@@ -119,5 +124,6 @@ LLAMA31_8B = with_presets(
         summary="Full-size layers on synthetic tokens, without a target: a quick test of a node's stack.",
         values=_SANITY,
     ),
-    end_learning_rate=Fraction(1, 10),
+    end_learning_rate=_END,
+    settings=("max_steps",),
 )

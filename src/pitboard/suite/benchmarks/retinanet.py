@@ -20,7 +20,7 @@ RETINANET = Benchmark(
     target=0.34,
     lower_is_better=False,
     evaluation=EvaluationSchedule(
-        rule="every epoch of 1,170,301 images, rounded up to whole steps",
+        words="every epoch of {samples:,} images",
         samples=1_170_301,
     ),
     evaluation_samples=24_781,

@@ -20,7 +20,7 @@ RGAT = Benchmark(
     target=0.72,
     lower_is_better=False,
     evaluation=EvaluationSchedule(
-        rule="20 times an epoch: every 4,730,280 training nodes, rounded up to whole steps",
+        words="20 times an epoch: every {samples:,} training nodes",
         samples=4_730_280,
     ),
     evaluation_samples=788_379,

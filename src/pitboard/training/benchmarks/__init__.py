@@ -1,1 +1,1 @@
-"""One module a benchmark."""
+"""One folder a benchmark."""

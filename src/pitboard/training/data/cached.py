@@ -19,23 +19,25 @@ def default_cache() -> Path:
     return (Path(root) if root else Path.home() / ".cache") / "pitboard"
 
 
-def cached(folder: Path, build: Callable[[Path], None]) -> Path:
+def cached(folder: Path, build: Callable[[Path], None], *, large: bool = False) -> Path:
     """Return a folder of the cache, which `build` fills beside its place unless it is there and whole.
 
     Processes that ask at the same time wait for the one that builds. A folder whose files do not have the
-    checksums that it was written with is built anew; its name must say everything that it depends on.
+    checksums that it was written with (`large`: the sizes, since reading gigabytes takes as long as building
+    them) is built again; its name must say everything that it depends on.
 
     Raises `PitboardError` if the cache cannot be written, and what `build` raises.
     """
-    if _intact(folder):
+    state = _sizes if large else _checksums
+    if _intact(folder, state):
         return folder
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with folder.with_name(f"{folder.name}.lock").open("a") as lock:
             # The system releases the lock of a process that dies.
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if not _intact(folder):
-                _build(folder, build)
+            if not _intact(folder, state):
+                _build(folder, build, state)
     except OSError as error:
         raise PitboardError(
             f"Cannot write the cache {folder.parent}: {error.strerror or error}."
@@ -44,12 +46,12 @@ def cached(folder: Path, build: Callable[[Path], None]) -> Path:
     return folder
 
 
-def _build(folder: Path, build: Callable[[Path], None]) -> None:
+def _build(folder: Path, build: Callable[[Path], None], state: "_State") -> None:
     partial = folder.with_name(f".{folder.name}.partial")
     _remove(partial)
     partial.mkdir()
     build(partial)
-    (partial / _MANIFEST).write_text(json.dumps(_checksums(partial), indent=1))
+    (partial / _MANIFEST).write_text(json.dumps(state(partial), indent=1))
     _remove(folder)
     partial.rename(folder)
 
@@ -60,9 +62,18 @@ def _checksums(folder: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def _intact(folder: Path) -> bool:
+def _sizes(folder: Path) -> dict[str, str]:
+    """Return the size in bytes of each file of an entry but its manifest."""
+    files = sorted(path for path in folder.iterdir() if path.name != _MANIFEST)
+    return {path.name: str(path.stat().st_size) for path in files}
+
+
+_State = Callable[[Path], dict[str, str]]
+
+
+def _intact(folder: Path, state: _State) -> bool:
     try:
-        return bool(json.loads((folder / _MANIFEST).read_bytes()) == _checksums(folder))
+        return bool(json.loads((folder / _MANIFEST).read_bytes()) == state(folder))
     except (OSError, ValueError):
         return False
 

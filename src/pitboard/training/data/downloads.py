@@ -1,7 +1,12 @@
-"""How data is downloaded: with MLCommons' own downloader."""
+"""A benchmark's data: what to download, with MLCommons' own downloader, and in which folder it is."""
 
+import os
 import shlex
 from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+from pitboard.errors import PitboardError
 
 _DOWNLOADER = "https://raw.githubusercontent.com/mlcommons/r2-downloader/refs/heads/main/mlc-r2-downloader.sh"
 
@@ -20,3 +25,40 @@ class Download:
         """Return the Bash command of MLCommons' downloader, which checks MD5 sums and leaves them there."""
         folder = shlex.quote(f"{root}/{self.folder}".rstrip("/"))
         return f"bash <(curl -s {_DOWNLOADER}) -d {folder} {self.uri}"
+
+
+def downloads(benchmark: str) -> tuple[Download, ...] | None:
+    """Return `DOWNLOADS` of the benchmark's `downloads.py`; `None` where Pitboard does not know its data."""
+    name = f"pitboard.training.benchmarks.{benchmark}"
+    try:
+        module = import_module(f"{name}.downloads")
+    except ModuleNotFoundError as error:
+        if error.name not in (name, f"{name}.downloads"):
+            raise
+        return None
+    found: tuple[Download, ...] = module.DOWNLOADS
+    return found
+
+
+def data_folder(benchmark: str) -> Path | None:
+    """Return where the benchmark's data is by default, `$PITBOARD_DATA/<benchmark>`; `None` if not set."""
+    root = os.environ.get("PITBOARD_DATA")
+    return Path(root) / benchmark if root else None
+
+
+def required_folder(
+    benchmark: str, what: str, given: Path | None, *, setting: str = "data", inside: str = ""
+) -> Path:
+    """Return the folder that a setting names, else the default one, or its subfolder `inside`.
+
+    Raises `PitboardError`, which calls the data `what`, where neither is given.
+    """
+    if given is not None:
+        return given
+    root = data_folder(benchmark)
+    if root is None:
+        raise PitboardError(
+            f"The full preset reads {what}: give the folder with --set {setting}=DIR or $PITBOARD_DATA."
+            f" `pitboard data {benchmark}` says what to download."
+        )
+    return root / inside

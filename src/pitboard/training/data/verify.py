@@ -1,21 +1,21 @@
-"""Hold downloaded data against what is known about it: presence, structure, counts, checksums, tokenizer."""
+"""Check downloaded data against what is known about it.
+
+The `reports` of a benchmark's own `verify.py` check presence, structure and counts; what is the same for all
+is here: the root, the errors of the disk, and the checksums.
+"""
 
 import hashlib
-import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Literal
 
 from pitboard.errors import PitboardError
-from pitboard.training.data import llama31_8b
-from pitboard.training.data.llama31_8b import DatasetFacts
-from pitboard.training.data.megatron import DatasetIndex, IndexedDataset
-from pitboard.training.data.samples import TokenSamples
 
 Status = Literal["ok", "missing", "wrong", "unchecked"]
-Progress = Callable[[str, int, int], None]
+OnRead = Callable[[str, int, int], None]
 """Called with a file's name, the bytes read of it so far, and its size."""
 
 _SUMS = re.compile(r".*\.(md5|sha256)|(md5|sha256)sums?(\.txt)?", re.IGNORECASE)
@@ -33,114 +33,46 @@ class FileReport:
     detail: str
 
 
-def verify(root: Path, *, checksums: bool = True, progress: Progress | None = None) -> list[FileReport]:
-    """Verify the data of the Llama 3.1 8B benchmark under `root`, one report a file.
+def verify(
+    benchmark: str, root: Path, *, checksums: bool = True, on_read: OnRead | None = None
+) -> list[FileReport]:
+    """Verify a benchmark's data under `root`: one report a file, or a folder of many alike.
 
-    The index of each dataset is read in full and its counts held against the known ones; the `.bin` must have
-    the size that follows; the sequences that must be there are read, and their tokens must be in the
-    vocabulary; the tokenizer must have as many tokens as the model. With `checksums`, each file that a
-    checksum file beside it lists (`*.md5`, `*.sha256`, `md5sums.txt`, …) is read and compared. A file is
-    "unchecked" where another one that is missing or wrong leaves nothing to hold it against.
+    With `checksums`, each file that a checksum file beside it lists (`*.md5`, `*.sha256`, `md5sums.txt`, …)
+    is read and compared; of a folder, those that differ are reported. A file is "unchecked" where another
+    one that is missing or wrong leaves nothing to compare it with.
 
     Raises `PitboardError` if `root` is not a folder or cannot be searched; what is wrong with a file is
     reported, not raised.
     """
+    reports: Callable[[Path], Iterable[FileReport]] = import_module(
+        f"pitboard.training.benchmarks.{benchmark}.verify"
+    ).reports
     if root.exists() and not root.is_dir():
         raise PitboardError(f"{root} is not a folder. Give the folder that the data was downloaded to.")
     try:
-        return _reports(root, checksums, progress)
+        found = list(reports(root))
+        if checksums:
+            found = [checked for report in found for checked in _with_checksums(root, report, on_read)]
     except OSError as error:
         raise PitboardError(f"Cannot read {error.filename or root}: {error.strerror}.") from error
+    return found
 
 
-def _reports(root: Path, checksums: bool, progress: Progress | None) -> list[FileReport]:
-    reports = [
-        *_dataset(root, llama31_8b.TRAIN),
-        *_dataset(root, llama31_8b.VALIDATION),
-        *_tokenizer(root),
-    ]
-    if not checksums:
-        return reports
-    return [checked(root, report, progress) if report.status == "ok" else report for report in reports]
+def _with_checksums(root: Path, report: FileReport, on_read: OnRead | None) -> list[FileReport]:
+    """Return the report with what its checksum says; of a folder, and of each of its files that differs."""
+    if report.status != "ok":
+        return [report]
+    path = root / report.file
+    if not path.is_dir():
+        return [_checked(root, report, on_read)]
+    files = [FileReport(f"{report.file}/{each.name}", "ok", "") for each in sorted(path.iterdir())]
+    checked = [_checked(root, each, on_read) for each in files if (root / each.file).is_file()]
+    return [report, *(each for each in checked if each.status != "ok")]
 
 
-def _dataset(root: Path, facts: DatasetFacts) -> Iterator[FileReport]:
-    index_name, data_name = f"{facts.prefix}.idx", f"{facts.prefix}.bin"
-    index_path, data_path = root / index_name, root / data_name
-    index: DatasetIndex | None = None
-    if not index_path.is_file():
-        yield FileReport(index_name, "missing", f"expected in {root}")
-    else:
-        try:
-            index = DatasetIndex(index_path)
-        except PitboardError as error:
-            yield FileReport(index_name, "wrong", str(error))
-        else:
-            yield _counted(index_name, index, facts)
-    if not data_path.is_file():
-        yield FileReport(data_name, "missing", f"expected in {root}")
-    elif index is None:
-        yield FileReport(data_name, "unchecked", "cannot be judged without its index")
-    else:
-        yield _tokens(data_name, root / facts.prefix, facts)
-
-
-def _counted(name: str, index: DatasetIndex, facts: DatasetFacts) -> FileReport:
-    counts = f"{index.document_count:,} documents, {index.token_count:,} tokens of {index.dtype.name}"
-    if facts.documents is not None and index.document_count != facts.documents:
-        return FileReport(name, "wrong", f"{counts}; expected {facts.documents:,} documents")
-    return FileReport(name, "ok", counts)
-
-
-def _tokens(name: str, prefix: Path, facts: DatasetFacts) -> FileReport:
-    """Open the data and read the sequences that must be there, each checked against the vocabulary."""
-    try:
-        dataset = IndexedDataset(prefix)
-        samples = TokenSamples.validation(
-            dataset, llama31_8b.SEQUENCE_LENGTH, facts.sequences, llama31_8b.VOCABULARY_SIZE
-        )
-        for sample in range(len(samples)):
-            samples[sample]
-    except PitboardError as error:
-        return FileReport(name, "wrong", str(error))
-    return FileReport(name, "ok", f"{dataset.data_path.stat().st_size:,} bytes, as the index says")
-
-
-def _tokenizer(root: Path) -> Iterator[FileReport]:
-    for name, judge in (("tokenizer.json", _vocabulary), ("tokenizer_config.json", _settings)):
-        file = f"{llama31_8b.TOKENIZER_FOLDER}/{name}"
-        path = root / file
-        if path.is_file():
-            yield FileReport(file, *judge(path))
-        else:
-            yield FileReport(file, "missing", f"expected in {root}")
-
-
-def _vocabulary(path: Path) -> tuple[Status, str]:
-    from tokenizers import Tokenizer
-
-    try:
-        size = Tokenizer.from_file(str(path)).get_vocab_size()
-    except Exception as error:  # `tokenizers` raises nothing narrower
-        return "wrong", f"cannot be loaded: {error}"
-    expected = llama31_8b.VOCABULARY_SIZE
-    if size != expected:
-        return "wrong", f"has {size:,} tokens, expected {expected:,}; take the tokenizer of Llama 3.1 8B"
-    return "ok", f"{size:,} tokens"
-
-
-def _settings(path: Path) -> tuple[Status, str]:
-    try:
-        settings = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        return "wrong", f"cannot be read as JSON: {error}"
-    if not isinstance(settings, dict):
-        return "wrong", "holds no JSON object"
-    return "ok", "a JSON object"
-
-
-def checked(root: Path, report: FileReport, progress: Progress | None) -> FileReport:
-    """Hold a file that is "ok" so far against a checksum listed beside it or in the root, if there is one."""
+def _checked(root: Path, report: FileReport, on_read: OnRead | None) -> FileReport:
+    """Compare a file that is "ok" so far with a checksum listed beside it or in the root, if there is one."""
     path = root / report.file
     listed = _listed_sum(root, path)
     if listed is None:
@@ -148,7 +80,7 @@ def checked(root: Path, report: FileReport, progress: Progress | None) -> FileRe
     source, expected = listed
     algorithm = "md5" if len(expected) == 32 else "sha256"
     try:
-        found = _digest(path, algorithm, lambda done, size: progress and progress(report.file, done, size))
+        found = _digest(path, algorithm, lambda done, size: on_read and on_read(report.file, done, size))
     except OSError as error:
         return replace(report, status="wrong", detail=f"cannot be read: {error.strerror}")
     if found != expected:
@@ -170,12 +102,12 @@ def _listed_sum(root: Path, path: Path) -> tuple[str, str] | None:
     return None
 
 
-def _digest(path: Path, algorithm: str, progress: Callable[[int, int], object]) -> str:
+def _digest(path: Path, algorithm: str, on_read: Callable[[int, int], object]) -> str:
     digest = hashlib.new(algorithm, usedforsecurity=False)
     size, done = path.stat().st_size, 0
     with path.open("rb", buffering=0) as file:
         while block := file.read(_BLOCK):
             digest.update(block)
             done += len(block)
-            progress(done, size)
+            on_read(done, size)
     return digest.hexdigest()

@@ -1,6 +1,6 @@
-"""Precision of the computation: autocast, and linear layers in formats narrower than BF16.
+"""Precision of the computation: autocast, and linear layers in low-precision formats, those below BF16.
 
-`products` measures what the device is fast at, `formats` rounds to the narrow formats, `hadamard` rotates,
+`products` measures what the device is fast at, `formats` rounds to the four-bit formats, `hadamard` rotates,
 `linear` has the matrix products, and `recipes` says which layers of a model use them.
 """
 
@@ -29,7 +29,7 @@ def autocast(settings: Settings, device: torch.device) -> AbstractContextManager
     """Return the context of forward passes: BF16 autocast, or none for FP32.
 
     Under BF16 the matrix products run in BF16 while parameters, optimizer state and reductions stay FP32; a
-    narrower precision replaces the products of some linear layers and leaves all else in BF16.
+    low precision replaces the products of some linear layers and leaves all else in BF16.
     """
     if settings.precision == "fp32":
         return nullcontext()

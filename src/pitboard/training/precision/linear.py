@@ -1,4 +1,4 @@
-"""A linear layer whose three matrix products are computed in a narrow format.
+"""A linear layer whose three matrix products are computed in a low-precision format.
 
 The products of y = x·Wᵀ are the forward one, the input's gradient dy·W and the weight's gradient dyᵀ·x. Each
 is rounded along the dimension that it sums over, which is why one tensor is rounded anew for each product.
@@ -21,7 +21,7 @@ Product = Callable[[Tensor, Tensor], Tensor]
 _MXFP4_ROTATION = 64
 
 
-class NarrowLinear(nn.Linear):
+class LowPrecisionLinear(nn.Linear):
     """A linear layer whose product x·Wᵀ, with its gradients, is given by a function of (x, weight).
 
     x has shape (tokens, in_features). Parameters keep their names, shapes and type.
@@ -38,23 +38,37 @@ class NarrowLinear(nn.Linear):
     def forward(self, input: Tensor) -> Tensor:
         """Return x·Wᵀ + b in BF16, shape (..., out_features)."""
         x, weight = input.bfloat16(), self.weight.bfloat16()
-        if NarrowLinear.wide:
+        if LowPrecisionLinear.wide:
             return F.linear(x, weight, None if self.bias is None else self.bias.bfloat16())
         y = self._product(x.flatten(0, -2), weight).reshape(*input.shape[:-1], self.out_features)
         return y if self.bias is None else y + self.bias.bfloat16()
 
 
+def padded(product: Product, multiple: int) -> Product:
+    """Return the product of factors that zeros lengthen to multiples, and cut to what was asked for.
+
+    For kernels that take only such sizes: zeros change neither a scale nor a sum.
+    """
+
+    def whole(x: Tensor, weight: Tensor) -> Tensor:
+        inner, tokens, outputs = (-size % multiple for size in (x.shape[1], len(x), len(weight)))
+        y = product(F.pad(x, (0, inner, 0, tokens)), F.pad(weight, (0, inner, 0, outputs)))
+        return y[: len(x), : len(weight)]
+
+    return whole
+
+
 @contextmanager
 def in_bf16() -> Iterator[None]:
-    """Compute all narrow layers in BF16, to look at what a model depends on.
+    """Compute all low-precision layers in BF16, to look at what a model depends on.
 
     A scale of a whole tensor makes every number depend, by its rounding, on every other.
     """
-    NarrowLinear.wide = True
+    LowPrecisionLinear.wide = True
     try:
         yield
     finally:
-        NarrowLinear.wide = False
+        LowPrecisionLinear.wide = False
 
 
 def nvfp4_product(x: Tensor, weight: Tensor) -> Tensor:

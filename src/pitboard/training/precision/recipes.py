@@ -15,31 +15,34 @@ from pitboard.errors import PitboardError
 from pitboard.suite.formats import FORMATS
 from pitboard.training.precision.formats import MX_BLOCK
 from pitboard.training.precision.linear import (
-    NarrowLinear,
+    LowPrecisionLinear,
     Product,
     mxfp4_product,
     mxfp8_product,
     nvfp4_product,
+    padded,
 )
 from pitboard.training.precision.products import bf16_is_native, gpu_has
-from pitboard.training.precision.selftest import require_sound
+from pitboard.training.precision.selftest import check_numerics
 from pitboard.training.settings import Settings
 
+# `torch._scaled_mm` takes multiples of this on a GPU, also for tokens: the weight's gradient sums over them.
+_FP8_MULTIPLE = 16
 _PRODUCTS = {"mxfp8": mxfp8_product, "nvfp4": nvfp4_product, "mxfp4": mxfp4_product}
 
 
 @dataclass(frozen=True)
 class Converted:
-    """How many of the blocks' linear layers now compute in the narrow format."""
+    """How many of the blocks' linear layers now compute in the low-precision format."""
 
-    narrow: int
+    low_precision: int
     linears: int
 
 
 def emulated(precision: str, device: torch.device) -> bool:
     """Say whether a precision is only emulated on this device: right numbers, meaningless time.
 
-    BF16 is emulated on a CPU that is far slower at it than at FP32 (`precision.products`); the narrower
+    BF16 is emulated on a CPU that is far slower at it than at FP32 (`precision.products`); the low-precision
     formats everywhere but on the GPUs that have them.
     """
     if FORMATS[precision].low:
@@ -48,12 +51,12 @@ def emulated(precision: str, device: torch.device) -> bool:
 
 
 def convert(
-    blocks: Sequence[nn.Module], settings: Settings, device: torch.device, never: Collection[str] = ()
+    blocks: Sequence[nn.Module], settings: Settings, device: torch.device, keep_bf16: Collection[str] = ()
 ) -> Converted:
     """Convert the linear layers of a model's blocks, in place, to the settings' precision.
 
-    A layer stays in BF16 in a module that `never` names (`Benchmark.never_narrow`), and where either of its
-    sizes is no multiple of 32, the larger block of the formats.
+    A layer stays in BF16 in a module that `keep_bf16` names, and where either of its sizes is no multiple of
+    32, the larger block of the formats.
     Raises `PitboardError` when no layer can be converted, `torchao` is not installed, or the format's
     arithmetic fails its test.
     """
@@ -61,14 +64,14 @@ def convert(
     if not FORMATS[settings.precision].low:
         return Converted(0, linears)
     change = _changer(settings, device)
-    require_sound(settings.precision, change, device)
-    narrow = sum(_convert_block(block, change, never) for block in _chosen(blocks, settings.precision))
-    if not narrow:
+    check_numerics(settings.precision, change, device)
+    converted = sum(_convert_block(block, change, keep_bf16) for block in _chosen(blocks, settings.precision))
+    if not converted:
         raise PitboardError(
             f"No linear layer can be computed in {settings.precision}: it takes input and output sizes that"
             f" are multiples of {MX_BLOCK}. Choose such sizes, or --precision bf16."
         )
-    return Converted(narrow, linears)
+    return Converted(converted, linears)
 
 
 def _chosen(blocks: Sequence[nn.Module], precision: str) -> Sequence[nn.Module]:
@@ -77,10 +80,12 @@ def _chosen(blocks: Sequence[nn.Module], precision: str) -> Sequence[nn.Module]:
     return blocks[round(first) : len(blocks) - (max(1, round(last)) if last else 0)]
 
 
-def _convert_block(block: nn.Module, change: Callable[[nn.Linear], nn.Linear], never: Collection[str]) -> int:
+def _convert_block(
+    block: nn.Module, change: Callable[[nn.Linear], nn.Linear], keep_bf16: Collection[str]
+) -> int:
     count = 0
     for name, layer in list(block.named_modules()):
-        if type(layer) is not nn.Linear or not set(name.split(".")).isdisjoint(never):
+        if type(layer) is not nn.Linear or not set(name.split(".")).isdisjoint(keep_bf16):
             continue
         if layer.in_features % MX_BLOCK == 0 == layer.out_features % MX_BLOCK:
             block.set_submodule(name, change(layer))
@@ -92,17 +97,19 @@ def _changer(settings: Settings, device: torch.device) -> Callable[[nn.Linear], 
     """Return what turns a linear layer into the precision's."""
     try:
         if settings.precision == "fp8":
-            return partial(NarrowLinear, product=_float8(settings, device))
-        product = _PRODUCTS[settings.precision]
+            return partial(LowPrecisionLinear, product=padded(_float8(settings, device), _FP8_MULTIPLE))
+        product: Product = _PRODUCTS[settings.precision]
         if settings.precision == "mxfp8":
             import torchao  # noqa: F401 - its absence is told before the run, not in its first step
         elif settings.precision == "nvfp4" and not emulated("nvfp4", device):
-            from pitboard.training.precision.native import nvfp4_kernels as product
+            from pitboard.training.precision.native import NVFP4_MULTIPLE, nvfp4_kernels
+
+            product = padded(nvfp4_kernels, NVFP4_MULTIPLE)
     except ModuleNotFoundError as error:
         raise PitboardError(
             f"--precision {settings.precision} needs torchao: install pitboard[train]."
         ) from error
-    return partial(NarrowLinear, product=product)
+    return partial(LowPrecisionLinear, product=product)
 
 
 def _float8(settings: Settings, device: torch.device) -> Product:

@@ -1,7 +1,7 @@
 """A test of a precision's arithmetic on the run's own device, before the clock starts.
 
 A kernel that reads scales from the wrong place, or off by one exponent, often still trains, only worse: hours
-later it looks like a format that does not converge. Its products betray it at once.
+later it looks like a format that does not converge. Checking its products exposes it immediately.
 """
 
 from collections.abc import Callable
@@ -15,18 +15,27 @@ from pitboard.errors import PitboardError
 # Relative errors of products of normal tensors, half as much again as measured over ten seeds on the CPU
 # (FP8: with either scaling). A scale off by one exponent makes 0.5 or more.
 _MOST = {"fp8": 0.09, "mxfp8": 0.06, "nvfp4": 0.23, "mxfp4": 0.36}
-_SIZE = 128
+# Sizes that a layer may have, and none that a kernel likes: a number of tokens is anything.
+_TOKENS, _INPUTS, _OUTPUTS = 88, 96, 160
 _PRODUCTS = ("forward product", "input's gradient", "weight's gradient")
 
 
-def require_sound(precision: str, change: Callable[[nn.Linear], nn.Module], device: torch.device) -> None:
+def check_numerics(precision: str, change: Callable[[nn.Linear], nn.Module], device: torch.device) -> None:
     """Compare a converted layer's products with FP32's. Raises `PitboardError` where one is off."""
     generator = torch.Generator("cpu").manual_seed(0)
-    x, dy, weight = (torch.randn(_SIZE, _SIZE, generator=generator).to(device) for _ in range(3))
-    exact = nn.Linear(_SIZE, _SIZE, bias=False, device=device)
+    shapes = (_TOKENS, _INPUTS), (_TOKENS, _OUTPUTS), (_OUTPUTS, _INPUTS)
+    x, dy, weight = (torch.randn(shape, generator=generator).to(device) for shape in shapes)
+    exact = nn.Linear(_INPUTS, _OUTPUTS, bias=False, device=device)
     exact.weight.data.copy_(weight)
     wanted = (x @ weight.t(), dy @ weight, dy.t() @ x)
-    errors = starmap(_error, zip(_products(change(exact), x, dy), wanted, strict=True))
+    try:
+        found = _products(change(exact), x, dy)
+    except (RuntimeError, ValueError) as refusal:
+        raise PitboardError(
+            f"The {precision} arithmetic does not work on this device ({str(refusal).splitlines()[0]})."
+            " Choose another precision, or another version of torchao."
+        ) from refusal
+    errors = starmap(_error, zip(found, wanted, strict=True))
     for product, error in zip(_PRODUCTS, errors, strict=True):
         if not error <= _MOST[precision]:
             raise PitboardError(

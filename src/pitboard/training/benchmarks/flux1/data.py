@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from pitboard.training.data import digits
+from pitboard.training.benchmarks.flux1 import digits
 from pitboard.training.initialize import seeded_generator
 
 EVALUATION_TIMES = 8
@@ -26,13 +26,16 @@ class Source(Protocol):
 
     def __getitem__(self, index: int) -> Encodings: ...
 
+    def evaluation_time(self, index: int) -> float:
+        """Return the time step that an image is evaluated at, where the images are those to evaluate on."""
+
 
 class Samples(Dataset[dict[str, Tensor]]):
     """Samples from encodings: latents drawn, noise, a time step, the caption or now and then the empty one.
 
     All of it is drawn from a generator of the sample's own, so sample i is the same for any number of
-    ranks, and in a resumed run. Without the encodings of an `empty` caption it is evaluation: time steps in
-    turn, images in order, captions kept; with one seed, the same noise in every run.
+    ranks, and in a resumed run. Without the encodings of an `empty` caption it is evaluation: images in
+    order, at the time steps they are paired with, captions kept, other noise than in training.
     """
 
     def __init__(
@@ -55,12 +58,13 @@ class Samples(Dataset[dict[str, Tensor]]):
         return self._count
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        generator = seeded_generator(torch.device("cpu"), self._seed, f"sample {index}")
+        kind = "evaluation" if self._empty is None else "sample"
+        generator = seeded_generator(torch.device("cpu"), self._seed, f"{kind} {index}")
         mean, logvar, text, pooled = self._source[index if self._empty is None else self._shuffled(index)]
         drawn = torch.randn(2, *mean.shape, generator=generator)
         latent = (mean + torch.exp(0.5 * logvar) * drawn[0] - LATENT_SHIFT) * LATENT_SCALE
         if self._empty is None:
-            time = torch.tensor(index % EVALUATION_TIMES / EVALUATION_TIMES)
+            time = torch.tensor(self._source.evaluation_time(index))
         else:
             time, drop = torch.rand(2, generator=generator).unbind()
             if drop < self._caption_dropout:
@@ -92,8 +96,12 @@ class DigitSource:
     def __getitem__(self, index: int) -> Encodings:
         return self._samples[index]
 
+    def evaluation_time(self, index: int) -> float:
+        """Return the time steps 0/8 … 7/8 in turn."""
+        return index % EVALUATION_TIMES / EVALUATION_TIMES
 
-class MadeUp(Dataset[dict[str, Tensor]]):
+
+class SyntheticSamples(Dataset[dict[str, Tensor]]):
     """Random samples of given shapes: for the warm-up, which must not touch the training data."""
 
     def __init__(self, latent: tuple[int, int, int], text: tuple[int, int], pooled: int) -> None:

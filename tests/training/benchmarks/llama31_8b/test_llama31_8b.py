@@ -17,8 +17,9 @@ from pitboard import suite
 from pitboard.errors import PitboardError
 from pitboard.events import Run, read_events
 from pitboard.suite.benchmarks.llama31_8b import LLAMA31_8B
-from pitboard.training import attention, loop, optimizer
-from pitboard.training.benchmarks.llama31_8b import Llama31, LlamaSettings, chunked_head_loss, whole_head_loss
+from pitboard.training import attention, optimizer
+from pitboard.training.benchmarks.llama31_8b.benchmark import Llama31, LlamaSettings
+from pitboard.training.benchmarks.llama31_8b.model import chunked_head_loss, whole_head_loss
 from pitboard.training.initialize import materialize
 from pitboard.training.output import Output, Plan
 from pitboard.training.reporting import Silent
@@ -108,7 +109,7 @@ def test_what_was_changed_of_the_preset_is_what_changes_what_is_learned() -> Non
 def test_the_schedule_ends_where_a_changed_learning_rate_says(benchmark: str, fraction: float) -> None:
     changed = settings_for(benchmark, "full", {"learning_rate": "1.6e-3"})
     assert changed.end_learning_rate == pytest.approx(fraction * 1.6e-3, rel=1e-12)
-    assert optimizer.learning_rate(10**9, changed) == changed.end_learning_rate
+    assert optimizer.cosine_learning_rate(10**9, changed) == changed.end_learning_rate
     both = settings_for(benchmark, "full", {"learning_rate": "1.6e-3", "end_learning_rate": "1e-5"})
     assert both.end_learning_rate == 1e-5
 
@@ -282,7 +283,7 @@ def test_a_broken_optimizer_does_not_come_near_the_target(
     def plain_descent(model: nn.Module, settings: LlamaSettings) -> torch.optim.Optimizer:
         return torch.optim.SGD(model.parameters(), lr=settings.learning_rate)
 
-    monkeypatch.setattr(loop, "adamw", plain_descent)
+    monkeypatch.setattr(optimizer, "adamw", plain_descent)
     plan = the_plan(compile=False, max_samples=256)
     execute(Output(tmp_path), plan, 0, Silent())
     run = Run.from_events(read_events(the_log(tmp_path)))

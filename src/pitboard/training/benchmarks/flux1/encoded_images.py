@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from pitboard.errors import PitboardError
-from pitboard.training.data.encoded import Encodings
-from pitboard.training.data.flux1 import COLUMNS
+from pitboard.training.benchmarks.flux1.data import EVALUATION_TIMES, Encodings
+from pitboard.training.benchmarks.flux1.downloads import COLUMNS, TIME
 
 
 class EncodedImages:
@@ -26,10 +26,27 @@ class EncodedImages:
     def __len__(self) -> int:
         return int(self._ends[-1])
 
-    def __getitem__(self, index: int) -> Encodings:
+    def evaluation_time(self, index: int) -> float:
+        """Return the time step that the validation set has an image evaluated at: 0/8 … 7/8.
+
+        Raises `PitboardError` if the set does not say, as a set to train on does not.
+        """
+        table, row = self._place(index)
+        step = table.column(TIME)[row].as_py() if TIME in table.column_names else None
+        if not isinstance(step, int) or not 0 <= step < EVALUATION_TIMES:
+            raise PitboardError(
+                f"Image {index} of the validation set has the {TIME} {step}, expected 0 to"
+                f" {EVALUATION_TIMES - 1} in a column of that name: download the set again."
+            )
+        return step / EVALUATION_TIMES
+
+    def _place(self, index: int) -> tuple[pa.Table, int]:
+        """Return the table that an image is in, and its row there."""
         file = int(np.searchsorted(self._ends, index, side="right"))
-        table = self._tables[file]
-        row = index - (int(self._ends[file - 1]) if file else 0)
+        return self._tables[file], index - (int(self._ends[file - 1]) if file else 0)
+
+    def __getitem__(self, index: int) -> Encodings:
+        table, row = self._place(index)
         mean, logvar, text, pooled = (
             decode(table.column(name)[row].as_buffer(), shape, f"image {index}, {name}")
             for name, shape in COLUMNS.items()

@@ -8,9 +8,9 @@ import torch
 from safetensors.torch import load_file
 
 from pitboard.suite.benchmarks.llama31_8b import LLAMA31_8B
-from pitboard.training import base_weights
-from pitboard.training.base_weights import PretrainedBase, pretrained_base
-from pitboard.training.benchmarks.llama31_8b import LlamaSettings
+from pitboard.training.benchmarks.llama2_70b_lora import base_weights
+from pitboard.training.benchmarks.llama2_70b_lora.base_weights import PretrainedBase, pretrained_base
+from pitboard.training.benchmarks.llama31_8b.benchmark import LlamaSettings
 
 TINY = {"hidden_size": 32, "intermediate_size": 64, "layers": 2, "sequence_length": 32, "compile": False}
 TINY |= {

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from pitboard.errors import PitboardError
 from pitboard.events import read_events
-from pitboard.training.data import llama2_70b_lora as facts
-from pitboard.training.data import verify_llama2_70b_lora
-from pitboard.training.data.llama2_70b_lora import ModelFacts
+from pitboard.training.benchmarks.llama2_70b_lora import downloads as facts
+from pitboard.training.benchmarks.llama2_70b_lora.downloads import ModelFacts
 from pitboard.training.data.packed import read_parquet
 from pitboard.training.data.safetensors_folder import SafetensorsFolder
+from pitboard.training.data.verify import verify
 from support import Command, the_log
 
 SMALL = ModelFacts(layers=2, width=32, key_width=16, inner=64, vocabulary=300)
@@ -159,7 +159,7 @@ def test_parquet_of_something_else_is_refused(
 
 def test_verifying_finds_what_is_wrong(download: Path) -> None:
     def statuses() -> list[str]:
-        return [report.status for report in verify_llama2_70b_lora.verify(download)]
+        return [report.status for report in verify("llama2_70b_lora", download)]
 
     assert statuses() == ["ok"] * 5
     second = download / facts.DATA_FOLDER / "train-00001-of-00002.parquet"
@@ -216,5 +216,7 @@ def test_full_without_weights_says_how_to_get_them(pitboard: Command, tmp_path: 
     done = pitboard(*RUN, "--output", tmp_path / "out")
     assert done.returncode == 2
     line = done.stderr.strip().splitlines()[-1]
-    assert line.startswith("Error: The full preset needs a folder")
+    assert line.startswith(
+        "Error: The full preset reads the packed GovReport: give the folder with --set data=DIR"
+    )
     assert "pitboard data llama2_70b_lora" in line

@@ -3,7 +3,8 @@
 Sources: the reference's README (mlcommons/training, `text_to_image`) for addresses, sizes and counts; its
 scripts for the format: datasets saved by the `datasets` library (Arrow streams named
 `data-00000-of-…arrow`), whose columns `t5_encodings`, `clip_encodings`, `mean` and `logvar` hold BF16
-arrays as the bytes of a `.npy` file of unsigned 16-bit numbers; and two `.npy` files of the empty caption's
+arrays as the bytes of a `.npy` file of unsigned 16-bit numbers, that of validation with a column `timestep`;
+and two `.npy` files of the empty caption's
 encodings. The cards of pixparse/cc12m-wds and COCO for the licences.
 """
 
@@ -19,6 +20,8 @@ COLUMNS = {
     "clip_encodings": POOLED_SHAPE,
 }
 """The columns that are read, and the shape of an array in each."""
+TIME = "timestep"
+"""The column of the validation set that says which eighth an image is evaluated at: 0 to 7."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from official import official_messages
 from pitboard import suite
 from pitboard.errors import PitboardError
 from pitboard.events import Run, read_events
-from pitboard.training.benchmarks.llama2_70b_lora import Llama2Lora, LoraSettings
+from pitboard.training.benchmarks.llama2_70b_lora.benchmark import Llama2Lora, LoraSettings
 from pitboard.training.data.safetensors_folder import SafetensorsFolder
 from pitboard.training.initialize import materialize, seeded_generator
 from pitboard.training.output import Plan

@@ -12,9 +12,10 @@ import stand_in
 from official import official_messages
 from pitboard.errors import PitboardError
 from pitboard.events import Run, read_events
-from pitboard.training.benchmarks import flux1
-from pitboard.training.benchmarks.flux1 import Flux1, FluxRace, FluxSettings, patches, unpatched
-from pitboard.training.data import digits
+from pitboard.training.benchmarks.flux1 import benchmark as flux1
+from pitboard.training.benchmarks.flux1 import digits
+from pitboard.training.benchmarks.flux1.benchmark import Flux1, FluxSettings
+from pitboard.training.benchmarks.flux1.model import FluxWithLoss, patches, unpatched
 from pitboard.training.initialize import materialize, seeded_generator
 from pitboard.training.output import Output, Plan
 from pitboard.training.reporting import Silent
@@ -127,7 +128,9 @@ def test_training_samples_follow_the_seed_and_evaluation_samples_do_not() -> Non
     dropped = sum(torch.equal(first[index]["text"], empty) for index in range(400))
     assert 150 < dropped < 250
 
-    evaluation = benchmark.evaluation_data()
+    evaluation, other = benchmark.evaluation_data(1), benchmark.evaluation_data(2)
+    assert torch.equal(evaluation[0]["noise"], other[0]["noise"])
+    assert not torch.equal(evaluation[0]["noise"], first[0]["noise"])
     times = [evaluation[index]["time"].item() for index in range(16)]
     assert times == [step / 8 for step in range(8)] * 2
     assert not any(torch.equal(evaluation[index]["text"], empty) for index in range(50))
@@ -141,7 +144,7 @@ def test_each_image_is_trained_on_once_an_epoch() -> None:
     assert places != [data._shuffled(count + index) for index in range(count)]  # type: ignore[attr-defined]
 
 
-class Peeking(FluxRace):
+class Peeking(FluxWithLoss):
     """A model that is shown the image whatever the time step."""
 
     def forward(
@@ -154,7 +157,7 @@ class Peeking(FluxRace):
 def test_a_model_that_sees_what_it_shall_predict_is_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(flux1, "FluxRace", Peeking)
+    monkeypatch.setattr(flux1, "FluxWithLoss", Peeking)
     with pytest.raises(PitboardError, match="depends on the latent"):
         execute(Output(tmp_path), the_plan(**TINY), 0, Silent())
 

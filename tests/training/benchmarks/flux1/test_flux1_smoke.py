@@ -11,8 +11,8 @@ from torch import Tensor
 
 from official import official_messages
 from pitboard import suite
-from pitboard.training.benchmarks import flux1
-from pitboard.training.data import digits
+from pitboard.training.benchmarks.flux1 import benchmark as flux1
+from pitboard.training.benchmarks.flux1 import digits
 from pitboard.training.output import Output, Plan
 from pitboard.training.reporting import Silent
 from pitboard.training.runner import execute
@@ -62,14 +62,14 @@ def test_the_official_checker_names_exactly_the_scaled_values(smoke: Path, tmp_p
     }
 
 
-class Captionless(flux1.FluxRace):
+class Captionless(flux1.FluxWithLoss):
     """A model that is not told what its images show."""
 
     def _velocity(self, noised: Tensor, time: Tensor, text: Tensor, pooled: Tensor) -> Tensor:
         return super()._velocity(noised, time, torch.zeros_like(text), torch.zeros_like(pooled))
 
 
-class Timeless(flux1.FluxRace):
+class Timeless(flux1.FluxWithLoss):
     """A model that is not told how far its images are from noise."""
 
     def _velocity(self, noised: Tensor, time: Tensor, text: Tensor, pooled: Tensor) -> Tensor:
@@ -78,10 +78,10 @@ class Timeless(flux1.FluxRace):
 
 @pytest.mark.parametrize("blind", [Captionless, Timeless])
 def test_a_model_that_is_not_told_all_falls_behind(
-    blind: type[flux1.FluxRace], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    blind: type[flux1.FluxWithLoss], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Every sound run stands below 0.8 here, half-way to its target; docs/flux1.md has them later on."""
-    monkeypatch.setattr(flux1, "FluxRace", blind)
+    monkeypatch.setattr(flux1, "FluxWithLoss", blind)
     short: dict[str, Any] = {"max_samples": 10_240, "evaluation_interval": 10_240, "compile": False}
     plan = Plan(
         benchmark="flux1",

@@ -7,24 +7,26 @@ import pytest
 from tokenizers import Tokenizer, models
 
 from pitboard.errors import PitboardError
-from pitboard.training.data import llama31_8b
+from pitboard.training.benchmarks.llama31_8b import downloads
 from pitboard.training.data.megatron import write_indexed_dataset
 from pitboard.training.data.verify import verify
 
-TRAIN, VALIDATION = llama31_8b.TRAIN.prefix, llama31_8b.VALIDATION.prefix
+TRAIN, VALIDATION = downloads.TRAIN.prefix, downloads.VALIDATION.prefix
 
 
 def statuses(root, **options):
-    return {report.file: report.status for report in verify(root, **options)}
+    return {report.file: report.status for report in verify("llama31_8b", root, **options)}
 
 
 def problems(root, **options):
-    return {r.file: (r.status, r.detail) for r in verify(root, **options) if r.status != "ok"}
+    return {r.file: (r.status, r.detail) for r in verify("llama31_8b", root, **options) if r.status != "ok"}
 
 
 def test_a_whole_download(whole_download):
     read = {}
-    reports = verify(whole_download, progress=lambda file, done, size: read.update({file: (done, size)}))
+    reports = verify(
+        "llama31_8b", whole_download, on_read=lambda file, done, size: read.update({file: (done, size)})
+    )
     assert {report.file: (report.status, report.detail) for report in reports} == {
         f"{TRAIN}.idx": (
             "ok",
@@ -57,7 +59,7 @@ def test_nothing_there(tmp_path):
 def test_a_file_is_not_a_folder(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(PitboardError, match="is not a folder"):
-        verify(tmp_path / "file")
+        verify("llama31_8b", tmp_path / "file")
 
 
 def test_a_truncated_file_is_named_and_spoils_no_other(download):
@@ -92,7 +94,7 @@ def test_sha256_lists_and_a_list_in_the_root(download):
     name = "tokenizer/tokenizer.json"
     right = hashlib.sha256((download / name).read_bytes()).hexdigest()
     (download / "sha256sums.txt").write_text(f"# sums\n{right.upper()} *{name}\n")
-    report = next(report for report in verify(download) if report.file == name)
+    report = next(report for report in verify("llama31_8b", download) if report.file == name)
     assert (report.status, report.detail) == ("ok", "128,256 tokens; SHA256 matches sha256sums.txt")
     (download / "sha256sums.txt").write_text(f"{'0' * 64}  {name}\n")
     assert list(problems(download)) == [name]
@@ -101,7 +103,9 @@ def test_sha256_lists_and_a_list_in_the_root(download):
 def test_without_lists_the_rest_is_verified(download):
     for sums in download.rglob("*.md5"):
         sums.unlink()
-    assert all(r.status == "ok" and r.detail.endswith("; no checksum listed") for r in verify(download))
+    assert all(
+        r.status == "ok" and r.detail.endswith("; no checksum listed") for r in verify("llama31_8b", download)
+    )
 
 
 def test_another_count_of_documents(download):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, models
 
-from pitboard.training.data import llama31_8b
+from pitboard.training.benchmarks.llama31_8b import downloads
 from pitboard.training.data.megatron import write_indexed_dataset
 
 
@@ -24,8 +24,8 @@ def whole_download(tmp_path_factory):
     root = tmp_path_factory.mktemp("whole") / "llama31_8b"
     (root / "tokenizer").mkdir(parents=True)
     document = np.arange(93, dtype=np.uint8)
-    write_indexed_dataset(root / llama31_8b.VALIDATION.prefix, [document] * 91_205, np.uint8)
-    write_indexed_dataset(root / llama31_8b.TRAIN.prefix, [document] * 100, np.uint8)
+    write_indexed_dataset(root / downloads.VALIDATION.prefix, [document] * 91_205, np.uint8)
+    write_indexed_dataset(root / downloads.TRAIN.prefix, [document] * 100, np.uint8)
     vocabulary = {f"t{number}": number for number in range(128_256)}
     Tokenizer(models.WordLevel(vocabulary, unk_token="t0")).save(str(root / "tokenizer" / "tokenizer.json"))
     (root / "tokenizer" / "tokenizer_config.json").write_text('{"model_max_length": 131072}')

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,18 @@ import pytest
 import torch
 
 from pitboard.errors import PitboardError
-from pitboard.training.data import verify_flux1
-from pitboard.training.data.encoded_images import EncodedImages
-from pitboard.training.data.flux1 import COLUMNS, EMPTY, TRAIN, VALIDATION, SplitFacts
+from pitboard.training.benchmarks.flux1 import verify as verify_flux1
+from pitboard.training.benchmarks.flux1.benchmark import Flux1
+from pitboard.training.benchmarks.flux1.downloads import COLUMNS, EMPTY, TRAIN, VALIDATION, SplitFacts
+from pitboard.training.benchmarks.flux1.encoded_images import EncodedImages
+from pitboard.training.data.verify import verify
 from pitboard.training.output import Output, Plan
 from pitboard.training.reporting import Silent
-from pitboard.training.runner import execute
+from pitboard.training.runner import execute, settings_for
 from support import Command, the_run
+
+# Not in turn: the reference's ranks wrote the set side by side.
+TIMES = [3, 0, 7, 1, 6, 2, 5, 4]
 
 
 def saved(values: torch.Tensor) -> bytes:
@@ -26,14 +32,15 @@ def saved(values: torch.Tensor) -> bytes:
     return buffer.getvalue()
 
 
-def write_images(folder: Path, per_file: list[int]) -> None:
-    """Write images whose arrays hold their own number."""
+def write_images(folder: Path, per_file: list[int], times: list[int] | None = None) -> None:
+    """Write images whose arrays hold their own number; those of validation with their time steps."""
     folder.mkdir(parents=True)
     number = 0
     for file, count in enumerate(per_file):
         rows = []
         for _ in range(count):
             rows.append({name: saved(torch.full(shape, float(number))) for name, shape in COLUMNS.items()})
+            rows[-1] |= {} if times is None else {"timestep": times[number]}
             number += 1
         table = pa.Table.from_pylist([{"__key__": "k", **row} for row in rows])
         path = folder / f"data-{file:05d}-of-{len(per_file):05d}.arrow"
@@ -46,7 +53,7 @@ def download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A whole download, of fewer images than the real one."""
     root = tmp_path / "flux1"
     write_images(root / TRAIN.folder, [3, 2])
-    write_images(root / VALIDATION.folder, [8])
+    write_images(root / VALIDATION.folder, [5, 3], TIMES)
     for name, shape in EMPTY.items():
         (root / name).parent.mkdir(exist_ok=True)
         np.save(root / name, np.zeros((1, *shape), dtype=np.float16))
@@ -56,7 +63,7 @@ def download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def statuses(root: Path) -> dict[str, str]:
-    return {report.file: report.status for report in verify_flux1.verify(root)}
+    return {report.file: report.status for report in verify("flux1", root)}
 
 
 def test_images_are_numbered_across_files(download: Path) -> None:
@@ -70,6 +77,24 @@ def test_images_are_numbered_across_files(download: Path) -> None:
 
 def test_a_whole_download_is_ok(download: Path) -> None:
     assert set(statuses(download).values()) == {"ok"}
+
+
+def test_an_image_is_evaluated_at_the_time_step_that_the_set_pairs_it_with(download: Path) -> None:
+    settings = settings_for("flux1", "full", {"data": download, "evaluation_samples": 8})
+    samples, other = (Flux1(settings).evaluation_data(seed) for seed in (1, 2))  # type: ignore[arg-type]
+    assert not torch.equal(samples[0]["noise"], other[0]["noise"])
+    assert [float(samples[index]["time"]) for index in range(8)] == [time / 8 for time in TIMES]
+
+
+@pytest.mark.parametrize(
+    ("times", "said"), [([0] * 8, "as many at each"), ([8] * 8, "timestep 8"), (None, "None")]
+)
+def test_wrong_time_steps_are_found(download: Path, times: list[int] | None, said: str) -> None:
+    shutil.rmtree(download / VALIDATION.folder)
+    write_images(download / VALIDATION.folder, [8], times)
+    (report,) = (report for report in verify("flux1", download) if report.status != "ok")
+    assert report.file == VALIDATION.folder
+    assert said in report.detail
 
 
 def test_full_trains_on_them(download: Path, tmp_path: Path) -> None:
@@ -88,18 +113,19 @@ def test_what_is_wrong_is_found(download: Path) -> None:
     second = sorted((download / TRAIN.folder).glob("*.arrow"))[1]
     second.write_bytes(second.read_bytes()[:5000])
     np.save(download / next(iter(EMPTY)), np.zeros(3))
-    (download / VALIDATION.folder / "data-00000-of-00001.arrow").unlink()
+    for file in (download / VALIDATION.folder).glob("*.arrow"):
+        file.unlink()
     found = statuses(download)
     assert found[TRAIN.folder] == "wrong"
     assert found[VALIDATION.folder] == "missing"
     assert found[next(iter(EMPTY))] == "wrong"
     second.unlink()
-    (report,) = (r for r in verify_flux1.verify(download) if r.file == TRAIN.folder)
+    (report,) = (r for r in verify("flux1", download) if r.file == TRAIN.folder)
     assert report.detail == "3 images; expected 5"
 
 
 def test_a_listed_checksum_that_differs_is_found(download: Path) -> None:
-    (file,) = (download / VALIDATION.folder).glob("*.arrow")
+    file = next((download / VALIDATION.folder).glob("*.arrow"))
     (download / "coco.md5").write_text(f"{'0' * 32}  {VALIDATION.folder}/{file.name}\n")
     assert statuses(download)[f"{VALIDATION.folder}/{file.name}"] == "wrong"
 

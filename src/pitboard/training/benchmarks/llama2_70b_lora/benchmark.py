@@ -2,46 +2,43 @@
 
 The reference is mlcommons/training `llama2_70b_lora`: query, key and value are one projection, with one
 adapter (LoRA, arXiv:2106.09685), the output projection has the other: 44,564,480 trained weights at rank 16.
-Its base is BF16. The adapters' master weights here are FP32 (the reference rounds them to BF16 each step).
+Its base is BF16. The adapters' master weights are FP32, as DeepSpeed keeps them in the reference.
 Its attention spans the documents of a packed sequence; `document_boundaries` keeps them from each other.
 Positions count from the start of the sequence either way: rotary embeddings see differences only.
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
-from peft import LoraConfig, inject_adapter_in_model
 from pydantic import Field, model_validator
 from torch import Tensor, nn
-from torch.distributed.tensor.parallel import ParallelStyle
 from torch.utils.data import Dataset
-from transformers import LlamaConfig, LlamaForCausalLM
-from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding, apply_rotary_pos_emb
+from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
 from pitboard.errors import PitboardError
 from pitboard.suite.benchmarks.llama31_8b import LLAMA31_8B
-from pitboard.training import attention
-from pitboard.training.base_weights import PretrainedBase, pretrained_base
-from pitboard.training.benchmarks.llama31_8b import (
-    LlamaSettings,
-    LlamaSizes,
-    head_loss,
-    llama_config,
-)
-from pitboard.training.data import llama2_70b_lora as downloads
+from pitboard.training.benchmarks.llama2_70b_lora import downloads
+from pitboard.training.benchmarks.llama2_70b_lora.base_weights import PretrainedBase, pretrained_base
+from pitboard.training.benchmarks.llama2_70b_lora.model import LoraWithLoss
+from pitboard.training.benchmarks.llama2_70b_lora.pydoc import sequences
+from pitboard.training.benchmarks.llama31_8b.benchmark import LlamaSettings, LlamaSizes
 from pitboard.training.data.cached import default_cache
+from pitboard.training.data.downloads import required_folder
 from pitboard.training.data.embedded import smoke_dataset
 from pitboard.training.data.packed import Packed, first_tokens, read_parquet
-from pitboard.training.data.pydoc import sequences
 from pitboard.training.data.safetensors_folder import SafetensorsFolder
 from pitboard.training.device import choose_device
+from pitboard.training.distributed import World
+from pitboard.training.evaluate import mean_loss
 from pitboard.training.initialize import seeded_generator
+from pitboard.training.optimizer import ScheduledOptimizer, adamw_hyperparameters, adamw_with_cosine
+from pitboard.training.protocol import Batch, EvaluationBatches, TrainableBenchmark
 
-_ADAPTED = ["qkv_proj", "o_proj"]
 _BASE = ".base_layer."
 # How the smoke preset's base is pre-trained, where that is not as Llama 3.1 8B's smoke preset.
 _PRETRAINING = {"global_batch_size": 8, "learning_rate": 3e-3, "end_learning_rate": 3e-4}
@@ -72,83 +69,16 @@ class LoraSettings(LlamaSizes):
         return self
 
 
-class FusedAttention(nn.Module):
-    """Llama's attention with one projection for query, key and value, in this order, as the reference's."""
-
-    def __init__(self, config: LlamaConfig) -> None:
-        super().__init__()
-        width, self.head_size = config.hidden_size, config.hidden_size // config.num_attention_heads
-        self.key_width = config.num_key_value_heads * self.head_size
-        self.qkv_proj = nn.Linear(width, width + 2 * self.key_width, bias=False)
-        self.o_proj = nn.Linear(width, width, bias=False)
-
-    def forward(
-        self,
-        hidden_states: Tensor,
-        position_embeddings: tuple[Tensor, Tensor],
-        attention_mask: Tensor | None = None,
-        first: Tensor | None = None,
-        **_: Any,
-    ) -> tuple[Tensor, None]:
-        """Return the attention's output, (samples, length, width), and no weights."""
-        samples, length, width = hidden_states.shape
-        fused = self.qkv_proj(hidden_states).split([width, self.key_width, self.key_width], dim=-1)
-        query, key, value = (x.view(samples, length, -1, self.head_size).transpose(1, 2) for x in fused)
-        query, key = apply_rotary_pos_emb(query, key, *position_embeddings)
-        output, _none = attention.causal_attention(self, query, key, value, attention_mask, first=first)
-        return self.o_proj(output.reshape(samples, length, width)), None
-
-
-class LoraRace(nn.Module):
-    """The adapted Llama with its loss: takes tokens, labels and document starts, each (samples, length)."""
-
-    def __init__(self, settings: LoraSettings) -> None:
-        super().__init__()
-        rope = {"rope_theta": settings.rope_theta, "rope_type": "default"}
-        config = llama_config(settings, rope, settings.sequence_length)
-        self.llama = LlamaForCausalLM(config)
-        for layer in self.llama.model.layers:
-            layer.self_attn = FusedAttention(config)
-        # Rounded once and for all; under FP32 the base computes in FP32 from the same BF16 values.
-        self.llama.to(torch.float32 if settings.precision == "fp32" else torch.bfloat16)
-        self.llama.requires_grad_(False)
-        adapters = LoraConfig(
-            r=settings.lora_rank,
-            lora_alpha=settings.lora_alpha,
-            lora_dropout=settings.lora_dropout,
-            target_modules=_ADAPTED,
-            bias="none",
-        )
-        inject_adapter_in_model(adapters, self.llama)
-        for parameter in self.parameters():
-            if parameter.requires_grad:
-                parameter.data = parameter.data.float()
-        self._boundaries = settings.document_boundaries
-
-    def states(self, tokens: Tensor, first: Tensor) -> Tensor:
-        """Return the last hidden states, (samples, length, width)."""
-        starts = first if self._boundaries else None
-        states: Tensor = self.llama.model(input_ids=tokens, use_cache=False, first=starts).last_hidden_state
-        return states
-
-    def forward(self, tokens: Tensor, labels: Tensor, first: Tensor) -> Tensor:
-        """Return each sequence's mean loss in nats over the tokens that have a label, shape (samples,)."""
-        return head_loss(self.states(tokens, first)[:, :-1], self.llama.lm_head.weight, labels[:, 1:])
-
-
-class Llama2Lora:
-    """The benchmark `llama2_70b_lora` for the loop (`training.protocol.Benchmark`)."""
+class Llama2Lora(TrainableBenchmark[LoraSettings]):
+    """The benchmark `llama2_70b_lora` for the loop."""
 
     settings_class = LoraSettings
-    # The adapters are what is learned, and cost next to nothing beside the frozen base, which is narrowed.
-    never_narrow = ("lora_A", "lora_B")
-
-    def __init__(self, settings: LoraSettings) -> None:
-        self.settings = settings
+    # The adapters are what is learned, and cost next to nothing beside the frozen base, which is converted.
+    keep_bf16 = ("lora_A", "lora_B")
 
     def build(self) -> nn.Module:
         """Return the frozen base with its adapters and loss, on the default device."""
-        return LoraRace(self.settings)
+        return LoraWithLoss(self.settings)
 
     def initial(self, name: str, parameter: Tensor, generator: torch.Generator) -> None:
         """Fill an adapter as LoRA's paper and `peft` do: A uniform, B zero."""
@@ -161,6 +91,10 @@ class Llama2Lora:
         """Pre-train the small base of the smoke preset unless it is in the cache."""
         if self.settings.dataset == "pydoc":
             self._small_base = self._pretrained(preparing)
+
+    def is_pretrained(self, name: str) -> bool:
+        """Whether the base has the parameter; the adapters are new."""
+        return ".lora_" not in name
 
     def rows(self, name: str, shape: torch.Size, first: int, count: int) -> Tensor:
         """Return rows of the base, rounded to BF16, from its safetensors folder."""
@@ -177,15 +111,19 @@ class Llama2Lora:
         """Return the decoder layers."""
         return list(model.llama.model.layers)  # type: ignore[union-attr, arg-type]
 
-    def tensor_parallel_plan(self) -> dict[str, ParallelStyle]:
-        """Return no plan: the settings refuse tensor parallelism."""
-        return {}
+    def optimizer(self, model: nn.Module) -> ScheduledOptimizer:
+        """Return AdamW with a cosine schedule."""
+        return adamw_with_cosine(model, self.settings)
 
-    def training_data(self, seed: int) -> Dataset[dict[str, Tensor]]:
+    def evaluate(self, model: nn.Module, batches: EvaluationBatches, world: World) -> float:
+        """Return the mean validation loss over the tokens of the answers."""
+        return mean_loss(model, batches, world)
+
+    def training_data(self, seed: int) -> Dataset[Batch]:
         """Return the packed sequences, shuffled anew each epoch by this seed."""
         return Packed(*self._sequences("train"), self.settings.begin_token, seed % 2**32)
 
-    def evaluation_data(self) -> Dataset[dict[str, Tensor]]:
+    def evaluation_data(self, seed: int) -> Dataset[Batch]:  # noqa: ARG002 - nothing is drawn
         """Return the packed sequences held out, in order; their instructions do not count in the loss."""
         data = Packed(*self._sequences("validation"), self.settings.begin_token)
         if len(data) < self.settings.evaluation_samples:
@@ -195,7 +133,7 @@ class Llama2Lora:
             )
         return data
 
-    def warmup_batch(self, samples: int) -> dict[str, Tensor]:
+    def warmup_batch(self, samples: int) -> Batch:
         """Return random tokens, two documents a sequence."""
         settings = self.settings
         generator = seeded_generator(torch.device("cpu"), 0, "warm-up")
@@ -206,7 +144,7 @@ class Llama2Lora:
         first = torch.stack([first_tokens(row, settings.begin_token) for row in tokens])
         return {"tokens": tokens, "labels": tokens.clone(), "first": first}
 
-    def verify(self, model: nn.Module, batch: Mapping[str, Tensor]) -> None:
+    def verify(self, model: nn.Module, batch: Batch) -> None:
         """Check that no state depends on a later token or, with boundaries kept, on another document.
 
         Either half of each sequence is changed; the states of the other must stay. Raises `PitboardError`
@@ -226,13 +164,13 @@ class Llama2Lora:
             if not torch.allclose(before[:, kept], after[:, kept], rtol=1e-3, atol=1e-3):
                 raise PitboardError(
                     f"The model's predictions depend on {what}: the attention mask leaks, so the validation"
-                    " loss says nothing. Mend the mask."
+                    " loss says nothing. Fix the mask."
                 )
 
-    def hyperparameters(self) -> dict[str, Any]:
-        """Return the keys that the rules want beside the loop's own, and what pre-training the base cost."""
+    def hyperparameters(self) -> dict[str, object]:
+        """Return what the rules want logged, and what pre-training the base cost."""
         settings = self.settings
-        keys: dict[str, Any] = {
+        keys = adamw_hyperparameters(settings) | {
             "lora_rank": settings.lora_rank,
             "lora_alpha": settings.lora_alpha,
             "lora_dropout": settings.lora_dropout,
@@ -283,27 +221,26 @@ class Llama2Lora:
     def _base(self) -> SafetensorsFolder:
         if self.settings.dataset == "pydoc":
             return SafetensorsFolder(self._small_base.folder)
-        return SafetensorsFolder(self._folder("model", downloads.MODEL_FOLDER))
+        return SafetensorsFolder(
+            required_folder(
+                "llama2_70b_lora",
+                "the base's weights",
+                self.settings.model,
+                setting="model",
+                inside=downloads.MODEL_FOLDER,
+            )
+        )
 
-    def _sequences(self, split: str) -> tuple[Any, Any]:
+    def _sequences(self, split: str) -> tuple[np.ndarray, np.ndarray]:
         s = self.settings
         if s.dataset == "pydoc":
             tokenizer = smoke_dataset(default_cache(), s.vocabulary_size).tokenizer
             return sequences(tokenizer, s.sequence_length, held_out=split == "validation")
-        folder = self._folder("data", downloads.DATA_FOLDER)
+        folder = required_folder(
+            "llama2_70b_lora", "the packed GovReport", s.data, inside=downloads.DATA_FOLDER
+        )
         files = downloads.parquet_files(folder, split)
         return read_parquet(files, s.sequence_length, s.vocabulary_size)
 
-    def _folder(self, setting: str, name: str) -> Path:
-        given: Path | None = getattr(self.settings, setting)
-        if given is not None:
-            return given
-        if "PITBOARD_DATA" not in os.environ:
-            raise PitboardError(
-                f"The full preset needs a folder: give it with --set {setting}=DIR or $PITBOARD_DATA."
-                " `pitboard data llama2_70b_lora` says what to download."
-            )
-        return Path(os.environ["PITBOARD_DATA"]) / "llama2_70b_lora" / name
 
-
-BENCHMARK = Llama2Lora
+BENCHMARK: type[TrainableBenchmark[LoraSettings]] = Llama2Lora

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import cast
 
 import torch
 import transformers
@@ -17,12 +16,11 @@ from torch import nn
 from pitboard import __version__
 from pitboard.events.writer import LogWriter
 from pitboard.suite.benchmarks.llama31_8b import LLAMA31_8B
-from pitboard.training.benchmarks.llama31_8b import Llama31, LlamaSettings
+from pitboard.training.benchmarks.llama31_8b.benchmark import Llama31, LlamaSettings
 from pitboard.training.data import embedded
 from pitboard.training.data.cached import cached, default_cache
 from pitboard.training.distributed import World
 from pitboard.training.loop import Race
-from pitboard.training.protocol import Benchmark
 from pitboard.training.reporting import Silent
 
 _SEED = 20_250_101
@@ -72,7 +70,7 @@ def _pretrain(
     started = time.perf_counter()
     alone = World(0, 1, device, None, 0, 1, 1)
     rules = settings.rules(LLAMA31_8B)
-    race = Race(cast("Benchmark", _SmallBase(settings)), rules, alone, LogWriter(None), Silent(), _SEED)
+    race = Race(_SmallBase(settings), rules, alone, LogWriter(None), Silent(), _SEED)
     with torch.enable_grad():  # whoever asks may be filling a model
         race.initialize()
         race.run()

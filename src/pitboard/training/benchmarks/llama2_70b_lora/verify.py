@@ -1,34 +1,24 @@
-"""Hold the packed GovReport and the weights of Llama 2 70B against what is known about them."""
+"""Check the packed GovReport and the weights of Llama 2 70B against what is known about them."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 from pitboard.errors import PitboardError
-from pitboard.training.data import llama2_70b_lora as facts
+from pitboard.training.benchmarks.llama2_70b_lora import downloads as facts
 from pitboard.training.data.packed import read_parquet
 from pitboard.training.data.safetensors_folder import SafetensorsFolder
-from pitboard.training.data.verify import FileReport, Progress, checked
+from pitboard.training.data.verify import FileReport
 
 
-def verify(root: Path, *, checksums: bool = True, progress: Progress | None = None) -> list[FileReport]:
-    """Verify the data of the Llama 2 70B LoRA benchmark under `root`: one report a file.
+def reports(root: Path) -> Iterator[FileReport]:
+    """Yield a report for each file of the benchmark's data and base model under `root`.
 
     Each split is read in full: its sequences must be as many as the rules say, of 8,192 tokens, all in the
-    vocabulary. Of the model, every weight must be there and have its shape. With `checksums`, files that a
-    list beside them names are read and compared.
-
-    Raises `PitboardError` if `root` is not a folder or cannot be read; what is wrong with a file is reported.
+    vocabulary. Of the model, every weight must be there and have its shape.
     """
-    if root.exists() and not root.is_dir():
-        raise PitboardError(f"{root} is not a folder. Give the folder that the data was downloaded to.")
-    try:
-        reports = [report for split in facts.SEQUENCES for report in _split(root, split)]
-        reports += _model(root)
-        if checksums:
-            reports = [checked(root, one, progress) if one.status == "ok" else one for one in reports]
-    except OSError as error:
-        raise PitboardError(f"Cannot read {error.filename or root}: {error.strerror}.") from error
-    return reports
+    for split in facts.SEQUENCES:
+        yield from _split(root, split)
+    yield from _model(root)
 
 
 def _split(root: Path, split: str) -> Iterator[FileReport]:

@@ -1,0 +1,1 @@
+"""All that is the benchmark `llama31_8b`'s own; nothing heavy is imported before it is asked for."""

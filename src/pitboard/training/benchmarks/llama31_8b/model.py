@@ -1,0 +1,122 @@
+"""Llama with its loss: `transformers`' model, and a next-token loss that does not hold all logits."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - as everywhere in the field
+from torch import Tensor, nn
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from pitboard.training import attention
+from pitboard.training.data.packed import IGNORED
+
+if TYPE_CHECKING:
+    from pitboard.training.benchmarks.llama31_8b.benchmark import LlamaSettings, LlamaSizes
+
+# The model's own limit, from which its rotary frequencies are scaled; training sees shorter sequences.
+_LONGEST_CONTEXT = 131_072
+_ROPE_SCALING = {
+    "rope_type": "llama3",
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 8192,
+}
+# Above this many logits a head computes its loss in chunks and never holds them all.
+_CHUNKED_LOSS_FROM = 1 << 28
+# Tokens of a chunk in evaluation, and in training. PyTorch adds the chunks' gradients in BF16 where they are
+# BF16, so that the 64 chunks of 128 tokens that it would choose on a GPU lose four times as much as these.
+_EXACT_CHUNK = 1024
+_CHUNKS = nn.LinearCrossEntropyOptions(
+    batch_chunk_size=2048, chunking_method=None, acc_policy="compact", acc_dtype=torch.float32
+)
+
+
+class LlamaWithLoss(nn.Module):
+    """Llama with its loss: `forward(tokens)` takes (samples, sequence_length + 1) and gives (samples,)."""
+
+    def __init__(self, settings: "LlamaSettings") -> None:
+        super().__init__()
+        rope = {"rope_theta": settings.rope_theta, **_ROPE_SCALING}
+        self.llama = LlamaForCausalLM(llama_config(settings, rope, _LONGEST_CONTEXT))
+        self._whole = torch.compile(whole_head_loss, dynamic=False) if settings.compile else whole_head_loss
+        if settings.compile:
+            self.llama.model.norm.compile(dynamic=False)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Return each sequence's mean next-token loss in nats, shape (samples,)."""
+        inputs, labels = tokens[:, :-1], tokens[:, 1:]
+        hidden = self.llama.model(input_ids=inputs, use_cache=False).last_hidden_state
+        return head_loss(hidden, self.llama.lm_head.weight, labels, self._whole)
+
+
+def llama_config(settings: "LlamaSizes", rope: dict[str, Any], longest: int) -> LlamaConfig:
+    """Return the configuration of a Llama for training, from its rotary parameters and longest sequence."""
+    config = LlamaConfig(
+        hidden_size=settings.hidden_size,
+        intermediate_size=settings.intermediate_size,
+        num_hidden_layers=settings.layers,
+        num_attention_heads=settings.attention_heads,
+        num_key_value_heads=settings.key_value_heads,
+        vocab_size=settings.vocabulary_size,
+        max_position_embeddings=longest,
+        rms_norm_eps=1e-5,
+        rope_parameters=rope,
+        tie_word_embeddings=False,
+        use_cache=False,
+        bos_token_id=None,
+        eos_token_id=None,
+    )
+    config._attn_implementation = attention.NAME
+    return config
+
+
+def head_loss(
+    hidden: Tensor,
+    weight: Tensor,
+    labels: Tensor,
+    whole: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None,
+) -> Tensor:
+    """Return each sequence's mean loss in nats over the tokens with a label (not −100), shape (samples,).
+
+    `hidden` is (samples, length, width), `weight` (vocabulary, width), `labels` (samples, length). Logits
+    that would fill the memory are made a chunk at a time; `whole` stands for `whole_head_loss`, compiled.
+    """
+    if labels.numel() * weight.shape[0] >= _CHUNKED_LOSS_FROM:
+        return chunked_head_loss(hidden, weight, labels)
+    return (whole or whole_head_loss)(hidden, weight, labels)
+
+
+def whole_head_loss(hidden: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
+    """Return what `chunked_head_loss` does, from all logits at once: several times as fast on a CPU."""
+    logits = F.linear(hidden, weight).flatten(0, 1).float()
+    losses = F.cross_entropy(logits, labels.flatten(), reduction="none", ignore_index=IGNORED)
+    return losses.view(labels.shape).sum(dim=1) / (labels != IGNORED).sum(dim=1)
+
+
+def chunked_head_loss(hidden: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
+    """Return `head_loss`, a chunk of tokens at a time: at 8,192 × 128,256 the logits alone are 4 GiB."""
+    if torch.is_autocast_enabled(hidden.device.type):
+        dtype = torch.get_autocast_dtype(hidden.device.type)
+        hidden, weight = hidden.to(dtype), weight.to(dtype)
+    one = _fused_loss if torch.is_grad_enabled() else _exact_loss
+    return torch.stack(
+        [one(states, weight, target) for states, target in zip(hidden, labels, strict=True)]
+    ).float()
+
+
+def _fused_loss(states: Tensor, weight: Tensor, target: Tensor) -> Tensor:
+    """Compute the gradient with the loss. Under BF16 the loss is rounded; the weight's gradient to 0.3 %."""
+    return F.linear_cross_entropy(states, weight, target, options=_CHUNKS)
+
+
+def _exact_loss(states: Tensor, weight: Tensor, target: Tensor) -> Tensor:
+    """Compute a loss that a target is held against."""
+    losses = [
+        F.cross_entropy(F.linear(part, weight).float(), wanted, reduction="sum")
+        for part, wanted in zip(
+            torch.split(states, _EXACT_CHUNK), torch.split(target, _EXACT_CHUNK), strict=True
+        )
+    ]
+    return torch.stack(losses).sum() / (target != IGNORED).sum()

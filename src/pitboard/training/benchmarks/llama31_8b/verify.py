@@ -1,0 +1,103 @@
+"""Check the tokenised C4 and the tokenizer of Llama 3.1 8B against what is known about them."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from pitboard.errors import PitboardError
+from pitboard.training.benchmarks.llama31_8b.downloads import (
+    SEQUENCE_LENGTH,
+    TOKENIZER_FOLDER,
+    TRAIN,
+    VALIDATION,
+    VOCABULARY_SIZE,
+    DatasetFacts,
+)
+from pitboard.training.data.megatron import DatasetIndex, IndexedDataset
+from pitboard.training.data.samples import TokenSamples
+from pitboard.training.data.verify import FileReport, Status
+
+
+def reports(root: Path) -> Iterator[FileReport]:
+    """Yield a report for each file of the benchmark's data under `root`.
+
+    The index of each dataset is read in full and its counts compared with the known ones; the `.bin` must
+    have the size that follows; the sequences that must be there are read, and their tokens must be in the
+    vocabulary; the tokenizer must have as many tokens as the model.
+    """
+    yield from _dataset(root, TRAIN)
+    yield from _dataset(root, VALIDATION)
+    yield from _tokenizer(root)
+
+
+def _dataset(root: Path, facts: DatasetFacts) -> Iterator[FileReport]:
+    index_name, data_name = f"{facts.prefix}.idx", f"{facts.prefix}.bin"
+    index_path, data_path = root / index_name, root / data_name
+    index: DatasetIndex | None = None
+    if not index_path.is_file():
+        yield FileReport(index_name, "missing", f"expected in {root}")
+    else:
+        try:
+            index = DatasetIndex(index_path)
+        except PitboardError as error:
+            yield FileReport(index_name, "wrong", str(error))
+        else:
+            yield _counted(index_name, index, facts)
+    if not data_path.is_file():
+        yield FileReport(data_name, "missing", f"expected in {root}")
+    elif index is None:
+        yield FileReport(data_name, "unchecked", "cannot be judged without its index")
+    else:
+        yield _tokens(data_name, root / facts.prefix, facts)
+
+
+def _counted(name: str, index: DatasetIndex, facts: DatasetFacts) -> FileReport:
+    counts = f"{index.document_count:,} documents, {index.token_count:,} tokens of {index.dtype.name}"
+    if facts.documents is not None and index.document_count != facts.documents:
+        return FileReport(name, "wrong", f"{counts}; expected {facts.documents:,} documents")
+    return FileReport(name, "ok", counts)
+
+
+def _tokens(name: str, prefix: Path, facts: DatasetFacts) -> FileReport:
+    """Open the data and read the sequences that must be there, each checked against the vocabulary."""
+    try:
+        dataset = IndexedDataset(prefix)
+        samples = TokenSamples.validation(dataset, SEQUENCE_LENGTH, facts.sequences, VOCABULARY_SIZE)
+        for sample in range(len(samples)):
+            samples[sample]
+    except PitboardError as error:
+        return FileReport(name, "wrong", str(error))
+    return FileReport(name, "ok", f"{dataset.data_path.stat().st_size:,} bytes, as the index says")
+
+
+def _tokenizer(root: Path) -> Iterator[FileReport]:
+    for name, judge in (("tokenizer.json", _vocabulary), ("tokenizer_config.json", _settings)):
+        file = f"{TOKENIZER_FOLDER}/{name}"
+        path = root / file
+        if path.is_file():
+            yield FileReport(file, *judge(path))
+        else:
+            yield FileReport(file, "missing", f"expected in {root}")
+
+
+def _vocabulary(path: Path) -> tuple[Status, str]:
+    from tokenizers import Tokenizer
+
+    try:
+        size = Tokenizer.from_file(str(path)).get_vocab_size()
+    except Exception as error:  # `tokenizers` raises nothing narrower
+        return "wrong", f"cannot be loaded: {error}"
+    expected = VOCABULARY_SIZE
+    if size != expected:
+        return "wrong", f"has {size:,} tokens, expected {expected:,}; take the tokenizer of Llama 3.1 8B"
+    return "ok", f"{size:,} tokens"
+
+
+def _settings(path: Path) -> tuple[Status, str]:
+    try:
+        settings = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        return "wrong", f"cannot be read as JSON: {error}"
+    if not isinstance(settings, dict):
+        return "wrong", "holds no JSON object"
+    return "ok", "a JSON object"

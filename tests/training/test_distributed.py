@@ -1,0 +1,46 @@
+"""The groups of ranks: all of them talk before the clock starts."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch.testing._internal.distributed.fake_pg import FakeStore
+
+from pitboard.training import distributed
+from pitboard.training.distributed import join_world
+from pitboard.training.runner import settings_for
+
+
+@pytest.fixture
+def eight_ranks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Stand for rank 0 of eight, whose collectives do nothing."""
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "8")
+    monkeypatch.setattr(distributed, "node_count", lambda: 1)
+    dist.init_process_group("fake", store=FakeStore(), rank=0, world_size=8)
+    make_group = dist.new_group
+    monkeypatch.setattr(dist, "new_group", lambda **_: make_group(backend="fake"))
+    yield
+    dist.destroy_process_group()
+
+
+@pytest.mark.parametrize(("replicas", "tensor_parallel"), [(1, 1), (2, 1), (1, 2), (2, 2)])
+def test_every_group_that_trains_is_connected_before_the_clock(
+    replicas: int, tensor_parallel: int, eight_ranks: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    split = {"replicas": replicas, "tensor_parallel": tensor_parallel, "key_value_heads": 2}
+    settings = settings_for("llama31_8b", "smoke", split)
+    world = join_world(settings)
+    used = set()
+    reduce = dist.all_reduce
+
+    def recorded(tensor: torch.Tensor, group: Any = None) -> None:
+        used.add(group)
+        reduce(tensor, group=group)
+
+    monkeypatch.setattr(dist, "all_reduce", recorded)
+    world.connect()
+    beside = {world.side_group, world.stop_group}
+    assert used == set(dist.distributed_c10d._world.pg_map) - beside
