@@ -1,4 +1,4 @@
-"""Folders of the cache: built once, held against their checksums when taken, built anew if damaged."""
+"""Folders of the cache: built once, checked by their checksums when used, built again if damaged."""
 
 import fcntl
 import hashlib
@@ -23,7 +23,7 @@ def cached(folder: Path, build: Callable[[Path], None]) -> Path:
     """Return a folder of the cache, which `build` fills beside its place unless it is there and whole.
 
     Processes that ask at the same time wait for the one that builds. A folder whose files do not have the
-    checksums that it was written with is built anew; its name must say everything that it depends on.
+    checksums that it was written with is built again; its name must say everything that it depends on.
 
     Raises `PitboardError` if the cache cannot be written, and what `build` raises.
     """

@@ -97,7 +97,7 @@ def _changer(settings: Settings, device: torch.device) -> Callable[[nn.Linear], 
             return partial(LowPrecisionLinear, product=_float8(settings, device))
         product = _PRODUCTS[settings.precision]
         if settings.precision == "mxfp8":
-            import torchao  # noqa: F401 - its absence is told before the run, not in its first step
+            import torchao  # noqa: F401 - if it is absent, say so before the run, not in its first step
         elif settings.precision == "nvfp4" and not emulated("nvfp4", device):
             from pitboard.training.precision.native import nvfp4_kernels as product
     except ModuleNotFoundError as error:
