@@ -106,6 +106,10 @@ class Race:
         materialize(self.model, self.benchmark, device, self.seed)
         self.reporter.preparing("compiling and warming up" if settings.compile else "warming up")
         self._warm_up()
+        for module in self.model.modules():
+            if isinstance(module, FSDPModule):
+                # The warm-up leaves the root gathered; an optimizer is made of the shards.
+                module.reshard()
         self.optimizer = self.benchmark.optimizer(self.model)
 
     def _convert(self) -> None:
