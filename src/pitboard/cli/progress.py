@@ -60,7 +60,7 @@ class Display:
         self._quality: float | None = None
         self._history = [(self._began, samples)]
         sign = "≤" if course.lower_is_better else "≥"
-        goal = "no target" if course.target is None else f"validation loss {sign} {course.target:g}"
+        goal = "no target" if course.target is None else f"{course.quality_name} {sign} {course.target:g}"
         ranks = f"{course.ranks} × " if course.ranks > 1 else ""
         self._console.print(
             f"[bold]{course.benchmark}[/] ({course.preset}) on {ranks}{course.device}: {goal},"
@@ -98,13 +98,14 @@ class Display:
         """Print the evaluation as a line that stays."""
         self._quality = quality
         self._history = [(time.monotonic(), samples)]
+        name = self._course.quality_name if self._course else "quality"
         distance, missing = "", self._missing(quality)
         if self._course and missing is not None:
             side = "above" if self._course.lower_is_better else "below"
             reached = f", the target {self._course.target:g} is reached"
             distance = reached if missing <= 0 else f", {missing:.3f} {side} the target"
         self._console.print(
-            f"{self._elapsed():>8}  {samples:>9,} samples  [bold]validation loss {quality:.4f}[/]{distance}",
+            f"{self._elapsed():>8}  {samples:>9,} samples  [bold]{name} {quality:.4f}[/]{distance}",
             highlight=False,
             soft_wrap=True,
         )
