@@ -10,7 +10,7 @@ from rich.console import Console
 from pitboard.cli.progress import Display
 from pitboard.training.reporting import RunInfo
 
-INFO = RunInfo("llama31_8b", "smoke", 3.6, True, 128, 128, 2560, 256, 2, "A device")
+INFO = RunInfo("llama31_8b", "smoke", 3.6, True, 128, 128, 2560, 256, 2, "A device", "validation loss")
 
 
 def shown(*, terminal: bool) -> str:

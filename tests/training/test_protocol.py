@@ -212,6 +212,7 @@ def test_an_accuracy_in_epochs_reaches_its_target(tmp_path: Path) -> None:
     assert (logged["opt_name"], logged["momentum"]) == ("sgd", 0.9)
 
 
+@pytest.mark.filterwarnings("ignore:torch.distributed is disabled")
 def test_an_evaluation_that_a_signal_ends_is_made_by_the_resumed_run(
     tmp_path: Path, known: ModuleType, signals: None
 ) -> None:

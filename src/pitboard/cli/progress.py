@@ -64,7 +64,7 @@ class Display:
         self._quality: float | None = None
         self._history = [(self._began, samples)]
         sign = "≤" if info.lower_is_better else "≥"
-        goal = "no target" if info.target is None else f"validation loss {sign} {info.target:g}"
+        goal = "no target" if info.target is None else f"{info.quality_name} {sign} {info.target:g}"
         ranks = f"{info.ranks} × " if info.ranks > 1 else ""
         self._console.print(
             f"[bold]{info.benchmark}[/] ({info.preset}) on {ranks}{info.device}: {goal},"
@@ -101,13 +101,14 @@ class Display:
         """Print the evaluation as a line that stays."""
         self._quality = quality
         self._history = [(time.monotonic(), samples)]
+        name = self._info.quality_name if self._info else "quality"
         distance, missing = "", self._missing(quality)
         if self._info and missing is not None:
             side = "above" if self._info.lower_is_better else "below"
             reached = f", the target {self._info.target:g} is reached"
             distance = reached if missing <= 0 else f", {missing:.3f} {side} the target"
         self._console.print(
-            f"{self._elapsed():>8}  {samples:>9,} samples  [bold]validation loss {quality:.4f}[/]{distance}",
+            f"{self._elapsed():>8}  {samples:>9,} samples  [bold]{name} {quality:.4f}[/]{distance}",
             highlight=False,
             soft_wrap=True,
         )

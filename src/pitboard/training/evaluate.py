@@ -1,4 +1,4 @@
-"""How a model's quality is measured where several benchmarks measure it alike."""
+"""Measures of a model's quality that several benchmarks share."""
 
 import torch
 from torch import nn

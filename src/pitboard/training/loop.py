@@ -185,6 +185,7 @@ class Race:
             self.benchmark.tokens_per_sample(),
             self.world.size,
             device_name(self.world.device),
+            self.benchmark.quality_name,
         )
 
     def _warm_up(self) -> None:

@@ -69,7 +69,7 @@ class TrainableBenchmark(ABC, Generic[S_co]):
         return {}
 
     def shard_own(self, model: nn.Module, world: "World") -> set[nn.Parameter]:  # noqa: ARG002
-        """Spread over the ranks what FSDP shall leave alone, such as embedding tables; return its parameters.
+        """Shard what FSDP must not, such as embedding tables, over the ranks; return its parameters.
 
         Called on the model on `meta`, where there are several ranks.
         """
@@ -151,7 +151,7 @@ class Pretrained(Protocol):
     """A benchmark that starts from the weights of a model trained before."""
 
     def prepare(self, preparing: Callable[[str], None]) -> None:
-        """Find that model, or make it; `preparing` is told what takes long. Part of initialisation."""
+        """Find that model, or make it; `preparing` is called with what takes long. Part of initialisation."""
 
     def is_pretrained(self, name: str) -> bool:
         """Whether that model has the parameter's starting value; the others are drawn by `initial`."""

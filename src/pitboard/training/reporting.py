@@ -6,7 +6,10 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class RunInfo:
-    """What is raced: the benchmark's name, its preset, target and limits, in samples."""
+    """What is raced, told once: the benchmark's name, its preset, target and limits, in samples.
+
+    `quality_name` is what the display calls the quality, such as "validation loss".
+    """
 
     benchmark: str
     preset: str
@@ -18,6 +21,7 @@ class RunInfo:
     tokens_per_sample: int
     ranks: int
     device: str
+    quality_name: str
 
 
 class Reporter(Protocol):

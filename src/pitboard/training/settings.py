@@ -42,7 +42,7 @@ class Settings(BaseModel):
     max_samples: int | None = Field(default=None, gt=0, description="sample limit; else max_steps × batch")
     max_steps: int | None = Field(default=None, gt=0, description="step limit")
 
-    # The batch. What an optimizer is set by stands with it (`training.optimizer`).
+    # The batch. The settings of an optimizer are in `training.optimizer`.
     global_batch_size: int = Field(gt=0)
     micro_batch_size: int | None = Field(default=None, gt=0, description="samples a rank takes at once")
     batch_follows_ranks: bool = Field(default=False, description="global batch: a micro-batch a rank")
@@ -50,7 +50,7 @@ class Settings(BaseModel):
     # How it is executed; none of these changes what is learned beyond rounding.
     precision: Precision = Field(default="auto", description="auto: what the device is fast at")
     fp8_scaling: Literal["rowwise", "tensorwise"] = "rowwise"
-    compile: bool | None = Field(default=None, description="torch.compile; None: where a compiler is at hand")
+    compile: bool | None = Field(default=None, description="torch.compile; None: where there is a compiler")
     device: Literal["auto", "cpu", "cuda"] = "auto"
     activation_checkpointing: bool = False
     tensor_parallel: int = Field(default=1, gt=0, description="ranks that share each layer")
@@ -84,7 +84,7 @@ class Settings(BaseModel):
     def rules(self, benchmark: suite.Benchmark) -> suite.Benchmark:
         """Return the benchmark's rules with the target and the evaluations of a run of these settings.
 
-        Where the settings have no target, or no evaluation, the benchmark's own stands there.
+        Where the settings have no target, or no evaluation, the benchmark's own is used.
         """
         evaluation = replace(
             benchmark.evaluation,

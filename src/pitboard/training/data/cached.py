@@ -1,4 +1,4 @@
-"""Folders of the cache: built once, held against their checksums when taken, built anew if damaged."""
+"""Folders of the cache: built once, checked by their checksums when used, built again if damaged."""
 
 import fcntl
 import hashlib

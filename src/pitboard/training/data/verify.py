@@ -36,7 +36,7 @@ class FileReport:
 def verify(
     benchmark: str, root: Path, *, checksums: bool = True, on_read: OnRead | None = None
 ) -> list[FileReport]:
-    """Verify a benchmark's data under `root`: one report a file, or a folder of many alike.
+    """Verify a benchmark's data under `root`: one report a file, or a folder of many like files.
 
     With `checksums`, each file that a checksum file beside it lists (`*.md5`, `*.sha256`, `md5sums.txt`, …)
     is read and compared; of a folder, those that differ are reported. A file is "unchecked" where another

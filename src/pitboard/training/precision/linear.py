@@ -1,7 +1,7 @@
 """A linear layer whose three matrix products are computed in a low-precision format.
 
 The products of y = x·Wᵀ are the forward one, the input's gradient dy·W and the weight's gradient dyᵀ·x. Each
-is rounded along the dimension that it sums over, which is why one tensor is rounded anew for each product.
+is rounded along the dimension that it sums over, which is why one tensor is rounded once for each product.
 """
 
 from collections.abc import Callable, Iterator
@@ -27,7 +27,7 @@ class LowPrecisionLinear(nn.Linear):
     x has shape (tokens, in_features). Parameters keep their names, shapes and type.
     """
 
-    wide = False
+    use_bf16 = False
 
     def __init__(self, linear: nn.Linear, product: Product) -> None:
         super().__init__(linear.in_features, linear.out_features, bias=False, device="meta")
@@ -38,7 +38,7 @@ class LowPrecisionLinear(nn.Linear):
     def forward(self, input: Tensor) -> Tensor:
         """Return x·Wᵀ + b in BF16, shape (..., out_features)."""
         x, weight = input.bfloat16(), self.weight.bfloat16()
-        if LowPrecisionLinear.wide:
+        if LowPrecisionLinear.use_bf16:
             return F.linear(x, weight, None if self.bias is None else self.bias.bfloat16())
         y = self._product(x.flatten(0, -2), weight).reshape(*input.shape[:-1], self.out_features)
         return y if self.bias is None else y + self.bias.bfloat16()
@@ -64,11 +64,11 @@ def in_bf16() -> Iterator[None]:
 
     A scale of a whole tensor makes every number depend, by its rounding, on every other.
     """
-    LowPrecisionLinear.wide = True
+    LowPrecisionLinear.use_bf16 = True
     try:
         yield
     finally:
-        LowPrecisionLinear.wide = False
+        LowPrecisionLinear.use_bf16 = False
 
 
 def nvfp4_product(x: Tensor, weight: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from torch import Tensor
 from torchao.prototype.moe_training.nvfp4_training.nvfp4_linear import nvfp4_linear
 from torchao.quantization.quantize_.common.kernel_preference import KernelPreference
 
-# Fixed for the run, as in the recipe (arXiv:2509.25149, appendix E): drawing it anew gained nothing.
+# Fixed for the run, as in the recipe (arXiv:2509.25149, appendix E): drawing it again gained nothing.
 _SIGNS = (1, 1, 1, -1, 1, -1, -1, -1, -1, -1, -1, 1, -1, 1, -1, -1)
 # `torchao`'s kernels refuse tokens, inputs and outputs whose number is no multiple of this.
 NVFP4_MULTIPLE = 128

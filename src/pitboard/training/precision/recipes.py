@@ -100,7 +100,7 @@ def _changer(settings: Settings, device: torch.device) -> Callable[[nn.Linear], 
             return partial(LowPrecisionLinear, product=padded(_float8(settings, device), _FP8_MULTIPLE))
         product: Product = _PRODUCTS[settings.precision]
         if settings.precision == "mxfp8":
-            import torchao  # noqa: F401 - its absence is told before the run, not in its first step
+            import torchao  # noqa: F401 - if it is absent, say so before the run, not in its first step
         elif settings.precision == "nvfp4" and not emulated("nvfp4", device):
             from pitboard.training.precision.native import NVFP4_MULTIPLE, nvfp4_kernels
 

@@ -70,7 +70,7 @@ class FluxSettings(AdamWSettings):
         if self.evaluation_samples % EVALUATION_TIMES:
             raise ValueError(
                 f"evaluation_samples {self.evaluation_samples} must be a multiple of {EVALUATION_TIMES}:"
-                " every time step counts alike."
+                " every time step must count the same."
             )
         if self.tensor_parallel > 1:
             raise ValueError("flux1 is spread by FSDP only, as its reference is: tensor_parallel must be 1.")
@@ -171,7 +171,7 @@ class Flux1(TrainableBenchmark[FluxSettings]):
             for name, before in seen[0].items():
                 if not torch.allclose(before, seen[1][name]):
                     raise PitboardError(
-                        f"At t = {at:g} the model's input '{name}' depends on the {hidden} that it shall"
+                        f"At t = {at:g} the model's input '{name}' depends on the {hidden} that it must"
                         " predict: the validation loss says nothing. Fix the interpolation."
                     )
 

@@ -71,7 +71,7 @@ def _pretrain(
     alone = World(0, 1, device, None, 0, 1, 1)
     rules = settings.rules(LLAMA31_8B)
     race = Race(_SmallBase(settings), rules, alone, LogWriter(None), Silent(), _SEED)
-    with torch.enable_grad():  # whoever asks may be filling a model
+    with torch.enable_grad():  # the caller may have turned gradients off
         race.initialize()
         race.run()
     weights = {

@@ -120,7 +120,7 @@ class Llama2Lora(TrainableBenchmark[LoraSettings]):
         return mean_loss(model, batches, world)
 
     def training_data(self, seed: int) -> Dataset[Batch]:
-        """Return the packed sequences, shuffled anew each epoch by this seed."""
+        """Return the packed sequences, reshuffled each epoch by this seed."""
         return Packed(*self._sequences("train"), self.settings.begin_token, seed % 2**32)
 
     def evaluation_data(self, seed: int) -> Dataset[Batch]:  # noqa: ARG002 - nothing is drawn

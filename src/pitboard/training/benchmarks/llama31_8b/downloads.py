@@ -7,8 +7,8 @@ licences.
 
 The README also says that the 91,205 validation documents hold 47,186,855 tokens. That figure was first stated
 for the 405B benchmark, whose tokenizer is another, and does not fit the 167 MB (4 bytes a token) that
-submitters list for the 8B file, so it is not held against a download; the 1,024 sequences that are evaluated
-must be there.
+submitters list for the 8B file, so a download is not checked against it; the 1,024 sequences that are
+evaluated must be there.
 """
 
 from dataclasses import dataclass

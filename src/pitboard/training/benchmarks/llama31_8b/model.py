@@ -112,7 +112,7 @@ def _fused_loss(states: Tensor, weight: Tensor, target: Tensor) -> Tensor:
 
 
 def _exact_loss(states: Tensor, weight: Tensor, target: Tensor) -> Tensor:
-    """Compute a loss that a target is held against."""
+    """Compute a loss that is compared with a target."""
     losses = [
         F.cross_entropy(F.linear(part, weight).float(), wanted, reduction="sum")
         for part, wanted in zip(
