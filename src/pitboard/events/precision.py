@@ -1,4 +1,4 @@
-"""In which number format a run's matrix products were computed, where the log or the description says so.
+"""In which number format a run's matrix products were computed, where its log says so.
 
 Only a setting that took effect counts: the model's configuration as it was built, the run's resolved
 settings, the trainer's own announcement. An option's name ("--env=FP8"), an unused recipe ("fp4_recipe:
@@ -7,16 +7,22 @@ nvfp4" beside "fp4: false"), a flag that names no format ("--amp") or that FP8 l
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Iterator
+from itertools import accumulate
+from typing import NamedTuple
 
 import msgspec
 
+from pitboard.events.event import Event
 from pitboard.suite.formats import FORMATS
-from pitboard.text import printable
 
 _NAMES = {each.name: each.label for each in FORMATS.values()}
+_DISCLOSED = {each.disclosed: each.label for each in reversed(FORMATS.values())}  # "fp8" is FP8, not MXFP8
 _RECIPES = {(str(each.bits), each.name): each.label for each in FORMATS.values() if each.low}
-_NEWLINE = b"\n"  # Python 3.11 allows no backslash inside an f-string
+MAX_TEXT_BYTES = 64 << 20
+"""How much of the text of one log is searched; the largest of a published round has 2.4 MB."""
+
 _INDENT = 60  # bytes before a setting in which its line must begin
 _MOST = 64  # places looked at for one setting: a hostile log may repeat it without end
 _AFTER = 1200  # bytes after a setting in which its recipe is looked for
@@ -27,9 +33,7 @@ _SETTING = re.compile(rb"fp([48]): (true|e2m1|e4m3|hybrid)[ \r]*\n")
 _RECIPE = re.compile(rb"(?<![a-z0-9_])fp([48])_recipe(?:: |=')([a-z0-9]+)")
 _HEALING = re.compile(rb"healing_iter: ([1-9][0-9]{0,8})\b")
 _AMP = re.compile(rb"Using (16bit|bfloat16) $")
-_OWN = re.compile(rb'pitboard_precision", "value": "([a-z0-9]{1,16})"')
 _BF16 = re.compile(rb"precision: bf16(?:-mixed|-true)?[ \r]*\n")
-_IN_TEXT = re.compile(rf"(?<![a-z0-9])({'|'.join(FORMATS)})(?![a-z0-9])", re.IGNORECASE)
 
 
 class Precision(msgspec.Struct, frozen=True):
@@ -44,31 +48,69 @@ class Precision(msgspec.Struct, frozen=True):
     certain: bool
 
 
-def precision(text: bytes) -> Precision | None:
+class _Statement(NamedTuple):
+    """A format's label, what stated it and where in the text, and whether that leaves no doubt."""
+
+    name: str
+    place: int
+    said: str
+    certain: bool = True
+
+
+class LogText:
+    """What stands in a log between its events, piece by piece, each with the number of the line it begins in."""
+
+    def __init__(self, text: bytes = b"") -> None:
+        self._pieces = [text]
+        self._lines = [1]
+        self._room = MAX_TEXT_BYTES - len(text)
+
+    def add(self, line: int, piece: bytes) -> None:
+        """Take the next piece; it begins a line, or ends the one that an event is on."""
+        if self._room > 0:
+            self._pieces.append(piece[: self._room])
+            self._lines.append(line)
+            self._room -= len(piece)
+
+    def whole(self) -> bytes:
+        """Return all pieces as one text."""
+        return b"".join(self._pieces)
+
+    def line(self, place: int) -> int:
+        """Return the line of the log in which a place of the whole text stands."""
+        starts = list(accumulate(map(len, self._pieces), initial=0))[:-1]
+        piece = bisect_right(starts, place) - 1
+        return self._lines[piece] + self._pieces[piece].count(b"\n", 0, place - starts[piece])
+
+
+def precision(text: LogText, own: Event | None = None, disclosed: Event | None = None) -> Precision | None:
     """The number format that a whole log states, or None where it does not say.
 
-    The model as built (Megatron's `TransformerConfig`) goes before the resolved settings (NeMo), and 4 bits
-    go before 8, because a 4-bit model still carries 8-bit settings for its other layers.
+    `own` is its event `pitboard_precision`, `disclosed` its `lowest_numerical_precision_in_linear`, which knows fewer formats.
+    Pitboard's own word goes first. The model as built (Megatron's `TransformerConfig`) goes before the
+    resolved settings (NeMo), and 4 bits go before 8, because a 4-bit model still carries 8-bit settings for
+    its other layers.
     """
-    statements: list[Callable[[bytes], Precision | None]] = [_own]
-    if b"fp8" in text:
-        statements += [_built, _setting]
-    return next((found for said in (*statements, _announced, _bf16) if (found := said(text))), None)
+    found = _in_event(own, _NAMES)
+    if found:
+        return found
+    whole = text.whole()
+    statement = _built(whole) or _setting(whole) if b"fp8" in whole else None
+    statement = statement or _announced(whole)
+    if statement is None and (found := _in_event(disclosed, _DISCLOSED)):
+        return found
+    statement = statement or _bf16(whole)
+    if statement is None:
+        return None
+    source = f"log line {text.line(statement.place)}: {statement.said}"
+    return Precision(statement.name, source, statement.certain)
 
 
-def from_description(description: Mapping[str, object]) -> Precision | None:
-    """The one number format that a system description's software notes or framework name; never certain.
-
-    A description covers all benchmarks of a system, so it does not prove which of them used the format.
-    """
-    for field in ("sw_notes", "framework"):
-        said = str(description.get(field) or "")[:1000] if isinstance(description.get(field), str) else ""
-        names = {found.lower() for found in _IN_TEXT.findall(said)}
-        if len(names) == 1:
-            return Precision(
-                _NAMES[names.pop()], f"description: {field}: {printable(said[:100])}", certain=False
-            )
-    return None
+def _in_event(event: Event | None, names: dict[str, str]) -> Precision | None:
+    name = names.get(event.value) if event and isinstance(event.value, str) else None
+    return (
+        Precision(name, f"log line {event.line}: {event.key} event", certain=True) if event and name else None
+    )
 
 
 def _places(text: bytes, literal: bytes) -> Iterator[int]:
@@ -82,24 +124,17 @@ def _places(text: bytes, literal: bytes) -> Iterator[int]:
             yield place
 
 
-def _own(text: bytes) -> Precision | None:
-    place = text.find(b'pitboard_precision"')
-    found = _OWN.match(text, place) if place >= 0 else None
-    name = _NAMES.get(found[1].decode()) if found else None
-    return Precision(name, _source(text, place, "pitboard_precision event"), certain=True) if name else None
-
-
-def _built(text: bytes) -> Precision | None:
+def _built(text: bytes) -> _Statement | None:
     return _narrow(text, (b"fp4='", b"fp8='"), _BUILT, "model as built")
 
 
-def _setting(text: bytes) -> Precision | None:
+def _setting(text: bytes) -> _Statement | None:
     return _narrow(text, (b"fp4: ", b"fp8: "), _SETTING, "run's settings")
 
 
 def _narrow(
     text: bytes, literals: tuple[bytes, ...], pattern: re.Pattern[bytes], what: str
-) -> Precision | None:
+) -> _Statement | None:
     for literal in literals:
         for place in _places(text, literal):
             if found := pattern.match(text, place):
@@ -109,7 +144,7 @@ def _narrow(
                 if name is None:  # 4 bits in a format that is not named
                     return None
                 said = f"{found.group().decode().strip()}{f', recipe {recipe}' if recipe else ''} ({what})"
-                return Precision(name, _source(text, place, said) + _healing(text, bits), certain=True)
+                return _Statement(name, place, said + _healing(text, bits))
     return None
 
 
@@ -124,24 +159,20 @@ def _healing(text: bytes, bits: str) -> str:
     return f"; FP8 from step {found[1].decode()} on (healing_iter)" if found else ""
 
 
-def _announced(text: bytes) -> Precision | None:
+def _announced(text: bytes) -> _Statement | None:
     """Lightning's announcement of its automatic mixed precision."""
     place = text.find(b"Automatic Mixed Precision (AMP)")
     found = _AMP.search(text[max(0, place - 40) : place]) if place >= 0 else None
     if not found:
         return None
     said = f"Using {found[1].decode()} Automatic Mixed Precision"
-    return Precision("FP16" if found[1] == b"16bit" else "BF16", _source(text, place, said), certain=True)
+    return _Statement("FP16" if found[1] == b"16bit" else "BF16", place, said)
 
 
-def _bf16(text: bytes) -> Precision | None:
+def _bf16(text: bytes) -> _Statement | None:
     """The trainer's `precision: bf16`, in doubt because narrower formats are often set elsewhere."""
     for place in _places(text, b"precision: bf16"):
         if found := _BF16.match(text, place):
             said = f"{found.group().decode().strip()} (run's settings)"
-            return Precision("BF16", _source(text, place, said), certain=False)
+            return _Statement("BF16", place, said, certain=False)
     return None
-
-
-def _source(text: bytes, place: int, said: str) -> str:
-    return f"log line {text.count(_NEWLINE, 0, place) + 1}: {said}"
