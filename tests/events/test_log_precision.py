@@ -4,7 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pitboard.results.precision import from_description, precision
+from pitboard.events.precision import LogText, Precision
+from pitboard.events.precision import precision as precision_of
+from pitboard.results.software import described_precision
 
 BUILT = (
     b"0:    GPTConfig(\n0:     fp8=%s,\n0:     fp8_recipe='%s',\n0:     fp4=%s,\n0:     fp4_recipe='nvfp4',\n"

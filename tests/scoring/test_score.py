@@ -87,7 +87,7 @@ def test_minutes_are_from_the_last_start_before_the_first_stop_as_official():
     from pitboard.events import Event
 
     events = [
-        Event(key=key, time_ms=minute * 60_000, metadata={"status": "success"})
+        Event(key=key, time_ms=minute * 60_000, value=None, metadata={"status": "success"})
         for key, minute in [
             ("run_start", 1),
             ("run_start", 2),

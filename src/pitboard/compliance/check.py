@@ -56,13 +56,11 @@ def check_tree(
         raise PitboardError(
             f"No log under {root}: expected files named result_*.txt; give a log of another name itself."
         )
-    known: dict[Path, LogFile] = {}
-    if round:
-        ruleset = ruleset_of(round)
-    else:
-        known = {path: _read(path) for path in sampled(paths)}
-        ruleset = detect_ruleset(list(known.values()))
+    samples = [] if round else [_read(path) for path in sampled(paths)]
+    ruleset = ruleset_of(round) if round else detect_ruleset(samples)
     preload(ruleset)
+    known = {log.path: _judge(log, root, ruleset, preset) for log in samples}
+    del samples  # events take much memory, which the processes to come need not inherit
     logs = []
     for report in _reports(inventory, ruleset, preset, known):
         logs.append(report)
@@ -97,16 +95,15 @@ def detect_level(inventory: Inventory) -> Level:
 
 
 def _reports(
-    inventory: Inventory, ruleset: str, preset: str | None, known: dict[Path, LogFile]
+    inventory: Inventory, ruleset: str, preset: str | None, known: dict[Path, LogReport]
 ) -> Iterator[LogReport]:
-    """Yield the report on each log in order; those that were read already, to tell the round, are `known`."""
-    judged = partial(_judged, inventory.root, ruleset, preset)
+    """Yield the report on each log in order; `known` are those that were read already, to tell the round."""
     examine = partial(_examine, inventory.root, ruleset, preset)
     unread = [path for path in inventory.logs if path not in known]
     processes = min(len(unread), _processors())
     if processes < 2 or inventory.bytes_of_logs() < _WORTH_PROCESSES:
         for path in inventory.logs:
-            yield judged(path, known.pop(path)) if path in known else examine(path)
+            yield known[path] if path in known else examine(path)
         return
     # Forked workers start with the rules compiled; elsewhere each compiles its own.
     start = "fork" if "fork" in multiprocessing.get_all_start_methods() else None
@@ -115,7 +112,7 @@ def _reports(
         with ProcessPoolExecutor(processes, context, _spare_collections) as pool:
             reports = pool.map(examine, unread, chunksize=8)
             for path in inventory.logs:
-                yield judged(path, known.pop(path)) if path in known else next(reports)
+                yield known[path] if path in known else next(reports)
     except BrokenProcessPool as error:
         raise PitboardError(
             "A process that read logs was ended from outside, most likely for want of memory. "
@@ -124,11 +121,11 @@ def _reports(
 
 
 def _examine(root: Path, ruleset: str, preset: str | None, path: Path) -> LogReport:
-    return _judged(root, ruleset, preset, path, _read(path))
+    return _judge(_read(path), root, ruleset, preset)
 
 
-def _judged(root: Path, ruleset: str, preset: str | None, path: Path, log: LogFile) -> LogReport:
-    file = printable(path.name) if path == root else shown(path, root)
+def _judge(log: LogFile, root: Path, ruleset: str, preset: str | None) -> LogReport:
+    file = printable(root.name) if log.path == root else shown(log.path, root)
     return judge_log(log, ruleset, file, preset)
 
 

@@ -1,7 +1,8 @@
 """Where things lie in a submission: `<submitter>/results/<system>/<benchmark>/result_*.txt` and `systems/`.
 
-Each folder is listed once, into an `Inventory` that everything which looks at the tree is given. Only folders under the checked path are entered, and no symbolic link to a folder is followed, so that a
-hostile tree can neither lead outside nor round in circles.
+Each folder is listed once, into an `Inventory` that is handed to everything which looks at the tree. Only
+folders under the checked path are entered, and no symbolic link to a folder is followed, so that a hostile
+tree can neither lead outside nor round in circles.
 """
 
 import os
@@ -231,11 +232,9 @@ class Inventory:
         ]
 
     def loose_results(self) -> list[ResultFolder]:
-        """Return results outside a submission: every folder at or under the path that holds `result_*.txt`."""
-        holding = [folder for folder, inside in self._inside.items() if any(map(is_log, inside))]
-        return [
-            self._result(folder, _submission_around(self._resolved(folder))) for folder in sorted(holding)
-        ]
+        """Return results outside a submission: each folder at or under the path that holds `result_*.txt`."""
+        holding = sorted(folder for folder, inside in self._inside.items() if any(map(is_log, inside)))
+        return [self._result(folder, _submission_around(self._resolved(folder))) for folder in holding]
 
     def _resolved(self, folder: Path) -> Path:
         return self._place / folder.relative_to(self.root)  # no link is followed below the root

@@ -1,4 +1,4 @@
-"""The MLLOG event stream: write it through the official logger, read it into typed events, runs, summaries."""
+"""The MLLOG event stream: write it by the official logger, read it into typed events, runs and summaries."""
 
 from pitboard.events.event import Event
 from pitboard.events.precision import Precision

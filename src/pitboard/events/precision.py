@@ -8,8 +8,8 @@ nvfp4" beside "fp4: false"), a flag that names no format ("--amp") or that FP8 l
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
-from itertools import accumulate
+from collections import defaultdict
+from itertools import accumulate, islice
 from typing import NamedTuple
 
 import msgspec
@@ -28,6 +28,7 @@ _MOST = 64  # places looked at for one setting: a hostile log may repeat it with
 _AFTER = 1200  # bytes after a setting in which its recipe is looked for
 
 _LINE_START = re.compile(rb"(?:\A|\n)[ \t]*(?:[0-9]+:)?[ \t]*\Z")
+_LOW = re.compile(rb"fp[48](?:='|: )")
 _BUILT = re.compile(rb"fp([48])='(e2m1|e4m3|hybrid)'")
 _SETTING = re.compile(rb"fp([48]): (true|e2m1|e4m3|hybrid)[ \r]*\n")
 _RECIPE = re.compile(rb"(?<![a-z0-9_])fp([48])_recipe(?:: |=')([a-z0-9]+)")
@@ -58,7 +59,7 @@ class _Statement(NamedTuple):
 
 
 class LogText:
-    """What stands in a log between its events, piece by piece, each with the number of the line it begins in."""
+    """What stands in a log between its events: pieces, each with the number of the line it begins in."""
 
     def __init__(self, text: bytes = b"") -> None:
         self._pieces = [text]
@@ -66,19 +67,19 @@ class LogText:
         self._room = MAX_TEXT_BYTES - len(text)
 
     def add(self, line: int, piece: bytes) -> None:
-        """Take the next piece; it begins a line, or ends the one that an event is on."""
+        """Take the next piece, which begins with a line."""
         if self._room > 0:
             self._pieces.append(piece[: self._room])
             self._lines.append(line)
             self._room -= len(piece)
 
     def whole(self) -> bytes:
-        """Return all pieces as one text."""
-        return b"".join(self._pieces)
+        """Return all pieces as one text, each on lines of its own."""
+        return b"\n".join(self._pieces)
 
     def line(self, place: int) -> int:
         """Return the line of the log in which a place of the whole text stands."""
-        starts = list(accumulate(map(len, self._pieces), initial=0))[:-1]
+        starts = list(accumulate((len(piece) + 1 for piece in self._pieces), initial=0))
         piece = bisect_right(starts, place) - 1
         return self._lines[piece] + self._pieces[piece].count(b"\n", 0, place - starts[piece])
 
@@ -86,17 +87,16 @@ class LogText:
 def precision(text: LogText, own: Event | None = None, disclosed: Event | None = None) -> Precision | None:
     """The number format that a whole log states, or None where it does not say.
 
-    `own` is its event `pitboard_precision`, `disclosed` its `lowest_numerical_precision_in_linear`, which knows fewer formats.
-    Pitboard's own word goes first. The model as built (Megatron's `TransformerConfig`) goes before the
-    resolved settings (NeMo), and 4 bits go before 8, because a 4-bit model still carries 8-bit settings for
-    its other layers.
+    `own` is its event `pitboard_precision`, `disclosed` its `lowest_numerical_precision_in_linear`, which
+    knows fewer formats. Pitboard's own word goes first. The model as built (Megatron's `TransformerConfig`)
+    goes before the resolved settings (NeMo), and 4 bits go before 8, because a 4-bit model still carries
+    8-bit settings for its other layers.
     """
     found = _in_event(own, _NAMES)
     if found:
         return found
     whole = text.whole()
-    statement = _built(whole) or _setting(whole) if b"fp8" in whole else None
-    statement = statement or _announced(whole)
+    statement = (_low(whole) if b"fp8" in whole else None) or _announced(whole)
     if statement is None and (found := _in_event(disclosed, _DISCLOSED)):
         return found
     statement = statement or _bf16(whole)
@@ -107,44 +107,51 @@ def precision(text: LogText, own: Event | None = None, disclosed: Event | None =
 
 
 def _in_event(event: Event | None, names: dict[str, str]) -> Precision | None:
-    name = names.get(event.value) if event and isinstance(event.value, str) else None
-    return (
-        Precision(name, f"log line {event.line}: {event.key} event", certain=True) if event and name else None
+    if event is None or not isinstance(event.value, str) or event.value not in names:
+        return None
+    return Precision(names[event.value], f"log line {event.line}: {event.key} event", certain=True)
+
+
+def _begins_line(text: bytes, place: int) -> bool:
+    """Tell whether a line begins at a place, after its indent and a launcher's rank ("0: ")."""
+    return _LINE_START.search(text, max(0, place - _INDENT), place) is not None
+
+
+def _low(text: bytes) -> _Statement | None:
+    """A format of 4 or 8 bits, as the model was built or else as the run's settings say."""
+    places = _places(text)
+    return _first(text, places, (b"fp4='", b"fp8='"), _BUILT, "model as built") or _first(
+        text, places, (b"fp4: ", b"fp8: "), _SETTING, "run's settings"
     )
 
 
-def _places(text: bytes, literal: bytes) -> Iterator[int]:
-    """The first places where `literal` begins a line, after its indent and a launcher's rank ("0: ")."""
-    place = -1
-    for _ in range(_MOST):
-        place = text.find(literal, place + 1)
-        if place < 0:
-            return
-        if _LINE_START.search(text, max(0, place - _INDENT), place):
-            yield place
+def _places(text: bytes) -> dict[bytes, list[int]]:
+    """The first places where each literal of `_LOW` begins a line."""
+    found: dict[bytes, list[int]] = defaultdict(list)
+    for match in _LOW.finditer(text):
+        found[match.group()].append(match.start())
+    return {
+        literal: [place for place in places[:_MOST] if _begins_line(text, place)]
+        for literal, places in found.items()
+    }
 
 
-def _built(text: bytes) -> _Statement | None:
-    return _narrow(text, (b"fp4='", b"fp8='"), _BUILT, "model as built")
-
-
-def _setting(text: bytes) -> _Statement | None:
-    return _narrow(text, (b"fp4: ", b"fp8: "), _SETTING, "run's settings")
-
-
-def _narrow(
-    text: bytes, literals: tuple[bytes, ...], pattern: re.Pattern[bytes], what: str
+def _first(
+    text: bytes,
+    places: dict[bytes, list[int]],
+    literals: tuple[bytes, ...],
+    pattern: re.Pattern[bytes],
+    what: str,
 ) -> _Statement | None:
-    for literal in literals:
-        for place in _places(text, literal):
-            if found := pattern.match(text, place):
-                bits = found[1].decode()
-                recipe = _recipe(text[place : place + _AFTER], bits)
-                name = _RECIPES.get((bits, recipe), "FP8" if bits == "8" else None)
-                if name is None:  # 4 bits in a format that is not named
-                    return None
-                said = f"{found.group().decode().strip()}{f', recipe {recipe}' if recipe else ''} ({what})"
-                return _Statement(name, place, said + _healing(text, bits))
+    for place in (place for literal in literals for place in places.get(literal, ())):
+        if found := pattern.match(text, place):
+            bits = found[1].decode()
+            recipe = _recipe(text[place : place + _AFTER], bits)
+            name = _RECIPES.get((bits, recipe), "FP8" if bits == "8" else None)
+            if name is None:  # 4 bits in a format that is not named
+                return None
+            said = f"{found.group().decode().strip()}{f', recipe {recipe}' if recipe else ''} ({what})"
+            return _Statement(name, place, said + _healing(text, bits))
     return None
 
 
@@ -171,8 +178,8 @@ def _announced(text: bytes) -> _Statement | None:
 
 def _bf16(text: bytes) -> _Statement | None:
     """The trainer's `precision: bf16`, in doubt because narrower formats are often set elsewhere."""
-    for place in _places(text, b"precision: bf16"):
-        if found := _BF16.match(text, place):
+    for found in islice(_BF16.finditer(text), _MOST):
+        if _begins_line(text, found.start()):
             said = f"{found.group().decode().strip()} (run's settings)"
-            return _Statement("BF16", place, said, certain=False)
+            return _Statement("BF16", found.start(), said, certain=False)
     return None

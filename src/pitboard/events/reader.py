@@ -7,10 +7,10 @@ as `grep -n` does.
 """
 
 import json
-import re
 import reprlib
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, repeat
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,8 +37,7 @@ MAX_DEPTH = 200
 
 _MARK = b":::MLLOG "
 _MARK_BYTES = len(_MARK)
-_split = re.compile(_MARK + rb"(.*)").split  # text, event, text, event, ..., text: "." stops at LF
-_SHORT = 8  # bytes between two events that are not kept as text: a line's end and a launcher's rank
+_SHORT = 8  # bytes between two events that are not kept as text: a launcher's rank
 _LONG = 2 * MAX_DEPTH  # a value that nests deeper takes more bytes
 _SHOWN = 80
 
@@ -77,6 +76,7 @@ class LogFile(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(Event).decode
+_UNDECODED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _put = msgspec.structs.force_setattr
 
 
@@ -162,36 +162,60 @@ class _Scan:
         if drop_first:
             self._tell("too-long", f"an event line longer than {MAX_LINE_BYTES >> 20} MiB")
             block = block[block.find(b"\n") :] if b"\n" in block else b""
-        parts = _split(block)
-        payloads, text, line = parts[1::2], self._text, self.line
-        odd = b"\r" in block or block.count(_MARK) > len(payloads)
-        for before, payload, after in zip(parts[::2], payloads, parts[2::2], strict=False):
-            if len(before) > _SHORT:
-                if text is not None:
-                    text.add(line, before)
-                line += _ends(before)
-            else:
-                line += before.count(b"\n")
-            if odd and (_MARK in payload or b"\r" in payload[:-1]):
-                self.line = line
-                self._several(payload, ends=after != b"")
-                continue
-            try:
-                event = _decode(payload)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-                self.line = line
-                self._odd(payload, error, ends=after != b"")
-                continue
-            if len(payload) > _LONG:
-                self.line = line
-                event = self._flatten(payload, event)
-            _put(event, "line", line)
-            events.append(event)
-        if text is not None:
-            text.add(line, parts[-1])
-        self.line = line + _ends(parts[-1])
+        before, *marked = block.split(_MARK)
+        self._keep(self.line, before)
+        self.line += _newlines(before)
+        if not marked:
+            return events
+        # Loops in C: a round has millions of lines, and nearly all of its events are plain.
+        payloads, ends, texts = zip(*map(bytes.partition, marked, repeat(b"\n")), strict=True)
+        counts = [len(end) + (_newlines(text) if text else 0) for end, text in zip(ends, texts, strict=True)]
+        lines = list(accumulate(counts, initial=self.line))
+        several = b"" in ends[:-1] or (b"\r" in block and any(b"\r" in each[:-1] for each in payloads))
+        try:
+            events += [] if several else map(_decode, payloads)
+        except _UNDECODED:
+            several = True
+        if several:
+            events.clear()
+            self._one_by_one(lines, payloads, ends)
+        else:
+            deque(map(_put, events, repeat("line"), lines), maxlen=0)
+            for number in [number for number, payload in enumerate(payloads) if len(payload) > _LONG]:
+                self.line = lines[number]
+                events[number] = self._flatten(payloads[number], events[number])
+        for number in [number for number, text in enumerate(texts) if len(text) > _SHORT]:
+            self._keep(lines[number] + 1, texts[number])
+        self.line = lines[-1]
         self._room -= sum(map(len, payloads))
         return events
+
+    def _keep(self, line: int, text: bytes) -> None:
+        if self._text is not None and text:
+            self._text.add(line, text)
+
+    def _one_by_one(self, lines: list[int], payloads: Sequence[bytes], ends: Sequence[bytes]) -> None:
+        """Take events of which some are not plain; those that share a line have no `ends` between them."""
+        shared: list[bytes] = []
+        for number, (payload, end) in enumerate(zip(payloads, ends, strict=True)):
+            shared.append(payload)
+            if end or number == len(payloads) - 1:
+                self.line = lines[number]
+                self._take(_MARK.join(shared), ends=end != b"")
+                shared = []
+
+    def _take(self, payload: bytes, ends: bool) -> None:
+        """Take what follows the first mark of a line."""
+        if _MARK in payload or b"\r" in payload[:-1]:
+            self._several(payload, ends)
+            return
+        try:
+            event = _decode(payload)
+        except _UNDECODED as error:
+            self._odd(payload, error, ends)
+        else:
+            _put(event, "line", self.line)
+            self._events.append(self._flatten(payload, event))
 
     def _several(self, payload: bytes, ends: bool) -> None:
         """Take what follows the first mark of a line with several marks or carriage returns in it."""
@@ -249,9 +273,9 @@ class _Scan:
             self.problems.append(Problem(kind, self.line, message, refused=kind not in _TAKEN))
 
 
-def _ends(text: bytes) -> int:
-    """Count the line ends of a text: removing them is several times faster than `bytes.count`."""
-    return len(text) - len(text.replace(b"\n", b""))
+def _newlines(text: bytes) -> int:
+    """Count line ends; in a long text removing them all is several times faster than `bytes.count`."""
+    return text.count(b"\n") if len(text) < _LONG else len(text) - len(text.replace(b"\n", b""))
 
 
 def _wrong_with(fields: Any) -> str | None:

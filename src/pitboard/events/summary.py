@@ -1,6 +1,7 @@
 """What a log says of its run, gathered in the one pass over the file."""
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -20,6 +21,8 @@ _DISCLOSURES = (
     "micro_batch_size",
     "config_filename",
 )
+_TIMED = frozenset({"run_start", "run_stop", "eval_start", "eval_stop"})
+_KEPT = frozenset({*_DISCLOSURES, "pitboard_precision"})
 _LONGEST_NAME = 60
 _LARGEST = 1e30
 
@@ -37,7 +40,7 @@ class Statistic(msgspec.Struct, frozen=True):
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """What one log says: its run, and what is told of it besides.
 
-    `evaluation_minutes` is the time in pairs of `eval_start` and `eval_stop` between the first `run_start` and
+    `evaluation_minutes` is the time in pairs of `eval_start` and `eval_stop` from `run_start` to the first
     `run_stop`, `None` where there is no pair. `statistics` are the numbers of `tracked_stats` by name.
     `precision` is the number format of the matrix products, wherever in the log it is stated. `disclosures`
     are what round 6.1 wants disclosed of precision and parallelism, by key, as the log has it.
@@ -51,43 +54,36 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SummaryBuilder:
-    """Gathers a summary while a log is read: events in the order of their lines, and the `text` between them."""
+    """Gathers a summary while a log is read: its events in their order, and the `text` between them."""
 
     def __init__(self) -> None:
         self.text = LogText()
         self._run = Run()
         self._evaluating = _Stopwatch()
-        self._tracked: dict[str, list[float]] = {}
+        self._tracked: dict[str, list[Any]] = defaultdict(list)
         self._last: dict[str, Event] = {}
-        self._takers: dict[str, Callable[[Event], None]] = {
-            **dict.fromkeys(("run_start", "run_stop", "eval_start", "eval_stop"), self._evaluating.take),
-            **dict.fromkeys((*_DISCLOSURES, "pitboard_precision"), self._keep),
-        }
 
     def add(self, events: Sequence[Event]) -> None:
-        """Take the next events of the log; three of four are `tracked_stats`, so that loop does little."""
-        known, taker, run = self._tracked.get, self._takers.get, self._run.add
+        """Take the next events of the log; three of four are `tracked_stats`, so their loop does little."""
+        tracked, run, last = self._tracked, self._run.add, self._last
         for event in events:
             if event.key == "tracked_stats":
                 if isinstance(event.value, dict):
-                    for name, number in event.value.items():
-                        numbers = known(name)
-                        if numbers is not None and type(number) is float and -_LARGEST < number < _LARGEST:
-                            numbers.append(number)
-                        else:
-                            self._track(name, number)
+                    for name, value in event.value.items():
+                        tracked[name].append(value)
                 continue
             run(event)
-            take = taker(event.key)
-            if take is not None:
-                take(event)
+            if event.key in _TIMED:
+                self._evaluating.take(event)
+            elif event.key in _KEPT:
+                last[event.key] = event
 
     def summary(self) -> Summary:
         """Return what the log says, once all its events and its text were given."""
         return Summary(
             run=self._run,
             evaluation_minutes=self._evaluating.minutes,
-            statistics=[_statistic(name, found) for name, found in sorted(self._tracked.items())],
+            statistics=_statistics(self._tracked),
             precision=precision(
                 self.text,
                 own=self._last.get("pitboard_precision"),
@@ -95,13 +91,6 @@ class SummaryBuilder:
             ),
             disclosures={key: self._last[key].value for key in _DISCLOSURES if key in self._last},
         )
-
-    def _track(self, name: str, number: Any) -> None:
-        if isinstance(number, int | float) and abs(number) < _LARGEST and name.isidentifier():
-            self._tracked.setdefault(name[:_LONGEST_NAME], []).append(float(number))
-
-    def _keep(self, event: Event) -> None:
-        self._last[event.key] = event
 
 
 class _Stopwatch:
@@ -133,8 +122,21 @@ class _Stopwatch:
             self._started = None
 
 
+def _statistics(tracked: dict[str, list[Any]]) -> list[Statistic]:
+    numbers: dict[str, list[float]] = defaultdict(list)
+    for name, values in tracked.items():
+        if name.isidentifier():
+            numbers[name[:_LONGEST_NAME]] += _numbers(values)
+    return [_statistic(name, sorted(found)) for name, found in sorted(numbers.items()) if found]
+
+
+def _numbers(values: list[Any]) -> list[float]:
+    try:
+        return [number for number in values if -_LARGEST < number < _LARGEST]
+    except TypeError:  # some of them are no numbers
+        return [n for n in values if isinstance(n, int | float) and -_LARGEST < n < _LARGEST]
+
+
 def _statistic(name: str, found: list[float]) -> Statistic:
-    found.sort()
-    half = len(found) // 2
-    median = found[half] if len(found) % 2 else (found[half - 1] + found[half]) / 2
-    return Statistic(name, len(found), found[0], median, found[-1])
+    middle = (float(found[(len(found) - 1) // 2]) + float(found[len(found) // 2])) / 2
+    return Statistic(name, len(found), float(found[0]), middle, float(found[-1]))

@@ -13,7 +13,7 @@ MOST_SAMPLED = 12
 
 
 def sampled(paths: Sequence[Path]) -> list[Path]:
-    """Return which logs tell the round: one of each benchmark (by its folder's name), `MOST_SAMPLED` at most."""
+    """Return the logs that tell the round: one of each benchmark by its folder, at most `MOST_SAMPLED`."""
     samples = {path.parent.name: path for path in reversed(paths)}
     return sorted(samples.values())[:MOST_SAMPLED]
 

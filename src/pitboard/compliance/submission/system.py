@@ -69,7 +69,7 @@ _MAX_BYTES = 1 << 20
 
 
 class System(msgspec.Struct, frozen=True, kw_only=True):
-    """What a description says of a system; `None` is 'not said'. `fields` holds all of it, as it was written."""
+    """What a description says of a system; `None` is 'not said'. `fields` is the whole of it, as written."""
 
     submitter: str | None = None
     division: str | None = None
