@@ -67,7 +67,7 @@ def _judge_loose(
         system = None
         if result.submission:
             path = result.submission / "systems" / f"{result.path.resolve().parent.name}.json"
-            if path not in systems and path.is_file():
+            if path not in systems and path.resolve().is_relative_to(result.submission) and path.is_file():
                 systems[path], more = read_system(path, path.name, ruleset)
                 findings += more
             system = systems.get(path)
