@@ -2,7 +2,7 @@ import pytest
 from mlperf_logging.result_summarizer import result_summarizer
 
 from pitboard.compliance import LogReport, RcpVerdict, ResultReport, TreeReport
-from pitboard.events import Evaluation, Run
+from pitboard.events import Evaluation, Run, Summary
 from pitboard.scoring import score_result, score_tree
 
 
@@ -22,7 +22,7 @@ def _log(number, minutes, samples=1000, valid=True):
         valid=valid,
         findings=[],
         ruleset="5.1.0",
-        run=run,
+        summary=Summary(run=run),
     )
 
 

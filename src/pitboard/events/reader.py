@@ -157,8 +157,9 @@ class _Scan:
             yield self._lines(tail, drop)
 
     def _lines(self, block: bytes, drop_first: bool) -> list[Event]:
-        """Take the events of whole lines; this loop meets every event of a round, so it does little."""
-        self._events = events = []
+        """Take the events of whole lines."""
+        events: list[Event] = []
+        self._events = events
         if drop_first:
             self._tell("too-long", f"an event line longer than {MAX_LINE_BYTES >> 20} MiB")
             block = block[block.find(b"\n") :] if b"\n" in block else b""
