@@ -14,7 +14,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-PIECE = 1 << 16
+PIECE = 1 << 20
 MAX_LOG_BYTES = 4 << 30
 """How much text one log may hold once unpacked; the largest of a published round holds 2.4 MB."""
 
