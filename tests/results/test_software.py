@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pitboard.results.software import Software, links, software
+from pitboard.results.software import Software, described_precision, links, software
 
 
 def stated(**description):
@@ -98,3 +98,10 @@ def test_links_lead_to_the_public_repository_of_the_round():
 @pytest.mark.parametrize(("round", "submitter"), [("mine", "NVIDIA"), ("5.1\n", "NVIDIA"), ("5.1", "..")])
 def test_no_link_for_what_was_not_published(round, submitter):
     assert links(round, submitter, "system") == {}
+
+
+def test_the_precision_of_a_description_is_never_certain():
+    found = described_precision({"sw_notes": "FP8 Training", "framework": "PyTorch"})
+    assert found is not None
+    assert (found.name, found.certain) == ("FP8", False)
+    assert described_precision({"sw_notes": "FP8 or BF16", "framework": ["FP8"]}) is None

@@ -2,7 +2,7 @@ import pytest
 from mlperf_logging.result_summarizer import result_summarizer
 
 from pitboard.compliance import LogReport, RcpVerdict, ResultReport, TreeReport
-from pitboard.events import Evaluation, Run
+from pitboard.events import Evaluation, Run, Summary
 from pitboard.scoring import score_result, score_tree
 
 
@@ -22,7 +22,7 @@ def _log(number, minutes, samples=1000, valid=True):
         valid=valid,
         findings=[],
         ruleset="5.1.0",
-        run=run,
+        summary=Summary(run=run),
     )
 
 
@@ -87,7 +87,7 @@ def test_minutes_are_from_the_last_start_before_the_first_stop_as_official():
     from pitboard.events import Event
 
     events = [
-        Event(key=key, time_ms=minute * 60_000, metadata={"status": "success"})
+        Event(key=key, time_ms=minute * 60_000, value=None, metadata={"status": "success"})
         for key, minute in [
             ("run_start", 1),
             ("run_start", 2),

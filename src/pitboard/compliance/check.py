@@ -9,12 +9,10 @@ from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
 
-import msgspec
-
-from pitboard.compliance.inventory import find_logs, shown
+from pitboard.compliance.inventory import Inventory, is_submission, shown
 from pitboard.compliance.log.check import judge_log
 from pitboard.compliance.log.preset import preset_of_output
-from pitboard.compliance.log.round import detect_ruleset
+from pitboard.compliance.log.round import detect_ruleset, sampled
 from pitboard.compliance.log.rulesets import preload, ruleset_of
 from pitboard.compliance.report import Level, LogReport, TreeReport
 from pitboard.compliance.submission.check import judge
@@ -24,7 +22,6 @@ from pitboard.suite import find_round
 from pitboard.text import printable
 
 Progress = Callable[[int, int], None]
-Gather = Callable[[LogFile], object]
 
 _WORTH_PROCESSES = 8 << 20
 """Below this many bytes of logs, starting processes costs more than it saves."""
@@ -35,14 +32,14 @@ def check_tree(
     round: str | None = None,
     level: Level | None = None,
     progress: Progress | None = None,
-    gather: Gather | None = None,
+    inventory: Inventory | None = None,
 ) -> TreeReport:
     """Check all logs under `root`: a log, a result's folder, a submission or a round.
 
     `round` is such as `"5.1"`, `None` to detect it from the logs; `level` is how far to look, `None` to
-    detect it from the layout; `progress` is called with (logs done, logs in all). Logs are read in as many
-    processes as there are processors, each log once and each in one process alone; what `gather` (a plain
-    function) makes of a log that was read comes back as its report's `gathered`.
+    detect it from the layout; `progress` is called with (logs done, logs in all); `inventory` is that of
+    `root`, where it was taken already. Logs are read in as many processes as there are processors, each log
+    once and each in one process alone; each folder is listed and each system description read once.
 
     The output folder of a run of another preset than `full`, or what lies in it, is judged by the preset's
     own target and reference points; with `level` "submission" or "round" by the official rules, as all else.
@@ -50,23 +47,27 @@ def check_tree(
     Raises `PitboardError` where `root` holds no log (a submission without any is a finding), or the installed
     rules do not know the round.
     """
-    paths, findings = find_logs(root)
-    asked, level = level, level or detect_level(root)
+    inventory = inventory or Inventory(root)
+    paths = inventory.logs
+    asked, level = level, level or detect_level(inventory)
     official = asked == "submission" or level == "round"
     preset = None if official else preset_of_output(root)
-    if not paths and not findings and level in ("log", "result"):
+    if not paths and not inventory.led_out and level in ("log", "result"):
         raise PitboardError(
             f"No log under {root}: expected files named result_*.txt; give a log of another name itself."
         )
-    ruleset = ruleset_of(round) if round else detect_ruleset(paths)
+    samples = [] if round else [_read(path) for path in sampled(paths)]
+    ruleset = ruleset_of(round) if round else detect_ruleset(samples)
     preload(ruleset)
+    known = {log.path: _judge(log, root, ruleset, preset) for log in samples}
+    del samples  # events take much memory, which the processes to come need not inherit
     logs = []
-    for report in _reports(root, paths, ruleset, preset, gather):
+    for report in _reports(inventory, ruleset, preset, known):
         logs.append(report)
         if progress:
             progress(len(logs), len(paths))
-    results, more = judge(root, level, dict(zip(paths, logs, strict=True)), ruleset, preset)
-    findings += more
+    results, more = judge(inventory, level, dict(zip(paths, logs, strict=True)), ruleset, preset)
+    findings = inventory.led_out + more
     # A log that belongs to a result counts through it: the olympic mean may drop one that is not valid.
     judged = {path for result in results for path in result.logs}
     alone = all(log.valid for log in logs if log.path not in judged)
@@ -81,31 +82,37 @@ def check_tree(
     )
 
 
-def detect_level(root: Path) -> Level:
+def detect_level(inventory: Inventory) -> Level:
     """Tell from the layout what a path is: a file is a log, a folder with `results/` a submission."""
+    root = inventory.root
     if root.is_file():
         return "log"
-    if (root / "results").is_dir() or (root / "systems").is_dir():
+    if is_submission(root):
         return "submission"
-    if any((child / "results").is_dir() for child in root.iterdir()):
+    if any((entry.path / "results").is_dir() for entry in inventory.entries(root) if entry.kind != "file"):
         return "round"
     return "result"
 
 
 def _reports(
-    root: Path, paths: list[Path], ruleset: str, preset: str | None, gather: Gather | None
+    inventory: Inventory, ruleset: str, preset: str | None, known: dict[Path, LogReport]
 ) -> Iterator[LogReport]:
-    examine = partial(_examine, root, ruleset, preset, gather)
-    processes = min(len(paths), _processors())
-    if processes < 2 or sum(path.lstat().st_size for path in paths) < _WORTH_PROCESSES:
-        yield from map(examine, paths)
+    """Yield the report on each log in order; `known` are those that were read already, to tell the round."""
+    examine = partial(_examine, inventory.root, ruleset, preset)
+    unread = [path for path in inventory.logs if path not in known]
+    processes = min(len(unread), _processors())
+    if processes < 2 or inventory.bytes_of_logs() < _WORTH_PROCESSES:
+        for path in inventory.logs:
+            yield known[path] if path in known else examine(path)
         return
     # Forked workers start with the rules compiled; elsewhere each compiles its own.
     start = "fork" if "fork" in multiprocessing.get_all_start_methods() else None
     context = multiprocessing.get_context(start)
     try:
         with ProcessPoolExecutor(processes, context, _spare_collections) as pool:
-            yield from pool.map(examine, paths, chunksize=8)
+            reports = pool.map(examine, unread, chunksize=8)
+            for path in inventory.logs:
+                yield known[path] if path in known else next(reports)
     except BrokenProcessPool as error:
         raise PitboardError(
             "A process that read logs was ended from outside, most likely for want of memory. "
@@ -113,15 +120,21 @@ def _reports(
         ) from error
 
 
-def _examine(root: Path, ruleset: str, preset: str | None, gather: Gather | None, path: Path) -> LogReport:
-    """Check one log; one that cannot be opened is a finding, and the others are still checked."""
-    file = printable(path.name) if path == root else shown(path, root)
+def _examine(root: Path, ruleset: str, preset: str | None, path: Path) -> LogReport:
+    return _judge(_read(path), root, ruleset, preset)
+
+
+def _judge(log: LogFile, root: Path, ruleset: str, preset: str | None) -> LogReport:
+    file = printable(root.name) if log.path == root else shown(log.path, root)
+    return judge_log(log, ruleset, file, preset)
+
+
+def _read(path: Path) -> LogFile:
+    """Read one log; one that cannot be opened is a finding, and the others are still checked."""
     try:
-        log = read_log(path)
+        return read_log(path)
     except PitboardError as error:
-        log = LogFile.unreadable(path, str(error))
-    report = judge_log(log, ruleset, file, preset)
-    return msgspec.structs.replace(report, gathered=gather(log)) if gather else report
+        return LogFile.unreadable(path, str(error))
 
 
 def _processors() -> int:

@@ -1,7 +1,8 @@
 """Where things lie in a submission: `<submitter>/results/<system>/<benchmark>/result_*.txt` and `systems/`.
 
-Only folders under the checked path are entered, and no symbolic link to a folder is followed, so that a
-hostile tree can neither lead outside nor round in circles.
+Each folder is listed once, into an `Inventory` that is handed to everything which looks at the tree. Only
+folders under the checked path are entered, and no symbolic link to a folder is followed, so that a hostile
+tree can neither lead outside nor round in circles.
 """
 
 import os
@@ -56,40 +57,24 @@ def shown(path: Path, root: Path) -> str:
     return printable(relative.as_posix())
 
 
-def entries(folder: Path, root: Path) -> list[Entry]:
-    """List a folder by name. Raises `OSError` where it cannot be read."""
-    with os.scandir(folder) as found:
-        return [_entry(Path(e.path), e, root) for e in sorted(found, key=lambda e: e.name)]
-
-
-def _entry(path: Path, found: "os.DirEntry[str]", root: Path) -> Entry:
-    if found.is_symlink():
-        return _link(path, root)
-    if found.is_dir():
-        return Entry(path, "folder")
-    if found.is_file():
-        return Entry(path, "file", found.stat().st_size)
-    return Entry(path, "other")
-
-
-def _link(path: Path, root: Path) -> Entry:
+def _link(path: Path, inside: Path) -> Entry:
+    """Tell what a symbolic link is; `inside` is the resolved path that it may not lead out of."""
     try:
         target = path.resolve(strict=True)
     except (OSError, RuntimeError):
         return Entry(path, "link-broken")
-    if not target.is_relative_to(root.resolve()):
+    if not target.is_relative_to(inside):
         return Entry(path, "link-out")
     if target.is_dir():
         return Entry(path, "link-folder")
     return Entry(path, "file", target.stat().st_size) if target.is_file() else Entry(path, "other")
 
 
-def folders_of(folder: Path, root: Path) -> list[Path]:
-    """List the folders in a folder; an unreadable or missing one has none (`walk` reports it)."""
+def _points_out(link: Path, inside: Path) -> bool:
     try:
-        return [e.path for e in entries(folder, root) if e.kind == "folder"]
-    except OSError:
-        return []
+        return not link.resolve().is_relative_to(inside)
+    except (OSError, RuntimeError):  # a link to itself
+        return False
 
 
 def is_log(entry: Entry) -> bool:
@@ -124,88 +109,6 @@ def _leads_out(file: str) -> Finding:
     )
 
 
-def find_logs(root: Path) -> tuple[list[Path], list[Finding]]:
-    """List the logs under a path: a file whatever its name; in a folder `result_*.txt`, plain or packed.
-
-    Links are followed to files within the path only; one that leads out of it is a finding and is not read.
-    Raises `PitboardError` where there is nothing.
-    """
-    if root.is_file():
-        return [root], []
-    if not root.is_dir():
-        raise PitboardError(f"Nothing to check at {root}: expected a log, or a folder that holds logs.")
-    paths, findings = [], []
-    inside = root.resolve()
-    for folder, _, names in os.walk(root):
-        for name in names:
-            if not is_log_name(name):
-                continue
-            path = Path(folder, name)
-            if path.is_symlink() and not path.resolve().is_relative_to(inside):
-                findings.append(_leads_out(path.relative_to(root).as_posix()))
-            else:
-                paths.append(path)
-    return sorted(paths), findings
-
-
-def is_submission(folder: Path) -> bool:
-    """Tell whether a folder is a submitter's: it has `results/` or `systems/`."""
-    return (folder / "results").is_dir() or (folder / "systems").is_dir()
-
-
-def submissions(root: Path) -> list[Path]:
-    """Find the submissions under a path: itself, the folders in it, or the one it lies in."""
-    if is_submission(root):
-        return [root]
-    return [folder for folder in folders_of(root, root) if is_submission(folder)]
-
-
-def result_folders(submission: Path, root: Path) -> list[ResultFolder]:
-    """Find the results of a submission, whether or not they hold logs, by system and benchmark."""
-    return [
-        _result_folder(benchmark, root, submission)
-        for system in folders_of(submission / "results", root)
-        for benchmark in folders_of(system, root)
-    ]
-
-
-def loose_result_folders(root: Path) -> list[ResultFolder]:
-    """Find results outside a submission: every folder at or under the path that holds `result_*.txt`."""
-    found, waiting = [], [(root, 0)]
-    while waiting:
-        folder, depth = waiting.pop()
-        result = _result_folder(folder, root, _submission_around(folder))
-        if result.logs:
-            found.append(result)
-        if depth < MAX_DEPTH:
-            waiting += [(inner, depth + 1) for inner in folders_of(folder, root)]
-    return sorted(found, key=lambda result: result.path)
-
-
-def _submission_around(folder: Path) -> Path | None:
-    """Find the submission that a result folder given by itself lies in, by its place in the layout."""
-    place = folder.resolve()
-    if len(place.parts) > 3 and place.parents[1].name == "results":
-        return place.parents[2]
-    return None
-
-
-def _result_folder(folder: Path, root: Path, submission: Path | None) -> ResultFolder:
-    try:
-        logs = [e.path for e in entries(folder, root) if is_log(e)]
-    except OSError:
-        logs = []
-    place = folder.resolve()
-    return ResultFolder(
-        path=folder,
-        submission=submission,
-        submitter=printable(submission.resolve().name) if submission else "",
-        system=printable(place.parent.name),
-        benchmark=printable(place.name),
-        logs=logs,
-    )
-
-
 UNREADABLE = Rule(
     code="package-unreadable",
     title="A folder cannot be looked at",
@@ -215,35 +118,146 @@ UNREADABLE = Rule(
 )
 
 
-def walk(root: Path) -> tuple[list[Entry], list[Finding]]:
-    """List everything under a path, and say what could not be entered."""
-    found: list[Entry] = []
-    findings: list[Finding] = []
-    waiting = [(root, 0)]
-    while waiting:
-        folder, depth = waiting.pop()
+def _unreadable(folder: Path, root: Path, error: OSError) -> Finding:
+    return UNREADABLE.finding(
+        f"This folder cannot be read: {error.strerror}",
+        file=shown(folder, root),
+        fix="Give it read permission, or copy it again.",
+    )
+
+
+def _too_deep(folder: Path, root: Path) -> Finding:
+    return UNREADABLE.finding(
+        f"Folders nested deeper than {MAX_DEPTH} were not looked at",
+        file=shown(folder, root),
+        fix="Flatten the folders.",
+    )
+
+
+class Inventory:
+    """What lies under a path: a log, a result's folder, a submission or a round.
+
+    `logs` are its logs in order: a file whatever its name, in a folder `result_*.txt`, plain or packed.
+    `led_out` are findings on logs that are links to elsewhere, which are not read. `everything` holds the
+    entries of all folders down to `MAX_DEPTH`, `deeper` those below, and `not_entered` findings on folders
+    that were not looked at.
+    """
+
+    def __init__(self, root: Path) -> None:
+        """List everything. Raises `PitboardError` where there is no file and no folder."""
+        self.root = root
+        self.logs: list[Path] = []
+        self.led_out: list[Finding] = []
+        self.everything: list[Entry] = []
+        self.deeper: list[Entry] = []
+        self.not_entered: list[Finding] = []
+        self._place = root.resolve()
+        self._inside: dict[Path, list[Entry]] = {}
+        if root.is_file():
+            self.logs.append(root)
+        elif not root.is_dir():
+            raise PitboardError(f"Nothing to check at {root}: expected a log, or a folder that holds logs.")
+        waiting = [(root, 0)]
+        while waiting:
+            folder, depth = waiting.pop()
+            waiting += [(inner, depth + 1) for inner in self._list(folder, depth)]
+        self.logs.sort()
+
+    def _list(self, folder: Path, depth: int) -> list[Path]:
+        """Take in one folder; gives the folders in it."""
         try:
-            inside = entries(folder, root)
+            with os.scandir(folder) as found:
+                inside = [self._entry(each) for each in sorted(found, key=lambda each: each.name)]
         except OSError as error:
-            findings.append(
-                UNREADABLE.finding(
-                    f"This folder cannot be read: {error.strerror}",
-                    file=shown(folder, root),
-                    fix="Give it read permission, or copy it again.",
-                )
-            )
-            continue
-        inside = [e for e in inside if depth > 0 or e.name not in _PASSED_OVER]
-        found += inside
-        inner = [e.path for e in inside if e.kind == "folder"]
-        if depth < MAX_DEPTH:
-            waiting += [(path, depth + 1) for path in inner]
-        elif inner:
-            findings.append(
-                UNREADABLE.finding(
-                    f"Folders nested deeper than {MAX_DEPTH} were not looked at",
-                    file=shown(folder, root),
-                    fix="Flatten the folders.",
-                )
-            )
-    return found, findings
+            if depth <= MAX_DEPTH:
+                self.not_entered.append(_unreadable(folder, self.root, error))
+            return []
+        if depth == 0:
+            inside = [entry for entry in inside if entry.name not in _PASSED_OVER]
+        inner = [entry.path for entry in inside if entry.kind == "folder"]
+        for entry in inside:
+            if entry.kind not in ("folder", "link-folder") and is_log_name(entry.name):
+                self._take_log(entry)
+        if depth <= MAX_DEPTH:
+            self._inside[folder] = inside
+        (self.everything if depth <= MAX_DEPTH else self.deeper).extend(inside)
+        if depth == MAX_DEPTH and inner:
+            self.not_entered.append(_too_deep(folder, self.root))
+        return inner
+
+    def _entry(self, found: "os.DirEntry[str]") -> Entry:
+        path = Path(found.path)
+        if found.is_symlink():
+            return _link(path, self._place)
+        if found.is_dir():
+            return Entry(path, "folder")
+        if found.is_file():
+            return Entry(path, "file", found.stat().st_size)
+        return Entry(path, "other")
+
+    def _take_log(self, entry: Entry) -> None:
+        if entry.kind == "link-out" or (entry.kind == "link-broken" and _points_out(entry.path, self._place)):
+            self.led_out.append(_leads_out(entry.path.relative_to(self.root).as_posix()))
+        else:
+            self.logs.append(entry.path)
+
+    def entries(self, folder: Path) -> list[Entry]:
+        """Return what lies in a folder, by name; nothing for one that was not listed."""
+        return self._inside.get(folder, [])
+
+    def folders(self, folder: Path) -> list[Path]:
+        """Return the folders in a folder, by name."""
+        return [entry.path for entry in self.entries(folder) if entry.kind == "folder"]
+
+    def listed(self, folder: Path) -> bool:
+        """Tell whether a folder is there and could be listed."""
+        return folder in self._inside
+
+    def bytes_of_logs(self) -> int:
+        """Return how many bytes the logs have on disk."""
+        return sum(entry.size for entry in self.everything if is_log_name(entry.name))
+
+    def submissions(self) -> list[Path]:
+        """Return the submissions under the path: itself, or the folders in it."""
+        if is_submission(self.root):
+            return [self.root]
+        return [folder for folder in self.folders(self.root) if is_submission(folder)]
+
+    def results(self, submission: Path) -> list[ResultFolder]:
+        """Return the results of a submission, whether or not they hold logs, by system and benchmark."""
+        return [
+            self._result(benchmark, submission)
+            for system in self.folders(submission / "results")
+            for benchmark in self.folders(system)
+        ]
+
+    def loose_results(self) -> list[ResultFolder]:
+        """Return results outside a submission: each folder at or under the path that holds `result_*.txt`."""
+        holding = sorted(folder for folder, inside in self._inside.items() if any(map(is_log, inside)))
+        return [self._result(folder, _submission_around(self._resolved(folder))) for folder in holding]
+
+    def _resolved(self, folder: Path) -> Path:
+        return self._place / folder.relative_to(self.root)  # no link is followed below the root
+
+    def _result(self, folder: Path, submission: Path | None) -> ResultFolder:
+        place = self._resolved(folder)
+        return ResultFolder(
+            path=folder,
+            submission=submission,
+            submitter=printable(place.parents[2].name) if submission else "",
+            system=printable(place.parent.name),
+            benchmark=printable(place.name),
+            logs=[entry.path for entry in self.entries(folder) if is_log(entry)],
+        )
+
+
+def is_submission(folder: Path) -> bool:
+    """Tell whether a folder is a submitter's: it has `results/` or `systems/`."""
+    return (folder / "results").is_dir() or (folder / "systems").is_dir()
+
+
+def _submission_around(result: Path) -> Path | None:
+    """Find the submission that a result folder given by itself lies in, by its place in the layout."""
+    if len(result.parts) > 3 and result.parents[1].name == "results":
+        return result.parents[2]
+    return None

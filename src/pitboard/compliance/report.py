@@ -7,7 +7,7 @@ import msgspec
 from pitboard.compliance.result.rcp import RcpVerdict
 from pitboard.compliance.rule import Finding
 from pitboard.compliance.submission.system import System
-from pitboard.events import Run
+from pitboard.events import Run, Summary
 
 Level = Literal["log", "result", "submission", "round"]
 
@@ -15,9 +15,9 @@ Level = Literal["log", "result", "submission", "round"]
 class LogReport(msgspec.Struct, frozen=True, kw_only=True):
     """The verdict on one log. `path` is relative to the checked path, with forward slashes.
 
-    `run` is what the log says of its run, so that a result is judged without reading its logs again;
-    `gathered` is what `check_tree` was asked to gather besides. `preset` is one other than `full` that the
-    log says it is of: no MLPerf result. `own_rules` tells whether it was judged by that preset's target.
+    `summary` is what the log says of its run, so that a result is judged, scored and stored without reading
+    its logs again. `preset` is one other than `full` that the log says it is of: no MLPerf result.
+    `own_rules` tells whether it was judged by that preset's target.
     """
 
     path: str
@@ -26,10 +26,14 @@ class LogReport(msgspec.Struct, frozen=True, kw_only=True):
     valid: bool
     findings: list[Finding]
     ruleset: str
-    run: Run
-    gathered: object = None
+    summary: Summary
     preset: str | None = None
     own_rules: bool = False
+
+    @property
+    def run(self) -> Run:
+        """What the log says of its run: times, evaluations, settings."""
+        return self.summary.run
 
 
 class ResultReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,15 +8,18 @@ as `grep -n` does.
 
 import json
 import reprlib
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, repeat
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 
 from pitboard.events.event import Event
+from pitboard.events.precision import LogText
 from pitboard.events.source import DamagedSourceError, read_pieces
+from pitboard.events.summary import Summary, SummaryBuilder
 
 ProblemKind = Literal[
     "bad-json", "truncated", "bad-event", "too-deep", "unreadable", "too-long", "glued", "odd-json"
@@ -34,6 +37,7 @@ MAX_DEPTH = 200
 
 _MARK = b":::MLLOG "
 _MARK_BYTES = len(_MARK)
+_SHORT = 8  # bytes between two events that are not kept as text: a launcher's rank
 _LONG = 2 * MAX_DEPTH  # a value that nests deeper takes more bytes
 _SHOWN = 80
 
@@ -51,7 +55,7 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 class LogFile(msgspec.Struct):
-    """One log, read: its events in file order, and its problems.
+    """One log, read: its events in file order, what they say of the run, and its problems.
 
     `problems` holds the first `MAX_PROBLEMS` of each kind, `counts` how many of each kind there are;
     `binary` tells of NUL bytes in the file.
@@ -59,6 +63,7 @@ class LogFile(msgspec.Struct):
 
     path: Path
     events: list[Event]
+    summary: Summary
     problems: list[Problem]
     counts: Counter[ProblemKind]
     binary: bool = False
@@ -66,34 +71,26 @@ class LogFile(msgspec.Struct):
     @classmethod
     def unreadable(cls, path: Path, why: str) -> "LogFile":
         """Give the log that a file which cannot be opened amounts to: no event and one problem."""
-        return cls(path, [], [Problem("unreadable", None, why, refused=True)], Counter({"unreadable": 1}))
+        problem = Problem("unreadable", None, why, refused=True)
+        return cls(path, [], Summary(), [problem], Counter({"unreadable": 1}))
 
 
-class _Fields(msgspec.Struct):
-    """What the official parser demands of an event; the bounds of the time keep it a float's size."""
-
-    key: str
-    time_ms: Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | float
-    value: Any
-    metadata: dict[str, Any]
-    event_type: str = "POINT_IN_TIME"
-    namespace: str = ""
-
-
-_decode = msgspec.json.Decoder(_Fields).decode
+_decode = msgspec.json.Decoder(Event).decode
+_UNDECODED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_put = msgspec.structs.force_setattr
 
 
 def read_log(path: Path) -> LogFile:
-    """Read one log, plain, gzip or zstd, with everything that is wrong with its lines.
+    """Read one log, plain, gzip or zstd, once, with everything that is wrong with its lines.
 
     Raises `PitboardError` only where the file cannot be opened; what it holds becomes events and problems.
     """
-    scan = _Scan()
-    log = LogFile(path, [], scan.problems, scan.counts)
+    builder, every = SummaryBuilder(), list[Event]()
+    scan = _Scan(builder.text)
     for events in scan.read(path):
-        log.events.extend(events)
-    log.binary = scan.binary
-    return log
+        builder.add(events)
+        every += events
+    return LogFile(path, every, builder.summary(), scan.problems, scan.counts, scan.binary)
 
 
 def read_events(path: Path) -> Iterator[Event]:
@@ -121,15 +118,19 @@ def _is_deep(value: Any) -> bool:
 
 
 class _Scan:
-    """The state of reading one file: where it is, and what it has met."""
+    """The state of reading one file: where it is, and what it has met.
 
-    def __init__(self) -> None:
+    What stands between the events goes into `text`, where it is wanted.
+    """
+
+    def __init__(self, text: LogText | None = None) -> None:
         self.line = 1
         self.problems: list[Problem] = []
         self.counts: Counter[ProblemKind] = Counter()
         self.binary = False
         self._events: list[Event] = []
         self._room = MAX_EVENT_BYTES
+        self._text = text
 
     def read(self, path: Path) -> Iterator[list[Event]]:
         """Yield the events of the file, a piece at a time."""
@@ -156,42 +157,70 @@ class _Scan:
             yield self._lines(tail, drop)
 
     def _lines(self, block: bytes, drop_first: bool) -> list[Event]:
-        """Take the events of whole lines; this loop meets every event of a round, so it does little."""
-        self._events = events = []
+        """Take the events of whole lines."""
+        events: list[Event] = []
+        self._events = events
         if drop_first:
             self._tell("too-long", f"an event line longer than {MAX_LINE_BYTES >> 20} MiB")
             block = block[block.find(b"\n") :] if b"\n" in block else b""
-        has_return = b"\r" in block
-        find, count = block.find, block.count
-        counted, at = 0, find(_MARK)
-        while at >= 0:
-            self.line += count(b"\n", counted, at)
-            counted = at
-            end = find(b"\n", at)
-            if end < 0:
-                end = len(block)
-            following = find(_MARK, at + _MARK_BYTES)
-            payload = block[at + _MARK_BYTES : end]
-            if 0 <= following < end or (has_return and payload.find(b"\r", 0, -1) >= 0):
-                self._several(block[at:end], ends=end < len(block))
-                following = find(_MARK, end)
-            else:
-                try:
-                    raw = _decode(payload)
-                except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-                    self._odd(payload, error, ends=end < len(block))
-                else:
-                    if len(payload) > _LONG:
-                        self._flatten(payload, raw)
-                    events.append(_event(raw, self.line))
-            self._room -= len(payload)
-            at = following
-        self.line += count(b"\n", counted)
+        before, *marked = block.split(_MARK)
+        self._keep(self.line, before)
+        self.line += _newlines(before)
+        if not marked:
+            return events
+        # Loops in C: a round has millions of lines, and nearly all of its events are plain.
+        payloads, ends, texts = zip(*map(bytes.partition, marked, repeat(b"\n")), strict=True)
+        counts = [len(end) + (_newlines(text) if text else 0) for end, text in zip(ends, texts, strict=True)]
+        lines = list(accumulate(counts, initial=self.line))
+        several = b"" in ends[:-1] or (b"\r" in block and any(b"\r" in each[:-1] for each in payloads))
+        try:
+            events += [] if several else map(_decode, payloads)
+        except _UNDECODED:
+            several = True
+        if several:
+            events.clear()
+            self._one_by_one(lines, payloads, ends)
+        else:
+            deque(map(_put, events, repeat("line"), lines), maxlen=0)
+            for number in [number for number, payload in enumerate(payloads) if len(payload) > _LONG]:
+                self.line = lines[number]
+                events[number] = self._flatten(payloads[number], events[number])
+        for number in [number for number, text in enumerate(texts) if len(text) > _SHORT]:
+            self._keep(lines[number] + 1, texts[number])
+        self.line = lines[-1]
+        self._room -= sum(map(len, payloads))
         return events
 
-    def _several(self, segment: bytes, ends: bool) -> None:
-        """Take a line with several marks or carriage returns in it."""
-        for part in segment.split(b"\r"):
+    def _keep(self, line: int, text: bytes) -> None:
+        if self._text is not None and text:
+            self._text.add(line, text)
+
+    def _one_by_one(self, lines: list[int], payloads: Sequence[bytes], ends: Sequence[bytes]) -> None:
+        """Take events of which some are not plain; those that share a line have no `ends` between them."""
+        shared: list[bytes] = []
+        for number, (payload, end) in enumerate(zip(payloads, ends, strict=True)):
+            shared.append(payload)
+            if end or number == len(payloads) - 1:
+                self.line = lines[number]
+                self._take(_MARK.join(shared), ends=end != b"")
+                shared = []
+
+    def _take(self, payload: bytes, ends: bool) -> None:
+        """Take what follows the first mark of a line."""
+        if _MARK in payload or b"\r" in payload[:-1]:
+            self._several(payload, ends)
+            return
+        try:
+            event = _decode(payload)
+        except _UNDECODED as error:
+            self._odd(payload, error, ends)
+        else:
+            _put(event, "line", self.line)
+            self._events.append(self._flatten(payload, event))
+
+    def _several(self, payload: bytes, ends: bool) -> None:
+        """Take what follows the first mark of a line with several marks or carriage returns in it."""
+        for part in (_MARK + payload).split(b"\r"):
             at = part.rfind(_MARK)
             if at < 0:
                 continue
@@ -225,17 +254,16 @@ class _Scan:
             self._note("text that is not UTF-8")
         elif error is not None and not isinstance(error, msgspec.ValidationError):
             self._note(f"a number or string that standard JSON has not: {text[:_SHOWN]}")
-        raw = _lenient_fields(fields)
-        self._flatten(payload, raw)
-        self._events.append(_event(raw, self.line))
+        self._events.append(self._flatten(payload, _lenient_event(fields, self.line)))
 
-    def _flatten(self, payload: bytes, raw: _Fields) -> None:
+    def _flatten(self, payload: bytes, event: Event) -> Event:
         """Put a word in the place of a value that nests too deeply to be handed about."""
         if payload.count(b"[") + payload.count(b"{") <= MAX_DEPTH:
-            return
-        if _is_deep(raw.value) or _is_deep(raw.metadata):
+            return event
+        if _is_deep(event.value) or _is_deep(event.metadata):
             self._note(f"dropped a value nested deeper than {MAX_DEPTH} levels")
-            raw.value, raw.metadata = "nested too deeply", {}
+            return msgspec.structs.replace(event, value="nested too deeply", metadata={})
+        return event
 
     def _note(self, message: str) -> None:
         self._tell("odd-json", message)
@@ -244,6 +272,11 @@ class _Scan:
         self.counts[kind] += 1
         if self.counts[kind] <= MAX_PROBLEMS:
             self.problems.append(Problem(kind, self.line, message, refused=kind not in _TAKEN))
+
+
+def _newlines(text: bytes) -> int:
+    """Count line ends; in a long text removing them all is several times faster than `bytes.count`."""
+    return text.count(b"\n") if len(text) < _LONG else len(text) - len(text.replace(b"\n", b""))
 
 
 def _wrong_with(fields: Any) -> str | None:
@@ -260,25 +293,14 @@ def _wrong_with(fields: Any) -> str | None:
     return None
 
 
-def _lenient_fields(fields: dict[str, Any]) -> _Fields:
+def _lenient_event(fields: dict[str, Any], line: int) -> Event:
     metadata, event_type, namespace = fields["metadata"], fields.get("event_type"), fields.get("namespace")
-    return _Fields(
+    return Event(
         key=fields["key"],
         time_ms=float(fields["time_ms"]),
         value=fields["value"],
         metadata=metadata if isinstance(metadata, dict) else {},
         event_type=event_type if isinstance(event_type, str) else "POINT_IN_TIME",
         namespace=namespace if isinstance(namespace, str) else "",
-    )
-
-
-def _event(raw: _Fields, line: int) -> Event:
-    return Event(
-        key=raw.key,
-        time_ms=raw.time_ms,
-        value=raw.value,
-        metadata=raw.metadata,
-        event_type=raw.event_type,
-        namespace=raw.namespace,
         line=line,
     )

@@ -81,14 +81,18 @@ class Run(msgspec.Struct, kw_only=True):
         The first `init_start` and the first complete pair of `run_start` and `run_stop` count, the last of
         the rest, as in the official `result_summarizer` and `rcp_checker`.
         """
-        run = cls(seeds=[], settings={}, evaluations=[], changed=[])
+        run = cls()
         for event in events:
-            collect = _COLLECTORS.get(event.key)
-            if collect is not None:
-                collect(run, event)
-            elif event.key.startswith(_SETTING_PREFIXES):
-                run.settings[event.key] = event.value
+            run.add(event)
         return run
+
+    def add(self, event: Event) -> None:
+        """Take one more event of the log, in the order of its lines."""
+        collect = _COLLECTORS.get(event.key)
+        if collect is not None:
+            collect(self, event)
+        elif event.key.startswith(_SETTING_PREFIXES):
+            self.settings[event.key] = event.value
 
 
 _SETTING_PREFIXES = ("opt_", "lora_", "submission_")

@@ -13,15 +13,12 @@ from pitboard.compliance import LogReport, ResultReport, TreeReport, check_tree
 from pitboard.compliance.result.benchmarks import official_drops
 from pitboard.errors import PitboardError
 from pitboard.results.catalogue import accelerator
-from pitboard.results.gather import Gathered, gather
-from pitboard.results.precision import from_description
 from pitboard.results.published import round_row
 from pitboard.results.schema import TABLES, Row, Rows
-from pitboard.results.software import links, software
+from pitboard.results.software import described_precision, links, software
 from pitboard.scoring import Score, score_tree
 from pitboard.text import printable
 
-_MOST_DESCRIPTION = 1 << 20
 _SYSTEM_KEY = ("round", "submitter", "system")
 _OF_SYSTEM = (
     "organisation",
@@ -53,7 +50,7 @@ def read_rows(
     Damaged logs and descriptions are kept as what they say, not valid. Raises `PitboardError` where `path`
     holds no result: a single log belongs to none.
     """
-    report = check_tree(path, round, progress=progress, gather=gather)
+    report = check_tree(path, round, progress=progress)
     if not report.results:
         raise PitboardError(
             f"No result under {path}: expected <submitter>/results/<system>/<benchmark>/result_*.txt, "
@@ -104,8 +101,8 @@ class _Reader:
         return printable(str(name or self._root.resolve().name))
 
     def _system(self, key: Row, result: ResultReport) -> Row:
-        fields = self._description(result)
         known = result.description
+        fields = known.fields if known else {}
         found = accelerator(
             _text(fields, "accelerator_model_name"), _text(fields, "accelerator_memory_capacity")
         )
@@ -147,31 +144,13 @@ class _Reader:
             self._note(key, "its system has no description that can be read", benchmark=None)
         return row
 
-    def _description(self, result: ResultReport) -> dict[str, Any]:
-        """Read all fields again: the check keeps only those that rules are about."""
-        if result.description is None:
-            return {}
-        folder = (self._root / result.path).parent.parent.parent
-        path = folder / "systems" / f"{result.system}.json"
-        try:
-            if (
-                not path.resolve().is_relative_to(self._root.resolve())
-                or path.stat().st_size > _MOST_DESCRIPTION
-            ):
-                return {}
-            fields = json.loads(path.read_bytes())
-        except (OSError, ValueError, RecursionError):
-            return {}
-        return fields if isinstance(fields, dict) else {}
-
     def _result(self, key: Row, result: ResultReport, score: Score, system: Row) -> None:
         logs = [self._logs[path] for path in result.logs]
         first = logs[0].run if logs else None
         counted = [m for m in score.runs if m is not None]
-        precisions = {
-            (g.precision.name, g.precision.source) for log in logs if (g := _gathered(log)).precision
-        }
-        if not precisions and (said := from_description(system["description"] or {})):
+        stated = [log.summary.precision for log in logs if log.summary.precision]
+        precisions = {(each.name, each.source) for each in stated}
+        if not precisions and (said := described_precision(system["description"] or {})):
             precisions = {(said.name, said.source)}
         precision = min(precisions) if len({name for name, _ in precisions}) == 1 else (None, None)
         runs = [self._run(key, n, log, score) for n, log in enumerate(logs)]
@@ -202,7 +181,7 @@ class _Reader:
             "statistics": [
                 {**key, "run": n, **msgspec.structs.asdict(statistic)}
                 for n, log in enumerate(logs)
-                for statistic in _gathered(log).statistics
+                for statistic in log.summary.statistics
             ],
         }
         row["digest"] = _digest([row, details])
@@ -216,8 +195,7 @@ class _Reader:
             self._note(key, f"{broken} of {len(logs)} logs are not valid")
 
     def _run(self, key: Row, number: int, log: LogReport, score: Score) -> Row:
-        run, more = log.run, _gathered(log)
-        precision = more.precision
+        run, precision = log.run, log.summary.precision
         return {
             **key,
             "run": number,
@@ -228,7 +206,7 @@ class _Reader:
             "started": _time(run.run_start_ms),
             "minutes": _finite(run.minutes),
             "init_minutes": _minutes(run.init_start_ms, run.init_stop_ms),
-            "evaluation_minutes": more.evaluation_minutes,
+            "evaluation_minutes": log.summary.evaluation_minutes,
             "seed": None if run.seed is None else str(run.seed)[:40],
             "global_batch_size": _whole(run.global_batch_size),
             "samples_to_target": score.samples_to_target[number],
@@ -264,12 +242,6 @@ class _Reader:
 
     def _note(self, key: Row, what: str, **changed: str | None) -> None:
         self._rows["incomplete"].append({**key, **changed, "what": what})
-
-
-def _gathered(log: LogReport) -> Gathered:
-    gathered = log.gathered
-    assert isinstance(gathered, Gathered)
-    return gathered
 
 
 def _evaluations(key: Row, number: int, log: LogReport) -> list[Row]:

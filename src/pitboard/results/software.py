@@ -1,4 +1,4 @@
-"""The software stack that a system description states, and where an entry's public code and results lie."""
+"""The software and the precision that a system description states, and where an entry's public files lie."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -7,7 +7,9 @@ from urllib.parse import quote
 
 import msgspec
 
-from pitboard.suite import ROUNDS
+from pitboard.events import Precision
+from pitboard.suite import FORMATS, ROUNDS
+from pitboard.text import printable
 
 _LONGEST = 300  # characters of one value
 _MOST = 64  # values of one description; the fullest of rounds v5.0 and v5.1 has 21
@@ -26,6 +28,7 @@ _OTHER_SPELLINGS = {
     "torch": "PyTorch",
 }
 _UNSAID = {"", "-", "?", "tbd", "todo", "n/a", "na", "none", "null", "unknown"}
+_FORMAT = re.compile(rf"(?<![a-z0-9])({'|'.join(FORMATS)})(?![a-z0-9])", re.IGNORECASE)
 
 
 class Software(msgspec.Struct, frozen=True):
@@ -49,6 +52,21 @@ def software(description: Mapping[str, object]) -> list[Software]:
     statements; never raises, whatever the description holds.
     """
     return list(islice(dict.fromkeys(_statements(description)), _MOST))
+
+
+def described_precision(description: Mapping[str, object]) -> Precision | None:
+    """The one number format that a system description's software notes or framework name; never certain.
+
+    A description covers all benchmarks of a system, so it does not prove which of them used the format.
+    """
+    for field in ("sw_notes", "framework"):
+        said = str(description.get(field) or "")[:1000] if isinstance(description.get(field), str) else ""
+        names = {found.lower() for found in _FORMAT.findall(said)}
+        if len(names) == 1:
+            return Precision(
+                FORMATS[names.pop()].label, f"description: {field}: {printable(said[:100])}", certain=False
+            )
+    return None
 
 
 def links(round: str, submitter: str, system: str) -> dict[str, str]:

@@ -27,12 +27,12 @@ def check_log(path: Path, ruleset: str, file: str | None = None, preset: str | N
 
 def judge_log(log: LogFile, ruleset: str, file: str, preset: str | None = None) -> LogReport:
     """Check a log that has been read; see `check_log`."""
-    run = Run.from_events(log.events)
+    run = log.summary.run
     findings = _problems(log, file)
     own = preset_judging(run, preset)
     if log.events:
         official = check_events(log.events, ruleset, file)
-        findings += judge_by_preset(official, log.events, own, file) if own else official
+        findings += judge_by_preset(official, log, own, file) if own else official
         findings += _clock(run, file)
     else:
         findings.append(_no_events(log, file))
@@ -43,7 +43,7 @@ def judge_log(log: LogFile, ruleset: str, file: str, preset: str | None = None) 
         valid=all(finding.severity != "error" for finding in findings),
         findings=findings,
         ruleset=ruleset,
-        run=run,
+        summary=log.summary,
         preset=scaled_preset([run]),
         own_rules=own is not None,
     )

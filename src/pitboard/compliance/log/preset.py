@@ -18,7 +18,7 @@ from pitboard.compliance.log.engine import MISSING_KEY
 from pitboard.compliance.log.wording import TARGET
 from pitboard.compliance.rule import Finding
 from pitboard.errors import PitboardError
-from pitboard.events import Event, Run
+from pitboard.events import LogFile, Run
 from pitboard.suite import Preset
 from pitboard.text import printable
 
@@ -85,7 +85,7 @@ def preset_judging(run: Run, wanted: str | None) -> Preset | None:
         return None
 
 
-def judge_by_preset(findings: list[Finding], events: list[Event], preset: Preset, file: str) -> list[Finding]:
+def judge_by_preset(findings: list[Finding], log: LogFile, preset: Preset, file: str) -> list[Finding]:
     """Return a log's findings with the benchmark's own target replaced by the preset's.
 
     The target is the one in `suite`, whatever the log says. Of a preset without a target no evaluation is
@@ -95,7 +95,7 @@ def judge_by_preset(findings: list[Finding], events: list[Event], preset: Preset
     target = preset.values["target"]
     if target is None:
         return [finding for finding in kept if not _asks_for_evaluation(finding)]
-    return kept + _judge_target(events, preset, float(target), file)
+    return kept + _judge_target(log, preset, float(target), file)
 
 
 def _asks_for_evaluation(finding: Finding) -> bool:
@@ -104,11 +104,11 @@ def _asks_for_evaluation(finding: Finding) -> bool:
     )
 
 
-def _judge_target(events: list[Event], preset: Preset, target: float, file: str) -> list[Finding]:
-    run = Run.from_events(events)
+def _judge_target(log: LogFile, preset: Preset, target: float, file: str) -> list[Finding]:
+    run = log.summary.run
     benchmark = suite.benchmark(str(run.benchmark))
     best = min if benchmark.lower_is_better else max
-    logged = [event for event in events if event.key == benchmark.metric_key and _is_quality(event.value)]
+    logged = [event for event in log.events if event.key == benchmark.metric_key and _is_quality(event.value)]
     if not logged:
         return []  # that no evaluation is logged, or none that is a number, is a finding already
     reached = best(logged, key=lambda event: float(event.value))

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pitboard.compliance.inventory import ResultFolder, shown
+from pitboard.compliance.inventory import Inventory, ResultFolder, shown
 from pitboard.compliance.log.preset import scaled_preset
 from pitboard.compliance.report import LogReport, ResultReport
 from pitboard.compliance.result.benchmarks import (
@@ -36,7 +36,11 @@ _DECISIVE = ("global_batch_size", "submission_benchmark")
 
 
 def check_result(
-    result: ResultFolder, logs: Sequence[LogReport], system: System | None, ruleset: str, root: Path
+    result: ResultFolder,
+    logs: Sequence[LogReport],
+    system: System | None,
+    ruleset: str,
+    inventory: Inventory,
 ) -> ResultReport:
     """Judge the runs of one result together, as the official `package_checker` does.
 
@@ -44,18 +48,18 @@ def check_result(
     Seeds and convergence are judged in the closed division only; where the folder's name is no benchmark of
     the ruleset ("5.1.0"), every log must be valid and that is all. Runs that were all judged by the rules of
     their preset may be as many as one likes, and are held against the preset's own reference points. Findings
-    name files relative to `root`.
+    name files relative to the root of `inventory`, which lists what lies beside the logs.
     """
-    file = shown(result.path, root)
+    file = shown(result.path, inventory.root)
     division = system.division if system and system.division else _common(log.division for log in logs)
-    findings = check_folder(result, root, file, ruleset)
+    findings = check_folder(result, inventory, file, ruleset)
     scale, damaged = committee_scale(result, file)
     findings += damaged
     rcp, held = None, ConvergenceCheck()
     own = bool(logs) and all(log.own_rules for log in logs)
     known = result.benchmark in allowed_benchmarks(ruleset)
     if known:
-        power, waived = check_power(result, root), bypasses(result)
+        power, waived = check_power(result, inventory), bypasses(result)
         findings += power + _check_runs(result, logs, power, file, own)
         findings += _check_settings(logs) + _check_names(result, logs, system, file)
         if division == "closed" and "seed-checker-bypass" not in waived:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from pitboard.compliance.inventory import ResultFolder, entries, is_log, shown
+from pitboard.compliance.inventory import Inventory, ResultFolder, is_log, shown
 from pitboard.compliance.result.benchmarks import allowed_benchmarks
 from pitboard.compliance.result.rcp import RcpVerdict
 from pitboard.compliance.rule import PACKAGE_CHECKER, UNCHECKED_OR_FATAL, Finding, Rule
@@ -40,7 +40,7 @@ STRAY = Rule(
 )
 
 
-def check_folder(result: ResultFolder, root: Path, file: str, ruleset: str) -> list[Finding]:
+def check_folder(result: ResultFolder, inventory: Inventory, file: str, ruleset: str) -> list[Finding]:
     """Check that a result folder is named after a benchmark of the round and holds no strays."""
     findings = []
     if result.benchmark not in allowed_benchmarks(ruleset):
@@ -53,11 +53,7 @@ def check_folder(result: ResultFolder, root: Path, file: str, ruleset: str) -> l
                 fix="Name the folder after its benchmark, or check it with the round that had the benchmark.",
             )
         )
-    try:
-        inside = entries(result.path, root)
-    except OSError:
-        return findings  # the walk over the tree reports it
-    for entry in inside:
+    for entry in inventory.entries(result.path):
         power = entry.name == "power" and entry.kind == "folder"
         told = entry.kind not in ("file", "folder")
         if told or is_log(entry) or power or entry.name in (_PARAMS, _SCALING):
@@ -65,7 +61,7 @@ def check_folder(result: ResultFolder, root: Path, file: str, ruleset: str) -> l
         findings.append(
             STRAY.finding(
                 "This is not counted as a run: it is not named as one",
-                file=shown(entry.path, root),
+                file=shown(entry.path, inventory.root),
                 expected="result_N.txt",
                 fix="Rename it if it is a run's log, or move it out of the results.",
             )
@@ -170,25 +166,24 @@ class _Meters(msgspec.Struct, frozen=True):
     switches: int
 
 
-def check_power(result: ResultFolder, root: Path) -> list[Finding]:
+def check_power(result: ResultFolder, inventory: Inventory) -> list[Finding]:
     """Check a result's power files, as the official `power_checker` does; a result without power is fine.
 
     A run with a finding counts as one that does not comply, which the olympic mean may drop; hence warnings.
     They are filed under the run's folder of power files, which has the name of its log.
     """
     power = result.path / "power"
-    if not power.is_dir() or power.is_symlink():
+    if power not in inventory.folders(result.path):
         return []
     findings: list[Finding] = []
     meters: dict[str, _Meters] = {}
     for log in result.logs:
         folder = power / log.stem
-        file = shown(folder, root)
-        try:
-            names = [e.name for e in entries(folder, root) if e.kind == "file"]
-        except OSError:
+        file = shown(folder, inventory.root)
+        if not inventory.listed(folder):
             findings.append(_missing(file))
             continue
+        names = [entry.name for entry in inventory.entries(folder) if entry.kind == "file"]
         nodes, switches = _numbers(names, "node"), _numbers(names, "sw")
         findings += [_misnamed(file, numbers) for numbers in (nodes, switches) if not _counts_up(numbers)]
         meters[file] = _Meters(len(nodes), len(switches))

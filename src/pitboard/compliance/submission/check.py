@@ -6,15 +6,10 @@ from pathlib import Path
 from pitboard.compliance.inventory import (
     MAX_FILE_BYTES,
     Entry,
+    Inventory,
     ResultFolder,
-    entries,
-    folders_of,
     is_log_name,
-    loose_result_folders,
-    result_folders,
     shown,
-    submissions,
-    walk,
 )
 from pitboard.compliance.report import Level, LogReport, ResultReport
 from pitboard.compliance.result.check import check_result
@@ -32,52 +27,63 @@ _REPO_CHECKER = "mlperf-logging, repo_checker/repo_checker.py"
 
 
 def judge(
-    root: Path, level: Level, logs: Mapping[Path, LogReport], ruleset: str, preset: str | None = None
+    inventory: Inventory,
+    level: Level,
+    logs: Mapping[Path, LogReport],
+    ruleset: str,
+    preset: str | None = None,
 ) -> tuple[list[ResultReport], list[Finding]]:
     """Judge what the logs under a path form, as far as `level` says: results, systems, submissions, a round.
 
-    `logs` maps every log found under `root` to its report; `ruleset` is such as "5.1.0". A part that is
+    `logs` maps every log of `inventory` to its report; `ruleset` is such as "5.1.0". A part that is
     missing or damaged is a finding, and everything else is still judged. With a `preset` the path is the
     output folder of its runs, of which nobody asks for the code and the tidiness of a submission.
     """
     if level == "log":
         return [], []
     if level == "result":
-        return _judge_loose(root, logs, ruleset)
+        return _judge_loose(inventory, logs, ruleset)
     reports: list[ResultReport] = []
-    places = submissions(root)
-    findings = [] if preset else _check_files(root) + _check_code(places, root)
+    places = inventory.submissions()
+    findings = [] if preset else _check_files(inventory) + _check_code(places, inventory)
     if level == "round":
-        findings += _check_round(root, places)
+        findings += _check_round(inventory, places)
     for place in places:
-        systems, more = _check_submission(place, root, ruleset)
+        systems, more = _check_submission(place, inventory, ruleset)
         findings += more
         reports += [
-            _judge_result(result, logs, systems.get(result.path.parent.name), ruleset, root)
-            for result in result_folders(place, root)
+            _judge_result(result, logs, systems.get(result.path.parent.name), ruleset, inventory)
+            for result in inventory.results(place)
         ]
     return reports, findings
 
 
 def _judge_loose(
-    root: Path, logs: Mapping[Path, LogReport], ruleset: str
+    inventory: Inventory, logs: Mapping[Path, LogReport], ruleset: str
 ) -> tuple[list[ResultReport], list[Finding]]:
     reports, findings = [], []
-    for result in loose_result_folders(root):
+    systems: dict[Path, System | None] = {}
+    for result in inventory.loose_results():
         system = None
         if result.submission:
             path = result.submission / "systems" / f"{result.path.resolve().parent.name}.json"
-            if path.is_file():
-                system, more = read_system(path, path.name, ruleset)
+            if path not in systems and path.resolve().is_relative_to(result.submission) and path.is_file():
+                systems[path], more = read_system(path, path.name, ruleset)
                 findings += more
-        reports.append(_judge_result(result, logs, system, ruleset, root))
+            system = systems.get(path)
+        reports.append(_judge_result(result, logs, system, ruleset, inventory))
     return reports, findings
 
 
 def _judge_result(
-    result: ResultFolder, logs: Mapping[Path, LogReport], system: System | None, ruleset: str, root: Path
+    result: ResultFolder,
+    logs: Mapping[Path, LogReport],
+    system: System | None,
+    ruleset: str,
+    inventory: Inventory,
 ) -> ResultReport:
-    return check_result(result, [logs[path] for path in result.logs if path in logs], system, ruleset, root)
+    told = [logs[path] for path in result.logs if path in logs]
+    return check_result(result, told, system, ruleset, inventory)
 
 
 NO_RESULTS = Rule(
@@ -97,9 +103,10 @@ NO_SYSTEMS = Rule(
 
 
 def _check_submission(
-    place: Path, root: Path, ruleset: str
+    place: Path, inventory: Inventory, ruleset: str
 ) -> tuple[dict[str, System | None], list[Finding]]:
     """Check one submitter's folder; give its systems by name, those that cannot be read as `None`."""
+    root = inventory.root
     findings = [
         rule.finding(
             f"The submission has no folder '{part}'",
@@ -111,17 +118,17 @@ def _check_submission(
         if not (place / part).is_dir()
     ]
     systems: dict[str, System | None] = {}
-    for entry in _listed(place / "systems", root):
+    for entry in inventory.entries(place / "systems"):
         file = shown(entry.path, root)
         if entry.kind == "file" and entry.name.endswith(".json"):
             systems[entry.path.stem], more = read_system(entry.path, file, ruleset)
             findings += more
         elif entry.kind in ("file", "folder"):
             findings.append(_stray(file, "systems/<system>.json"))
-    raced = {folder.name: folder for folder in folders_of(place / "results", root)}
+    raced = {folder.name: folder for folder in inventory.folders(place / "results")}
     findings += [
         _stray(shown(entry.path, root), "results/<system>/")
-        for entry in _listed(place / "results", root)
+        for entry in inventory.entries(place / "results")
         if entry.kind == "file"
     ]
     findings += [
@@ -129,13 +136,6 @@ def _check_submission(
     ]
     findings += [_no_results(place, root, name) for name in systems if name not in raced]
     return systems, findings
-
-
-def _listed(folder: Path, root: Path) -> list[Entry]:
-    try:
-        return entries(folder, root)
-    except OSError:
-        return []  # missing or unreadable: told elsewhere
 
 
 NO_DESCRIPTION = Rule(
@@ -194,10 +194,10 @@ def _stray(file: str, expected: str) -> Finding:
     )
 
 
-def _check_round(root: Path, places: list[Path]) -> list[Finding]:
+def _check_round(inventory: Inventory, places: list[Path]) -> list[Finding]:
     return [
-        _stray(shown(folder, root), "a submitter's folder with results/ and systems/")
-        for folder in folders_of(root, root)
+        _stray(shown(folder, inventory.root), "a submitter's folder with results/ and systems/")
+        for folder in inventory.folders(inventory.root)
         if folder not in places and not folder.name.startswith(".")
     ]
 
@@ -215,8 +215,9 @@ NO_CODE = Rule(
 )
 
 
-def _check_code(places: list[Path], root: Path) -> list[Finding]:
+def _check_code(places: list[Path], inventory: Inventory) -> list[Finding]:
     """Warn where a submission lacks its code; one warning where none has it, as in a copy of results only."""
+    root = inventory.root
     bare = [place for place in places if not (place / "benchmarks").is_dir()]
     if len(bare) == len(places) > 1:
         return [_no_code("", "No submission here has its code (benchmarks/)", "a copy with the code folders")]
@@ -227,7 +228,7 @@ def _check_code(places: list[Path], root: Path) -> list[Finding]:
     for place in places:
         if place in bare:
             continue
-        raced = {result.benchmark for result in result_folders(place, root)}
+        raced = {result.benchmark for result in inventory.results(place)}
         findings += [
             _no_code(shown(place, root), f"There is no code for {benchmark}", f"benchmarks/{benchmark}/")
             for benchmark in sorted(raced)
@@ -268,10 +269,10 @@ OVERSIZED = Rule(
 )
 
 
-def _check_files(root: Path) -> list[Finding]:
+def _check_files(inventory: Inventory) -> list[Finding]:
     """Look at every file as the official `repo_checker` does: names, sizes and links that Git takes badly."""
-    found, findings = walk(root)
-    for entry in found:
+    root, findings = inventory.root, list(inventory.not_entered)
+    for entry in inventory.everything:
         if entry.kind in _LINKS and not (entry.kind == "link-out" and is_log_name(entry.name)):
             findings.append(_link(entry, root))
         if entry.kind == "other":

@@ -4,7 +4,6 @@ import contextlib
 import gzip
 import hashlib
 import json
-import os
 import re
 import shutil
 import tarfile
@@ -16,7 +15,7 @@ from typing import Any
 import msgspec
 
 from pitboard.compliance.check import check_tree
-from pitboard.compliance.inventory import ResultFolder, result_folders, walk
+from pitboard.compliance.inventory import Inventory, ResultFolder
 from pitboard.compliance.report import TreeReport
 from pitboard.compliance.rule import Finding
 from pitboard.compliance.submission.check import NO_CODE
@@ -72,8 +71,10 @@ def build_package(
 
     Raises `PitboardError` where there is no result, no submitter, or the archive cannot be written.
     """
-    results = [result for result in result_folders(directory, directory) if result.logs]
-    if not results:
+    # A submitter's results may be a link to a larger disk; within them no link is followed.
+    found = Inventory(directory / "results") if (directory / "results").is_dir() else None
+    results = [result for result in found.results(directory) if result.logs] if found else []
+    if found is None or not results:
         raise PitboardError(
             f"No run to pack under {directory}: expected results/<system>/<benchmark>/result_*.txt, "
             "as 'pitboard run' writes them."
@@ -91,11 +92,13 @@ def build_package(
         archive.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".package-", dir=archive.parent) as name:
             place = Path(name) / submitter
-            _lay_out(directory, results, place)
-            report = check_tree(place, round, "submission")
+            _lay_out(directory, found, results, place)
+            inventory = Inventory(place)
+            report = check_tree(place, round, "submission", inventory=inventory)
             missing = _missing(report, place)
-            _write_sums(place)
-            digest = _pack(place, Path(name) / "archive")
+            files = [entry.path for entry in inventory.everything + inventory.deeper if entry.kind == "file"]
+            files.append(_write_sums(place, sorted(files)))
+            digest = _pack(place, sorted(files), Path(name) / "archive")
             sums = Path(name) / "sums"
             sums.write_text(f"{digest}  {archive.name}\n")
             (Path(name) / "archive").replace(archive)
@@ -140,19 +143,21 @@ def _draft_systems(directory: Path, facts: dict[str, dict[str, Any]], submitter:
     return drafts
 
 
-def _lay_out(directory: Path, results: list[ResultFolder], place: Path) -> None:
+def _lay_out(directory: Path, found: Inventory, results: list[ResultFolder], place: Path) -> None:
     """Copy what belongs to the submission; links are not followed, packed logs are unpacked."""
     for result in results:
         target = place / "results" / result.path.parent.name / result.path.name
         target.mkdir(parents=True)
         for log in result.logs:
             _unpack(log, target / f"{log.name.partition('.txt')[0]}.txt")
-        _copy_tree(result.path / "power", target / "power")
+        _copy_tree(found, result.path / "power", target / "power")
         for folder, into in ((result.path, target), (result.path.parent, target.parent)):
             _copy_file(folder / "package_checker_params", into)
         _copy_file(result.path / "scaling.json", target)
         _copy_file(directory / "systems" / f"{result.path.parent.name}.json", place / "systems")
-    _copy_tree(directory / "benchmarks", place / "benchmarks")
+    code = directory / "benchmarks"
+    if code.is_dir() and not code.is_symlink():
+        _copy_tree(Inventory(code), code, place / "benchmarks")
 
 
 def _unpack(log: Path, target: Path) -> None:
@@ -168,12 +173,12 @@ def _copy_file(source: Path, into: Path) -> None:
         shutil.copyfile(source, into / source.name)
 
 
-def _copy_tree(source: Path, target: Path) -> None:
-    if not source.is_dir() or source.is_symlink():
-        return
-    for entry in walk(source)[0]:
-        if entry.kind == "file":
-            _copy_file(entry.path, (target / entry.path.relative_to(source)).parent)
+def _copy_tree(found: Inventory, source: Path, target: Path) -> None:
+    for entry in found.entries(source):
+        if entry.kind == "folder":
+            _copy_tree(found, entry.path, target / entry.name)
+        elif entry.kind == "file":
+            _copy_file(entry.path, target)
 
 
 def _missing(report: TreeReport, place: Path) -> list[str]:
@@ -200,23 +205,20 @@ def _empty_fields(path: Path) -> list[str]:
     return [field for field in FIELDS if isinstance(fields, dict) and fields.get(field) == ""]
 
 
-def _files(place: Path) -> list[Path]:
-    return sorted(Path(folder, name) for folder, _, names in os.walk(place) for name in names)
-
-
-def _write_sums(place: Path) -> None:
-    lines = [f"{_sha256(path)}  {path.relative_to(place).as_posix()}\n" for path in _files(place)]
+def _write_sums(place: Path, files: list[Path]) -> Path:
+    lines = [f"{_sha256(path)}  {path.relative_to(place).as_posix()}\n" for path in files]
     (place / _SUMS).write_text("".join(lines), encoding="utf-8", errors="surrogateescape")
+    return place / _SUMS
 
 
-def _pack(place: Path, archive: Path) -> str:
+def _pack(place: Path, files: list[Path], archive: Path) -> str:
     """Write the tar.gz, with nothing of the machine or the time in it, and give its SHA-256."""
     with (
         archive.open("wb") as raw,
         gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=_DATE) as packed,
         tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar,
     ):
-        for path in _files(place):
+        for path in files:
             info = tarfile.TarInfo(path.relative_to(place.parent).as_posix())
             info.size, info.mtime, info.mode = path.stat().st_size, _DATE, 0o644
             with path.open("rb") as content:

@@ -69,7 +69,7 @@ _MAX_BYTES = 1 << 20
 
 
 class System(msgspec.Struct, frozen=True, kw_only=True):
-    """What a description says of a system; `None` is 'not said'."""
+    """What a description says of a system; `None` is 'not said'. `fields` is the whole of it, as written."""
 
     submitter: str | None = None
     division: str | None = None
@@ -78,6 +78,7 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
     nodes: int | None = None
     accelerators_per_node: int | None = None
     accelerator: str | None = None
+    fields: dict[str, Any] = {}
 
     @property
     def accelerators(self) -> int | None:
@@ -114,6 +115,7 @@ def _system(fields: dict[str, Any]) -> System:
         nodes=_count(fields, "number_of_nodes"),
         accelerators_per_node=_count(fields, "accelerators_per_node"),
         accelerator=_text(fields, "accelerator_model_name"),
+        fields=fields,
     )
 
 
