@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 import pitboard
 from pitboard import results
 from pitboard.errors import PitboardError
+from pitboard.results import questions
 from pitboard.results.likeness import unlike
 from pitboard.results.store import Store
 from pitboard.stats import ratio_interval
@@ -203,7 +204,7 @@ def test_sql_reads_the_store_and_nothing_else(store, tmp_path):
     assert not (tmp_path / "out.csv").exists()
 
 
-@pytest.mark.parametrize("question", results.QUESTIONS)
+@pytest.mark.parametrize("question", questions.names())
 def test_every_question_explains_itself(question):
     asked = getattr(results, question)
 

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import duckdb
 import msgspec
@@ -69,7 +69,7 @@ class Store:
     def __init__(self, place: str | Path | None = None, *, shipped: bool = True) -> None:
         self._remote = str(place).rstrip("/") if str(place).startswith(_REMOTE) else None
         self.folder = Path(place) if place and not self._remote else default_folder()
-        self._shipped = shipped and not self._remote and (SHIPPED / "results.parquet").is_file()
+        self.shipped = shipped and not self._remote and (SHIPPED / "results.parquet").is_file()
         self._connection = duckdb.connect(config={"threads": min(4, os.cpu_count() or 1)})
         self._open()
 
@@ -78,6 +78,11 @@ class Store:
         """Name what a query would see: it changes with every change to the store."""
         manifest = None if self._remote else _manifest(self.folder)
         return f"{VERSION}-{manifest.generation if manifest else 'shipped'}"
+
+    @property
+    def place(self) -> str:
+        """The folder or the address by which the same store can be opened again."""
+        return self._remote or str(self.folder)
 
     def query(self, sql: str, parameters: Parameters = None) -> duckdb.DuckDBPyRelation:
         """Give the relation of a query over the store's tables. Raises `PitboardError` for a bad query."""
@@ -101,19 +106,31 @@ class Store:
         Gives the columns (name, DuckDB's type) and the rows. Raises `PitboardError` unless it is one
         statement that only reads, without an error.
         """
-        try:
-            statements = duckdb.extract_statements(sql)
-            if len(statements) != 1 or statements[0].type.name not in _READING:
-                raise PitboardError("The store is read-only here: expected one SELECT, DESCRIBE or EXPLAIN.")
-            with duckdb.connect(config={"threads": min(4, os.cpu_count() or 1)}) as connection:
-                self._define(connection)
-                connection.execute(f"set allowed_directories = {_listed(self._places())}")
-                connection.execute("set enable_external_access = false; set lock_configuration = true")
-                result = connection.execute(sql)
-                columns = [(str(column[0]), str(column[1])) for column in result.description or []]
-                return columns, result.fetchall()
-        except duckdb.Error as error:
-            raise PitboardError(f"The store cannot answer: {error}") from error
+        with _reading(sql), duckdb.connect(config={"threads": min(4, os.cpu_count() or 1)}) as connection:
+            self._define(connection)
+            connection.execute(f"set allowed_directories = {_listed(self._places())}")
+            _lock(connection)
+            result = connection.execute(sql)
+            return _columns(result), result.fetchall()
+
+    def in_memory(
+        self, sql: str, most: int, max_bytes: int
+    ) -> tuple[list[tuple[str, str]], list[tuple[Any, ...]]]:
+        """Run a query as `read_only` does, over copies of the tables: it has no file left to read.
+
+        Gives at most `most` rows. DuckDB uses one thread, nothing on the disk, and `max_bytes` of memory for
+        all that it counts, which is not everything.
+        """
+        with (
+            _reading(sql),
+            duckdb.connect(
+                config={"threads": 1, "memory_limit": f"{max_bytes}B", "temp_directory": ""}
+            ) as connection,
+        ):
+            self._define(connection, "table")
+            _lock(connection)
+            result = connection.execute(sql)
+            return _columns(result), result.fetchmany(most)
 
     def add(self, rows: Rows) -> Added:
         """Add rows, replacing results and systems that are there already; the same rows change nothing.
@@ -179,13 +196,13 @@ class Store:
                 migrate(self._connection, self.folder / manifest.generation, manifest.schema, self._next)
         self._define(self._connection)
 
-    def _define(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def _define(self, connection: duckdb.DuckDBPyConnection, kind: Literal["view", "table"] = "view") -> None:
         if self._remote:
-            self._remote_views(connection, self._remote)
+            self._define_remote(connection, self._remote, kind)
         else:
             folder = _generation(self.folder)
             for table in TABLES:
-                connection.execute(f"create or replace view {table} as {self._view(table, folder)}")
+                connection.execute(f"create or replace {kind} {table} as {self._view(table, folder)}")
         connection.execute(f"create or replace view submissions as {SUBMISSIONS}")
 
     def _places(self) -> list[str]:
@@ -193,22 +210,22 @@ class Store:
 
     def _view(self, table: str, folder: Path | None) -> str:
         if folder is None:
-            if self._shipped:
+            if self.shipped:
                 return f"select * from {_file(SHIPPED, table)}"
             columns = ", ".join(f"null::{kind} as {name}" for name, kind in TABLES[table].items())
             return f"select {columns} where false"
         own = f"select * from {_file(folder, table)}"
-        if not self._shipped:
+        if not self.shipped:
             return own
         owner = _file(folder, _OWNER.get(table, table))
         return f"{own} union all {_without(_file(SHIPPED, table), owner, table)}"
 
-    def _remote_views(self, connection: duckdb.DuckDBPyConnection, address: str) -> None:
+    def _define_remote(self, connection: duckdb.DuckDBPyConnection, address: str, kind: str) -> None:
         _load_httpfs(connection)
         for table in TABLES:
             file = quoted(f"{address}/{table}.parquet")
             try:
-                connection.execute(f"create or replace view {table} as select * from read_parquet({file})")
+                connection.execute(f"create or replace {kind} {table} as select * from read_parquet({file})")
             except duckdb.Error as error:
                 raise PitboardError(
                     f"Cannot read the store at {address}: {str(error).splitlines()[0]}"
@@ -331,6 +348,26 @@ def _literal(value: object) -> str:
     if "\0" in text:
         raise PitboardError("A name holds a zero byte: the store has none like it.")
     return quoted(text)
+
+
+@contextmanager
+def _reading(sql: str) -> Iterator[None]:
+    """Refuse a stranger's query that is not one statement which only reads, or that fails."""
+    try:
+        statements = duckdb.extract_statements(sql)
+        if len(statements) != 1 or statements[0].type.name not in _READING:
+            raise PitboardError("The store is read-only here: expected one SELECT, DESCRIBE or EXPLAIN.")
+        yield
+    except duckdb.Error as error:
+        raise PitboardError(f"The store cannot answer: {error}") from error
+
+
+def _lock(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute("set enable_external_access = false; set lock_configuration = true")
+
+
+def _columns(result: duckdb.DuckDBPyConnection) -> list[tuple[str, str]]:
+    return [(str(column[0]), str(column[1])) for column in result.description or []]
 
 
 def quoted(text: str) -> str:

@@ -29,13 +29,13 @@ def chart(
     """Draw the answer to a question; what cannot be drawn is said in the image, since a page holds it."""
     try:
         from pitboard.charts import svg
-        from pitboard.charts.answers import draw, kinds
+        from pitboard.charts.answers import charts_of, draw
     except ModuleNotFoundError as error:
         raise UnknownError("Charts need Altair: pip install 'pitboard[charts]'.") from error
     if width not in _WIDTHS:
         raise PitboardError(f"A chart's width is one of {_WIDTHS}, not {width}.")
     answer = asking.ask(store_of(request), question, asking.read(question, request.query_params))
-    known = kinds(answer)
+    known = [chart.name for chart in charts_of(answer)]
     if not known or (kind and kind not in known):
         raise UnknownError(
             f"There is no chart '{kind:.60}' of '{question}'. It has: {', '.join(known) or 'none'}."

@@ -8,6 +8,7 @@ from pitboard.results import citing
 from pitboard.results.answer import Answer, Column, Table
 from pitboard.results.find import default_store, key_of, reference, result
 from pitboard.results.likeness import incomparable, preset_of, unlike
+from pitboard.results.question import A, B, Chart, Exit, Option, Question
 from pitboard.results.schema import Row
 from pitboard.results.store import Store
 from pitboard.stats import SEED, ratio_interval
@@ -180,3 +181,32 @@ def _notes(a: Row, b: Row, facts: dict[str, Any]) -> list[str]:
             "What the speed-up comes from (hardware, software, convergence): `pitboard results why A B`."
         )
     return notes
+
+
+def _strips(answer: Answer) -> dict[str, Any]:
+    return {"rows": [row for row in answer.more["runs"].rows if row["minutes"]]}
+
+
+def _convergence(answer: Answer) -> dict[str, Any]:
+    return {
+        "rows": [r for r in answer.more["curves"].rows if r["samples"] and r["quality"] is not None],
+        "title": "How each run converged",
+        "target": answer.rows[0].get("target"),
+    }
+
+
+QUESTION = Question(
+    ask=compare,
+    order=2,
+    summary="Set two results side by side",
+    options=(
+        A,
+        B,
+        Option("normalise", "Give accelerator-hours too: derived, not an official metric."),
+    ),
+    charts=(
+        Chart("runs", _strips, "Minutes of every run of both results"),
+        Chart("convergence", _convergence, "Quality over samples, a line for each run"),
+    ),
+    exits=(Exit(1, "where they are not like for like", lambda answer: bool(answer.warnings)),),
+)

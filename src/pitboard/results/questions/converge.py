@@ -9,6 +9,7 @@ from pitboard.compliance.result.rcp import Convergence, reference_convergence
 from pitboard.errors import PitboardError
 from pitboard.results.answer import Answer, Column, Table
 from pitboard.results.find import default_store, known, latest_round, reference
+from pitboard.results.question import BENCHMARK, ROUND, Chart, Question
 from pitboard.results.schema import Row
 from pitboard.results.store import Store
 from pitboard.results.throughput import MEAN_TRAINING, TIMED_RUNS
@@ -237,3 +238,28 @@ def _notes(rows: list[Row], points: list[Convergence], precisions: Table, unit: 
     if unknown:
         notes.append(f"Evaluation time is not logged, so no extra minutes, for: {'; '.join(unknown)}.")
     return notes
+
+
+def _against_reference(answer: Answer) -> dict[str, Any]:
+    rows = [
+        row | {"result": f"{row['submitter']}, {row['accelerators']} × {row['accelerator']}"}
+        for row in answer.rows
+    ]
+    return {"rows": rows, "reference": answer.more["reference"].rows}
+
+
+QUESTION = Question(
+    ask=converge,
+    order=4,
+    summary=(
+        "Show samples to target against the reference convergence points: who paid convergence for speed"
+    ),
+    options=(BENCHMARK, ROUND),
+    charts=(
+        Chart(
+            "samples_to_target",
+            _against_reference,
+            "Samples to target over global batch size, with the reference",
+        ),
+    ),
+)

@@ -1,0 +1,106 @@
+"""Run a stranger's query: in a process of its own, over tables in memory, with no file left to read.
+
+DuckDB can be kept from files and the network, but not from taking memory and time: one call of `repeat` or
+`levenshtein` takes gigabytes or half a minute that no setting of it limits. The operating system can.
+`python -m pitboard.results.sandbox` is that process: a `Request` on standard input, a `Reply` on its output.
+"""
+
+import os
+import resource
+import subprocess
+import sys
+from decimal import Decimal
+from threading import BoundedSemaphore
+from typing import Any
+
+import msgspec
+
+from pitboard.errors import BusyError, PitboardError
+from pitboard.results.store import Store
+
+AT_ONCE = 2
+MOST_ROWS = 10_000
+SECONDS = 5
+_GRACE_SECONDS = 20
+_MEMORY_BYTES = 2 << 30
+_DUCKDB_BYTES = 512 << 20
+
+_free = BoundedSemaphore(AT_ONCE)
+
+
+class Request(msgspec.Struct):
+    """A query over the store at `place`, and the seconds of processor time that it may take."""
+
+    place: str
+    shipped: bool
+    query: str
+    seconds: int
+
+
+class Reply(msgspec.Struct):
+    """A query's columns (name, DuckDB's type) and at most `MOST_ROWS` + 1 rows, or why there are none."""
+
+    columns: list[tuple[str, str]] = []
+    rows: list[list[Any]] = []
+    error: str = ""
+
+
+def run(store: Store, query: str, seconds: int = SECONDS) -> tuple[list[tuple[str, str]], list[list[Any]]]:
+    """Return the columns and rows of a query, as `Store.read_only` does, at most `MOST_ROWS` + 1 of them.
+
+    Raises `PitboardError` for what that refuses and for a query that takes too much time or memory,
+    `BusyError` where as many queries are being answered as may be at once.
+    """
+    request = Request(store.place, store.shipped, query, seconds)
+    if not _free.acquire(blocking=False):
+        raise BusyError("Other queries are being answered just now. Try again in a few seconds.")
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "pitboard.results.sandbox"],
+            input=msgspec.json.encode(request),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "HOME": "/nonexistent"},
+            timeout=seconds + _GRACE_SECONDS,
+            check=False,
+        )
+        reply = msgspec.json.decode(done.stdout, type=Reply)
+    except (subprocess.TimeoutExpired, msgspec.DecodeError) as error:
+        raise PitboardError(
+            f"The query takes longer than {seconds} seconds, or more memory than it may. Make it smaller, or "
+            "run `pitboard results sql` on a machine of your own."
+        ) from error
+    finally:
+        _free.release()
+    if reply.error:
+        raise PitboardError(reply.error)
+    return reply.columns, reply.rows
+
+
+def main() -> None:
+    """Answer the request on standard input."""
+    request = msgspec.json.decode(sys.stdin.buffer.read(), type=Request)
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_CPU, (request.seconds, request.seconds))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.nice(5)  # readers of pages go first
+    try:
+        store = Store(request.place, shipped=request.shipped)
+        columns, rows = store.in_memory(request.query, MOST_ROWS + 1, _DUCKDB_BYTES)
+        reply = Reply(columns, [list(map(plain, row)) for row in rows])
+    except PitboardError as error:
+        reply = Reply(error=str(error))
+    except MemoryError:
+        reply = Reply(error="The query takes more memory than it may. Make it smaller.")
+    sys.stdout.buffer.write(msgspec.json.encode(reply))
+
+
+def plain(value: object) -> Any:
+    """Return a value of DuckDB's as the row of an answer holds it."""
+    if isinstance(value, Decimal):
+        return float(value)
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
+
+
+if __name__ == "__main__":
+    main()
