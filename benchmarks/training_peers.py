@@ -25,6 +25,7 @@ Step = Callable[[], None]
 def pitboard(benchmark: Any, step: Step) -> None:
     """Run Pitboard's own loop without evaluation."""
     from pitboard.events.writer import LogWriter
+    from pitboard.suite.benchmarks.llama31_8b import LLAMA31_8B
     from pitboard.training.distributed import join_world
     from pitboard.training.loop import Race
     from pitboard.training.reporting import Silent
@@ -35,7 +36,10 @@ def pitboard(benchmark: Any, step: Step) -> None:
 
     benchmark.settings = benchmark.settings.model_copy(update={"evaluation_interval": None})
     folder = Path(tempfile.mkdtemp())
-    race = Race(benchmark, join_world(benchmark.settings), LogWriter(folder / "log"), Watching(), 1)
+    # Nothing is evaluated, so it does not matter by whose rules.
+    race = Race(
+        benchmark, LLAMA31_8B, join_world(benchmark.settings), LogWriter(folder / "log"), Watching(), 1
+    )
     race.initialize()
     race.run()
 

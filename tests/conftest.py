@@ -22,7 +22,7 @@ from support import Command, Python, command_environment, draw_nothing
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-# Two workers run the tests: one thread each. Threads that wait for each other on a busy core crawl.
+# Several workers run the tests: one thread each. Threads that wait for each other on a busy core crawl.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # No test asserts a time; on a busy machine a deadline would.

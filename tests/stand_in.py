@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from pitboard import suite
 from pitboard.events.writer import LogWriter
 from pitboard.training.announce import announcement
 from pitboard.training.distributed import World
@@ -77,7 +78,8 @@ def race(benchmark: Benchmark, plan: Plan, folder: Path, *, loss: float) -> Path
     benchmark.settings, _ = decide(benchmark.settings, world)
     stand_in: Any = StandIn(benchmark, loss)
     log = LogWriter(folder / "result_0.txt")
-    race = Race(stand_in, world, log, Silent(), 1)
+    rules = benchmark.settings.rules(suite.benchmark(plan.benchmark, round=plan.round))
+    race = Race(stand_in, rules, world, log, Silent(), 1)
     log.event("cache_clear", True)
     log.start("init_start")
     for key, value in announcement(stand_in, plan, 1, world, "asked for").items():

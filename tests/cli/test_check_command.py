@@ -110,7 +110,7 @@ def test_the_round_can_be_named(pitboard: Pitboard, tmp_path: Path) -> None:
     [
         (["nowhere"], "Nothing to check at nowhere"),
         (["."], "No log under ."),
-        ([__file__, "--round", "5.2"], "No rules for round '5.2'. Did you mean"),
+        ([__file__, "--round", "5.2"], "There is no round '5.2'. The nearest are 5.0 and 5.1."),
     ],
 )
 def test_what_cannot_run_exits_2_with_a_sentence(

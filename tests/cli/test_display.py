@@ -10,7 +10,7 @@ from rich.console import Console
 from pitboard.cli.progress import Display
 from pitboard.training.reporting import Course
 
-COURSE = Course("llama31_8b", "smoke", 3.6, 128, 2560, 256, 2, "A device")
+COURSE = Course("llama31_8b", "smoke", 3.6, True, 128, 128, 2560, 256, 2, "A device")
 
 
 def shown(*, terminal: bool) -> str:

@@ -4,6 +4,7 @@ import json
 import signal
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from shutil import copytree
 from types import SimpleNamespace
@@ -21,7 +22,6 @@ from pitboard.cli.outcome import Ending, told
 from pitboard.cli.run import plan_like, plan_runs, run
 from pitboard.errors import PitboardError, Stopped
 from pitboard.events import read_events
-from pitboard.suite import llama31_8b
 from pitboard.training.distributed import World, prepare
 from pitboard.training.forecast import forecast, schedule
 from pitboard.training.loop import Race
@@ -84,7 +84,7 @@ def test_one_object_on_stdout_holds_what_the_log_says(
     assert document["output"] == str(tmp_path / "out")
     assert document["tokens_per_second"] == pytest.approx(32 * document["samples_per_second"])
     assert document["runs"][0]["minutes"] == log.minutes
-    assert document["verdict"]["round"] == suite.ROUNDS[-1].version
+    assert document["verdict"]["round"] == document["round"] == suite.NEWEST_RACED.version
 
 
 @pytest.mark.slow
@@ -194,9 +194,11 @@ def test_an_edited_preset_changes_neither_a_resumed_nor_a_repeated_run(
         if name == "older":
             del plan["settings"], plan["decisions"], plan["version"]
         (tmp_path / name / "run.json").write_text(json.dumps(plan))
-    rate = llama31_8b._SMOKE["learning_rate"]
-    monkeypatch.setitem(llama31_8b._SMOKE, "weight_decay", 0.9)
-    monkeypatch.setitem(llama31_8b._SMOKE, "learning_rate", 1e-9)
+    whole = suite.benchmark("llama31_8b")
+    smoke = whole.preset("smoke")
+    rate = smoke.values["learning_rate"]
+    edited = replace(smoke, values={**smoke.values, "weight_decay": 0.9, "learning_rate": 1e-9})
+    monkeypatch.setattr(suite, "benchmark", lambda _, **__: replace(whole, presets=(edited,)))
 
     called(resume=tmp_path / "begun")
     called(like=tmp_path / "first", output=tmp_path / "again")
@@ -290,9 +292,17 @@ def test_a_dry_run_is_shown_as_text(tmp_path: Path, capfd: pytest.CaptureFixture
     printed = capfd.readouterr().out
     assert "first after 12,288 samples, then every 12,288; at most 3,125" in printed
     assert "activations come on top" in printed
+    assert "5.1, the newest that Pitboard can race" in printed
     assert str(tmp_path / "out" / "run.json") in printed
     (line,) = [line for line in printed.splitlines() if line.startswith("layers ")]
     assert line.split() == ["layers", "2", "asked", "for"]
+
+
+def test_a_round_that_cannot_be_raced_is_refused_with_one_that_can(tmp_path: Path) -> None:
+    assert called("llama31_8b", dry_run=True, round="v5.1", output=tmp_path / "out", layers=1) == 0
+    for refused, why in (("6.1", "it can race 5.1"), ("5.2", "The nearest are 5.0 and 5.1")):
+        with pytest.raises(PitboardError, match=why):
+            called("llama31_8b", dry_run=True, round=refused, output=tmp_path / "out")
 
 
 @pytest.mark.slow
@@ -319,14 +329,15 @@ def test_a_dry_run_refuses_what_a_run_would(tmp_path: Path) -> None:
 def test_the_forecast_evaluations_are_those_of_the_loop(interval: int, skipped: int, samples: int) -> None:
     overrides = {"evaluation_interval": interval, "evaluations_skipped": skipped, "max_samples": samples}
     settings = settings_for("llama31_8b", "smoke", overrides)
+    rules = settings.rules(suite.benchmark("llama31_8b"))
     progress = SimpleNamespace(step=0, samples=0)
-    race: Any = SimpleNamespace(settings=settings, progress=progress)
+    race: Any = SimpleNamespace(settings=settings, rules=rules, progress=progress)
     due = []
     while progress.samples < settings.sample_limit:
         progress.step, progress.samples = progress.step + 1, progress.samples + settings.global_batch_size
         if Race._evaluation_due(race):
             due.append(progress.samples)
-    expected = schedule(settings)
+    expected = schedule(settings, rules)
     assert expected is not None
     assert (expected.first, expected.most) == (due[0], len(due))
     assert len(due) < 3 or expected.interval == due[1] - due[0]

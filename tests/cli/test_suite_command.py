@@ -79,6 +79,29 @@ def test_json_carries_the_same_facts(pitboard: Command) -> None:
     assert one["evaluation"]["skipped_per_batch_sample"] == 0.0026
 
 
+def test_a_round_of_which_only_the_rules_are_known_is_listed_with_its_targets(pitboard: Command) -> None:
+    shown = pitboard("suite", "--round", "6.1")
+    assert shown.returncode == 0, shown.stderr
+    rows = {line.split("  ")[0]: line for line in shown.stdout.splitlines()}
+    official = suite.official_benchmarks(suite.round("6.1"))
+    assert len(official) == 7
+    for each in official:
+        (target,) = each.targets
+        assert f" {target} " in rows[each.id]
+        assert f" {each.runs} " in rows[each.id]
+    whole = json.loads(pitboard("suite", "--round", "6.1", "--format", "json").stdout)
+    assert (whole["version"], whole["published"], whole["benchmarks"]) == ("6.1", None, [])
+    assert [(each["id"], each["targets"][0]["value"]) for each in whole["official_benchmarks"]] == [
+        (each.id, each.targets[0].value) for each in official
+    ]
+
+
+def test_an_unknown_round_is_one_sentence_and_exit_2(pitboard: Command) -> None:
+    refused = pitboard("suite", "--round", "6.2")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr == "Error: There is no round '6.2'. The nearest are 6.0 and 6.1.\n"
+
+
 def test_an_unknown_benchmark_is_one_sentence_and_exit_2(pitboard: Command) -> None:
     refused = pitboard("suite", "llama3_8b")
     assert refused.returncode == 2

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from pitboard.suite.llama31_8b import LLAMA31_8B
+from pitboard.suite.benchmarks.llama31_8b import LLAMA31_8B
 from pitboard.training import base_weights
 from pitboard.training.base_weights import PretrainedBase, pretrained_base
 from pitboard.training.benchmarks.llama31_8b import LlamaSettings

@@ -66,10 +66,10 @@ def test_the_log_of_full_is_valid_closed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("batch", [1, 8, 64, 384])
 def test_evaluations_are_skipped_as_the_suite_says(batch: int) -> None:
-    settings = lora("full", global_batch_size=batch).settings
-    schedule = suite.benchmark("llama2_70b_lora").evaluation
-    interval = schedule.interval(batch)
-    assert (settings.skipped_evaluations + 1) * interval == schedule.first(batch)
+    raced = suite.benchmark("llama2_70b_lora")
+    assert lora("full", global_batch_size=batch).settings.rules(raced) == raced
+    skipped = int(0.125 * batch + 2)
+    assert raced.evaluation.first(batch) == (skipped + 1) * raced.evaluation.interval(batch)
 
 
 def test_a_packed_document_does_not_see_its_neighbour() -> None:

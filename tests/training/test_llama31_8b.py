@@ -1,6 +1,7 @@
 """Llama 3.1 8B: its size, attention, loss, and that a model which cheats or cannot learn does not pass."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from official import official_messages
 from pitboard import suite
 from pitboard.errors import PitboardError
 from pitboard.events import Run, read_events
+from pitboard.suite.benchmarks.llama31_8b import LLAMA31_8B
 from pitboard.training import attention, loop
 from pitboard.training.benchmarks.llama31_8b import Llama31, LlamaSettings, _head_loss, chunked_head_loss
 from pitboard.training.initialize import materialize
@@ -73,6 +75,24 @@ def test_the_log_of_full_is_valid_closed(tmp_path: Path) -> None:
     assert [e.samples for e in run.evaluations][:2] == [12288, 24576]
     assert (run.preset, run.changed) == ("full", [])
     assert run.precision in ("bf16", "fp32")
+
+
+def test_the_suite_says_what_reaches_the_target_when_it_is_looked_at_and_how_it_is_logged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Every 10,000 samples rounded down to steps of 32 instead of up, and the higher the better.
+    evaluation = replace(LLAMA31_8B.evaluation, rounded="down")
+    other = replace(LLAMA31_8B, lower_is_better=False, metric_key="accuracy", evaluation=evaluation)
+    monkeypatch.setattr(suite, "benchmark", lambda *_, **__: other)
+
+    benchmark = llama("full", evaluation_interval=10_000)
+    log = stand_in.race(benchmark, the_plan(), tmp_path, loss=3.7)
+
+    events = list(read_events(log))
+    (evaluated,) = [event for event in events if event.key == "accuracy"]
+    assert evaluated.value > 3.3
+    assert evaluated.metadata["samples_count"] == 9984
+    assert Run.from_events(events).status == "success"
 
 
 def test_what_was_changed_of_the_preset_is_what_changes_what_is_learned() -> None:

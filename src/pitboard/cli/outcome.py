@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import typer
 
 from pitboard.errors import PitboardError, Stopped
+from pitboard.suite import NEWEST_RACED
 
 if TYPE_CHECKING:
     from pitboard.training.forecast import Forecast
@@ -132,6 +133,7 @@ def run_document(output: "Output", plan: "Plan") -> dict[str, Any]:
     mean = times[0] if only else olympic_mean(times, official_drops(plan.benchmark))
     own = ("quality", "samples", "tokens_per_second", "samples_per_second", "seed", "log")
     return {
+        "round": plan.round,
         "benchmark": plan.benchmark,
         "preset": plan.preset,
         "reached": None if target is None else all(run["reached"] for run in runs),
@@ -283,7 +285,9 @@ def _forecast_facts(plan: "Plan", expected: "Forecast", nodes: int) -> list[tupl
     }
     split = ", ".join(f"{name} {_gibibytes(size)}" for name, size in parts.items())
     seeds = ", ".join(map(str, plan.seeds))
+    newest = ", the newest that Pitboard can race" if plan.round == NEWEST_RACED.version else ""
     return [
+        ("Round", f"{plan.round}{newest}"),
         ("Runs", f"{len(plan.seeds)}, seed{'s' if len(plan.seeds) > 1 else ''} {seeds}"),
         ("Ranks", f"{expected.ranks} on {nodes} node{'s' if nodes > 1 else ''}"),
         ("System", plan.system),

@@ -5,11 +5,12 @@ import shlex
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, get_args
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pitboard.errors import PitboardError, Stopped, near
+from pitboard.suite.formats import TRAINED
 
 if TYPE_CHECKING:
     from pitboard.compliance import Reference, ReferencePoint
@@ -25,7 +26,7 @@ def register(app: typer.Typer) -> None:
 def precision(
     benchmark: Annotated[str | None, typer.Argument(help="The benchmark, e.g. llama31_8b.")] = None,
     precisions: Annotated[
-        str, typer.Option(help="Formats to run, of fp32, bf16, fp8, mxfp8, nvfp4 and mxfp4.")
+        str, typer.Option(help=f"Formats to run, of {', '.join(TRAINED[:-1])} and {TRAINED[-1]}.")
     ] = "fp8,nvfp4",
     runs: Annotated[int, typer.Option(min=1, help="How many runs of each, with the same seeds.")] = 1,
     preset: Annotated[str, typer.Option(help="smoke or full.")] = "smoke",
@@ -88,13 +89,10 @@ def _baseline(benchmark: str, preset: str, settings: dict[str, str]) -> str:
 
 def _chosen(text: str, baseline: str) -> list[str]:
     """Return the formats, the baseline first. Raises `PitboardError` for one that does not exist."""
-    from pitboard.training.settings import ResolvedPrecision
-
-    known = get_args(ResolvedPrecision)
     names = [name.strip().lower() for name in text.split(",") if name.strip()]
     for name in names:
-        if name not in known:
-            raise PitboardError(f"--precisions: there is no '{name}'.{near(name, known)}")
+        if name not in TRAINED:
+            raise PitboardError(f"--precisions: there is no '{name}'.{near(name, TRAINED)}")
     return list(dict.fromkeys([baseline, *names]))
 
 
@@ -135,9 +133,10 @@ def _reference(plan: "Plan", baseline: str) -> "Reference":
     from pitboard.compliance import reference_for
     from pitboard.training.runner import settings_of
 
-    preset = suite.benchmark(plan.benchmark).preset(plan.preset)
+    preset = suite.benchmark(plan.benchmark, round=plan.round).preset(plan.preset)
     changed = settings_of(plan).changed_from(preset.values)
-    return reference_for(plan.benchmark, preset, baseline, changed, suite.ROUNDS[-1].ruleset, baseline)
+    ruleset = suite.find_round(plan.round).ruleset
+    return reference_for(plan.benchmark, preset, baseline, changed, ruleset, baseline)
 
 
 def _race(name: str, output: "Output", plan: "Plan") -> list[Path]:

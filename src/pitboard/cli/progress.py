@@ -59,7 +59,8 @@ class Display:
         self._loss: float | None = None
         self._quality: float | None = None
         self._history = [(self._began, samples)]
-        goal = "no target" if course.target is None else f"validation loss ≤ {course.target:g}"
+        sign = "≤" if course.lower_is_better else "≥"
+        goal = "no target" if course.target is None else f"validation loss {sign} {course.target:g}"
         ranks = f"{course.ranks} × " if course.ranks > 1 else ""
         self._console.print(
             f"[bold]{course.benchmark}[/] ({course.preset}) on {ranks}{course.device}: {goal},"
@@ -97,10 +98,11 @@ class Display:
         """Print the evaluation as a line that stays."""
         self._quality = quality
         self._history = [(time.monotonic(), samples)]
-        target = self._course.target if self._course else None
-        distance = "" if target is None else f", {max(0.0, quality - target):.3f} above the target"
-        if target is not None and quality <= target:
-            distance = f", the target {target:g} is reached"
+        distance, missing = "", self._missing(quality)
+        if self._course and missing is not None:
+            side = "above" if self._course.lower_is_better else "below"
+            reached = f", the target {self._course.target:g} is reached"
+            distance = reached if missing <= 0 else f", {missing:.3f} {side} the target"
         self._console.print(
             f"{self._elapsed():>8}  {samples:>9,} samples  [bold]validation loss {quality:.4f}[/]{distance}",
             highlight=False,
@@ -122,9 +124,20 @@ class Display:
         unit = "tokens" if self._course and self._course.tokens_per_sample > 1 else "samples"
         return f"{tokens / (now - before) if now > before else 0.0:,.0f} {unit}/s"
 
+    def _missing(self, quality: float) -> float | None:
+        """Return how far a quality is from the target, on the wrong side of it where above 0."""
+        if self._course is None or self._course.target is None:
+            return None
+        above = quality - self._course.target
+        return above if self._course.lower_is_better else -above
+
     def _until_evaluation(self) -> int | None:
-        interval = self._course.evaluation_interval if self._course else None
-        return None if interval is None else interval - self._samples % interval
+        course = self._course
+        if course is None or course.evaluation_interval is None or course.first_evaluation is None:
+            return None
+        if self._samples < course.first_evaluation:
+            return course.first_evaluation - self._samples
+        return course.evaluation_interval - self._samples % course.evaluation_interval
 
     def _line(self) -> str:
         ahead = self._until_evaluation()
@@ -222,11 +235,10 @@ def show_series(output: "Output", plan: "Plan") -> None:
 
 def verdict_on(output: "Output", plan: "Plan") -> "RunsVerdict":
     """Return what the rules say of a plan's logs, by the rules that apply to its preset."""
-    from pitboard import suite
     from pitboard.compliance import judge_runs
 
     logs = [path for index in range(len(plan.seeds)) if (path := output.log(plan, index)).is_file()]
-    return judge_runs(logs, suite.ROUNDS[-1].version, plan.benchmark, plan.preset)
+    return judge_runs(logs, plan.round, plan.benchmark, plan.preset)
 
 
 def show_verdict(output: "Output", plan: "Plan") -> None:

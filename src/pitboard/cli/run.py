@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 import typer
 
 from pitboard.errors import PitboardError
+from pitboard.suite import NEWEST_RACED, raceable_round
+from pitboard.suite.formats import TRAINED
 
 if TYPE_CHECKING:
     from pitboard.cli.outcome import Ending
@@ -32,6 +34,13 @@ def run(
         str | None,
         typer.Option(help="smoke (small, needs no download), full, or sanity.", show_default="smoke"),
     ] = None,
+    round: Annotated[
+        str | None,
+        typer.Option(
+            help="The round of MLPerf Training whose benchmark is raced.",
+            show_default=f"{NEWEST_RACED.version}, the newest that Pitboard can race",
+        ),
+    ] = None,
     runs: Annotated[
         int | None, typer.Option(min=1, help="How many runs, each with a seed of its own.", show_default="1")
     ] = None,
@@ -40,7 +49,7 @@ def run(
     ] = None,
     precision: Annotated[
         str | None,
-        typer.Option(help="auto (what the device is fast at), fp32, bf16, fp8, mxfp8, nvfp4 or mxfp4."),
+        typer.Option(help=f"auto (what the device is fast at), {', '.join(TRAINED[:-1])} or {TRAINED[-1]}."),
     ] = None,
     nproc: Annotated[
         int | None, typer.Option(min=1, help="Ranks on this node, started with torchrun.", show_default="1")
@@ -109,9 +118,11 @@ def run(
             _resume(ending.output, nproc)
             return
         overrides = _overrides(assignments or [], precision, layers, sequence_length)
+        raced = raceable_round(round).version
         if like is not None:
             plan = plan_like(
-                like, benchmark, preset, overrides, runs, seed, checkpoint_every, nproc, submitter, system
+                *(like, benchmark, preset, overrides, runs, seed, checkpoint_every, nproc, submitter, system),
+                round=raced if round else None,
             )
         elif benchmark is None:
             raise PitboardError("Say which benchmark to run, for example: pitboard run llama31_8b")
@@ -126,6 +137,7 @@ def run(
                 nproc or 1,
                 submitter or SUBMITTER,
                 system,
+                raced,
             )
         if samples_grid is not None:
             _add_grid(plan, samples_grid)
@@ -162,15 +174,17 @@ def plan_runs(
     nproc: int,
     submitter: str,
     system: str | None,
+    round: str = NEWEST_RACED.version,
 ) -> "Plan":
     """Make the plan, and check its settings before anything is written or started."""
     from pitboard import __version__
     from pitboard.training.output import Plan
     from pitboard.training.runner import settings_for
 
-    settings = settings_for(benchmark, preset, overrides)
+    settings = settings_for(benchmark, preset, overrides, round)
     first = secrets.randbelow(2**31) if seed is None else seed
     return Plan(
+        round=round,
         benchmark=benchmark,
         preset=preset,
         overrides=overrides,
@@ -195,6 +209,7 @@ def plan_like(
     nproc: int | None,
     submitter: str | None,
     system: str | None,
+    round: str | None = None,
 ) -> "Plan":
     """Make the plan that repeats a recorded one, but for what the options say otherwise.
 
@@ -212,7 +227,12 @@ def plan_like(
             f"--like {recorded}: there is no readable run.json, which `pitboard run` writes into its output"
             " folder."
         ) from error
-    for name, given, found in (("benchmark", benchmark, old.benchmark), ("preset", preset, old.preset)):
+    repeated = (
+        ("round", round, old.round),
+        ("benchmark", benchmark, old.benchmark),
+        ("preset", preset, old.preset),
+    )
+    for name, given, found in repeated:
         if given not in (None, found):
             raise PitboardError(f"--like {recorded} repeats the {name} {found}: leave out {given}.")
     settings = settings_of(old, overrides)
@@ -224,6 +244,7 @@ def plan_like(
     seeds += [(seeds[-1] + 1 if seeds else first) + number for number in range(count - len(seeds))]
     kept = {name: reason for name, reason in old.decisions.items() if name not in overrides}
     return Plan(
+        round=old.round,
         benchmark=old.benchmark,
         preset=old.preset,
         overrides={**old.overrides, **overrides},
@@ -319,7 +340,7 @@ def _show_forecast(ending: "Ending", output: "Output", plan: "Plan") -> None:
     world = World(0, ranks, device, None, 0, ranks // settings.tensor_parallel, nodes)
     settings, reasons = decide(settings, world)
     plan.settings, plan.decisions = settings.model_dump(mode="json"), {**plan.decisions, **reasons}
-    expected = forecast(plan.benchmark, settings, world)
+    expected = forecast(plan.benchmark, settings, world, plan.round)
     if ending.format == "json":
         ending.document = forecast_document(output, plan, expected, nodes)
     else:
@@ -334,7 +355,7 @@ def _goes_on(output: "Output", plan: "Plan") -> bool:
         return False
     before = output.plan()
     # Not the seeds: where none was given, each start draws its own.
-    asked = [(p.benchmark, p.preset, p.overrides, len(p.seeds)) for p in (before, plan)]
+    asked = [(p.round, p.benchmark, p.preset, p.overrides, len(p.seeds)) for p in (before, plan)]
     return asked[0] == asked[1]
 
 

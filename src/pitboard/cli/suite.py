@@ -3,7 +3,6 @@
 import dataclasses
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import date
 from enum import StrEnum
 from fractions import Fraction
 from typing import TYPE_CHECKING, Annotated, Any
@@ -36,22 +35,31 @@ def register(app: typer.Typer) -> None:
             str | None, typer.Argument(help="Show this benchmark in full, by its id in logs: llama31_8b.")
         ] = None,
         *,
-        round: Annotated[str, typer.Option(help="The round of MLPerf Training.")] = catalogue.ROUNDS[
-            -1
-        ].version,
+        round: Annotated[
+            str | None,
+            typer.Option(
+                help=f"The round of MLPerf Training, {catalogue.ROUNDS[0].version} to"
+                f" {catalogue.ROUNDS[-1].version}.",
+                show_default=f"{catalogue.NEWEST_RACED.version}, the newest that Pitboard can race",
+            ),
+        ] = None,
         format: Annotated[Format, typer.Option(help="A table to read or JSON to process.")] = Format.TABLE,
     ) -> None:
         """List what is raced: the benchmarks of a round, or one of them in full."""
-        raced = catalogue.round(round)
-        shown = raced.benchmark(benchmark) if benchmark else raced
+        raced = catalogue.NEWEST_RACED if round is None else catalogue.find_round(round)
+        shown = raced.benchmark(benchmark) if benchmark else None
+        official = () if shown else catalogue.official_benchmarks(raced)
         if format is Format.JSON:
             import json
 
-            typer.echo(json.dumps(shown, default=_plain, indent=2, ensure_ascii=False))
-        elif isinstance(shown, catalogue.Benchmark):
+            document = shown or {**_plain(raced), "official_benchmarks": official}
+            typer.echo(json.dumps(document, default=_plain, indent=2, ensure_ascii=False))
+        elif shown:
             _show_benchmark(shown, raced)
+        elif raced.benchmarks:
+            _show_round(raced)
         else:
-            _show_round(shown)
+            _show_official(raced, official)
 
 
 def _plain(value: object) -> Any:
@@ -60,8 +68,6 @@ def _plain(value: object) -> Any:
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
         return dict(value)
-    if isinstance(value, date):
-        return value.isoformat()
     if isinstance(value, Fraction):
         return float(value)
     raise TypeError(f"{type(value).__name__} cannot be written as JSON")
@@ -125,8 +131,36 @@ def _raced(console: "Console", raced: catalogue.Round) -> "Table":
         (b.id, b.area, b.model, b.dataset, _target(b), f"{b.evaluation.samples:,}", str(b.runs))
         for b in raced.benchmarks
     ]
-    return _table(
-        console, f"MLPerf Training {raced.version}, published {raced.published:%d %B %Y}", columns, rows
+    return _table(console, _title(raced), columns, rows)
+
+
+def _title(raced: catalogue.Round) -> str:
+    day = raced.published_by
+    if raced.published is None or day is None:
+        return f"MLPerf Training {raced.version}, results not published as far as Pitboard knows"
+    exact = raced.published == day.isoformat()
+    return f"MLPerf Training {raced.version}, published {day:{'%d %B %Y' if exact else '%B %Y'}}"
+
+
+def _show_official(raced: catalogue.Round, official: Sequence[catalogue.OfficialBenchmark]) -> None:
+    """Show a round of which only the official rules are known."""
+    console = _console()
+    described = {each.id: known.version for known in catalogue.ROUNDS for each in known.benchmarks}
+    columns = ("Benchmark", "Quality target", "Runs", "In full")
+    rows = [
+        (
+            each.id,
+            " and ".join(map(str, each.targets)),
+            str(each.runs),
+            f"pitboard suite {each.id} ({described[each.id]})" if each.id in described else "",
+        )
+        for each in official
+    ]
+    console.print(_table(console, _title(raced), columns, rows), "")
+    console.print(
+        "From the rules in the installed mlperf-logging; the newest round that Pitboard can race is"
+        f" {catalogue.NEWEST_RACED.version}.",
+        style="dim",
     )
 
 

@@ -20,6 +20,7 @@ from pitboard.compliance.report import Level, LogReport, TreeReport
 from pitboard.compliance.submission.check import judge
 from pitboard.errors import PitboardError
 from pitboard.events import LogFile, read_log
+from pitboard.suite import find_round
 from pitboard.text import printable
 
 Progress = Callable[[int, int], None]
@@ -70,7 +71,7 @@ def check_tree(
     judged = {path for result in results for path in result.logs}
     alone = all(log.valid for log in logs if log.path not in judged)
     return TreeReport(
-        round=ruleset.removesuffix(".0"),
+        round=find_round(ruleset).version,
         valid=alone
         and all(result.valid for result in results)
         and all(finding.severity != "error" for finding in findings),

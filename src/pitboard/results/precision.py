@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterator, Mapping
 
 import msgspec
 
+from pitboard.suite.formats import FORMATS
 from pitboard.text import printable
 
-_NAMES = {name.lower(): name for name in ("NVFP4", "MXFP4", "FP8", "MXFP8", "BF16", "FP16", "FP32")}
-_RECIPES = {("4", "nvfp4"): "NVFP4", ("4", "mxfp4"): "MXFP4", ("8", "mxfp8"): "MXFP8"}
+_NAMES = {each.name: each.label for each in FORMATS.values()}
+_RECIPES = {(str(each.bits), each.name): each.label for each in FORMATS.values() if each.low}
 _NEWLINE = b"\n"  # Python 3.11 allows no backslash inside an f-string
 _INDENT = 60  # bytes before a setting in which its line must begin
 _MOST = 64  # places looked at for one setting: a hostile log may repeat it without end
@@ -28,13 +29,13 @@ _HEALING = re.compile(rb"healing_iter: ([1-9][0-9]{0,8})\b")
 _AMP = re.compile(rb"Using (16bit|bfloat16) $")
 _OWN = re.compile(rb'pitboard_precision", "value": "([a-z0-9]{1,16})"')
 _BF16 = re.compile(rb"precision: bf16(?:-mixed|-true)?[ \r]*\n")
-_IN_TEXT = re.compile(r"(?<![a-z0-9])(nvfp4|mxfp4|mxfp8|fp8|bf16|fp16|fp32)(?![a-z0-9])", re.IGNORECASE)
+_IN_TEXT = re.compile(rf"(?<![a-z0-9])({'|'.join(FORMATS)})(?![a-z0-9])", re.IGNORECASE)
 
 
 class Precision(msgspec.Struct, frozen=True):
     """A number format, what stated it, and whether that leaves no doubt.
 
-    `name` is NVFP4, MXFP4, FP8, MXFP8, BF16, FP16 or FP32: the narrowest format of the matrix products.
+    `name` is the label of one of `suite.FORMATS`, such as "NVFP4": the narrowest of the matrix products.
     `source` is for a reader: "log line 903: fp8='hybrid', recipe delayed (model as built)".
     """
 

@@ -2,22 +2,24 @@
 
 from typing import Any
 
-_PUBLISHED = {"5.0": "2025-06-04", "5.1": "2025-11-12"}
-_SOURCE = "https://github.com/mlcommons/training_results_v{round}"
+from pitboard.suite import ROUNDS
+
 _LICENCE = "Apache-2.0"
 
 
 def round_row(round: str) -> dict[str, Any] | None:
-    """Give a published round's row of the `rounds` table; `None` for a round that this does not know.
+    """Return a published round's row of the `rounds` table; `None` for a round that has no results.
 
-    The dates are those of MLCommons' announcements; the source is its public repository of the results.
+    A date of which only the month is known is left out.
     """
-    if round not in _PUBLISHED:
-        return None
-    return {
-        "round": round,
-        "name": f"MLPerf Training v{round}",
-        "published": _PUBLISHED[round],
-        "source": _SOURCE.format(round=round),
-        "licence": _LICENCE,
-    }
+    for known in ROUNDS:
+        if known.version == round and known.published is not None:
+            exact = known.published_by is not None and known.published == known.published_by.isoformat()
+            return {
+                "round": round,
+                "name": f"MLPerf Training v{round}",
+                "published": known.published if exact else None,
+                "source": known.source,
+                "licence": _LICENCE,
+            }
+    return None

@@ -7,6 +7,8 @@ from urllib.parse import quote
 
 import msgspec
 
+from pitboard.suite import ROUNDS
+
 _LONGEST = 300  # characters of one value
 _MOST = 64  # values of one description; the fullest of rounds v5.0 and v5.1 has 21
 _DEEPEST = 4  # levels of lists and objects in `other_software_stack`; the real ones have two
@@ -24,7 +26,6 @@ _OTHER_SPELLINGS = {
     "torch": "PyTorch",
 }
 _UNSAID = {"", "-", "?", "tbd", "todo", "n/a", "na", "none", "null", "unknown"}
-_ROUND = re.compile(r"[0-9]{1,2}\.[0-9]{1,2}")
 
 
 class Software(msgspec.Struct, frozen=True):
@@ -55,9 +56,10 @@ def links(round: str, submitter: str, system: str) -> dict[str, str]:
 
     Nothing for what is not a published round's number or not the name of a folder; nothing is looked up.
     """
-    if not _ROUND.fullmatch(round) or {submitter, system} & {"", ".", ".."}:
+    source = next((known.source for known in ROUNDS if known.version == round), None)
+    if source is None or {submitter, system} & {"", ".", ".."}:
         return {}
-    folder = f"https://github.com/mlcommons/training_results_v{round}/tree/main/{quote(submitter, safe='')}"
+    folder = f"{source}/tree/main/{quote(submitter, safe='')}"
     name = quote(system, safe="")
     return {
         "system": f"{folder}/systems/{name}.json",

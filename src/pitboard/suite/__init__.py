@@ -1,50 +1,49 @@
-"""What is raced: rounds, benchmarks, targets and presets, as data."""
+"""What is raced: rounds, benchmarks, targets, presets and precisions, as data."""
 
-from pitboard.errors import PitboardError, near
+from pitboard.suite.formats import FORMATS, Format
 from pitboard.suite.model import (
     Benchmark,
     EvaluationSchedule,
     Hyperparameter,
+    OfficialBenchmark,
     Preset,
     ReferenceConvergencePoint,
     Retired,
     Round,
     Scalar,
+    Target,
 )
-from pitboard.suite.round_5_1 import ROUND_5_1
+from pitboard.suite.official import official_benchmarks
+from pitboard.suite.rounds import NEWEST_RACED, ROUNDS, find_round, raceable_round
 
 __all__ = [
+    "FORMATS",
+    "NEWEST_RACED",
     "ROUNDS",
     "Benchmark",
     "EvaluationSchedule",
+    "Format",
     "Hyperparameter",
+    "OfficialBenchmark",
     "Preset",
     "ReferenceConvergencePoint",
     "Retired",
     "Round",
     "Scalar",
+    "Target",
     "benchmark",
+    "find_round",
+    "official_benchmarks",
+    "raceable_round",
     "round",
 ]
 
-ROUNDS = (ROUND_5_1,)
+round = find_round
 
 
-def round(version: str) -> Round:
-    """Return a round by its version, such as "5.1"; an unknown one is a `PitboardError`."""
-    wanted = version.removeprefix("v")
-    for known in ROUNDS:
-        if known.version == wanted:
-            return known
-    raise PitboardError(f"There is no round '{version}'.{near(wanted, tuple(r.version for r in ROUNDS))}")
-
-
-_round = round  # `benchmark` has a parameter of that name
-
-
-def benchmark(name: str, *, round: str = ROUNDS[-1].version) -> Benchmark:
+def benchmark(name: str, *, round: str = NEWEST_RACED.version) -> Benchmark:
     """Return a benchmark of a round by its id in logs, such as "llama31_8b".
 
     Raises `PitboardError` for an unknown round or benchmark, with the nearest known one.
     """
-    return _round(round).benchmark(name)
+    return find_round(round).benchmark(name)

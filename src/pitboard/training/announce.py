@@ -24,6 +24,7 @@ def announcement(
     """
     settings = benchmark.settings
     _, accumulation = micro_batch(settings, world)
+    raced = suite.benchmark(plan.benchmark, round=plan.round)
     return {
         constants.SUBMISSION_BENCHMARK: plan.benchmark,
         constants.SUBMISSION_ORG: plan.submitter,
@@ -31,11 +32,9 @@ def announcement(
         constants.SUBMISSION_STATUS: constants.RESEARCH,
         constants.SUBMISSION_PLATFORM: plan.system,
         "pitboard_version": __version__,
-        "pitboard_round": suite.ROUNDS[-1].version,
+        "pitboard_round": plan.round,
         "pitboard_preset": settings.preset,
-        "pitboard_changed": settings.changed_from(
-            suite.benchmark(plan.benchmark).preset(settings.preset).values
-        ),
+        "pitboard_changed": settings.changed_from(raced.preset(settings.preset).values),
         "pitboard_precision": settings.precision,
         "pitboard_precision_reason": why_precision,
         "pitboard_emulated": emulated(settings.precision, world.device),
@@ -45,7 +44,7 @@ def announcement(
         constants.GRADIENT_ACCUMULATION_STEPS: accumulation,
         constants.EVAL_SAMPLES: settings.evaluation_samples,
         "target_accuracy": settings.target,
-        constants.OPT_NAME: suite.benchmark(plan.benchmark).optimizer,
+        constants.OPT_NAME: raced.optimizer,
         constants.OPT_BASE_LR: settings.learning_rate,
         constants.OPT_END_LR: settings.end_learning_rate,
         constants.OPT_LR_WARMUP_STEPS: settings.warmup_steps,

@@ -16,6 +16,7 @@ from torch import nn
 
 from pitboard import __version__
 from pitboard.events.writer import LogWriter
+from pitboard.suite.benchmarks.llama31_8b import LLAMA31_8B
 from pitboard.training.benchmarks.llama31_8b import Llama31, LlamaSettings
 from pitboard.training.data import embedded
 from pitboard.training.data.cached import cached, default_cache
@@ -70,7 +71,8 @@ def _pretrain(
     preparing(f"pre-training the base for {settings.max_steps} steps, once for this machine")
     started = time.perf_counter()
     alone = World(0, 1, device, None, 0, 1, 1)
-    race = Race(cast("Benchmark", _SmallBase(settings)), alone, LogWriter(None), Silent(), _SEED)
+    rules = settings.rules(LLAMA31_8B)
+    race = Race(cast("Benchmark", _SmallBase(settings)), rules, alone, LogWriter(None), Silent(), _SEED)
     with torch.enable_grad():  # whoever asks may be filling a model
         race.initialize()
         race.run()

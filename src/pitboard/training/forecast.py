@@ -5,6 +5,7 @@ import math
 import msgspec
 import torch
 
+from pitboard import suite
 from pitboard.training.distributed import World
 from pitboard.training.loading import micro_batch
 from pitboard.training.protocol import Benchmark, benchmark_class
@@ -42,7 +43,9 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     memory_per_rank: Memory
 
 
-def forecast(name: str, settings: Settings, world: World) -> Forecast:
+def forecast(
+    name: str, settings: Settings, world: World, round: str = suite.NEWEST_RACED.version
+) -> Forecast:
     """Return what the benchmark's run takes on the ranks of a world that need not have been joined.
 
     Raises `PitboardError` when the global batch cannot be divided over the ranks and micro-batches.
@@ -60,7 +63,7 @@ def forecast(name: str, settings: Settings, world: World) -> Forecast:
         accumulation=accumulation,
         steps=steps,
         samples=steps * settings.global_batch_size,
-        evaluation=schedule(settings),
+        evaluation=schedule(settings, settings.rules(suite.benchmark(name, round=round))),
         parameters=sum(whole for whole, *_ in everything),
         trainable_parameters=sum(whole for whole, *_ in trained),
         # AdamW keeps two moments, each as large as the parameter.
@@ -73,17 +76,16 @@ def forecast(name: str, settings: Settings, world: World) -> Forecast:
     )
 
 
-def schedule(settings: Settings) -> Schedule | None:
-    """Return when the loop evaluates a run of these settings, or `None` where it does not."""
+def schedule(settings: Settings, rules: suite.Benchmark) -> Schedule | None:
+    """Return when the loop evaluates a run of these settings by its rules, or `None` where it does not."""
     if settings.evaluation_interval is None:
         return None
-    batch, total = settings.global_batch_size, _steps(settings)
-    interval = -(-settings.evaluation_interval // batch)
-    regular = max(0, total // interval - settings.skipped_evaluations)
+    batch, total = settings.global_batch_size, _steps(settings) * settings.global_batch_size
+    interval, first = rules.evaluation.interval(batch), rules.evaluation.first(batch)
+    regular = max(0, (total - first) // interval + 1)
     # A run that gets to its sample limit is evaluated there, whatever the interval.
-    at_limit = total % interval != 0 or regular == 0
-    first = min((settings.skipped_evaluations + 1) * interval, total)
-    return Schedule(first=first * batch, interval=interval * batch, most=regular + at_limit)
+    at_limit = not rules.evaluation.due(total, batch)
+    return Schedule(first=min(first, total), interval=interval, most=regular + at_limit)
 
 
 def _steps(settings: Settings) -> int:

@@ -60,7 +60,12 @@ def _rotated(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
     `cosine` and `sine` are (tokens, head size) and hold each pair's value twice.
     """
     cosine, sine = cosine[:, None, ::2], sine[:, None, ::2]
-    first, second = x.float().reshape(*x.shape[:-1], -1, 2).unbind(-1)
+    pairs = x.float().reshape(*x.shape[:-1], -1, 2)
+    if not torch.compiler.is_compiling():
+        # The same products in one pass over contiguous numbers, four times as fast on a CPU; compiled,
+        # the lines below are one pass too, and the compiler takes no complex numbers.
+        return torch.view_as_real(torch.view_as_complex(pairs) * torch.complex(cosine, sine)).flatten(-2)
+    first, second = pairs.unbind(-1)
     return torch.stack([first * cosine - second * sine, first * sine + second * cosine], dim=-1).flatten(-2)
 
 

@@ -17,6 +17,7 @@ from mlperf_logging.mllog import constants
 from torch import Tensor
 from torch.distributed.fsdp import FSDPModule
 
+from pitboard import suite
 from pitboard.errors import PitboardError, Stopped
 from pitboard.events.writer import LogWriter
 from pitboard.training.checkpoint import Checkpoints, Progress
@@ -63,11 +64,12 @@ class Outcome:
 
 
 class Race:
-    """One run of one benchmark on the ranks of one world."""
+    """One run of one benchmark, by its `rules` (`Settings.rules`), on the ranks of one world."""
 
     def __init__(
         self,
         benchmark: Benchmark,
+        rules: suite.Benchmark,
         world: World,
         log: LogWriter,
         reporter: Reporter,
@@ -77,6 +79,7 @@ class Race:
         stop: StopSignals | None = None,
     ) -> None:
         self.benchmark = benchmark
+        self.rules = rules
         self.settings = benchmark.settings
         self.world = world
         self.log = log
@@ -175,12 +178,15 @@ class Race:
         raise Stopped(number)
 
     def _course(self) -> Course:
-        settings = self.settings
+        settings, batch, evaluation = self.settings, self.settings.global_batch_size, self.rules.evaluation
+        evaluated = settings.evaluation_interval is not None
         return Course(
-            type(self.benchmark).__module__.rpartition(".")[2],
+            self.rules.id,
             settings.preset,
             settings.target,
-            settings.evaluation_interval,
+            self.rules.lower_is_better,
+            evaluation.first(batch) if evaluated else None,
+            evaluation.interval(batch) if evaluated else None,
             settings.sample_limit,
             self.benchmark.tokens_per_sample(),
             self.world.size,
@@ -268,13 +274,11 @@ class Race:
             )
 
     def _evaluation_due(self) -> bool:
-        interval = self.settings.evaluation_interval
-        if interval is None:
+        if self.settings.evaluation_interval is None:
             return False
-        steps = -(-interval // self.settings.global_batch_size)
-        at_limit = self.progress.samples >= self.settings.sample_limit
-        number, rest = divmod(self.progress.step, steps)
-        return at_limit or (rest == 0 and number > self.settings.skipped_evaluations)
+        samples = self.progress.samples
+        at_limit = samples >= self.settings.sample_limit
+        return at_limit or self.rules.evaluation.due(samples, self.settings.global_batch_size)
 
     def _evaluate(self) -> bool:
         """Evaluate and log it; say whether the target is met. A request to stop leaves the evaluation."""
@@ -286,14 +290,14 @@ class Race:
             self.log.end(constants.EVAL_STOP, samples_count=samples)
             self._stop_here(quality.signal)
         # These benchmarks count epochs in samples, as the official reference convergence points do.
-        for key in self.settings.quality_keys:
+        for key in self.rules.metric_keys(self.settings.division):
             self.log.event(key, quality, epoch_num=samples, samples_count=samples)
         self.log.end(constants.EVAL_STOP, samples_count=samples)
         self._require_finite(quality, "validation loss")
         self._outcome.evaluations.append((samples, quality))
         self._outcome.quality = quality
         self.reporter.evaluated(samples, quality)
-        return self.settings.target is not None and quality <= self.settings.target
+        return self.settings.target is not None and self.rules.reached(quality)
 
     def _quality(self) -> "float | Left":
         """Return the mean loss over all evaluation samples of all ranks."""

@@ -21,7 +21,7 @@ _PLAN = "run.json"
 
 
 class Plan(msgspec.Struct, kw_only=True):
-    """What was asked for: the benchmark, its settings' overrides, one seed a run, and the launch.
+    """What was asked for: the round and benchmark, its settings' overrides, one seed a run, and the launch.
 
     `settings` holds every setting as the runs use it, so that a later Pitboard, whose presets may differ,
     resumes or repeats the same run; `None` in an older `run.json`. `decisions` gives, by name, the reason for
@@ -34,6 +34,8 @@ class Plan(msgspec.Struct, kw_only=True):
     seeds: list[int]
     system: str
     submitter: str
+    # An older `run.json` does not say: there was no other to race.
+    round: str = "5.1"
     checkpoint_interval: int | None = None
     nproc: int = 1
     samples_grid: str | None = None
@@ -146,7 +148,7 @@ def read_plan(path: Path) -> Plan:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise PitboardError(f"{path} is damaged ({error}); start the runs again in a new folder.") from error
     # The file may be another's, and what it names is shown on a terminal.
-    texts = [plan.benchmark, plan.preset, plan.system, plan.submitter, plan.version or ""]
+    texts = [plan.round, plan.benchmark, plan.preset, plan.system, plan.submitter, plan.version or ""]
     texts += [*plan.overrides, *(plan.settings or ()), *plan.decisions, *plan.decisions.values()]
     if not plan.seeds or not all(text.isprintable() for text in texts):
         raise PitboardError(f"{path} is damaged (no seeds, or text that cannot be shown).")

@@ -11,6 +11,8 @@ class Course:
     benchmark: str
     preset: str
     target: float | None
+    lower_is_better: bool
+    first_evaluation: int | None
     evaluation_interval: int | None
     sample_limit: int
     tokens_per_sample: int

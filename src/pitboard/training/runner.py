@@ -61,12 +61,14 @@ class Summary:
     emulated: bool
 
 
-def settings_for(benchmark: str, preset: str, overrides: dict[str, Any]) -> Settings:
-    """Return the validated settings of a benchmark's preset with overrides.
+def settings_for(
+    benchmark: str, preset: str, overrides: dict[str, Any], round: str = suite.NEWEST_RACED.version
+) -> Settings:
+    """Return the validated settings of a benchmark's preset with overrides, as a round has it.
 
-    Raises `PitboardError` for an unknown benchmark, preset or setting, or a wrong value.
+    Raises `PitboardError` for an unknown round, benchmark, preset or setting, or a wrong value.
     """
-    values = suite.benchmark(benchmark).preset(preset).values
+    values = suite.benchmark(benchmark, round=round).preset(preset).values
     settings_class: type[Settings] = benchmark_class(benchmark).settings_class
     return settings_class.build({**values, "preset": preset}, overrides)
 
@@ -80,8 +82,9 @@ def settings_of(plan: Plan, overrides: dict[str, Any] | None = None) -> Settings
     """
     overrides = overrides or {}
     if plan.settings is None:
-        return settings_for(plan.benchmark, plan.preset, {**plan.overrides, **overrides})
-    suite.benchmark(plan.benchmark)  # the name comes from a file and becomes that of a module
+        return settings_for(plan.benchmark, plan.preset, {**plan.overrides, **overrides}, plan.round)
+    # The name comes from a file and becomes that of a module.
+    suite.benchmark(plan.benchmark, round=plan.round)
     settings_class: type[Settings] = benchmark_class(plan.benchmark).settings_class
     recorded = dict(plan.settings)
     if unknown := recorded.keys() - settings_class.model_fields.keys():
@@ -150,11 +153,14 @@ def execute(output: Output, plan: Plan, index: int, reporter: Reporter) -> Summa
                 if resumed:
                     _require_batch(batch, settings.global_batch_size, world)
                 if world.is_main:
+                    if index == 0 and plan.round == suite.NEWEST_RACED.version:
+                        reporter.noted(f"round {plan.round}, the newest that Pitboard can race")
                     _note_precision(settings, decisions, world, reporter)
                     output.settle(plan, settings.model_dump(mode="json"), decisions)
                 benchmark: Benchmark = benchmark_class(plan.benchmark)(settings)
                 race = Race(
                     benchmark,
+                    settings.rules(suite.benchmark(plan.benchmark, round=plan.round)),
                     world,
                     log,
                     reporter if world.is_main else Silent(),

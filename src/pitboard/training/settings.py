@@ -1,14 +1,17 @@
 """The settings of a run: one flat, validated record, from a preset and the user's overrides."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from fractions import Fraction
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from pitboard import suite
 from pitboard.errors import PitboardError, near
+from pitboard.suite.formats import FORMATS, FormatName
 
-ResolvedPrecision = Literal["fp32", "bf16", "fp8", "mxfp8", "nvfp4", "mxfp4"]
-Precision = Literal["auto", "fp32", "bf16", "fp8", "mxfp8", "nvfp4", "mxfp4"]
+Precision = Literal["auto", FormatName]
 
 EXECUTION = frozenset(
     {
@@ -66,7 +69,7 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _narrow_layers_whole(self) -> Self:
-        if self.precision not in ("auto", "fp32", "bf16") and self.tensor_parallel > 1:
+        if self.precision != "auto" and FORMATS[self.precision].low and self.tensor_parallel > 1:
             raise ValueError(
                 f"precision {self.precision} rounds whole layers, which tensor_parallel"
                 f" {self.tensor_parallel} would split; use tensor_parallel 1."
@@ -79,17 +82,20 @@ class Settings(BaseModel):
         limit = self.max_steps * self.global_batch_size
         return limit if self.max_samples is None else min(limit, self.max_samples)
 
-    @property
-    def skipped_evaluations(self) -> int:
-        """How many evaluations are left out at the start (`suite.model.EvaluationSchedule.first`)."""
-        return self.evaluations_skipped + int(
-            self.evaluations_skipped_per_batch_sample * self.global_batch_size
-        )
+    def rules(self, benchmark: suite.Benchmark) -> suite.Benchmark:
+        """Return the benchmark's rules with the target and the evaluations of a run of these settings.
 
-    @property
-    def quality_keys(self) -> tuple[str, ...]:
-        """The keys under which an evaluation's quality is logged."""
-        return ("eval_accuracy",)
+        Where the settings have no target, or no evaluation, the benchmark's own stands there.
+        """
+        evaluation = replace(
+            benchmark.evaluation,
+            samples=self.evaluation_interval or benchmark.evaluation.samples,
+            skipped=self.evaluations_skipped,
+            # The rules' fraction exactly: 0.0026 of a batch is not what the binary number makes of it.
+            skipped_per_batch_sample=Fraction(str(self.evaluations_skipped_per_batch_sample)),
+        )
+        target = benchmark.target if self.target is None else self.target
+        return replace(benchmark, target=target, evaluation=evaluation)
 
     def changed_from(self, values: Mapping[str, Any]) -> list[str]:
         """Name the settings that differ from a preset's `values` and change what is learned, in order."""

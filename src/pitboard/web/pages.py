@@ -12,7 +12,7 @@ from pitboard.web import asking
 from pitboard.web.rendering import Page
 from pitboard.web.result_pages import fastest, sorted_by
 
-_ROUND = suite.ROUNDS[-1]
+_ROUND = suite.NEWEST_RACED
 
 
 def front(store: Store) -> Page:

@@ -49,9 +49,16 @@ def test_rounds_have_rulesets(round: str, ruleset: str) -> None:
     assert rulesets.ruleset_of(round) == ruleset
 
 
-def test_an_unknown_round_is_said_with_the_nearest() -> None:
-    with pytest.raises(PitboardError, match=r"No rules for round '5\.2'\. Did you mean '5\.\d'\?"):
-        rulesets.ruleset_of("5.2")
+@pytest.mark.parametrize(
+    ("round", "sentence"),
+    [
+        ("5.2", r"There is no round '5\.2'\. The nearest are 5\.0 and 5\.1\."),
+        ("3.1", r"Pitboard checks rounds from 4\.0 on; round 3\.1 is older\."),
+    ],
+)
+def test_a_round_that_cannot_be_checked_is_said_with_those_that_can(round: str, sentence: str) -> None:
+    with pytest.raises(PitboardError, match=sentence):
+        rulesets.ruleset_of(round)
 
 
 def _events(log: "list[dict[str, object]]") -> list[Event]:

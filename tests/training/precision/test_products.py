@@ -111,7 +111,8 @@ def test_a_run_says_and_logs_its_precision_and_why(
     execute(Output(tmp_path), plan, 0, reporter)
     logged = {event.key: event.value for event in read_events(the_log(tmp_path))}
     assert (logged["pitboard_precision"], logged["pitboard_emulated"]) == (precision, emulated)
-    (told,) = reporter.said
+    raced, told = reporter.said
+    assert raced == "round 5.1, the newest that Pitboard can race"
     assert told.startswith(said)
     assert logged["pitboard_precision_reason"] == ("asked for" if asked else told.partition(": ")[2])
 

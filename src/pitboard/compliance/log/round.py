@@ -8,17 +8,9 @@ from pitboard.compliance.log.check import judge_log
 from pitboard.compliance.log.rulesets import config_names, rulesets
 from pitboard.errors import PitboardError
 from pitboard.events import LogFile, Run, read_log
+from pitboard.suite import ROUNDS, find_round
 
 MOST_SAMPLED = 12
-
-# When MLCommons published a round's results: a run that was over by then may have been made for it.
-_PUBLISHED = {
-    "4.0.0": datetime(2024, 6, 12, tzinfo=UTC),
-    "4.1.0": datetime(2024, 11, 13, tzinfo=UTC),
-    "5.0.0": datetime(2025, 6, 4, tzinfo=UTC),
-    "5.1.0": datetime(2025, 11, 12, tzinfo=UTC),
-    "6.0.0": datetime(2026, 6, 16, tzinfo=UTC),
-}
 
 
 def detect_ruleset(paths: Sequence[Path]) -> str:
@@ -31,8 +23,9 @@ def detect_ruleset(paths: Sequence[Path]) -> str:
     samples = {path.parent.name: path for path in reversed(paths)}
     logs = [log for path in sorted(samples.values())[:MOST_SAMPLED] if (log := _read(path))]
     named = {str(event.value) for log in logs for event in log.events if event.key == "pitboard_round"}
-    if len(named) == 1 and f"{min(named)}.0" in rulesets():
-        return f"{min(named)}.0"
+    for known in ROUNDS:
+        if named == {known.version} and known.ruleset in rulesets():
+            return known.ruleset
     runs = [Run.from_events(log.events) for log in logs]
     fitting = _most(
         rulesets(), lambda ruleset: len({run.benchmark for run in runs if _knows(ruleset, run.benchmark)})
@@ -41,10 +34,14 @@ def detect_ruleset(paths: Sequence[Path]) -> str:
         fitting = _most(fitting, lambda ruleset: -_errors(logs, ruleset))
     times = [run.run_start_ms for run in runs if run.run_start_ms is not None]
     latest = max(times, default=0) / 1000
-    after = [
-        ruleset for ruleset in fitting if ruleset in _PUBLISHED and _PUBLISHED[ruleset].timestamp() > latest
-    ]
+    after = [ruleset for ruleset in fitting if _published(ruleset) > latest]
     return after[0] if times and after else fitting[-1]
+
+
+def _published(ruleset: str) -> float:
+    """Return when a round's results were out, in seconds since 1970: a run over by then may be for it."""
+    day = find_round(ruleset).published_by
+    return 0.0 if day is None else datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()
 
 
 def _most(rulesets: Sequence[str], count: Callable[[str], int]) -> list[str]:

@@ -6,19 +6,19 @@ as it stands (the official checker reads with PyYAML's `BaseLoader`) and with th
 a finding can name it.
 """
 
-import re
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from pitboard.compliance.log.expressions import Code, Function, all_of
-from pitboard.errors import PitboardError, near
+from pitboard.errors import PitboardError
+from pitboard.suite import ROUNDS, find_round
+from pitboard.suite.official import package_folder
 
-OLDEST = (4, 0, 0)
-_FOLDER = re.compile(r"training_(\d+)\.(\d+)\.(\d+)")
+OLDEST = "4.0"
+"""The oldest round whose logs are checked."""
 
 
 class KeyRule:
@@ -73,38 +73,32 @@ class Config:
                 self.end_checks = _checks(record["END"].get("CHECK"), where)
 
 
-@cache
 def folder() -> Path:
-    """Find the folder of the rulesets in the installed `mlperf-logging`, without importing the package."""
-    spec = find_spec("mlperf_logging")
-    if spec is None or not spec.submodule_search_locations:
-        raise PitboardError("The rulesets come with the package mlperf-logging, which is not installed.")
-    return Path(spec.submodule_search_locations[0]) / "compliance_checker"
+    """Return the folder of the rulesets in the installed `mlperf-logging`."""
+    return package_folder() / "compliance_checker"
 
 
 @cache
 def rulesets() -> tuple[str, ...]:
-    """List the rulesets from 4.0.0 on that the installed `mlperf-logging` ships, oldest first."""
-    versions = []
-    for entry in folder().iterdir():
-        match = _FOLDER.fullmatch(entry.name)
-        if match and tuple(map(int, match.groups())) >= OLDEST:
-            versions.append(tuple(map(int, match.groups())))
-    return tuple(".".join(map(str, version)) for version in sorted(versions))
+    """Return the rulesets of the rounds from `OLDEST` on that are installed, oldest first."""
+    checked = ROUNDS[[each.version for each in ROUNDS].index(OLDEST) :]
+    return tuple(each.ruleset for each in checked if (folder() / f"training_{each.ruleset}").is_dir())
 
 
 def ruleset_of(round: str) -> str:
-    """Give the ruleset of a round: `"5.1"`, `"v5.1"` or `"5.1.0"` is `"5.1.0"`.
+    """Return the ruleset of a round: `"5.1"`, `"v5.1"` or `"5.1.0"` is `"5.1.0"`.
 
-    Raises `PitboardError` for a round that the installed `mlperf-logging` has no rules for.
+    Raises `PitboardError` for an unknown round, one that is too old to check, and one that the installed
+    `mlperf-logging` has no rules for.
     """
-    known = rulesets()
-    wanted = round.removeprefix("v")
-    for version in known:
-        if wanted in (version, version.removesuffix(".0")):
-            return version
-    rounds = [version.removesuffix(".0") for version in known]
-    raise PitboardError(f"No rules for round '{round:.40}'.{near(wanted[:40], rounds)}")
+    wanted = find_round(round)
+    if wanted.ruleset in rulesets():
+        return wanted.ruleset
+    if ROUNDS.index(wanted) < ROUNDS.index(find_round(OLDEST)):
+        raise PitboardError(f"Pitboard checks rounds from {OLDEST} on; round {wanted.version} is older.")
+    raise PitboardError(
+        f"The installed mlperf-logging has no rules for round {wanted.version}: install a newer one."
+    )
 
 
 @cache

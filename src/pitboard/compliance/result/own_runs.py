@@ -60,7 +60,7 @@ def judge_runs(
     those in `baseline` count for formats that have none. The RCP test is made for as many runs as there are,
     also where the rules want more for a result. Raises `PitboardError` for an unknown benchmark or preset.
     """
-    target = suite.benchmark(benchmark).preset(preset).values["target"]
+    target = suite.benchmark(benchmark, round=round).preset(preset).values["target"]
     ruleset = ruleset_of(round)
     scaled = None if preset == "full" else preset
     reports = [check_log(log, ruleset, preset=scaled) for log in logs]

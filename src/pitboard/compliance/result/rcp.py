@@ -16,6 +16,7 @@ from pitboard.compliance.result.benchmarks import official_drops, official_runs
 from pitboard.compliance.result.reference import ReferencePoint
 from pitboard.errors import PitboardError
 from pitboard.stats import pairwise_sum, t_critical, trimmed_mean
+from pitboard.suite import NEWEST_RACED
 
 _ALPHA = 0.05
 _TOLERANCE = 1e-4
@@ -54,7 +55,7 @@ def rcp_test(
     points: Sequence[ReferencePoint],
     *,
     runs: int | None = None,
-    ruleset: str = "5.1.0",
+    ruleset: str = NEWEST_RACED.ruleset,
     pruned: bool = True,
     bypass: bool = False,
 ) -> RcpVerdict:
@@ -89,7 +90,7 @@ def rcp_test(
 
 
 def reference_convergence(
-    benchmark: str, points: Sequence[ReferencePoint], ruleset: str = "5.1.0"
+    benchmark: str, points: Sequence[ReferencePoint], ruleset: str = NEWEST_RACED.ruleset
 ) -> list[Convergence]:
     """Give the points that the package check tests against, by batch size: those of fastest convergence.
 

@@ -14,6 +14,7 @@ from pitboard.results.schema import Row
 from pitboard.results.store import Store
 from pitboard.results.throughput import MEAN_TRAINING, TIMED_RUNS
 from pitboard.results.units import counted_in
+from pitboard.suite import find_round
 
 NOT_STATED = "not stated"
 
@@ -62,7 +63,7 @@ def converge(benchmark: str, round: str | None = None, *, store: Store | None = 
             f"No result of {values['benchmark']} in v{values['round']} reached its target: "
             "choose another round, or see `pitboard results table`."
         )
-    ruleset = f"{values['round']}.0"
+    ruleset = find_round(str(values["round"])).ruleset
     name = str(values["benchmark"])
     points = reference_convergence(name, load_points(name, ruleset), ruleset)
     fewest = min(points, key=lambda point: point.mean, default=None)

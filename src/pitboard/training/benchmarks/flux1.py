@@ -66,12 +66,6 @@ class FluxSettings(Settings):
         return self
 
     @property
-    def quality_keys(self) -> tuple[str, ...]:
-        """The keys under which an evaluation's quality is logged: the two divisions' rulesets name two."""
-        keys = super().quality_keys
-        return (*keys, "averaged_validation_loss") if self.division == "open" else keys
-
-    @property
     def image_tokens(self) -> int:
         """Tokens of an image."""
         return (self.latent_size // PATCH) ** 2

@@ -23,7 +23,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding, apply_rotary_pos_emb
 
 from pitboard.errors import PitboardError
-from pitboard.suite.llama31_8b import LLAMA31_8B
+from pitboard.suite.benchmarks.llama31_8b import LLAMA31_8B
 from pitboard.training import attention
 from pitboard.training.base_weights import PretrainedBase, pretrained_base
 from pitboard.training.benchmarks.llama31_8b import (

@@ -5,7 +5,6 @@ the base's text. As in the reference, a document is an instruction and its answe
 the evaluation, documents are joined, and cut into sequences.
 """
 
-import hashlib
 import re
 from pathlib import Path
 
@@ -17,13 +16,6 @@ from pitboard.training.data.packed import IGNORED, pack
 # A document's answer: whole paragraphs of a topic, up to the first end of one after 300 characters.
 _PART = re.compile(r".{300,1200}?\n\n|.{1,1200}", re.DOTALL)
 _HELD_OUT_EVERY = 8
-
-
-def topics_digest() -> str:
-    """Return the SHA-256 of the topics' text, which differs between Python's versions."""
-    from pydoc_data.topics import topics
-
-    return hashlib.sha256("\0".join(f"{k}\0{v}" for k, v in sorted(topics.items())).encode()).hexdigest()
 
 
 def documents() -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.library import Library, get_kernel
 
-from pitboard.training.settings import ResolvedPrecision
+from pitboard.suite.formats import FORMATS, FormatName
 
 # A product of the smallest shape that matters in a smoke preset: 256 tokens of a Llama's feed-forward part.
 _ROWS, _INNER, _COLUMNS = 256, 192, 672
@@ -24,7 +24,6 @@ _TAKES = 5
 _SLOW = 0.01
 # Beyond this BF16 is emulated: a product in FP32 and two conversions take less than the CPU's own product.
 _EMULATED_FROM = 3.0
-_AMPERE = (8, 0)
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class ProductTimes:
 class Choice:
     """The precision that `auto` stands for on a device, and why, as a sentence without its end."""
 
-    precision: ResolvedPrecision
+    precision: FormatName
     reason: str
 
 
@@ -91,11 +90,19 @@ def choose_precision(device: torch.device) -> Choice:
 def bf16_is_native(device: torch.device) -> bool:
     """Say whether the device's own BF16 products are used: on a CPU unless they are far slower than FP32's.
 
-    On a GPU it takes compute capability 8.0 (Ampere), or any AMD GPU that PyTorch supports.
+    On a GPU the table of formats tells.
     """
     if device.type == "cuda":
-        return bool(torch.version.hip) or torch.cuda.get_device_capability(device) >= _AMPERE
+        return gpu_has("bf16", device)
     return time_products().slowdown < _EMULATED_FROM
+
+
+def gpu_has(precision: str, device: torch.device) -> bool:
+    """Say whether a GPU has a format's arithmetic (`suite.formats`)."""
+    wanted = FORMATS[precision]
+    if torch.version.hip:
+        return torch.cuda.get_device_properties(device).gcnArchName.startswith(wanted.amd)
+    return wanted.capability is not None and torch.cuda.get_device_capability(device) >= wanted.capability
 
 
 def cost_of_bf16(device: torch.device) -> str | None:

@@ -1,13 +1,7 @@
 """Which linear layers a precision converts, and whether the device has the format's arithmetic.
 
-Only linear layers of the repeated blocks are converted: the published recipes keep embeddings, normalisation,
-attention products and the output head in BF16 or wider.
-
-FP8     `torchao.float8` (formats: arXiv:2209.05433): all three products of every such layer; with one scale a
-        row all in E4M3, with one a tensor gradients in E5M2.
-MXFP8   arXiv:2506.08027: all three products of every such layer in E4M3.
-NVFP4   arXiv:2509.25149, section 4: all three products, with the first and the last blocks left in BF16.
-MXFP4   arXiv:2502.20586: only the gradients' products; the forward one stays in BF16.
+Only linear layers of the repeated blocks are converted. Whose recipe that is, where a format is native and
+what stays wider stands in the table of `suite.formats`.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -18,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from pitboard.errors import PitboardError
+from pitboard.suite.formats import FORMATS
 from pitboard.training.precision.formats import MX_BLOCK
 from pitboard.training.precision.linear import (
     NarrowLinear,
@@ -26,14 +21,11 @@ from pitboard.training.precision.linear import (
     mxfp8_product,
     nvfp4_product,
 )
-from pitboard.training.precision.products import bf16_is_native
+from pitboard.training.precision.products import bf16_is_native, gpu_has
 from pitboard.training.precision.selftest import require_sound
 from pitboard.training.settings import Settings
 
-_COMPUTE_ADA, _COMPUTE_BLACKWELL = (8, 9), (10, 0)
 _PRODUCTS = {"mxfp8": mxfp8_product, "nvfp4": nvfp4_product, "mxfp4": mxfp4_product}
-# Of 62 blocks the 12B run of arXiv:2509.25149 (section 4.1) kept the first 2 and the last 8 in BF16.
-_NVFP4_FIRST, _NVFP4_LAST = 2 / 62, 8 / 62
 
 
 @dataclass(frozen=True)
@@ -47,21 +39,12 @@ class Converted:
 def emulated(precision: str, device: torch.device) -> bool:
     """Say whether a precision is only emulated on this device: right numbers, meaningless time.
 
-    BF16 is emulated on a CPU that is far slower at it than at FP32 (`precision.products`). FP8 needs compute
-    capability 8.9 (Ada, Hopper) or an AMD GPU of the CDNA 3 generation, MXFP8 and NVFP4 10.0 (Blackwell). For
-    MXFP4 with stochastic rounding `torchao` has no kernel.
+    BF16 is emulated on a CPU that is far slower at it than at FP32 (`precision.products`); the narrower
+    formats everywhere but on the GPUs that have them.
     """
-    if precision == "fp32":
-        return False
-    if precision == "bf16":
-        return device.type == "cpu" and not bf16_is_native(device)
-    if device.type != "cuda" or precision == "mxfp4":
-        return True
-    if torch.version.hip:
-        architecture = torch.cuda.get_device_properties(device).gcnArchName
-        return precision != "fp8" or not architecture.startswith(("gfx94", "gfx95"))
-    needed = _COMPUTE_ADA if precision == "fp8" else _COMPUTE_BLACKWELL
-    return torch.cuda.get_device_capability(device) < needed
+    if FORMATS[precision].low:
+        return device.type != "cuda" or not gpu_has(precision, device)
+    return precision == "bf16" and device.type == "cpu" and not bf16_is_native(device)
 
 
 def convert(
@@ -75,7 +58,7 @@ def convert(
     arithmetic fails its test.
     """
     linears = sum(isinstance(module, nn.Linear) for block in blocks for module in block.modules())
-    if settings.precision in ("fp32", "bf16"):
+    if not FORMATS[settings.precision].low:
         return Converted(0, linears)
     change = _changer(settings, device)
     require_sound(settings.precision, change, device)
@@ -89,11 +72,9 @@ def convert(
 
 
 def _chosen(blocks: Sequence[nn.Module], precision: str) -> Sequence[nn.Module]:
-    if precision != "nvfp4":
-        return blocks
-    first = round(len(blocks) * _NVFP4_FIRST)
-    last = max(1, round(len(blocks) * _NVFP4_LAST))
-    return blocks[first : len(blocks) - last]
+    first, last = (len(blocks) * fraction for fraction in FORMATS[precision].wider_blocks)
+    # However few blocks there are, one stays wide at the end where the recipe keeps any there.
+    return blocks[round(first) : len(blocks) - (max(1, round(last)) if last else 0)]
 
 
 def _convert_block(block: nn.Module, change: Callable[[nn.Linear], nn.Linear], never: Collection[str]) -> int:

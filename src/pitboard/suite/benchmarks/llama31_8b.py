@@ -4,14 +4,12 @@ Sources: the official ruleset `training_5.1.0/closed_llama31_8b.yaml` and its re
 the training rules (pull requests 567 and 572 of mlcommons/training_policies), the reference's README.
 """
 
-from types import MappingProxyType
+from fractions import Fraction
 
-from pitboard.suite.hyperparameters import computed, fixed, free
-from pitboard.suite.model import Benchmark, EvaluationSchedule, Preset, Scalar
-from pitboard.suite.reference_data import measured
+from pitboard.suite.model import Benchmark, EvaluationSchedule, Preset, Scalar, computed, fixed, free
+from pitboard.suite.presets import measured, with_presets
 
 _FULL: dict[str, Scalar] = {
-    "division": "closed",
     "dataset": "c4",
     "hidden_size": 4096,
     "intermediate_size": 14336,
@@ -20,29 +18,17 @@ _FULL: dict[str, Scalar] = {
     "key_value_heads": 8,
     "vocabulary_size": 128256,
     "rope_theta": 500000.0,
-    "sequence_length": 8192,
-    "evaluation_samples": 1024,
-    "evaluation_interval": 12288,
-    "target": 3.3,
     "global_batch_size": 32,
     "batch_follows_ranks": False,
     "micro_batch_size": 1,
     "learning_rate": 8e-4,
-    "end_learning_rate": 8e-5,
     # The reference warms up over 4,096 samples at this batch size.
     "warmup_steps": 128,
-    "max_steps": 1_200_000,
-    "weight_decay": 0.1,
-    "beta1": 0.9,
-    "beta2": 0.95,
-    "epsilon": 1e-5,
-    "gradient_clip_norm": 1.0,
     "activation_checkpointing": True,
 }
 
 # The same architecture, optimizer and schedule, small enough for two CPU cores and a text in a package.
-_SMOKE: dict[str, Scalar] = _FULL | {
-    "division": "open",
+_SMOKE: dict[str, Scalar] = {
     "dataset": "bible",
     "hidden_size": 128,
     "intermediate_size": 448,
@@ -59,14 +45,12 @@ _SMOKE: dict[str, Scalar] = _FULL | {
     "global_batch_size": 4,
     "micro_batch_size": None,
     "learning_rate": 4e-3,
-    "end_learning_rate": 4e-4,
     "warmup_steps": 50,
     "max_steps": 540,
     "activation_checkpointing": False,
 }
 
-_SANITY: dict[str, Scalar] = _FULL | {
-    "division": "open",
+_SANITY: dict[str, Scalar] = {
     "dataset": "synthetic",
     "target": None,
     "evaluation_interval": None,
@@ -75,7 +59,7 @@ _SANITY: dict[str, Scalar] = _FULL | {
     "max_steps": 200,
 }
 
-LLAMA31_8B = Benchmark(
+_BENCHMARK = Benchmark(
     id="llama31_8b",
     name="Llama 3.1 8B pretraining",
     area="Language",
@@ -115,22 +99,25 @@ LLAMA31_8B = Benchmark(
         *computed(source="rules", opt_end_learning_rate="0.1 * opt_base_learning_rate"),
         *fixed(source="rules", dropout=0.0),
     ),
-    presets=(
-        Preset(
-            name="smoke",
-            summary="The same architecture and code path, scaled down to a packaged text; no download.",
-            values=MappingProxyType(_SMOKE),
-            reference_convergence=measured("llama31_8b_smoke"),
-        ),
-        Preset(
-            name="full",
-            summary="The benchmark as the closed division demands it, on the preprocessed C4.",
-            values=MappingProxyType(_FULL),
-        ),
-        Preset(
-            name="sanity",
-            summary="Full-size layers on synthetic tokens, without a target: a quick test of a node's stack.",
-            values=MappingProxyType(_SANITY),
-        ),
+)
+
+LLAMA31_8B = with_presets(
+    _BENCHMARK,
+    Preset(
+        name="smoke",
+        summary="The same architecture and code path, scaled down to a packaged text; no download.",
+        values=_SMOKE,
+        reference_convergence=measured("llama31_8b_smoke"),
     ),
+    Preset(
+        name="full",
+        summary="The benchmark as the closed division demands it, on the preprocessed C4.",
+        values=_FULL,
+    ),
+    Preset(
+        name="sanity",
+        summary="Full-size layers on synthetic tokens, without a target: a quick test of a node's stack.",
+        values=_SANITY,
+    ),
+    end_learning_rate=Fraction(1, 10),
 )

@@ -1,7 +1,8 @@
-"""Round 5.1 held against the official package: rulesets, counts and reference convergence points."""
+"""The rounds held against the official package: rulesets, counts, targets, reference convergence points."""
 
 import json
 import math
+from datetime import date
 from importlib.resources import files
 from typing import Any
 
@@ -43,6 +44,67 @@ def value_at(hyperparameter: Hyperparameter, logged: dict[str, Any]) -> Any:
     if hyperparameter.kind == "computed":
         return eval(hyperparameter.formula, {"ceil": math.ceil}, logged)
     return hyperparameter.value if hyperparameter.kind == "fixed" else 1152
+
+
+def test_the_table_has_every_round_that_there_are_rules_for() -> None:
+    folders = {entry.name for entry in (OFFICIAL / "compliance_checker").iterdir()}
+    installed = {name.removeprefix("training_") for name in folders if name.startswith("training_")}
+    before = {"0.6.0", "0.7.0", "0.7.0_warn"}
+    assert [known.ruleset for known in suite.ROUNDS] == sorted(installed - before)
+
+
+@pytest.mark.parametrize("known", suite.ROUNDS, ids=lambda known: known.version)
+def test_a_rounds_benchmarks_are_those_of_the_official_package(known: suite.Round) -> None:
+    official = suite.official_benchmarks(known)
+    assert {each.id for each in official} == set(get_allowed_benchmarks("training", known.ruleset))
+    assert {each.id: each.runs for each in official}.items() <= get_result_file_counts("training").items()
+
+
+# As MLCommons' pages of results list them, in words of its own for the quality; 6.1 as the ruleset has it.
+@pytest.mark.parametrize(
+    ("version", "targets"),
+    [
+        (
+            "1.1",
+            "resnet ≥ 0.759, unet3d ≥ 0.908, ssd ≥ 0.23, maskrcnn BBOX ≥ 0.377 SEGM ≥ 0.339, rnnt ≤ 0.058, "
+            "bert ≥ 0.72, dlrm ≥ 0.8025, minigo ≥ 0.5",
+        ),
+        (
+            "4.0",
+            "resnet ≥ 0.759, unet3d ≥ 0.908, ssd ≥ 0.34, bert ≥ 0.72, gpt3 ≤ 2.69, llama2_70b_lora ≤ 0.925, "
+            "dlrm_dcnv2 ≥ 0.80275, stable_diffusion FID ≤ 90 CLIP ≥ 0.15, gnn ≥ 0.72",
+        ),
+        (
+            "6.1",
+            "llama31_8b ≤ 3.3, flux1 ≤ 0.586, llama2_70b_lora ≤ 0.925, gpt_oss_20b ≤ 3.34, "
+            "deepseekv3_671b ≤ 3.6, qwen35_397b_grpo > 0.69, dlrmv4 ≥ 0.75",
+        ),
+    ],
+)
+def test_targets_are_read_from_the_official_rules(version: str, targets: str) -> None:
+    official = suite.official_benchmarks(suite.round(version))
+    assert {f"{each.id} {' '.join(map(str, each.targets))}" for each in official} == set(targets.split(", "))
+
+
+@every_benchmark
+def test_a_described_benchmark_has_the_official_target(benchmark: Benchmark) -> None:
+    (official,) = [each for each in suite.official_benchmarks(ROUND) if each.id == benchmark.id]
+    comparison = "<=" if benchmark.lower_is_better else ">="
+    assert official.targets == (suite.Target(comparison=comparison, value=benchmark.target),)
+
+
+def test_rounds_follow_one_another() -> None:
+    days = [known.published_by for known in suite.ROUNDS[:-1]]
+    assert all(days)
+    assert days == sorted(days)  # type: ignore[type-var]
+    assert suite.round("4.1").published_by == date(2024, 11, 30), "only the month is known: at the latest"
+    assert suite.round("6.1").published_by is None
+
+
+def test_a_run_is_of_the_newest_round_that_can_be_raced_or_of_the_one_asked_for() -> None:
+    assert suite.raceable_round() is suite.raceable_round("v5.1") is suite.NEWEST_RACED
+    with pytest.raises(PitboardError, match=r"cannot race round 6\.1 yet; it can race 5\.1"):
+        suite.raceable_round("6.1")
 
 
 def test_the_round_races_what_the_official_package_allows() -> None:
@@ -154,6 +216,38 @@ def test_llama_full_preset_is_the_reference_at_its_batch_size() -> None:
     assert full["end_learning_rate"] == pytest.approx(0.1 * full["learning_rate"])  # type: ignore[operator]
 
 
+@pytest.mark.parametrize("name", ["llama31_8b", "flux1", "llama2_70b_lora"])
+def test_what_follows_from_the_rules_is_in_every_preset_that_does_not_change_it(name: str) -> None:
+    benchmark = ROUND.benchmark(name)
+    fixed = {h.name: h.value for h in benchmark.hyperparameters if h.kind == "fixed"}
+    ends = {"llama31_8b": 0.1, "flux1": 1, "llama2_70b_lora": 0}
+    for preset in benchmark.presets:
+        values = preset.values
+        assert values["weight_decay"] == fixed["opt_adamw_weight_decay"]
+        assert values["gradient_clip_norm"] == fixed["opt_gradient_clip_norm"]
+        assert values["end_learning_rate"] == pytest.approx(ends[name] * values["learning_rate"])  # type: ignore[operator]
+        assert values["division"] == ("closed" if preset.name == "full" else "open")
+
+
+@pytest.mark.parametrize("name", ["llama31_8b", "flux1", "llama2_70b_lora"])
+@pytest.mark.parametrize("division", ["open", "closed"])
+def test_quality_is_logged_under_the_keys_of_the_divisions_ruleset(name: str, division: str) -> None:
+    keys = ROUND.benchmark(name).metric_keys(division)  # type: ignore[arg-type]
+    folder = OFFICIAL / "compliance_checker" / f"training_{ROUND.ruleset}"
+    rules = yaml.safe_load((folder / f"{division}_{name}.yaml").read_text())
+    judged = {entry["KEY"]["NAME"] for entry in rules if "ATLEAST_ONE_CHECK" in entry.get("KEY", {})}
+    # The key that `common.yaml` requires of every log, and the division's own where it has another.
+    assert set(keys) == judged | {"eval_accuracy"}
+
+
+@pytest.mark.parametrize("batch", [4, 36, 1152])
+def test_evaluations_are_due_at_every_interval_from_the_first_on(batch: int) -> None:
+    schedule = ROUND.benchmark("llama31_405b").evaluation
+    interval, first = schedule.interval(batch), schedule.first(batch)
+    due = [samples for samples in range(batch, 3 * first, batch) if schedule.due(samples, batch)]
+    assert due == list(range(first, 3 * first, interval))
+
+
 def test_presets_name_the_same_settings() -> None:
     smoke, *others = (set(preset.values) for preset in ROUND.benchmark("llama31_8b").presets)
     assert all(settings == smoke for settings in others)
@@ -162,7 +256,10 @@ def test_presets_name_the_same_settings() -> None:
 @pytest.mark.parametrize(
     ("ask", "sentence"),
     [
-        (lambda: suite.round("6.9"), "There is no round '6.9'. Known: 5.1."),
+        (lambda: suite.round("6.9"), "There is no round '6.9'. The nearest are 6.0 and 6.1."),
+        (lambda: suite.round("3.2"), "There is no round '3.2'. The nearest are 3.0 and 3.1."),
+        (lambda: suite.round("newest"), "There is no round 'newest'. Known: 1.0, 1.1, 2.0,"),
+        (lambda: suite.round("6.1").benchmark("dlrmv4"), "`pitboard suite --round 6.1` lists them"),
         (lambda: suite.benchmark("lama31_8b"), "no benchmark 'lama31_8b'. Did you mean 'llama31_8b'?"),
         (lambda: suite.benchmark("bert"), "retired after round 5.0; round 5.1 races 'llama31_8b'"),
         (lambda: suite.benchmark("llama31_8b").preset("smok"), "no preset 'smok'. Did you mean 'smoke'?"),

@@ -4,14 +4,12 @@ Sources: the official ruleset `training_5.1.0/closed_flux1.yaml` and its referen
 training rules, the reference's README and configuration (mlcommons/training, `text_to_image`).
 """
 
-from types import MappingProxyType
+from fractions import Fraction
 
-from pitboard.suite.hyperparameters import fixed, free
-from pitboard.suite.model import Benchmark, EvaluationSchedule, Preset, Scalar
-from pitboard.suite.reference_data import measured
+from pitboard.suite.model import Benchmark, EvaluationSchedule, Preset, Scalar, fixed, free
+from pitboard.suite.presets import measured, with_presets
 
 _FULL: dict[str, Scalar] = {
-    "division": "closed",
     "dataset": "cc12m",
     "double_blocks": 19,
     "single_blocks": 38,
@@ -24,29 +22,19 @@ _FULL: dict[str, Scalar] = {
     "text_width": 4096,
     "pooled_width": 768,
     "caption_dropout": 0.1,
-    "evaluation_samples": 29_696,
-    "evaluation_interval": 262_144,
-    "target": 0.586,
     # Batch size, learning rate and warm-up of the first reference convergence point; the rate does not decay.
     "global_batch_size": 512,
     "batch_follows_ranks": False,
     "micro_batch_size": None,
     "learning_rate": 2e-4,
-    "end_learning_rate": 2e-4,
     "warmup_steps": 1600,
     "max_steps": 30_000,
-    "weight_decay": 0.1,
     "decay_vectors": True,
-    "beta1": 0.9,
-    "beta2": 0.95,
-    "epsilon": 1e-8,
-    "gradient_clip_norm": 1.0,
     "activation_checkpointing": True,
 }
 
 # The same transformer, optimizer and schedule, small enough for two CPU cores and the images in a package.
-_SMOKE: dict[str, Scalar] = _FULL | {
-    "division": "open",
+_SMOKE: dict[str, Scalar] = {
     "dataset": "digits",
     "double_blocks": 2,
     "single_blocks": 4,
@@ -64,7 +52,6 @@ _SMOKE: dict[str, Scalar] = _FULL | {
     "target": 0.665,
     "global_batch_size": 64,
     "learning_rate": 2e-3,
-    "end_learning_rate": 2e-3,
     "warmup_steps": 50,
     "max_steps": 384,
     "activation_checkpointing": False,
@@ -72,7 +59,7 @@ _SMOKE: dict[str, Scalar] = _FULL | {
     "compile": False,
 }
 
-FLUX1 = Benchmark(
+_BENCHMARK = Benchmark(
     id="flux1",
     name="FLUX.1 text-to-image pretraining",
     area="Vision",
@@ -92,6 +79,7 @@ FLUX1 = Benchmark(
     evaluation_samples=29_696,
     runs=10,
     optimizer="adamw",
+    open_metric_key="averaged_validation_loss",
     replaces="stable_diffusion",
     hyperparameters=(
         *free("global_batch_size", "opt_base_learning_rate", "opt_learning_rate_warmup_steps"),
@@ -106,17 +94,20 @@ FLUX1 = Benchmark(
             evaluation_frequency=262_144,
         ),
     ),
-    presets=(
-        Preset(
-            name="smoke",
-            summary="The same transformer and code path, scaled down to handwritten digits; no download.",
-            values=MappingProxyType(_SMOKE),
-            reference_convergence=measured("flux1_smoke"),
-        ),
-        Preset(
-            name="full",
-            summary="The benchmark as the closed division demands it, on encoded images.",
-            values=MappingProxyType(_FULL),
-        ),
+)
+
+FLUX1 = with_presets(
+    _BENCHMARK,
+    Preset(
+        name="smoke",
+        summary="The same transformer and code path, scaled down to handwritten digits; no download.",
+        values=_SMOKE,
+        reference_convergence=measured("flux1_smoke"),
     ),
+    Preset(
+        name="full",
+        summary="The benchmark as the closed division demands it, on encoded images.",
+        values=_FULL,
+    ),
+    end_learning_rate=Fraction(1),
 )

@@ -1,0 +1,77 @@
+"""Presets: each names what it changes of the benchmark as the closed division demands it."""
+
+import json
+from dataclasses import replace
+from fractions import Fraction
+from importlib.resources import files
+from types import MappingProxyType
+
+from pitboard.suite.model import Benchmark, Preset, ReferenceConvergencePoint, Scalar
+
+# The name of a hyperparameter in a log, where its constraint in the closed division is a setting of `full`.
+_SETTINGS = {
+    "max_sequence_length": "sequence_length",
+    "max_steps": "max_steps",
+    "lora_rank": "lora_rank",
+    "lora_alpha": "lora_alpha",
+    "lora_dropout": "lora_dropout",
+    "opt_adamw_beta_1": "beta1",
+    "opt_adamw_beta_2": "beta2",
+    "opt_adamw_epsilon": "epsilon",
+    "opt_adamw_weight_decay": "weight_decay",
+    "opt_gradient_clip_norm": "gradient_clip_norm",
+}
+
+
+def with_presets(benchmark: Benchmark, *presets: Preset, end_learning_rate: Fraction) -> Benchmark:
+    """Return the benchmark with its presets, each of whose `values` states only what it changes.
+
+    One is `full`, the closed division. Target, evaluations and the hyperparameters that the closed division
+    fixes follow from the benchmark, all of `full` holds for the others too, and the schedule ends at the
+    fraction `end_learning_rate` of a preset's learning rate.
+    """
+    (full,) = [preset for preset in presets if preset.name == "full"]
+    closed = {"division": "closed", **full.values, **_demanded(benchmark)}
+
+    def resolved(preset: Preset) -> Preset:
+        changes = {} if preset is full else {"division": "open", **preset.values}
+        values = closed | changes
+        values["end_learning_rate"] = float(values["learning_rate"] or 0) * float(end_learning_rate)
+        return replace(preset, values=MappingProxyType(values))
+
+    return replace(benchmark, presets=tuple(map(resolved, presets)))
+
+
+def _demanded(benchmark: Benchmark) -> dict[str, Scalar]:
+    """Return the settings of a closed run that follow from the benchmark's facts."""
+    schedule = benchmark.evaluation
+    demanded: dict[str, Scalar] = {
+        _SETTINGS[fact.name]: fact.value
+        for fact in benchmark.hyperparameters
+        if fact.kind == "fixed" and fact.name in _SETTINGS
+    }
+    if schedule.skipped:
+        demanded["evaluations_skipped"] = schedule.skipped
+        demanded["evaluations_skipped_per_batch_sample"] = float(schedule.skipped_per_batch_sample)
+    return demanded | {
+        "target": benchmark.target,
+        "evaluation_samples": benchmark.evaluation_samples,
+        "evaluation_interval": schedule.samples,
+    }
+
+
+def measured(name: str) -> tuple[ReferenceConvergencePoint, ...]:
+    """Return the points of `suite/reference/<name>.json`, which has the official files' format.
+
+    `benchmarks/reference_convergence.py` measures them.
+    """
+    text = (files("pitboard.suite") / "reference" / f"{name}.json").read_text("utf-8")
+    return tuple(
+        ReferenceConvergencePoint(
+            global_batch_size=point["BS"],
+            precision=point["Precision"].lower(),
+            hyperparameters=point["Hyperparams"],
+            samples_to_target=tuple(point["Epochs to converge"]),
+        )
+        for point in json.loads(text).values()
+    )
