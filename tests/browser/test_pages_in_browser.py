@@ -28,6 +28,7 @@ PAGES = [
     "/benchmarks",
     "/benchmarks/llama31_405b",
     "/check",
+    "/questions/scale?benchmark=llama31_8b",
     "/rules",
     "/api",
 ]

@@ -3,13 +3,14 @@
 import re
 from html import unescape
 from pathlib import Path
+from threading import BoundedSemaphore
 
 import pytest
 from fastapi.testclient import TestClient
 
-from made_results import submit
+from made_results import preset_log, run_output, submit
 from pitboard import results
-from pitboard.results import questions
+from pitboard.results import questions, sandbox
 from pitboard.results.ingest import read_rows
 from pitboard.results.store import Store
 from pitboard.web.app import create_app
@@ -73,6 +74,27 @@ def test_the_api_answers_every_question_as_the_library_does(client: TestClient) 
     assert [row["result"] for row in answer["rows"]] == ["A", "B"]
     paths = client.get("/api/openapi.json").json()["paths"]
     assert {f"/api/{name}" for name in questions.names()} <= paths.keys()
+
+
+def test_what_reads_files_or_runs_code_in_a_terminal_is_answered_within_limits(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    count = client.get("/api/sql", params={"query": "select count(*) as n from results"}).json()
+    assert count["rows"] == results.sql("select count(*) as n from results").rows
+    refused = client.get("/api/sql", params={"query": "select * from read_text('/etc/passwd')"})
+    assert (refused.status_code, "root:" in refused.text) == (400, False)
+    monkeypatch.setattr(sandbox, "_free", BoundedSemaphore(1))
+    with sandbox._free:
+        busy = client.get("/questions/sql", params={"query": "select 2"})
+    assert (busy.status_code, "Try again" in busy.text) == (503, True)
+    # A folder that has the shape of a reference is no result, even where the server could read it.
+    run_output(tmp_path / "5.1" / "a" / "b" / "llama31_8b", preset_log())
+    monkeypatch.chdir(tmp_path)
+    assert client.get("/api/sanity?run=5.1/a/b/llama31_8b").status_code == 404
+    beside = client.get(f"/api/sanity?run={A}").json()
+    assert beside["facts"] == results.sanity(A).facts
+    predicted = client.get("/api/scale?benchmark=llama31_8b&at=64").json()["more"]["predictions"]["rows"]
+    assert predicted == results.scale("llama31_8b", at=64).more["predictions"].rows
 
 
 def test_the_api_describes_parameters_and_answers(client: TestClient) -> None:

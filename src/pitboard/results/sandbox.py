@@ -2,7 +2,7 @@
 
 DuckDB can be kept from files and the network, but not from taking memory and time: one call of `repeat` or
 `levenshtein` takes gigabytes or half a minute that no setting of it limits. The operating system can.
-`python -m pitboard.results.sandbox` is that process: a `Request` on standard input, a `Reply` on its output.
+`python -m pitboard.results.sandbox` is that process: a `Job` on standard input, a `Reply` on its output.
 """
 
 import os
@@ -28,7 +28,7 @@ _DUCKDB_BYTES = 512 << 20
 _free = BoundedSemaphore(AT_ONCE)
 
 
-class Request(msgspec.Struct):
+class Job(msgspec.Struct):
     """A query over the store at `place`, and the seconds of processor time that it may take."""
 
     place: str
@@ -51,13 +51,13 @@ def run(store: Store, query: str, seconds: int = SECONDS) -> tuple[list[tuple[st
     Raises `PitboardError` for what that refuses and for a query that takes too much time or memory,
     `BusyError` where as many queries are being answered as may be at once.
     """
-    request = Request(store.place, store.shipped, query, seconds)
+    job = Job(store.place, store.shipped, query, seconds)
     if not _free.acquire(blocking=False):
         raise BusyError("Other queries are being answered just now. Try again in a few seconds.")
     try:
         done = subprocess.run(
             [sys.executable, "-P", "-m", "pitboard.results.sandbox"],
-            input=msgspec.json.encode(request),
+            input=msgspec.json.encode(job),
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env={**os.environ, "HOME": "/nonexistent"},
@@ -78,15 +78,15 @@ def run(store: Store, query: str, seconds: int = SECONDS) -> tuple[list[tuple[st
 
 
 def main() -> None:
-    """Answer the request on standard input."""
-    request = msgspec.json.decode(sys.stdin.buffer.read(), type=Request)
+    """Do the job on standard input."""
+    job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
-    resource.setrlimit(resource.RLIMIT_CPU, (request.seconds, request.seconds))
+    resource.setrlimit(resource.RLIMIT_CPU, (job.seconds, job.seconds))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.nice(5)  # readers of pages go first
     try:
-        store = Store(request.place, shipped=request.shipped)
-        columns, rows = store.in_memory(request.query, MOST_ROWS + 1, _DUCKDB_BYTES)
+        store = Store(job.place, shipped=job.shipped)
+        columns, rows = store.in_memory(job.query, MOST_ROWS + 1, _DUCKDB_BYTES)
         reply = Reply(columns, [list(map(plain, row)) for row in rows])
     except PitboardError as error:
         reply = Reply(error=str(error))

@@ -8,7 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from pitboard.errors import PitboardError
+from pitboard.errors import BusyError, PitboardError
 from pitboard.web.rendering import Page, render
 
 _SENTENCES = {
@@ -53,7 +53,8 @@ async def _validation(request: Request, error: Exception) -> Response:
 
 async def _pitboard(request: Request, error: Exception) -> Response:
     assert isinstance(error, PitboardError)
-    return respond(request, error.status, str(error))
+    headers = {"retry-after": "10"} if isinstance(error, BusyError) else None
+    return respond(request, error.status, str(error), headers)
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:

@@ -1,4 +1,4 @@
-"""The questions, one module each: it defines the function and declares it as `QUESTION`. No list."""
+"""The questions, one module each, which defines the function and declares it as `QUESTION`."""
 
 from importlib import import_module
 from pkgutil import iter_modules
