@@ -156,3 +156,13 @@ def test_names_that_are_markup_stay_text(hostile: Path) -> None:
         for text in (table.text, page.text, client.get("/").text, client.get("/compare").text):
             assert "<script>alert" not in text
             assert "<img src=x" not in text
+
+
+def test_the_form_of_a_question_offers_what_the_store_has_and_keeps_what_was_asked(client: TestClient) -> None:
+    text = client.get("/questions/scale?benchmark=flux1&round=5.1&accelerator=").text
+    assert '<option selected value="flux1">' in text
+    assert '<option selected value="5.1">' in text
+    assert '<option value="">the newest</option>' in text
+    division = text[text.index('id="option-division"') :].partition("</select>")[0]
+    assert re.findall(r"<option([^>]*)>", division) == [' selected value="closed"', ' value="open"']
+    assert client.get("/questions/scale").text.count(" selected") == 1  # nothing is asked before it is sent

@@ -33,13 +33,17 @@ class Section(NamedTuple):
 
 
 class Field(NamedTuple):
-    """An option in a form: `kind` is that of its value, `choices` the values to choose from, if any."""
+    """An option in a form: `kind` is that of its value, `choices` the values to choose from, if any.
+
+    `blank` is what choosing none of them is called, "" where that cannot be said.
+    """
 
     option: Option
     kind: str
     required: bool
     value: object
     choices: list[Any]
+    blank: str
 
 
 def fields(store: Store, question: Question, values: Mapping[str, object]) -> list[Field]:
@@ -52,8 +56,10 @@ def fields(store: Store, question: Question, values: Mapping[str, object]) -> li
             sql = f"select distinct {option.column} as value from results where not own and value is not null"
             choices = [row["value"] for row in store.rows(f"{sql} order by value")]
         required = option.name in question.required
-        value = values.get(option.name, None if required else own.default)
-        found.append(Field(option, kind_of(own), required, value, choices))
+        default = None if required else own.default
+        blank = "Choose…" if required else option.otherwise or "any" if default is None else ""
+        value = values.get(option.name, default)
+        found.append(Field(option, kind_of(own), required, value, choices, blank))
     return found
 
 
