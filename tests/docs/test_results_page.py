@@ -22,12 +22,6 @@ def test_the_table_of_questions_is_up_to_date() -> None:
         assert all(f"exit {exit.code} {exit.when}" in section for exit in question.exits)
 
 
-def test_every_question_stands_in_the_text_too() -> None:
-    text = (_ROOT / "docs" / "results.md").read_text(encoding="utf-8").partition("<!-- Written by")[0]
-
-    assert [name for name in questions.names() if f"pitboard results {name}" not in text] == []
-
-
 def test_every_column_of_the_store_is_described() -> None:
     text = (_ROOT / "docs" / "store.md").read_text(encoding="utf-8").partition("## The tables")[2]
     described = {

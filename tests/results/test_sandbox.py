@@ -56,7 +56,7 @@ def test_rows_are_limited_and_it_is_said(store: Store) -> None:
     answer = ask("select run from evaluations", store=store)
 
     assert len(answer.rows) == sandbox.MOST_ROWS
-    assert "10,000" in answer.warnings[0]
+    assert "the first 10,000 are given" in answer.notes[0]
 
 
 def test_only_so_many_queries_are_answered_at_once(store: Store) -> None:

@@ -158,7 +158,7 @@ def test_names_that_are_markup_stay_text(hostile: Path) -> None:
             assert "<img src=x" not in text
 
 
-def test_the_form_of_a_question_offers_what_the_store_has_and_keeps_what_was_asked(client: TestClient) -> None:
+def test_a_form_offers_what_the_store_has_and_keeps_what_was_asked(client: TestClient) -> None:
     text = client.get("/questions/scale?benchmark=flux1&round=5.1&accelerator=").text
     assert '<option selected value="flux1">' in text
     assert '<option selected value="5.1">' in text

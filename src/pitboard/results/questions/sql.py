@@ -31,7 +31,7 @@ def _from_an_address(query: str, *, store: Store) -> Answer:
     found, values = sandbox.run(store, query)
     answer = _answer(query, found, values[: sandbox.MOST_ROWS])
     if len(values) > sandbox.MOST_ROWS:
-        answer.warnings.append(
+        answer.notes.append(
             f"There are more rows: the first {sandbox.MOST_ROWS:,} are given. Add a LIMIT and an OFFSET, or "
             "run `pitboard results sql`."
         )
