@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -86,6 +87,15 @@ def the_run(folder: Path, number: int = 0) -> Run:
 def curve(folder: Path, number: int = 0) -> list[tuple[int, float]]:
     """Return a run's validation losses by samples."""
     return [(int(e.samples or 0), e.quality) for e in the_run(folder, number).evaluations]
+
+
+def wait_until(condition: Callable[[], bool], process: forked.Started) -> None:
+    """Wait for what a running process is to bring about; fail where it ends before, or in 200 s."""
+    deadline = time.monotonic() + 200
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
 
 
 def ranks_of(launcher: forked.Started) -> list[int]:

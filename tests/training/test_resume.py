@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pitboard.events import read_events
-from support import TINY, Command, Python, curve, ranks_of, the_log, the_run, tiny
+from support import TINY, Command, Python, curve, ranks_of, the_log, the_run, tiny, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -21,14 +21,11 @@ def kill_when(folder: Path, python: Python, condition: str, *arguments: str) -> 
     """Start a run with a checkpoint every 16 samples, and kill it and its ranks once a file is there."""
     options = ["--checkpoint-every", "16", "--output", folder]
     process = python("-m", "pitboard", *arguments, *options)
-    deadline = time.monotonic() + 120
-    while not list(folder.glob(condition)):
-        assert process.poll() is None, "the run ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: bool(list(folder.glob(condition))), process)
     ranks = ranks_of(process)
     process.kill()
     process.wait()
+    deadline = time.monotonic() + 120
     # The kernel kills a rank whose launcher has gone.
     while any(Path(f"/proc/{rank}").exists() for rank in ranks):
         assert time.monotonic() < deadline
@@ -78,10 +75,7 @@ def test_a_run_killed_before_its_first_checkpoint_starts_over(
 def test_a_series_goes_on_past_a_failed_run(python: Python, tmp_path: Path) -> None:
     folder = tmp_path / "out"
     series = python("-m", "pitboard", *command("llama31_8b"), "--runs", 2, "--output", folder)
-    deadline = time.monotonic() + 120
-    while not list(folder.glob("results/*/*/result_0.txt")):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: bool(list(folder.glob("results/*/*/result_0.txt"))), series)
     for rank in ranks_of(series):
         os.kill(rank, signal.SIGKILL)
     printed, errors = series.communicate(timeout=200)

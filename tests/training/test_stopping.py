@@ -7,13 +7,12 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from pitboard.events import read_events
 from pitboard.training.stopping import StopSignals
-from support import Command, Python, command_environment, curve, ranks_of, the_log, the_run, tiny
+from support import Command, Python, command_environment, curve, ranks_of, the_log, the_run, tiny, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -34,14 +33,6 @@ def whole(pitboard: Command, tmp_path_factory: pytest.TempPathFactory) -> list[t
     done = pitboard(*RUN, "--output", folder)
     assert done.returncode == 1, done.stderr
     return curve(folder)
-
-
-def wait_until(condition: Callable[[], bool], process: Any) -> None:
-    deadline = time.monotonic() + 200
-    while not condition():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def has_evaluated(folder: Path, times: int) -> Callable[[], bool]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import typer
 
 from pitboard.errors import PitboardError, Stopped
-from pitboard.suite import NEWEST_RACED
+from pitboard.suite import NEWEST_RACED, NEWEST_RACED_LABEL
 
 if TYPE_CHECKING:
     from pitboard.training.forecast import Forecast
@@ -285,9 +285,8 @@ def _forecast_facts(plan: "Plan", expected: "Forecast", nodes: int) -> list[tupl
     }
     split = ", ".join(f"{name} {_gibibytes(size)}" for name, size in parts.items())
     seeds = ", ".join(map(str, plan.seeds))
-    newest = ", the newest that Pitboard can race" if plan.round == NEWEST_RACED.version else ""
     return [
-        ("Round", f"{plan.round}{newest}"),
+        ("Round", NEWEST_RACED_LABEL if plan.round == NEWEST_RACED.version else plan.round),
         ("Runs", f"{len(plan.seeds)}, seed{'s' if len(plan.seeds) > 1 else ''} {seeds}"),
         ("Ranks", f"{expected.ranks} on {nodes} node{'s' if nodes > 1 else ''}"),
         ("System", plan.system),

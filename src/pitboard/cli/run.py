@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 import typer
 
 from pitboard.errors import PitboardError
-from pitboard.suite import NEWEST_RACED, raceable_round
+from pitboard.suite import NEWEST_RACED, NEWEST_RACED_LABEL, raceable_round
 from pitboard.suite.formats import TRAINED
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def run(
         str | None,
         typer.Option(
             help="The round of MLPerf Training whose benchmark is raced.",
-            show_default=f"{NEWEST_RACED.version}, the newest that Pitboard can race",
+            show_default=NEWEST_RACED_LABEL,
         ),
     ] = None,
     runs: Annotated[

@@ -40,7 +40,7 @@ def register(app: typer.Typer) -> None:
             typer.Option(
                 help=f"The round of MLPerf Training, {catalogue.ROUNDS[0].version} to"
                 f" {catalogue.ROUNDS[-1].version}.",
-                show_default=f"{catalogue.NEWEST_RACED.version}, the newest that Pitboard can race",
+                show_default=catalogue.NEWEST_RACED_LABEL,
             ),
         ] = None,
         format: Annotated[Format, typer.Option(help="A table to read or JSON to process.")] = Format.TABLE,

@@ -14,11 +14,12 @@ from pitboard.suite.model import (
     Target,
 )
 from pitboard.suite.official import official_benchmarks
-from pitboard.suite.rounds import NEWEST_RACED, ROUNDS, find_round, raceable_round
+from pitboard.suite.rounds import NEWEST_RACED, NEWEST_RACED_LABEL, ROUNDS, find_round, raceable_round
 
 __all__ = [
     "FORMATS",
     "NEWEST_RACED",
+    "NEWEST_RACED_LABEL",
     "ROUNDS",
     "Benchmark",
     "EvaluationSchedule",

@@ -89,6 +89,9 @@ ROUNDS = (
 NEWEST_RACED = next(known for known in reversed(ROUNDS) if known.raceable)
 """The newest round that Pitboard can race: the default wherever runs are made or shown."""
 
+NEWEST_RACED_LABEL = f"{NEWEST_RACED.version}, the newest that Pitboard can race"
+"""How users are told which round a run takes where none is named."""
+
 
 def find_round(version: str) -> Round:
     """Return a round by its version: "5.1", "v5.1" or the name of its ruleset, "5.1.0".

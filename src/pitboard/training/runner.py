@@ -154,7 +154,7 @@ def execute(output: Output, plan: Plan, index: int, reporter: Reporter) -> Summa
                     _require_batch(batch, settings.global_batch_size, world)
                 if world.is_main:
                     if index == 0 and plan.round == suite.NEWEST_RACED.version:
-                        reporter.noted(f"round {plan.round}, the newest that Pitboard can race")
+                        reporter.noted(f"round {suite.NEWEST_RACED_LABEL}")
                     _note_precision(settings, decisions, world, reporter)
                     output.settle(plan, settings.model_dump(mode="json"), decisions)
                 benchmark: Benchmark = benchmark_class(plan.benchmark)(settings)
