@@ -2,6 +2,7 @@
 
 import json
 import runpy
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,6 +77,14 @@ def test_one_file_adds_a_question_everywhere(tmp_path: Path) -> None:
         assert 'href="/questions/laps"' in client.get("/api").text
     source = runpy.run_path(str(Path(__file__).parents[2] / "tools" / "questions_table.py"))
     assert "`--fewest`" in source["table"]()
+
+
+def test_listing_the_questions_imports_nothing_that_only_answers_need() -> None:
+    code = "import sys; from pitboard.results import questions; questions.declared(); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    heavy = {"duckdb", "pitboard.compliance", "pitboard.results.ingest", "pitboard.charts", "torch"}
+    assert heavy & set(done.stdout.split()) == set(), "import it in the function: `results --help` gets slow"
 
 
 def test_a_question_declares_exactly_the_parameters_of_its_function() -> None:

@@ -1,5 +1,13 @@
 """A query from an address: the store's tables, limits that hold, and nothing else of the machine."""
 
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
 from pitboard.errors import BusyError, PitboardError
@@ -23,15 +31,16 @@ def test_it_answers_as_sql_does(store: Store) -> None:
     assert limited.columns == own.columns
 
 
-def test_it_has_no_file_and_cannot_tell_where_the_store_is(store: Store, tmp_path) -> None:
+def test_it_has_no_file_and_cannot_tell_where_the_store_is(store: Store, tmp_path: Path) -> None:
     for query in (
         "select * from read_text('/etc/passwd')",
         "select * from '/proc/self/environ'",
         f"copy results to '{tmp_path}/out.csv'",
-        "drop table results",
+        f"explain analyze copy results to '{tmp_path}/out.csv'",
     ):
         with pytest.raises(PitboardError):
             ask(query, store=store)
+    assert list(tmp_path.iterdir()) == []
     told = "select count(*) as n from duckdb_settings() where value ilike '%pitboard%' or value like '/root%'"
     assert ask(told, store=store).rows == [{"n": 0}]
     assert ask("select count(*) as n from duckdb_views() where sql like '%parquet%'", store=store).rows == [
@@ -50,6 +59,52 @@ def test_it_has_no_file_and_cannot_tell_where_the_store_is(store: Store, tmp_pat
 def test_a_query_that_would_take_too_much_is_ended(store: Store, query: str) -> None:
     with pytest.raises(PitboardError, match=r"[mM]emory|longer than 1 seconds"):
         sandbox.run(store, query, seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("select unnest(range(10000)), repeat('a', 2000)", "larger than 8 MB"),
+        (f"select {'*, ' * 40} 1 from results limit 1", "columns, expected at most 1,000"),
+    ],
+    ids=["bytes", "columns"],
+)
+def test_an_answer_that_would_fill_the_server_s_memory_is_refused(
+    store: Store, query: str, said: str
+) -> None:
+    with pytest.raises(PitboardError, match=said):
+        ask(query, store=store)
+
+
+def test_an_error_is_short_and_does_not_tell_where_the_store_is(tmp_path: Path) -> None:
+    made = Store(tmp_path / "store")
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "store.json").write_text("damaged after the server started")
+    for query in ("select 1", f"select error('{'x' * 5000}')"):
+        with pytest.raises(PitboardError) as refused:
+            ask(query, store=made if query == "select 1" else Store("/nowhere/at/all"))
+        assert str(tmp_path) not in str(refused.value)
+        assert len(str(refused.value)) <= 1000
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it lives until its time is over")
+def test_a_query_ends_with_the_server_that_was_killed() -> None:
+    code = "from pitboard.results import sandbox; from pitboard.results.store import Store; "
+    code += "sandbox.run(Store('/nowhere/at/all'), 'select sleep_ms(60000)')"
+    with subprocess.Popen([sys.executable, "-c", code]) as server:
+        children = Path(f"/proc/{server.pid}/task/{server.pid}/children")
+        _wait_until(lambda: children.read_text().strip() != "")
+        query = Path("/proc") / children.read_text().strip()
+        _wait_until(lambda: re.search(r"Max file size +0 ", (query / "limits").read_text()) is not None)
+        server.send_signal(signal.SIGKILL)
+    _wait_until(lambda: not query.exists())
+
+
+def _wait_until(condition: Callable[[], bool]) -> None:
+    ends = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < ends
+        time.sleep(0.02)
 
 
 def test_rows_are_limited_and_it_is_said(store: Store) -> None:

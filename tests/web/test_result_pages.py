@@ -68,6 +68,17 @@ def test_what_cannot_be_drawn_is_said_in_the_image(client: TestClient) -> None:
     assert "one benchmark" in response.text
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"), [(each.name, chart.name) for each in questions.declared() for chart in each.charts]
+)
+def test_every_chart_that_a_question_declares_is_drawn(client: TestClient, name: str, kind: str) -> None:
+    values = {"benchmark": "llama2_70b_lora", "a": A, "b": B}  # in two rounds: `rounds` draws nothing else
+    asked = {key: value for key, value in values.items() if key in questions.question(name).parameters}
+    response = client.get(f"/charts/{name}.svg", params=asked | {"kind": kind})
+    assert response.status_code == 200, response.text
+    assert response.text.count("<path") > 5  # a sentence in place of the chart has none
+
+
 def test_the_api_answers_every_question_as_the_library_does(client: TestClient) -> None:
     answer = client.get(f"/api/compare?a={A}&b={B}").json()
     assert answer["facts"]["speedup"] == results.compare(A, B).facts["speedup"]

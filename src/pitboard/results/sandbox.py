@@ -5,8 +5,10 @@ DuckDB can be kept from files and the network, but not from taking memory and ti
 `python -m pitboard.results.sandbox` is that process: a `Job` on standard input, a `Reply` on its output.
 """
 
+import ctypes
 import os
 import resource
+import signal
 import subprocess
 import sys
 from decimal import Decimal
@@ -16,14 +18,18 @@ from typing import Any
 import msgspec
 
 from pitboard.errors import BusyError, PitboardError
-from pitboard.results.store import Store
+from pitboard.results.store import SHIPPED, Store
 
 AT_ONCE = 2
 MOST_ROWS = 10_000
+MOST_COLUMNS = 1_000
+MOST_BYTES = 8_000_000
 SECONDS = 5
 _GRACE_SECONDS = 20
 _MEMORY_BYTES = 2 << 30
 _DUCKDB_BYTES = 512 << 20
+_LONGEST_ERROR = 1_000
+_PR_SET_PDEATHSIG = 1
 
 _free = BoundedSemaphore(AT_ONCE)
 
@@ -61,7 +67,7 @@ def run(store: Store, query: str, seconds: int = SECONDS) -> tuple[list[tuple[st
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env={**os.environ, "HOME": "/nonexistent"},
-            timeout=seconds + _GRACE_SECONDS,
+            timeout=_wall_seconds(seconds),
             check=False,
         )
         reply = msgspec.json.decode(done.stdout, type=Reply)
@@ -80,19 +86,57 @@ def run(store: Store, query: str, seconds: int = SECONDS) -> tuple[list[tuple[st
 def main() -> None:
     """Do the job on standard input."""
     job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
+    _limit(job.seconds)
+    try:
+        reply = _encoded(_answered(job))
+    except PitboardError as error:
+        reply = _encoded(Reply(error=_without_paths(str(error), job)))
+    except MemoryError:
+        reply = _encoded(Reply(error="The query takes more memory than it may. Make it smaller."))
+    sys.stdout.buffer.write(reply)
+
+
+_encoded = msgspec.json.Encoder().encode
+
+
+def _limit(seconds: int) -> None:
+    """Set the limits of this process, which no query can lift: it computes, and writes no file."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # a server that is killed takes it along
+    signal.alarm(_wall_seconds(seconds))  # the same elsewhere, a little later
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
-    resource.setrlimit(resource.RLIMIT_CPU, (job.seconds, job.seconds))
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.nice(5)  # readers of pages go first
-    try:
-        store = Store(job.place, shipped=job.shipped)
-        columns, rows = store.in_memory(job.query, MOST_ROWS + 1, _DUCKDB_BYTES)
-        reply = Reply(columns, [list(map(plain, row)) for row in rows])
-    except PitboardError as error:
-        reply = Reply(error=str(error))
-    except MemoryError:
-        reply = Reply(error="The query takes more memory than it may. Make it smaller.")
-    sys.stdout.buffer.write(msgspec.json.encode(reply))
+
+
+def _wall_seconds(seconds: int) -> int:
+    """Return how long a query may take where other processes have the processor too, or where it sleeps."""
+    return seconds + _GRACE_SECONDS
+
+
+def _answered(job: Job) -> Reply:
+    store = Store(job.place, shipped=job.shipped)
+    columns, rows = store.in_memory(job.query, MOST_ROWS + 1, _DUCKDB_BYTES)
+    if len(columns) > MOST_COLUMNS:
+        raise PitboardError(
+            f"The answer has {len(columns):,} columns, expected at most {MOST_COLUMNS:,}: name fewer."
+        )
+    reply = Reply(columns, [list(map(plain, row)) for row in rows])
+    if len(_encoded(reply)) > MOST_BYTES:
+        raise PitboardError(
+            f"The answer is larger than {MOST_BYTES // 1_000_000} MB. Ask for fewer rows or columns, or run "
+            "`pitboard results sql` on a machine of your own."
+        )
+    return reply
+
+
+def _without_paths(error: str, job: Job) -> str:
+    """Say the same without telling a stranger where on this machine the store is."""
+    for place in (job.place, str(SHIPPED)):
+        error = error.replace(place, "the store")
+    return error if len(error) <= _LONGEST_ERROR else error[: _LONGEST_ERROR - 1] + "…"
 
 
 def plain(value: object) -> Any:

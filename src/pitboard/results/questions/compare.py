@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from pitboard.compliance.log.preset import kind_of
 from pitboard.errors import PitboardError
 from pitboard.results import citing
 from pitboard.results.answer import Answer, Column, Table
@@ -80,6 +79,8 @@ def compare(a: str, b: str, normalise: bool = False, *, store: Store | None = No
     what is not like for like. Raises `PitboardError` for an unknown result, for results of different
     benchmarks, targets or presets, and for one without a score.
     """
+    from pitboard.compliance.log.preset import kind_of
+
     store = store or default_store()
     first, second = (_row(store, result(store, text)) for text in (a, b))
     reason = incomparable(first, second)

@@ -7,7 +7,6 @@ from typing import Any
 
 from pitboard.errors import PitboardError
 from pitboard.results.answer import Answer, Column, Table
-from pitboard.results.catalogue import GENERATION_YEAR
 from pitboard.results.claims import COLUMNS as CANDIDATES
 from pitboard.results.claims import claims
 from pitboard.results.find import default_store, known, reference, rounds_of
@@ -183,6 +182,8 @@ def _generations(before: list[Row], after: list[Row]) -> Iterator[tuple[str, str
 
 
 def _year(generation: str) -> int:
+    from pitboard.results.catalogue import GENERATION_YEAR
+
     return GENERATION_YEAR.get(generation, 0)
 
 

@@ -57,10 +57,13 @@ def _answer(query: str, found: list[tuple[str, str]], values: Sequence[Sequence[
 
 def _unique(columns: list[tuple[str, str]]) -> list[str]:
     """Number the names that occur again, so that a row is a dictionary."""
-    names: list[str] = []
-    for name, _ in columns:
-        names.append(name if name not in names else f"{name}_{len(names)}")
-    return names
+    names: dict[str, None] = {}
+    for own, _ in columns:
+        name, number = own, len(names)
+        while name in names:
+            name, number = f"{own}_{number}", number + 1
+        names[name] = None
+    return list(names)
 
 
 def _kind(kind: str) -> Kind:
