@@ -9,13 +9,13 @@ TRAIN := .venv/installed-train
 STAMP := .venv/installed
 
 # A name for it, since its commas would part the arguments of `call`.
-EVERYTHING := --editable '.[train,web,dev]'
+EVERYTHING := --editable '.[train,web,dev,docs]'
 
 # The package index's warnings are shown only where an installation fails.
 install = $(BIN)/python -m pip install --quiet --constraint constraints.txt $(1) >.venv/install.log 2>&1 || { cat .venv/install.log >&2; exit 2; }
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run rounds rules questions test lint format types check pytest hooks clean
+.PHONY: help setup run rounds rules questions test lint format types check docs wheel pytest hooks clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -49,7 +49,7 @@ questions: setup ## Write the table of questions in docs/results.md from their d
 
 test: check pytest ## Everything that CI runs: lint, format, types, the whole test suite
 
-check: lint types ## Lint, format and types, without the tests
+check: lint types docs ## Lint, format, types and the docs' links, without the tests
 
 lint: setup
 	$(BIN)/ruff check .
@@ -57,6 +57,14 @@ lint: setup
 
 types: setup
 	$(BIN)/mypy
+
+docs: setup ## Build docs/ as a site in site/; a broken link fails it
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build >.venv/docs.log 2>&1 || { grep WARNING .venv/docs.log >&2; exit 1; }
+	@echo "The documentation is in site/index.html."
+
+# Further ones: `make wheel PYTHONS='python3.12 python3.13'`.
+wheel: setup ## Build the wheel, install it in empty environments, use it there
+	$(BIN)/python tools/check_wheel.py --train $(PYTHON) $(PYTHONS)
 
 pytest: setup
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
@@ -69,4 +77,4 @@ hooks: setup ## Run lint, format and types before every commit
 	$(BIN)/pre-commit install
 
 clean: ## Remove .venv and every cache
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist site

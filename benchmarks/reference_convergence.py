@@ -17,10 +17,10 @@ from typing import Any, get_args
 from pitboard import __version__, suite
 from pitboard.events import Run, read_events
 from pitboard.files import write_atomically
+from pitboard.suite.formats import FormatName
 from pitboard.training.output import Output, Plan
 from pitboard.training.reporting import Silent
 from pitboard.training.runner import execute
-from pitboard.training.settings import ResolvedPrecision
 from pitboard.training.system import processor_model
 
 REFERENCE = Path(suite.__file__).parent / "reference"
@@ -30,7 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("benchmark")
     parser.add_argument("preset")
-    parser.add_argument("--precision", choices=get_args(ResolvedPrecision), required=True)
+    parser.add_argument("--precision", choices=get_args(FormatName), required=True)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--runs", type=int, default=20)
     arguments = parser.parse_args()

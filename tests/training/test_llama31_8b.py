@@ -17,8 +17,8 @@ from pitboard import suite
 from pitboard.errors import PitboardError
 from pitboard.events import Run, read_events
 from pitboard.suite.benchmarks.llama31_8b import LLAMA31_8B
-from pitboard.training import attention, loop
-from pitboard.training.benchmarks.llama31_8b import Llama31, LlamaSettings, _head_loss, chunked_head_loss
+from pitboard.training import attention, loop, optimizer
+from pitboard.training.benchmarks.llama31_8b import Llama31, LlamaSettings, chunked_head_loss, whole_head_loss
 from pitboard.training.initialize import materialize
 from pitboard.training.output import Output, Plan
 from pitboard.training.reporting import Silent
@@ -102,37 +102,61 @@ def test_what_was_changed_of_the_preset_is_what_changes_what_is_learned() -> Non
     assert settings.changed_from(SMOKE) == ["layers", "target"]
 
 
+@pytest.mark.parametrize(
+    ("benchmark", "fraction"), [("llama31_8b", 0.1), ("flux1", 1.0), ("llama2_70b_lora", 0.0)]
+)
+def test_the_schedule_ends_where_a_changed_learning_rate_says(benchmark: str, fraction: float) -> None:
+    changed = settings_for(benchmark, "full", {"learning_rate": "1.6e-3"})
+    assert changed.end_learning_rate == pytest.approx(fraction * 1.6e-3, rel=1e-12)
+    assert optimizer.learning_rate(10**9, changed) == changed.end_learning_rate
+    both = settings_for(benchmark, "full", {"learning_rate": "1.6e-3", "end_learning_rate": "1e-5"})
+    assert both.end_learning_rate == 1e-5
+
+
 @given(
     samples=st.integers(1, 2),
     groups=st.sampled_from([(1, 1), (4, 1), (4, 2), (2, 2)]),
     length=st.integers(1, 150),
+    documents=st.booleans(),
     seed=st.integers(0, 1000),
 )
-def test_blocked_attention_is_causal_attention(
-    samples: int, groups: tuple[int, int], length: int, seed: int
+def test_attention_on_a_cpu_is_causal_attention(
+    samples: int, groups: tuple[int, int], length: int, documents: bool, seed: int
 ) -> None:
     generator = torch.Generator().manual_seed(seed)
     heads, key_heads = groups
     query = torch.randn(samples, heads, length, 8, generator=generator, requires_grad=True)
     key = torch.randn(samples, key_heads, length, 8, generator=generator, requires_grad=True)
     value = torch.randn(samples, key_heads, length, 8, generator=generator, requires_grad=True)
-    ours, _ = attention.causal_attention(nn.Module(), query, key, value, None)
-    reference = nn.functional.scaled_dot_product_attention(query, key, value, is_causal=True, enable_gqa=True)
-    torch.testing.assert_close(ours.transpose(1, 2), reference, rtol=1e-4, atol=1e-5)
+    first = None
+    if documents:
+        begins = torch.rand(samples, length, generator=generator) < 0.1
+        first = torch.where(begins, torch.arange(length), 0).cummax(dim=1).values
+    seen = (
+        torch.ones(length, length, dtype=torch.bool).tril()
+        if first is None
+        else attention.document_mask(first)
+    )
+    reference = nn.functional.scaled_dot_product_attention(query, key, value, seen, enable_gqa=True)
     along = torch.randn(reference.shape, generator=generator)
-    for mine, theirs in zip(
-        torch.autograd.grad(ours, (query, key, value), along.transpose(1, 2)),
-        torch.autograd.grad(reference, (query, key, value), along),
-        strict=True,
-    ):
-        torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-4)
+    written_out, _ = attention.causal_attention(nn.Module(), query, key, value, None, first=first)
+    compiled = attention._blocked(query, key, value, query.shape[-1] ** -0.5, first)
+    for ours in (written_out.transpose(1, 2), compiled):
+        torch.testing.assert_close(ours, reference, rtol=1e-4, atol=1e-5)
+        for mine, theirs in zip(
+            torch.autograd.grad(ours, (query, key, value), along),
+            torch.autograd.grad(reference, (query, key, value), along, retain_graph=True),
+            strict=True,
+        ):
+            torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-4)
 
 
 def test_the_chunked_loss_is_the_loss() -> None:
     hidden = torch.randn(2, 16, 8, requires_grad=True)
     weight = torch.randn(500, 8, requires_grad=True)
     labels = torch.randint(500, (2, 16))
-    plain, chunked = _head_loss(hidden, weight, labels), chunked_head_loss(hidden, weight, labels)
+    labels[0, :5] = -100
+    plain, chunked = whole_head_loss(hidden, weight, labels), chunked_head_loss(hidden, weight, labels)
     torch.testing.assert_close(chunked, plain)
     for mine, theirs in zip(
         torch.autograd.grad(chunked.mean(), (hidden, weight)),
@@ -152,6 +176,18 @@ def test_an_evaluated_loss_is_not_rounded_to_bf16() -> None:
     exact = torch.stack([nn.functional.cross_entropy(*pair) for pair in zip(rounded, labels, strict=True)])
     # BF16's numbers near such a loss are 0.016 apart.
     torch.testing.assert_close(found, exact, rtol=0, atol=2e-3)
+
+
+def test_the_chunks_of_a_head_in_bf16_lose_little_of_its_gradient() -> None:
+    """BF16 rounds each number of it to 0.17 % on average; in PyTorch's own chunks it is 0.7 to 1.1 % off."""
+    hidden, weight = torch.randn(1, 8192, 64).bfloat16(), (torch.randn(2000, 64) / 10).bfloat16()
+    labels = torch.randint(2000, (1, 8192))
+    found, exact = (
+        torch.autograd.grad(loss(hidden.to(kind), w, labels).mean(), w)[0].float()
+        for loss, kind in ((chunked_head_loss, torch.bfloat16), (whole_head_loss, torch.float32))
+        for w in [weight.to(kind).requires_grad_()]
+    )
+    assert (found - exact).norm() < 0.004 * exact.norm()
 
 
 def test_a_fresh_model_knows_nothing() -> None:

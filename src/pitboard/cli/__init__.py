@@ -22,6 +22,13 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+# The extra that brings a package which a command imports when it needs it.
+_EXTRAS = dict.fromkeys(("altair", "vl_convert"), "charts")
+_EXTRAS |= dict.fromkeys(("fastapi", "jinja2", "multipart", "starlette", "uvicorn"), "web")
+_EXTRAS |= dict.fromkeys(
+    ("diffusers", "numpy", "peft", "PIL", "psutil", "pyarrow", "safetensors", "sklearn"), "train"
+)
+_EXTRAS |= dict.fromkeys(("tokenizers", "torch", "torchao", "transformers"), "train")
 for command in (run, check, score, results, precision, package, suite, data, serve, site):
     command.register(app)
 
@@ -50,6 +57,16 @@ def main() -> None:
         app()
     except PitboardError as error:
         _report(error)
+        sys.exit(2)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in _EXTRAS:
+            raise
+        typer.echo(
+            f"Error: This needs the package '{package}', which is not installed:"
+            f" pip install 'pitboard[{_EXTRAS[package]}]'",
+            err=True,
+        )
         sys.exit(2)
     except Stopped as stop:
         if str(stop):

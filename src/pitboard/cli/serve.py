@@ -29,14 +29,9 @@ def serve(
     ] = None,
 ) -> None:
     """Serve the pages and the JSON API until Ctrl-C; to this machine alone unless told otherwise."""
-    try:
-        import uvicorn
+    import uvicorn
 
-        from pitboard.web.app import create_app
-    except ModuleNotFoundError as error:
-        from pitboard.errors import PitboardError
-
-        raise PitboardError(f"The pages need {error.name}: pip install 'pitboard[web]'.") from error
+    from pitboard.web.app import create_app
     from pitboard.web.checking import sweep
 
     sweep()

@@ -25,13 +25,8 @@ def build(
     ] = None,
 ) -> None:
     """Write every page into a folder that any web server can serve, and a browser can open from disk."""
-    from pitboard.errors import PitboardError
-
-    try:
-        from pitboard.web.app import create_app
-    except ModuleNotFoundError as error:
-        raise PitboardError(f"The pages need {error.name}: pip install 'pitboard[web]'.") from error
     from pitboard.web import site
+    from pitboard.web.app import create_app
 
     count = site.build(create_app(store, frozen=True), folder)
     typer.echo(f"Wrote {count:,} files to {folder}; open {folder / 'index.html'}")

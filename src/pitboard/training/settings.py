@@ -108,13 +108,20 @@ class Settings(BaseModel):
     def build(cls, values: Mapping[str, Any], overrides: Mapping[str, Any]) -> Self:
         """Validate a preset's values with the user's overrides on top.
 
+        The schedule's end follows a learning rate that is changed: it stays the same fraction of it, which
+        the rules state (a tenth for Llama 3.1 8B) or the reference has (all of it for FLUX.1).
         Raises `PitboardError` for a setting that does not exist (with the nearest name) or a wrong value.
         """
         for key in overrides:
             if key not in cls.model_fields:
                 raise PitboardError(f"Unknown setting '{key}'." + near(key, sorted(cls.model_fields)))
+        given = {**values, **overrides}
         try:
-            return cls.model_validate({**values, **overrides})
+            settings = cls.model_validate(given)
+            if "end_learning_rate" in overrides or settings.learning_rate == values.get("learning_rate"):
+                return settings
+            end = settings.learning_rate * (values["end_learning_rate"] / values["learning_rate"])
+            return cls.model_validate(given | {"end_learning_rate": end})
         except ValidationError as error:
             first = error.errors()[0]
             setting = ".".join(map(str, first["loc"]))

@@ -29,7 +29,7 @@ from pitboard.training.base_weights import PretrainedBase, pretrained_base
 from pitboard.training.benchmarks.llama31_8b import (
     LlamaSettings,
     LlamaSizes,
-    chunked_head_loss,
+    head_loss,
     llama_config,
 )
 from pitboard.training.data import llama2_70b_lora as downloads
@@ -133,7 +133,7 @@ class LoraRace(nn.Module):
 
     def forward(self, tokens: Tensor, labels: Tensor, first: Tensor) -> Tensor:
         """Return each sequence's mean loss in nats over the tokens that have a label, shape (samples,)."""
-        return chunked_head_loss(self.states(tokens, first)[:, :-1], self.llama.lm_head.weight, labels[:, 1:])
+        return head_loss(self.states(tokens, first)[:, :-1], self.llama.lm_head.weight, labels[:, 1:])
 
 
 class Llama2Lora:

@@ -1,0 +1,34 @@
+"""A command that needs a package of an extra says which, and is no traceback."""
+
+import sys
+
+import pytest
+
+from pitboard.cli import main
+
+
+@pytest.mark.parametrize(
+    ("command", "package", "extra"),
+    [
+        ("run llama31_8b", "torch", "train"),
+        ("precision llama31_8b", "torch", "train"),
+        ("serve", "uvicorn", "web"),
+        ("site build pages", "fastapi", "web"),
+    ],
+)
+def test_the_extra_is_named(
+    command: str,
+    package: str,
+    extra: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["pitboard", *command.split()])
+    for name in [name for name in sys.modules if name.startswith(("pitboard.training", "pitboard.web"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    said = f"This needs the package '{package}', which is not installed: pip install 'pitboard[{extra}]'"
+    assert capsys.readouterr().err == f"Error: {said}\n"
