@@ -29,6 +29,7 @@ PAGES = [
     "/benchmarks/llama31_405b",
     "/check",
     "/questions/scale?benchmark=llama31_8b",
+    "/questions/sql?query=describe+rounds",
     "/rules",
     "/api",
 ]

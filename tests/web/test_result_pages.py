@@ -98,6 +98,9 @@ def test_what_reads_files_or_runs_code_in_a_terminal_is_answered_within_limits(
     with sandbox._free:
         busy = client.get("/questions/sql", params={"query": "select 2"})
     assert (busy.status_code, "Try again" in busy.text) == (503, True)
+    wrong = client.get("/questions/sql", params={"query": "select *\nfrom <nowhere>"})
+    assert (wrong.status_code, "\\n" in wrong.text) == (400, False)
+    assert "select *\nfrom &lt;nowhere&gt;</textarea>" in wrong.text
     # A folder that has the shape of a reference is no result, even where the server could read it.
     run_output(tmp_path / "5.1" / "a" / "b" / "llama31_8b", preset_log())
     monkeypatch.chdir(tmp_path)
@@ -176,4 +179,5 @@ def test_a_form_offers_what_the_store_has_and_keeps_what_was_asked(client: TestC
     assert '<option value="">the newest</option>' in text
     division = text[text.index('id="option-division"') :].partition("</select>")[0]
     assert re.findall(r"<option([^>]*)>", division) == [' selected value="closed"', ' value="open"']
+    assert "<img src" not in client.get("/questions/table").text.partition("<main")[2]  # needs one benchmark
     assert client.get("/questions/scale").text.count(" selected") == 1  # nothing is asked before it is sent

@@ -23,7 +23,7 @@ class Option(msgspec.Struct, frozen=True):
     """What a question can be told. `help` is one sentence; `argument` makes it positional in the command.
 
     `otherwise` says what holds where it is not given. A form offers `choices`, or the values that `column` of
-    the store's results has; without either it takes any text.
+    the store's results has; without either it takes any text, of several `lines` where that is its nature.
     """
 
     name: str
@@ -32,6 +32,7 @@ class Option(msgspec.Struct, frozen=True):
     argument: bool = False
     choices: tuple[str, ...] = ()
     column: str = ""
+    lines: int = 1
 
     @property
     def label(self) -> str:
@@ -124,4 +125,4 @@ SUBMITTER = Option("submitter", "Only this submitter.", column="submitter")
 ACCELERATOR = Option("accelerator", "Only this accelerator, such as B200.", column="accelerator")
 DIVISION = Option("division", "Only this division: closed or open.", choices=("closed", "open"))
 A = Option("a", "A result, ROUND/SUBMITTER/SYSTEM/BENCHMARK.", argument=True)
-B = Option("b", "The other result.", argument=True)
+B = Option("b", "The other result, written the same way.", argument=True)

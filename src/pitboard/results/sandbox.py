@@ -133,7 +133,8 @@ def _answered(job: Job) -> Reply:
 
 
 def _without_paths(error: str, job: Job) -> str:
-    """Say the same without telling a stranger where on this machine the store is."""
+    """Say it as one paragraph, and without telling a stranger where on this machine the store is."""
+    error = " ".join(error.partition("\n\nLINE ")[0].split())
     for place in (job.place, str(SHIPPED)):
         error = error.replace(place, "the store")
     return error if len(error) <= _LONGEST_ERROR else error[: _LONGEST_ERROR - 1] + "…"

@@ -64,11 +64,16 @@ def questions_router() -> APIRouter:
             _handler(question),
             name=question.name,
             summary=question.summary,
-            description=inspect.getdoc(question.ask) or "",
+            description=_about(question),
             response_class=Response,
             responses={200: {"content": {"application/json": {"schema": schema}}}},
         )
     return made
+
+
+def _about(question: Question) -> str:
+    """Say what the answer holds, as one paragraph; what a function raises is a status here."""
+    return " ".join((question.ask.__doc__ or "").partition(" Raises `")[0].split())
 
 
 def _handler(question: Question) -> Callable[..., Response]:

@@ -1,6 +1,7 @@
 """Asks the results room on behalf of an address: any question that it has, by the options it declares."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from inspect import Parameter
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode
@@ -105,9 +106,19 @@ def section(store: Store, question: str, **values: object) -> Section | None:
 def present(store: Store, question: str, values: Values) -> Section:
     """Ask a question for a part of a page. Raises what the question raises."""
     answer = ask(store, question, values)
-    return Section(
-        question, answer, "", urlencode(values), charts.charts_of(answer) if charts and answer.rows else ()
-    )
+    return Section(question, answer, "", urlencode(values), _drawable(answer))
+
+
+def _drawable(answer: "Answer") -> "tuple[Chart, ...]":
+    """Return the charts that the answer has something for."""
+    if not charts or not answer.rows:
+        return ()
+    drawable = []
+    for chart in charts.charts_of(answer):
+        with suppress(PitboardError):
+            chart.data(answer)
+            drawable.append(chart)
+    return tuple(drawable)
 
 
 def _value(parameter: Parameter, text: str) -> object:

@@ -246,11 +246,16 @@ QUESTION = Question(
     remote=_of_store,
     summary="Set your run beside what was published for the same accelerators",
     options=(
-        Option("run", "The output folder of a run, or a result's reference.", argument=True),
+        Option(
+            "run",
+            "The output folder of a run (in a terminal), or a result, ROUND/SUBMITTER/SYSTEM/BENCHMARK.",
+            argument=True,
+        ),
         ROUND,
         Option(
             "accelerator",
             "What it ran on, where the system description does not say.",
+            otherwise="as described",
             column="accelerator",
         ),
         Option("accelerators", "On how many."),

@@ -79,5 +79,5 @@ QUESTION = Question(
     order=10,
     remote=_from_an_address,
     summary="Ask the store anything in SQL, read-only, such as `show tables` or `describe results`",
-    options=(Option("query", "One SELECT, DESCRIBE or EXPLAIN.", argument=True),),
+    options=(Option("query", "One SELECT, DESCRIBE or EXPLAIN.", argument=True, lines=4),),
 )
