@@ -15,7 +15,7 @@ EVERYTHING := --editable '.[train,web,dev,docs]'
 install = $(BIN)/python -m pip install --quiet --constraint constraints.txt $(1) >.venv/install.log 2>&1 || { cat .venv/install.log >&2; exit 2; }
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run rounds rules test lint format types check docs wheel pytest hooks clean
+.PHONY: help setup run rounds rules questions test lint format types check docs wheel pytest hooks clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -43,6 +43,9 @@ rounds: setup ## Build the published rounds that the package ships from ../share
 
 rules: setup ## Write docs/rules.md from the rules in the source
 	$(BIN)/python tools/rules_page.py
+
+questions: setup ## Write the table of questions in docs/results.md from their declarations
+	$(BIN)/python tools/questions_table.py
 
 test: check pytest ## Everything that CI runs: lint, format, types, the whole test suite
 

@@ -1,14 +1,18 @@
 """Pitboard races AI training stacks to a target quality, checks the race, and reads the results."""
 
-from typing import Any
-
 __version__ = "0.1.0"
 
+__all__ = ["__version__", "results"]
 
-def __getattr__(name: str) -> Any:
-    """Import `pitboard.results` when it is asked for."""
-    if name == "results":
-        from importlib import import_module
+TYPE_CHECKING = False  # type checkers take it for true; importing `typing` would take longer than all of this
+if TYPE_CHECKING:
+    from pitboard import results as results
+else:
 
-        return import_module("pitboard.results")
-    raise AttributeError(f"module 'pitboard' has no attribute {name!r}")
+    def __getattr__(name):
+        """Import `pitboard.results` when it is asked for."""
+        if name == "results":
+            from importlib import import_module
+
+            return import_module("pitboard.results")
+        raise AttributeError(f"module 'pitboard' has no attribute {name!r}")

@@ -7,12 +7,23 @@ from difflib import get_close_matches
 class PitboardError(Exception):
     """Something a user can act on: what is wrong, where, what was expected, and what to do.
 
-    The command line prints the message and exits with code 2; no traceback is shown.
+    The command line prints the message and exits with code 2; no traceback is shown. A page or the JSON API
+    says it with `status`, of HTTP.
     """
+
+    status = 400
 
 
 class UnknownError(PitboardError):
-    """Something that a user named is not there, such as a result; a page says so as "not found" (404)."""
+    """Something that a user named is not there, such as a result."""
+
+    status = 404
+
+
+class BusyError(PitboardError):
+    """The server does as much as it may at once; asking again in a moment helps."""
+
+    status = 503
 
 
 class LostContactError(PitboardError):

@@ -28,6 +28,8 @@ PAGES = [
     "/benchmarks",
     "/benchmarks/llama31_405b",
     "/check",
+    "/questions/scale?benchmark=llama31_8b",
+    "/questions/sql?query=describe+rounds",
     "/rules",
     "/api",
 ]

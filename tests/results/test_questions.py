@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 import pitboard
 from pitboard import results
 from pitboard.errors import PitboardError
+from pitboard.results import questions
 from pitboard.results.likeness import unlike
-from pitboard.results.store import Store
+from pitboard.results.store import SHIPPED, Store
 from pitboard.stats import ratio_interval
 
 LENOVO = "5.1/Lenovo/SR680aV3-8xB200_SXM_180GB/llama31_8b"
@@ -185,6 +186,8 @@ def test_sql_reads_the_store_and_nothing_else(store, tmp_path):
     assert len(results.sql("describe results", store=store)) > 20
     entered = results.sql("select systems, results from submissions where submitter = 'Lambda'", store=store)
     assert {"systems": 1, "results": 2} in entered.rows
+    same = results.sql("select 1 as a, 2 as a_2, 3 as a", store=store)
+    assert list(same.rows[0].values()) == [1, 2, 3]
 
     for query in (
         f"select * from '{secret}'",
@@ -203,7 +206,27 @@ def test_sql_reads_the_store_and_nothing_else(store, tmp_path):
     assert not (tmp_path / "out.csv").exists()
 
 
-@pytest.mark.parametrize("question", results.QUESTIONS)
+@pytest.mark.parametrize(
+    "before",
+    [
+        "explain analyze",
+        "/* a */ explain (analyze, format json)",
+        "explain(analyze)",
+        "-- a\nEXPLAIN ANALYZE\t",
+    ],
+)
+def test_explain_analyze_runs_a_select_only(tmp_path, before):
+    """It runs what it explains, and the store's own folder is one that a query may open."""
+    store = Store(tmp_path)
+    shipped = SHIPPED / "rounds.csv"
+    for file in (tmp_path / "out.csv", shipped):
+        with pytest.raises(PitboardError, match="read-only"):
+            results.sql(f"{before} copy rounds to '{file}'", store=store)
+        assert not file.exists()
+    assert len(results.sql(f"{before} select 1", store=store).rows) == 1
+
+
+@pytest.mark.parametrize("question", questions.names())
 def test_every_question_explains_itself(question):
     asked = getattr(results, question)
 

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pitboard.errors import PitboardError
+from pitboard.results.claims import trace
 from pitboard.results.find import reference, result
-from pitboard.results.questions.claims import trace
 from pitboard.results.questions.rounds import ANY_SUBMITTER, SAME_SUBMITTER, rounds
 from pitboard.results.store import Store
 

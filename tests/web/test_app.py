@@ -23,6 +23,9 @@ PAGES = [
     "/check",
     "/rules",
     "/api",
+    "/questions/table?benchmark=flux1",
+    "/questions/scale?benchmark=llama31_8b&at=64",
+    "/questions/compare",
 ]
 
 
@@ -107,11 +110,15 @@ def test_errors_under_the_api_are_json(client: TestClient) -> None:
         (f"/charts/compare.svg?a={A}&b={B}&kind=pie", 404, "no chart"),
         (f"/charts/compare.svg?a={A}", 400, "needs a value"),
         ("/charts/table.svg?benchmark=flux1&width=100000", 400, "width"),
-        ("/charts/sanity.svg?run=/etc/passwd", 404, "no question"),
+        ("/charts/sanity.svg?run=/etc/passwd", 404, "no chart"),
+        ("/charts/sql.svg?query=select+1", 404, "no chart"),
         (f"/api/compare?a={A}&b=nothing", 404, "names no result"),
         ("/api/table?round=9.9", 404, "No result has the round"),
         ("/api/table?accelerators=eight", 422, "integer"),
-        ("/api/sanity?run=/etc/passwd", 404, "no such page"),
+        ("/api/sanity?run=/etc/passwd", 404, "names no result"),
+        ("/questions/tabel", 404, "Did you mean"),
+        ("/questions/scale?benchmark=llama31_8b&at=many", 400, "whole number"),
+        ("/questions/why?a=&b=", 400, "needs a value"),
     ],
 )
 def test_what_is_not_there_is_said(client: TestClient, path: str, status: int, sentence: str) -> None:

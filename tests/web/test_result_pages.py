@@ -3,12 +3,14 @@
 import re
 from html import unescape
 from pathlib import Path
+from threading import BoundedSemaphore
 
 import pytest
 from fastapi.testclient import TestClient
 
-from made_results import submit
+from made_results import preset_log, run_output, submit
 from pitboard import results
+from pitboard.results import questions, sandbox
 from pitboard.results.ingest import read_rows
 from pitboard.results.store import Store
 from pitboard.web.app import create_app
@@ -66,12 +68,47 @@ def test_what_cannot_be_drawn_is_said_in_the_image(client: TestClient) -> None:
     assert "one benchmark" in response.text
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"), [(each.name, chart.name) for each in questions.declared() for chart in each.charts]
+)
+def test_every_chart_that_a_question_declares_is_drawn(client: TestClient, name: str, kind: str) -> None:
+    values = {"benchmark": "llama2_70b_lora", "a": A, "b": B}  # in two rounds: `rounds` draws nothing else
+    asked = {key: value for key, value in values.items() if key in questions.question(name).parameters}
+    response = client.get(f"/charts/{name}.svg", params=asked | {"kind": kind})
+    assert response.status_code == 200, response.text
+    assert response.text.count("<path") > 5  # a sentence in place of the chart has none
+
+
 def test_the_api_answers_every_question_as_the_library_does(client: TestClient) -> None:
     answer = client.get(f"/api/compare?a={A}&b={B}").json()
     assert answer["facts"]["speedup"] == results.compare(A, B).facts["speedup"]
     assert [row["result"] for row in answer["rows"]] == ["A", "B"]
     paths = client.get("/api/openapi.json").json()["paths"]
-    assert {f"/api/{name}" for name in results.QUESTIONS if name != "sanity"} <= paths.keys()
+    assert {f"/api/{name}" for name in questions.names()} <= paths.keys()
+
+
+def test_what_reads_files_or_runs_code_in_a_terminal_is_answered_within_limits(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    count = client.get("/api/sql", params={"query": "select count(*) as n from results"}).json()
+    assert count["rows"] == results.sql("select count(*) as n from results").rows
+    refused = client.get("/api/sql", params={"query": "select * from read_text('/etc/passwd')"})
+    assert (refused.status_code, "root:" in refused.text) == (400, False)
+    monkeypatch.setattr(sandbox, "_free", BoundedSemaphore(1))
+    with sandbox._free:
+        busy = client.get("/questions/sql", params={"query": "select 2"})
+    assert (busy.status_code, "Try again" in busy.text) == (503, True)
+    wrong = client.get("/questions/sql", params={"query": "select *\nfrom <nowhere>"})
+    assert (wrong.status_code, "\\n" in wrong.text) == (400, False)
+    assert "select *\nfrom &lt;nowhere&gt;</textarea>" in wrong.text
+    # A folder that has the shape of a reference is no result, even where the server could read it.
+    run_output(tmp_path / "5.1" / "a" / "b" / "llama31_8b", preset_log())
+    monkeypatch.chdir(tmp_path)
+    assert client.get("/api/sanity?run=5.1/a/b/llama31_8b").status_code == 404
+    beside = client.get(f"/api/sanity?run={A}").json()
+    assert beside["facts"] == results.sanity(A).facts
+    predicted = client.get("/api/scale?benchmark=llama31_8b&at=64").json()["more"]["predictions"]["rows"]
+    assert predicted == results.scale("llama31_8b", at=64).more["predictions"].rows
 
 
 def test_the_api_describes_parameters_and_answers(client: TestClient) -> None:
@@ -86,7 +123,7 @@ def test_the_api_describes_parameters_and_answers(client: TestClient) -> None:
 def test_a_question_that_is_not_there_leaves_its_section_out(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(results, "QUESTIONS", ("table",))
+    monkeypatch.setattr(questions, "names", lambda: ["table"])
     with TestClient(create_app(tmp_path), base_url="http://localhost") as other:
         for path in ("/", "/benchmarks/flux1", "/rounds/llama2_70b_lora"):
             assert other.get(path).status_code == 200
@@ -133,3 +170,14 @@ def test_names_that_are_markup_stay_text(hostile: Path) -> None:
         for text in (table.text, page.text, client.get("/").text, client.get("/compare").text):
             assert "<script>alert" not in text
             assert "<img src=x" not in text
+
+
+def test_a_form_offers_what_the_store_has_and_keeps_what_was_asked(client: TestClient) -> None:
+    text = client.get("/questions/scale?benchmark=flux1&round=5.1&accelerator=").text
+    assert '<option selected value="flux1">' in text
+    assert '<option selected value="5.1">' in text
+    assert '<option value="">the newest</option>' in text
+    division = text[text.index('id="option-division"') :].partition("</select>")[0]
+    assert re.findall(r"<option([^>]*)>", division) == [' selected value="closed"', ' value="open"']
+    assert "<img src" not in client.get("/questions/table").text.partition("<main")[2]  # needs one benchmark
+    assert client.get("/questions/scale").text.count(" selected") == 1  # nothing is asked before it is sent

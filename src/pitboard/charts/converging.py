@@ -18,7 +18,7 @@ HEIGHT = 340
 
 
 def convergence(
-    curves: Sequence[Row],
+    rows: Sequence[Row],
     *,
     title: str,
     subtitle: str = "",
@@ -38,7 +38,7 @@ def convergence(
     cannot be drawn.
     """
     look = find_theme(theme)
-    results = list(dict.fromkeys(text_of(row, "result") for row in some(curves, "evaluation")))
+    results = list(dict.fromkeys(text_of(row, "result") for row in some(rows, "evaluation")))
     points: list[dict[str, object]] = [
         {
             "result": text_of(row, "result"),
@@ -46,7 +46,7 @@ def convergence(
             "samples": number(row, "samples", positive=False),
             "quality": number(row, "quality", positive=False),
         }
-        for row in curves
+        for row in rows
     ]
     aim = [] if target is None else [target]
     x_span = linear_span([number(p, "samples", positive=False) for p in points], 0.03)

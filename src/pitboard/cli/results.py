@@ -1,14 +1,17 @@
 """The `pitboard results` commands: what the store holds, and the questions it answers."""
 
+from inspect import Parameter, Signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from pitboard.cli.answers import Format
+from pitboard.results import questions
 
 if TYPE_CHECKING:
-    from pitboard.results.answer import Answer
+    from pitboard.results.question import Option, Question
     from pitboard.results.store import Store
 
 Place = Annotated[
@@ -23,16 +26,37 @@ Chart = Annotated[
     Path | None,
     typer.Option("--chart", help="Draw the answer to a .png, .svg or .html file.", dir_okay=False),
 ]
-Round = Annotated[str | None, typer.Option(help="The round, such as 5.1.", show_default="the newest")]
-BenchmarkOption = Annotated[str, typer.Option("--benchmark", help="The benchmark, such as llama31_8b.")]
-Submitter = Annotated[str | None, typer.Option(help="Only this submitter.")]
-Accelerator = Annotated[str | None, typer.Option(help="Only this accelerator, such as B200.")]
-Division = Annotated[str | None, typer.Option(help="Only this division: closed or open.")]
-A = Annotated[str, typer.Argument(metavar="A", help="A result, ROUND/SUBMITTER/SYSTEM/BENCHMARK.")]
-B = Annotated[str, typer.Argument(metavar="B", help="The other result.")]
+
+
+class _Commands(TyperGroup):
+    """The commands about the store, then one for each question, which is imported when it is named.
+
+    Contexts and commands are `Any`: Typer keeps their types to itself.
+    """
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Name all commands in the order of the help."""
+        self._add(questions.declared())
+        return super().list_commands(ctx)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a command; none for a name that there is not, which Typer answers with the nearest."""
+        if cmd_name in questions.names():
+            self._add([questions.question(cmd_name)])
+        elif cmd_name not in self.commands:
+            self._add(questions.declared())
+        return super().get_command(ctx, cmd_name)
+
+    def _add(self, asked: "list[Question]") -> None:
+        for question in asked:
+            if question.name not in self.commands:
+                self.commands[question.name] = _command(question)
+
 
 app = typer.Typer(
-    help="Read published rounds and your own runs: tables, comparisons, curves.", no_args_is_help=True
+    cls=_Commands,
+    help="Read published rounds and your own runs: tables, comparisons, curves.",
+    no_args_is_help=True,
 )
 
 
@@ -86,195 +110,52 @@ def export(
     typer.echo(f"Written to {folder}.")
 
 
-@app.command()
-def table(
-    round: Round = None,
-    benchmark: Annotated[str | None, typer.Option(help="Only this benchmark.")] = None,
-    division: Division = None,
-    accelerator: Accelerator = None,
-    submitter: Submitter = None,
-    accelerators: Annotated[int | None, typer.Option(help="Only this many accelerators.")] = None,
-    availability: Annotated[str | None, typer.Option(help="Only this category.")] = None,
-    store: Place = None,
-    format: Shown = "table",
-    explain: Explain = False,
-    chart: Chart = None,
-) -> None:
-    """Show the official table of a round: minutes by system and benchmark."""
-    from pitboard.results.questions.table import table as ask
+def _command(question: "Question") -> Any:
+    """Make the command of a question: its options are those that the question declares."""
 
-    answer = ask(
-        round, benchmark, division, accelerator, submitter, accelerators, availability, store=_open(store)
-    )
-    _show(answer, format, explain, chart)
+    def ask(
+        *, store: str | None, format: Format, explain: bool, chart: Path | None = None, **values: object
+    ) -> None:
+        from pitboard.cli import answers
 
+        answer = question.ask(**values, store=_open(store))
+        if chart:
+            answers.draw(answer, chart)
+        typer.echo(answers.SHOW[format](answer), nl=False)
+        if explain:
+            typer.echo(answers.explained(answer), nl=False, err=format != "table")
+        if code := question.exit_code(answer):
+            raise typer.Exit(code)
 
-@app.command()
-def compare(
-    a: A,
-    b: B,
-    normalise: Annotated[
-        bool, typer.Option("--normalise", help="Give accelerator-hours too: derived, not an official metric.")
-    ] = False,
-    store: Place = None,
-    format: Shown = "table",
-    explain: Explain = False,
-    chart: Chart = None,
-) -> None:
-    """Set two results side by side; exit 1 where they are not like for like."""
-    from pitboard.results.questions.compare import compare as ask
-
-    _show(ask(a, b, normalise, store=_open(store)), format, explain, chart, fails=True)
+    common = [
+        Parameter("store", Parameter.KEYWORD_ONLY, default=None, annotation=Place),
+        Parameter("format", Parameter.KEYWORD_ONLY, default="table", annotation=Shown),
+        Parameter("explain", Parameter.KEYWORD_ONLY, default=False, annotation=Explain),
+    ]
+    if question.charts:
+        common.append(Parameter("chart", Parameter.KEYWORD_ONLY, default=None, annotation=Chart))
+    parameters = [*(_parameter(each, question.parameters[each.name]) for each in question.options), *common]
+    # Typer reads both.
+    ask.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    ask.__annotations__ = {each.name: each.annotation for each in parameters}
+    alone = typer.Typer(add_completion=False)
+    alone.command(question.name, help=question.help)(ask)
+    return typer.main.get_command(alone)
 
 
-@app.command()
-def scale(
-    benchmark: BenchmarkOption,
-    round: Round = None,
-    submitter: Submitter = None,
-    accelerator: Accelerator = None,
-    division: Division = "closed",
-    at: Annotated[
-        int | None,
-        typer.Option("--at", help="Predict the minutes at this many accelerators, family by family."),
-    ] = None,
-    store: Place = None,
-    format: Shown = "table",
-    explain: Explain = False,
-    chart: Chart = None,
-) -> None:
-    """Show scale curves by family, what scale costs in convergence and communication, and a fitted law."""
-    from pitboard.results.questions.scale import scale as ask
-
-    answer = ask(benchmark, round, submitter, accelerator, division or "closed", store=_open(store))
-    if at is not None:
-        from pitboard.results.prediction import predictions
-
-        answer.more["predictions"], refused = predictions(answer, at)
-        answer.notes += refused
-    _show(answer, format, explain, chart)
-
-
-@app.command()
-def converge(
-    benchmark: BenchmarkOption,
-    round: Round = None,
-    store: Place = None,
-    format: Shown = "table",
-    explain: Explain = False,
-    chart: Chart = None,
-) -> None:
-    """Show samples to target against the reference convergence points: who paid convergence for speed."""
-    from pitboard.results.questions.converge import converge as ask
-
-    _show(ask(benchmark, round, store=_open(store)), format, explain, chart)
-
-
-@app.command()
-def rounds(
-    benchmark: BenchmarkOption,
-    since: Annotated[
-        str | None, typer.Option(help="The first round.", show_default="the last but one")
-    ] = None,
-    store: Place = None,
-    format: Shown = "table",
-    explain: Explain = False,
-    chart: Chart = None,
-) -> None:
-    """Show what changed from round to round: the best, and like for like; published claims traced."""
-    from pitboard.results.questions.rounds import rounds as ask
-
-    _show(ask(benchmark, since, store=_open(store)), format, explain, chart)
-
-
-@app.command()
-def why(
-    a: A,
-    b: B,
-    store: Place = None,
-    format: Shown = "table",
-    explain: Explain = False,
-    chart: Chart = None,
-) -> None:
-    """Split a speed-up into convergence, accelerators, throughput and the rest, as far as logs tell."""
-    from pitboard.results.questions.why import why as ask
-
-    _show(ask(a, b, store=_open(store)), format, explain, chart)
-
-
-@app.command()
-def stack(
-    a: Annotated[str, typer.Argument(metavar="A", help="A system, ROUND/SUBMITTER/SYSTEM, or a result.")],
-    b: Annotated[str | None, typer.Argument(metavar="B", help="Another, to see the difference.")] = None,
-    store: Place = None,
-    format: Shown = "table",
-    explain: Explain = False,
-) -> None:
-    """Show what software a system ran, or where two systems differ."""
-    from pitboard.results.questions.stack import stack as ask
-
-    _show(ask(a, b, store=_open(store)), format, explain, None)
-
-
-@app.command()
-def roster(
-    round: Round = None,
-    store: Place = None,
-    format: Shown = "table",
-    explain: Explain = False,
-) -> None:
-    """Show who entered a round, with what, and what changed since the round before."""
-    from pitboard.results.questions.roster import roster as ask
-
-    _show(ask(round, store=_open(store)), format, explain, None)
-
-
-@app.command()
-def sanity(
-    run: Annotated[str, typer.Argument(help="The output folder of a run, or a result's reference.")],
-    round: Round = None,
-    accelerator: Annotated[
-        str | None, typer.Option(help="What it ran on, where the system description does not say.")
-    ] = None,
-    accelerators: Annotated[int | None, typer.Option(help="On how many.")] = None,
-    store: Place = None,
-    format: Shown = "table",
-    explain: Explain = False,
-) -> None:
-    """Set your run beside what was published for the same accelerators; exit 1 unless it is as fast."""
-    from pitboard.results.questions.sanity import sanity as ask
-
-    answer = ask(run, round, accelerator, accelerators, store=_open(store))
-    _show(answer, format, explain, None)
-    if not answer.facts["within"]:
-        raise typer.Exit(1)
-
-
-@app.command()
-def sql(
-    query: Annotated[str, typer.Argument(help="One SELECT, DESCRIBE or EXPLAIN.")],
-    store: Place = None,
-    format: Shown = "table",
-) -> None:
-    """Ask the store anything in SQL, read-only: `show tables`, `describe results`, …"""
-    from pitboard.results.questions.sql import sql as ask
-
-    _show(ask(query, store=_open(store)), format, False, None)
+def _parameter(option: "Option", own: Parameter) -> Parameter:
+    """Give an option of a question as Typer wants it, with the type and the default of the function's."""
+    if option.argument:
+        # The answers call two results A and B.
+        metavar = option.name.upper() if len(option.name) == 1 else None
+        shown = typer.Argument(metavar=metavar, help=option.help, show_default=option.otherwise or True)
+    else:
+        name = f"--{option.name.replace('_', '-')}"
+        shown = typer.Option(name, help=option.help, show_default=option.otherwise or True)
+    return own.replace(kind=Parameter.KEYWORD_ONLY, annotation=Annotated[own.annotation, shown])
 
 
 def _open(place: str | None) -> "Store":
     from pitboard.results.store import Store
 
     return Store(place)
-
-
-def _show(answer: "Answer", format: Format, explain: bool, chart: Path | None, fails: bool = False) -> None:
-    from pitboard.cli import answers
-
-    if chart:
-        answers.draw(answer, chart)
-    typer.echo(answers.SHOW[format](answer), nl=False)
-    if explain:
-        typer.echo(answers.explained(answer), nl=False, err=format != "table")
-    if fails and answer.warnings:
-        raise typer.Exit(1)

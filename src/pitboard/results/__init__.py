@@ -4,8 +4,11 @@ import pitboard
 pitboard.results.table(round="5.1", benchmark="flux1").pl()
 """
 
+from collections.abc import Callable
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pitboard.results.questions import names as _names
 
 if TYPE_CHECKING:
     from pitboard.results.answer import Answer as Answer
@@ -21,28 +24,23 @@ if TYPE_CHECKING:
     from pitboard.results.questions.why import why as why
     from pitboard.results.store import Store as Store
 
-QUESTIONS = ("table", "compare", "scale", "converge", "rounds", "why", "stack", "roster", "sanity")
-_HOME = {"Answer": "answer", "Store": "store"} | {name: f"questions.{name}" for name in (*QUESTIONS, "sql")}
+_CLASSES = {"Answer": "answer", "Store": "store"}
 
-__all__ = [
-    "QUESTIONS",
-    "Answer",
-    "Store",
-    "compare",
-    "converge",
-    "roster",
-    "rounds",
-    "sanity",
-    "scale",
-    "sql",
-    "stack",
-    "table",
-    "why",
-]
+# The imports above only tell editors and mypy all parameters; a question that they leave out works as well.
+__all__ = [*_CLASSES, *_names()]  # noqa: PLE0604
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Callable[..., Answer]":
     """Import a question when it is asked for: DuckDB costs more to import than most commands take."""
-    if name not in _HOME:
+    if name in _CLASSES:
+        home = _CLASSES[name]
+    elif name in _names():
+        home = f"questions.{name}"
+    else:
         raise AttributeError(f"pitboard.results has no {name!r}")
-    return getattr(import_module(f"pitboard.results.{_HOME[name]}"), name)
+    found: Callable[..., Answer] = getattr(import_module(f"pitboard.results.{home}"), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_CLASSES, *_names()]

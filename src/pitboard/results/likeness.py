@@ -2,7 +2,6 @@
 
 import json
 
-from pitboard.compliance.result.reference import FREE
 from pitboard.results.schema import Row
 
 
@@ -49,6 +48,8 @@ def preset_of(row: Row) -> str | None:
 
 def _changed(row: Row) -> list[str]:
     """Name the settings that a run of ours changed of its preset, but for those that MLPerf leaves open."""
+    from pitboard.compliance.result.reference import FREE
+
     settings = row.get("settings") or {}
     named = (json.loads(settings) if isinstance(settings, str) else settings).get("pitboard_changed")
     free: frozenset[str] = frozenset() if preset_of(row) else FREE

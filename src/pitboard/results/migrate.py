@@ -2,17 +2,19 @@
 
 from collections.abc import Callable
 from pathlib import Path
-
-import duckdb
+from typing import TYPE_CHECKING
 
 from pitboard.errors import PitboardError
 from pitboard.results.schema import TABLES
+
+if TYPE_CHECKING:
+    import duckdb
 
 Queries = dict[str, str]
 
 
 def migrate(
-    connection: duckdb.DuckDBPyConnection, folder: Path, schema: int, write: Callable[[Queries], None]
+    connection: "duckdb.DuckDBPyConnection", folder: Path, schema: int, write: Callable[[Queries], None]
 ) -> None:
     """Read the tables in `folder`, of an older `schema`, as present ones, and `write` them.
 
@@ -20,6 +22,8 @@ def migrate(
     A schema that needs more than this gets its own query here. Raises `PitboardError` where a file cannot be
     read; the old generation then still holds.
     """
+    import duckdb
+
     try:
         write({table: _present(connection, folder, table) for table in TABLES})
     except duckdb.Error as error:
@@ -29,7 +33,7 @@ def migrate(
         ) from error
 
 
-def _present(connection: duckdb.DuckDBPyConnection, folder: Path, table: str) -> str:
+def _present(connection: "duckdb.DuckDBPyConnection", folder: Path, table: str) -> str:
     path = folder / f"{table}.parquet"
     old: set[str] = set()
     file = f"read_parquet('{str(path).replace(chr(39), chr(39) * 2)}')"

@@ -16,9 +16,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
-import duckdb
 import msgspec
 
 from pitboard.errors import PitboardError
@@ -26,12 +25,18 @@ from pitboard.files import write_atomically
 from pitboard.results.migrate import Queries, migrate
 from pitboard.results.schema import KEY, OF_RESULTS, SUBMISSIONS, TABLES, VERSION, Rows
 
+if TYPE_CHECKING:
+    import duckdb  # at run time where it is used: to list the questions need not take its third of a second
+
 Parameters = list[object] | dict[str, object] | None
 
 SHIPPED = Path(__file__).parent / "rounds"
 _MANIFEST = "store.json"
 _PARAMETER = re.compile(r"\$(\w+)")
-_READING = ("SELECT", "EXPLAIN")
+_EXPLAIN = re.compile(
+    r"(?:\s|--[^\n]*+\n|(?>/\*.*?\*/))*+explain(?:\s+analyze\b)?(?:\s*\([^)]*\))?(?P<statement>.*)",
+    re.DOTALL | re.IGNORECASE,
+)
 _REMOTE = ("s3://", "https://", "http://", "gs://", "hf://", "r2://", "az://")
 _IDENTITY = {
     "rounds": ("round",),
@@ -69,8 +74,8 @@ class Store:
     def __init__(self, place: str | Path | None = None, *, shipped: bool = True) -> None:
         self._remote = str(place).rstrip("/") if str(place).startswith(_REMOTE) else None
         self.folder = Path(place) if place and not self._remote else default_folder()
-        self._shipped = shipped and not self._remote and (SHIPPED / "results.parquet").is_file()
-        self._connection = duckdb.connect(config={"threads": min(4, os.cpu_count() or 1)})
+        self.shipped = shipped and not self._remote and (SHIPPED / "results.parquet").is_file()
+        self._connection = _connect()
         self._open()
 
     @property
@@ -79,21 +84,22 @@ class Store:
         manifest = None if self._remote else _manifest(self.folder)
         return f"{VERSION}-{manifest.generation if manifest else 'shipped'}"
 
-    def query(self, sql: str, parameters: Parameters = None) -> duckdb.DuckDBPyRelation:
+    @property
+    def place(self) -> str:
+        """The folder or the address by which the same store can be opened again."""
+        return self._remote or str(self.folder)
+
+    def query(self, sql: str, parameters: Parameters = None) -> "duckdb.DuckDBPyRelation":
         """Give the relation of a query over the store's tables. Raises `PitboardError` for a bad query."""
-        try:
+        with _answering():
             return self._connection.cursor().sql(_bound(sql, parameters))
-        except duckdb.Error as error:
-            raise PitboardError(f"The store cannot answer: {error}") from error
 
     def rows(self, sql: str, parameters: Parameters = None) -> list[dict[str, Any]]:
         """Give the rows of a query as dictionaries by column."""
-        try:
+        with _answering():
             cursor = self._connection.cursor().execute(_bound(sql, parameters))
             names = [column[0] for column in cursor.description or []]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-        except duckdb.Error as error:
-            raise PitboardError(f"The store cannot answer: {error}") from error
 
     def read_only(self, sql: str) -> tuple[list[tuple[str, str]], list[tuple[Any, ...]]]:
         """Run a stranger's query, which sees the store's tables and nothing else: no other file, no network.
@@ -101,19 +107,29 @@ class Store:
         Gives the columns (name, DuckDB's type) and the rows. Raises `PitboardError` unless it is one
         statement that only reads, without an error.
         """
-        try:
-            statements = duckdb.extract_statements(sql)
-            if len(statements) != 1 or statements[0].type.name not in _READING:
-                raise PitboardError("The store is read-only here: expected one SELECT, DESCRIBE or EXPLAIN.")
-            with duckdb.connect(config={"threads": min(4, os.cpu_count() or 1)}) as connection:
-                self._define(connection)
-                connection.execute(f"set allowed_directories = {_listed(self._places())}")
-                connection.execute("set enable_external_access = false; set lock_configuration = true")
-                result = connection.execute(sql)
-                columns = [(str(column[0]), str(column[1])) for column in result.description or []]
-                return columns, result.fetchall()
-        except duckdb.Error as error:
-            raise PitboardError(f"The store cannot answer: {error}") from error
+        with _reading(sql), _connect() as connection:
+            self._define(connection)
+            connection.execute(f"set allowed_directories = {_listed(self._places())}")
+            _lock(connection)
+            result = connection.execute(sql)
+            return _columns(result), result.fetchall()
+
+    def in_memory(
+        self, sql: str, most: int, max_bytes: int
+    ) -> tuple[list[tuple[str, str]], list[tuple[Any, ...]]]:
+        """Run a query as `read_only` does, over copies of the tables: it has no file left to read.
+
+        Gives at most `most` rows. DuckDB uses one thread, nothing on the disk, and `max_bytes` of memory for
+        all that it counts, which is not everything.
+        """
+        with (
+            _reading(sql),
+            _connect(threads=1, memory_limit=f"{max_bytes}B", temp_directory="") as connection,
+        ):
+            self._define(connection, "table")
+            _lock(connection)
+            result = connection.execute(sql)
+            return _columns(result), result.fetchmany(most)
 
     def add(self, rows: Rows) -> Added:
         """Add rows, replacing results and systems that are there already; the same rows change nothing.
@@ -179,13 +195,15 @@ class Store:
                 migrate(self._connection, self.folder / manifest.generation, manifest.schema, self._next)
         self._define(self._connection)
 
-    def _define(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def _define(
+        self, connection: "duckdb.DuckDBPyConnection", kind: Literal["view", "table"] = "view"
+    ) -> None:
         if self._remote:
-            self._remote_views(connection, self._remote)
+            self._define_remote(connection, self._remote, kind)
         else:
             folder = _generation(self.folder)
             for table in TABLES:
-                connection.execute(f"create or replace view {table} as {self._view(table, folder)}")
+                connection.execute(f"create or replace {kind} {table} as {self._view(table, folder)}")
         connection.execute(f"create or replace view submissions as {SUBMISSIONS}")
 
     def _places(self) -> list[str]:
@@ -193,22 +211,24 @@ class Store:
 
     def _view(self, table: str, folder: Path | None) -> str:
         if folder is None:
-            if self._shipped:
+            if self.shipped:
                 return f"select * from {_file(SHIPPED, table)}"
             columns = ", ".join(f"null::{kind} as {name}" for name, kind in TABLES[table].items())
             return f"select {columns} where false"
         own = f"select * from {_file(folder, table)}"
-        if not self._shipped:
+        if not self.shipped:
             return own
         owner = _file(folder, _OWNER.get(table, table))
         return f"{own} union all {_without(_file(SHIPPED, table), owner, table)}"
 
-    def _remote_views(self, connection: duckdb.DuckDBPyConnection, address: str) -> None:
+    def _define_remote(self, connection: "duckdb.DuckDBPyConnection", address: str, kind: str) -> None:
+        import duckdb
+
         _load_httpfs(connection)
         for table in TABLES:
             file = quoted(f"{address}/{table}.parquet")
             try:
-                connection.execute(f"create or replace view {table} as select * from read_parquet({file})")
+                connection.execute(f"create or replace {kind} {table} as select * from read_parquet({file})")
             except duckdb.Error as error:
                 raise PitboardError(
                     f"Cannot read the store at {address}: {str(error).splitlines()[0]}"
@@ -298,8 +318,26 @@ def default_folder() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "pitboard" / "store"
 
 
-def _load_httpfs(connection: duckdb.DuckDBPyConnection) -> None:
+def _connect(**settings: Any) -> "duckdb.DuckDBPyConnection":
+    import duckdb
+
+    return duckdb.connect(config={"threads": min(4, os.cpu_count() or 1)} | settings)
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    import duckdb
+
+    try:
+        yield
+    except duckdb.Error as error:
+        raise PitboardError(f"The store cannot answer: {error}") from error
+
+
+def _load_httpfs(connection: "duckdb.DuckDBPyConnection") -> None:
     """Load DuckDB's extension from its package, where that is installed; else DuckDB fetches it itself."""
+    import duckdb
+
     package = find_spec("duckdb_extension_httpfs")
     for place in package.submodule_search_locations or [] if package else []:
         for file in Path(place).glob(f"extensions/v{duckdb.__version__}/httpfs.duckdb_extension"):
@@ -331,6 +369,28 @@ def _literal(value: object) -> str:
     if "\0" in text:
         raise PitboardError("A name holds a zero byte: the store has none like it.")
     return quoted(text)
+
+
+@contextmanager
+def _reading(sql: str) -> Iterator[None]:
+    """Refuse a stranger's query that is not one statement which only reads, or that fails."""
+    import duckdb
+
+    with _answering():
+        explained = _EXPLAIN.fullmatch(sql)
+        # `explain analyze` runs what it explains.
+        statements = duckdb.extract_statements(explained["statement"] if explained else sql)
+        if [statement.type.name for statement in statements] != ["SELECT"]:
+            raise PitboardError("The store is read-only here: expected one SELECT, DESCRIBE or EXPLAIN.")
+        yield
+
+
+def _lock(connection: "duckdb.DuckDBPyConnection") -> None:
+    connection.execute("set enable_external_access = false; set lock_configuration = true")
+
+
+def _columns(result: "duckdb.DuckDBPyConnection") -> list[tuple[str, str]]:
+    return [(str(column[0]), str(column[1])) for column in result.description or []]
 
 
 def quoted(text: str) -> str:
@@ -413,6 +473,8 @@ def _locked(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _fail_plainly(folder: Path) -> Iterator[None]:
+    import duckdb
+
     try:
         yield
     except OSError as error:

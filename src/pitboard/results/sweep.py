@@ -13,6 +13,7 @@ from pitboard.compliance.result.reference import Reference, ReferencePoint, refe
 from pitboard.compliance.result.run_verdict import changed_settings
 from pitboard.events import Event, Run, read_events
 from pitboard.results.answer import Answer, Column, Table
+from pitboard.results.question import Chart
 from pitboard.results.schema import Row
 from pitboard.stats import olympic_mean
 from pitboard.suite import NEWEST_RACED
@@ -322,5 +323,13 @@ def chart_of(answer: Answer) -> dict[str, Any]:
         ],
         "title": "{benchmark} ({preset}): samples to target by precision".format_map(answer.parameters),
         "subtitle": f"Emulated: {', '.join(emulated)}." if emulated else "",
+        "caption": "",
         "reference": [row["samples_to_target"] for row in answer.more["reference"]],
     }
+
+
+CHART = Chart(
+    "precision_sweep",
+    data=chart_of,
+    shows="Samples to target of each run, by precision.",
+)

@@ -8,8 +8,9 @@ import msgspec
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse
 
-from pitboard import results
+from pitboard.results import questions
 from pitboard.results.answer import Answer, document
+from pitboard.results.question import Option, Question
 from pitboard.web import asking
 from pitboard.web.rendering import Page, render
 from pitboard.web.routes import store_of
@@ -17,27 +18,15 @@ from pitboard.web.routes import store_of
 router = APIRouter()
 
 _REFERENCE = "#/components/schemas/{name}"
-_RESULT = "A result: ROUND/SUBMITTER/SYSTEM/BENCHMARK"
-_MEANINGS = {
-    "round": "A round, such as 5.1; the newest unless given",
-    "benchmark": "A benchmark, such as llama31_8b",
-    "division": "closed or open",
-    "accelerator": "An accelerator, such as B200",
-    "submitter": "A submitter",
-    "accelerators": "The count of accelerators in all nodes",
-    "availability": "An availability category, such as Available cloud",
-    "a": _RESULT,
-    "b": _RESULT,
-    "normalise": "Whether to add accelerator-hours, which are not an official metric",
-}
 
 
 @router.get("/api", include_in_schema=False)
 def documentation(request: Request) -> HTMLResponse:
     """List the endpoints of the OpenAPI document."""
     document = request.app.openapi()
+    pages = {f"/api/{name}": f"/questions/{name}" for name in questions.names()}
     endpoints = [
-        {"method": method.upper(), "path": path, **_described(operation)}
+        {"method": method.upper(), "path": path, "page": pages.get(path), **_described(operation)}
         for path, operations in document["paths"].items()
         for method, operation in operations.items()
     ]
@@ -65,38 +54,45 @@ def answer_schemas() -> dict[str, Any]:
     return msgspec.json.schema_components([Answer], ref_template=_REFERENCE)[1]
 
 
-def _question(name: str) -> Callable[..., Response]:
-    """Make the handler of a question: its parameters are those of the question itself."""
+def questions_router() -> APIRouter:
+    """Make an address for each question, with the options that it declares."""
+    made = APIRouter()
+    schema = {"$ref": _REFERENCE.format(name="Answer")}
+    for question in questions.declared():
+        made.add_api_route(
+            f"/api/{question.name}",
+            _handler(question),
+            name=question.name,
+            summary=question.summary,
+            description=_about(question),
+            response_class=Response,
+            responses={200: {"content": {"application/json": {"schema": schema}}}},
+        )
+    return made
 
+
+def _about(question: Question) -> str:
+    """Say what the answer holds, as one paragraph; what a function raises is a status here."""
+    return " ".join((question.ask.__doc__ or "").partition(" Raises `")[0].split())
+
+
+def _handler(question: Question) -> Callable[..., Response]:
     def handler(request: Request, **values: Any) -> Response:
-        answer = asking.ask(store_of(request), name, values)
+        answer = asking.ask(store_of(request), question.name, values)
         return Response(msgspec.json.encode(document(answer)), media_type="application/json")
 
     own = [
-        each.replace(
-            annotation=Annotated[each.annotation, Query(description=_MEANINGS.get(each.name, ""))],
+        question.parameters[option.name].replace(
+            annotation=Annotated[question.parameters[option.name].annotation, _described_option(option)],
             kind=inspect.Parameter.KEYWORD_ONLY,
         )
-        for each in asking.parameters(name)
+        for option in question.options
     ]
     request = inspect.Parameter("request", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Request)
     handler.__signature__ = inspect.Signature([request, *own])  # type: ignore[attr-defined]
     return handler
 
 
-def _add_question(name: str) -> None:
-    summary, _, rest = (inspect.getdoc(getattr(results, name)) or name).partition("\n\n")
-    schema = {"$ref": _REFERENCE.format(name="Answer")}
-    router.add_api_route(
-        f"/api/{name}",
-        _question(name),
-        name=name,
-        summary=summary.rstrip("."),
-        description=rest,
-        response_class=Response,
-        responses={200: {"content": {"application/json": {"schema": schema}}}},
-    )
-
-
-for _name in asking.questions():
-    _add_question(_name)
+def _described_option(option: Option) -> Any:
+    default = f" By default {option.otherwise}." if option.otherwise else ""
+    return Query(description=option.help + default)

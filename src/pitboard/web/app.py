@@ -55,6 +55,7 @@ def create_app(store: Path | None = None, hosts: Sequence[str] = (), *, frozen: 
     app.state.store_handle = handle
     app.state.frozen = frozen
     errors.install(app)
-    for router in (routes.router, chart_images.router, check_page.router, api.router, static.router):
+    routers = (routes.router, chart_images.router, check_page.router, api.router, static.router)
+    for router in (*routers, api.questions_router()):
         app.include_router(router)
     return app

@@ -1,13 +1,14 @@
-"""Asks the results room on behalf of an address: any question that it has, by its own parameters."""
+"""Asks the results room on behalf of an address: any question that it has, by the options it declares."""
 
-import inspect
 from collections.abc import Mapping
-from types import NoneType
-from typing import TYPE_CHECKING, Any, NamedTuple, get_args
+from contextlib import suppress
+from inspect import Parameter
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode
 
-from pitboard import results
-from pitboard.errors import PitboardError, UnknownError, near
+from pitboard.errors import PitboardError
+from pitboard.results import questions
+from pitboard.results.question import Option, Question, kind_of
 from pitboard.results.store import Store
 
 try:  # here, so that no reader waits for this import
@@ -17,9 +18,7 @@ except ModuleNotFoundError:  # they are an extra
 
 if TYPE_CHECKING:
     from pitboard.results.answer import Answer
-
-LOCAL = ("sanity",)
-"""Questions that read a path of this machine, which no address may name."""
+    from pitboard.results.question import Chart
 
 Values = dict[str, Any]
 
@@ -31,18 +30,38 @@ class Section(NamedTuple):
     answer: "Answer | None"
     sentence: str
     query: str
-    charts: list[str]
+    charts: "tuple[Chart, ...]"
 
 
-def questions() -> list[str]:
-    """Name the questions that a page or the API may ask."""
-    return [name for name in results.QUESTIONS if name not in LOCAL]
+class Field(NamedTuple):
+    """An option in a form: `kind` is that of its value, `choices` the values to choose from, if any.
+
+    `blank` is what choosing none of them is called, "" where that cannot be said.
+    """
+
+    option: Option
+    kind: str
+    required: bool
+    value: object
+    choices: list[Any]
+    blank: str
 
 
-def parameters(question: str) -> list[inspect.Parameter]:
-    """Give a question's parameters, without the store."""
-    signature = inspect.signature(getattr(results, question))
-    return [each for each in signature.parameters.values() if each.name != "store"]
+def fields(store: Store, question: Question, values: Mapping[str, object]) -> list[Field]:
+    """Give the form of a question, filled with values."""
+    found = []
+    for option in question.options:
+        own = question.parameters[option.name]
+        choices: list[Any] = list(option.choices)
+        if option.column:
+            sql = f"select distinct {option.column} as value from results where not own and value is not null"
+            choices = [row["value"] for row in store.rows(f"{sql} order by value")]
+        required = option.name in question.required
+        default = None if required else own.default
+        blank = "Choose…" if required else option.otherwise or "any" if default is None else ""
+        value = values.get(option.name, default)
+        found.append(Field(option, kind_of(own), required, value, choices, blank))
+    return found
 
 
 def read(question: str, query: Mapping[str, str]) -> Values:
@@ -51,22 +70,21 @@ def read(question: str, query: Mapping[str, str]) -> Values:
     Raises `UnknownError` for a question that there is not, `PitboardError` for a value of the wrong kind or
     one that is missing.
     """
-    if question not in questions():
-        raise UnknownError(f"There is no question '{question:.60}'.{near(question, tuple(questions()))}")
     values: Values = {}
-    for each in parameters(question):
+    asked = questions.question(question)
+    for each in asked.parameters.values():
         text = query.get(each.name, "").strip()
         if text:
             values[each.name] = _value(each, text)
-        elif each.default is each.empty:
+        elif each.name in asked.required:
             raise PitboardError(f"The question '{question}' needs a value for '{each.name}'.")
     return values
 
 
 def ask(store: Store, question: str, values: Values) -> "Answer":
     """Ask a question. Raises what it raises, `PitboardError` with a sentence."""
-    answer: Answer = getattr(results, question)(**values, store=store)
-    return answer
+    asked = questions.question(question)
+    return (asked.remote or asked.ask)(**values, store=store)
 
 
 def section(store: Store, question: str, **values: object) -> Section | None:
@@ -75,31 +93,41 @@ def section(store: Store, question: str, **values: object) -> Section | None:
     Values that are `None`, or that the question does not take, are left out. `None` for a question that the
     results room does not have.
     """
-    if question not in questions():
+    if question not in questions.names():
         return None
-    names = {each.name for each in parameters(question)}
+    names = questions.question(question).parameters
     given = {name: value for name, value in values.items() if value is not None and name in names}
     try:
         return present(store, question, given)
     except PitboardError as error:
-        return Section(question, None, str(error), urlencode(given), [])
+        return Section(question, None, str(error), urlencode(given), ())
 
 
 def present(store: Store, question: str, values: Values) -> Section:
     """Ask a question for a part of a page. Raises what the question raises."""
     answer = ask(store, question, values)
-    return Section(
-        question, answer, "", urlencode(values), charts.kinds(answer) if charts and answer.rows else []
-    )
+    return Section(question, answer, "", urlencode(values), _drawable(answer))
 
 
-def _value(parameter: inspect.Parameter, text: str) -> object:
-    kinds = {*get_args(parameter.annotation), parameter.annotation} - {NoneType}
-    if bool in kinds:
+def _drawable(answer: "Answer") -> "tuple[Chart, ...]":
+    """Return the charts that the answer has something for."""
+    if not charts or not answer.rows:
+        return ()
+    drawable = []
+    for chart in charts.charts_of(answer):
+        with suppress(PitboardError):
+            chart.data(answer)
+            drawable.append(chart)
+    return tuple(drawable)
+
+
+def _value(parameter: Parameter, text: str) -> object:
+    kind = kind_of(parameter)
+    if kind == "boolean":
         if text.casefold() not in ("1", "true", "yes", "on", "0", "false", "no"):
             raise PitboardError(f"'{parameter.name}' is true or false, not '{text:.60}'.")
         return text.casefold() in ("1", "true", "yes", "on")
-    if int in kinds:
+    if kind == "integer":
         if not (text.isascii() and text.isdecimal() and len(text) < 10):
             raise PitboardError(f"'{parameter.name}' is a whole number, not '{text:.60}'.")
         return int(text)

@@ -6,6 +6,7 @@ from xml.sax.saxutils import escape
 from fastapi import APIRouter, Request, Response
 
 from pitboard.errors import PitboardError, UnknownError
+from pitboard.results import questions
 from pitboard.web import asking
 from pitboard.web.routes import store_of
 
@@ -29,17 +30,17 @@ def chart(
     """Draw the answer to a question; what cannot be drawn is said in the image, since a page holds it."""
     try:
         from pitboard.charts import svg
-        from pitboard.charts.answers import draw, kinds
+        from pitboard.charts.answers import draw
     except ModuleNotFoundError as error:
         raise UnknownError("Charts need Altair: pip install 'pitboard[charts]'.") from error
     if width not in _WIDTHS:
         raise PitboardError(f"A chart's width is one of {_WIDTHS}, not {width}.")
-    answer = asking.ask(store_of(request), question, asking.read(question, request.query_params))
-    known = kinds(answer)
+    known = [chart.name for chart in questions.question(question).charts]
     if not known or (kind and kind not in known):
         raise UnknownError(
             f"There is no chart '{kind:.60}' of '{question}'. It has: {', '.join(known) or 'none'}."
         )
+    answer = asking.ask(store_of(request), question, asking.read(question, request.query_params))
     try:
         image = svg(draw(answer, kind or None, theme, width))
     except PitboardError as error:

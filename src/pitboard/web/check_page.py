@@ -11,8 +11,8 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
-from pitboard.errors import PitboardError
-from pitboard.web.checking import BusyError, Places, judge
+from pitboard.errors import BusyError, PitboardError
+from pitboard.web.checking import Places, judge
 from pitboard.web.errors import respond
 from pitboard.web.rendering import Page, render
 from pitboard.web.security import is_same_origin
@@ -118,10 +118,9 @@ async def _verdict(request: Request) -> dict[str, Any] | Response:
     try:
         async with _places.take():
             return await _receive_and_judge(request, body)
-    except BusyError:
+    except BusyError as error:
         await body.drain()
-        sentence = "Other uploads are being checked just now. Try again in a few seconds."
-        return respond(request, 503, sentence, {"retry-after": "10"})
+        return respond(request, error.status, str(error), {"retry-after": "10"})
     except _TooLargeError:
         await body.drain()
         sentence = f"An upload may hold {MAX_UPLOAD_BYTES >> 20} MiB at most. Use `pitboard check` for more."

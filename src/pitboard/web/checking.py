@@ -13,17 +13,13 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from pitboard.errors import PitboardError
+from pitboard.errors import BusyError, PitboardError
 from pitboard.web.judge import SECONDS
 
 AT_ONCE = 2
 _PREFIX = "pitboard-check-"
 _MAX_ANSWER_BYTES = 32 << 20
 _GRACE_SECONDS = 5
-
-
-class BusyError(Exception):
-    """As many uploads are being checked as may be at once."""
 
 
 class Places:
@@ -36,7 +32,7 @@ class Places:
     async def take(self) -> AsyncIterator[None]:
         """Hold a place; raises `BusyError` where none is free."""
         if self._free == 0:
-            raise BusyError
+            raise BusyError("Other uploads are being checked just now. Try again in a few seconds.")
         self._free -= 1
         try:
             yield

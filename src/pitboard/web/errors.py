@@ -8,7 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from pitboard.errors import PitboardError, UnknownError
+from pitboard.errors import BusyError, PitboardError
 from pitboard.web.rendering import Page, render
 
 _SENTENCES = {
@@ -52,7 +52,9 @@ async def _validation(request: Request, error: Exception) -> Response:
 
 
 async def _pitboard(request: Request, error: Exception) -> Response:
-    return respond(request, 404 if isinstance(error, UnknownError) else 400, str(error))
+    assert isinstance(error, PitboardError)
+    headers = {"retry-after": "10"} if isinstance(error, BusyError) else None
+    return respond(request, error.status, str(error), headers)
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:

@@ -48,7 +48,7 @@ def benchmark(store: Store, name: str) -> Page:
         sorted_by(table.answer, name)
     scale = asking.section(store, "scale", benchmark=name, round=round)
     if table and scale and scale.charts:
-        table = table._replace(charts=[])  # it would be the same picture
+        table = table._replace(charts=())  # it would be the same picture
     return Page(
         "benchmark.html",
         {

@@ -10,20 +10,15 @@ from fastapi import HTTPException
 from pitboard.errors import PitboardError, UnknownError, near
 from pitboard.results.answer import Answer
 from pitboard.results.find import latest_round, reference, rounds_of
+from pitboard.results.question import Option
+from pitboard.results.questions import question
 from pitboard.results.schema import Row
 from pitboard.results.store import Store
 from pitboard.web import asking
 from pitboard.web.links import system_address
 from pitboard.web.rendering import Page
 
-FILTERS = {
-    "benchmark": "Benchmark",
-    "accelerators": "Accelerators",
-    "accelerator": "Accelerator",
-    "submitter": "Submitter",
-    "division": "Division",
-    "availability": "Availability",
-}
+FILTERS = ("benchmark", "accelerators", "accelerator", "submitter", "division", "availability")
 _CHOICES = f"select distinct {', '.join(FILTERS)} from results where round = $round and not own"
 _BENCHMARKS = "select distinct benchmark from results where not own order by all"
 _BY_ROUND = """select benchmark, round, count(*) as results, min(minutes) as fastest
@@ -53,11 +48,17 @@ def results(store: Store, query: Mapping[str, str]) -> Page:
         "sort": sort,
         "query": urlencode(values),
         "values": answer.parameters,
-        "filters": FILTERS,
+        "filters": {option.name: option.label for option in _filters()},
         "choices": _choices(store, str(answer.parameters["round"])),
         "benchmark": answer.parameters["benchmark"],
     }
     return Page("results.html", page, "_results.html")
+
+
+def _filters() -> list[Option]:
+    """Give the table's options but the round, those that narrow it most first."""
+    options = {option.name: option for option in question("table").options}
+    return [options[name] for name in FILTERS]
 
 
 def _place(leading: tuple[str, ...], name: str) -> int:
@@ -158,7 +159,7 @@ def compare(store: Store, query: Mapping[str, str]) -> tuple[Page, int]:
             page["sections"] = _compared(store, a, b, normalise)
         except PitboardError as error:
             page["sentence"] = str(error)
-            page["status"] = 404 if isinstance(error, UnknownError) else 400
+            page["status"] = error.status
     return Page("compare.html", page), page["status"]
 
 
@@ -203,6 +204,25 @@ def rounds_of_benchmark(store: Store, benchmark: str) -> Page:
         "rounds_of_benchmark.html",
         {"benchmark": benchmark, "section": asking.section(store, "rounds", benchmark=benchmark)},
     )
+
+
+def any_question(store: Store, name: str, query: Mapping[str, str]) -> tuple[Page, int]:
+    """Any question by its name: the form that it declares and, once it can be asked, the answer; the status.
+
+    Raises `UnknownError` for a question that there is not.
+    """
+    asked = question(name)
+    page: dict[str, Any] = {"question": asked, "section": None, "sentence": "", "status": 200}
+    values: asking.Values = {}
+    if query or not asked.required:
+        try:
+            values = asking.read(name, query)
+            page["section"] = asking.present(store, name, values)
+        except PitboardError as error:
+            page["sentence"] = str(error)
+            page["status"] = error.status
+    page["fields"] = asking.fields(store, asked, values)
+    return Page("question.html", page), page["status"]
 
 
 def fastest(store: Store) -> dict[str, Any]:

@@ -55,6 +55,12 @@ def rounds_of_benchmark(request: Request, benchmark: str) -> HTMLResponse:
     return render(request, result_pages.rounds_of_benchmark(store_of(request), benchmark))
 
 
+@router.get("/questions/{name}")
+def question(request: Request, name: str) -> HTMLResponse:
+    """Any question, with the form that it declares."""
+    return render(request, *result_pages.any_question(store_of(request), name, request.query_params))
+
+
 @router.get("/benchmarks")
 def benchmarks(request: Request) -> HTMLResponse:
     """List the benchmarks."""

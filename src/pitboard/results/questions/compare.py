@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from pitboard.compliance.log.preset import kind_of
 from pitboard.errors import PitboardError
 from pitboard.results import citing
 from pitboard.results.answer import Answer, Column, Table
 from pitboard.results.find import default_store, key_of, reference, result
 from pitboard.results.likeness import incomparable, preset_of, unlike
+from pitboard.results.question import A, B, Chart, Exit, Option, Question
 from pitboard.results.schema import Row
 from pitboard.results.store import Store
 from pitboard.stats import SEED, ratio_interval
@@ -79,6 +79,8 @@ def compare(a: str, b: str, normalise: bool = False, *, store: Store | None = No
     what is not like for like. Raises `PitboardError` for an unknown result, for results of different
     benchmarks, targets or presets, and for one without a score.
     """
+    from pitboard.compliance.log.preset import kind_of
+
     store = store or default_store()
     first, second = (_row(store, result(store, text)) for text in (a, b))
     reason = incomparable(first, second)
@@ -180,3 +182,32 @@ def _notes(a: Row, b: Row, facts: dict[str, Any]) -> list[str]:
             "What the speed-up comes from (hardware, software, convergence): `pitboard results why A B`."
         )
     return notes
+
+
+def _strips(answer: Answer) -> dict[str, Any]:
+    return {"rows": [row for row in answer.more["runs"].rows if row["minutes"]]}
+
+
+def _convergence(answer: Answer) -> dict[str, Any]:
+    return {
+        "rows": [r for r in answer.more["curves"].rows if r["samples"] and r["quality"] is not None],
+        "title": "How each run converged",
+        "target": answer.rows[0].get("target"),
+    }
+
+
+QUESTION = Question(
+    ask=compare,
+    order=2,
+    summary="Set two results side by side",
+    options=(
+        A,
+        B,
+        Option("normalise", "Give accelerator-hours too: derived, not an official metric."),
+    ),
+    charts=(
+        Chart("runs", _strips, "Minutes of every run of both results"),
+        Chart("convergence", _convergence, "Quality over samples, a line for each run"),
+    ),
+    exits=(Exit(1, "where they are not like for like", lambda answer: bool(answer.warnings)),),
+)

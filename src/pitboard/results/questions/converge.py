@@ -2,18 +2,20 @@
 
 from itertools import groupby
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pitboard.compliance import load_points, rcp_test
-from pitboard.compliance.result.rcp import Convergence, reference_convergence
 from pitboard.errors import PitboardError
 from pitboard.results.answer import Answer, Column, Table
 from pitboard.results.find import default_store, known, latest_round, reference
+from pitboard.results.question import BENCHMARK, ROUND, Chart, Question
 from pitboard.results.schema import Row
 from pitboard.results.store import Store
 from pitboard.results.throughput import MEAN_TRAINING, TIMED_RUNS
 from pitboard.results.units import counted_in
 from pitboard.suite import find_round
+
+if TYPE_CHECKING:
+    from pitboard.compliance.result.rcp import Convergence
 
 NOT_STATED = "not stated"
 
@@ -51,6 +53,9 @@ def converge(benchmark: str, round: str | None = None, *, store: Store | None = 
     uses, `low` the fewest samples that it allows) and `precisions` (stated precisions at equal batch size).
     Raises `PitboardError` for a value that no result has, or where the benchmark has no result in the round.
     """
+    from pitboard.compliance import load_points
+    from pitboard.compliance.result.rcp import reference_convergence
+
     store = store or default_store()
     values: dict[str, object] = {
         "benchmark": known(store, "benchmark", benchmark),
@@ -109,7 +114,9 @@ def _digits(unit: str) -> int:
     return 0 if unit == "samples" else 3
 
 
-def _measure(row: Row, ruleset: str, fewest: Convergence | None) -> Row:
+def _measure(row: Row, ruleset: str, fewest: "Convergence | None") -> Row:
+    from pitboard.compliance import load_points, rcp_test
+
     name = str(row["benchmark"])
     batch = float(row["global_batch_size"])
     verdict = rcp_test(row["samples"], batch, name, load_points(name, ruleset), ruleset=ruleset)
@@ -127,7 +134,7 @@ def _measure(row: Row, ruleset: str, fewest: Convergence | None) -> Row:
     }
 
 
-def _reference(points: list[Convergence], unit: str) -> Table:
+def _reference(points: "list[Convergence]", unit: str) -> Table:
     digits = _digits(unit)
     columns = [
         Column("global_batch_size", "Global batch size", "integer", "samples"),
@@ -195,7 +202,7 @@ def _headline(rows: list[Row], unit: str) -> str:
     )
 
 
-def _facts(rows: list[Row], fewest: Convergence | None) -> dict[str, Any]:
+def _facts(rows: list[Row], fewest: "Convergence | None") -> dict[str, Any]:
     largest, paid = _largest(rows), _paid_most(rows)
     return {
         "results": len(rows),
@@ -210,7 +217,7 @@ def _facts(rows: list[Row], fewest: Convergence | None) -> dict[str, Any]:
     }
 
 
-def _notes(rows: list[Row], points: list[Convergence], precisions: Table, unit: str) -> list[str]:
+def _notes(rows: list[Row], points: "list[Convergence]", precisions: Table, unit: str) -> list[str]:
     notes = []
     largest = _largest(rows)
     if points and largest["against_fewest"]:
@@ -238,3 +245,28 @@ def _notes(rows: list[Row], points: list[Convergence], precisions: Table, unit: 
     if unknown:
         notes.append(f"Evaluation time is not logged, so no extra minutes, for: {'; '.join(unknown)}.")
     return notes
+
+
+def _against_reference(answer: Answer) -> dict[str, Any]:
+    rows = [
+        row | {"result": f"{row['submitter']}, {row['accelerators']} × {row['accelerator']}"}
+        for row in answer.rows
+    ]
+    return {"rows": rows, "reference": answer.more["reference"].rows}
+
+
+QUESTION = Question(
+    ask=converge,
+    order=4,
+    summary=(
+        "Show samples to target against the reference convergence points: who paid convergence for speed"
+    ),
+    options=(BENCHMARK, ROUND),
+    charts=(
+        Chart(
+            "samples_to_target",
+            _against_reference,
+            "Samples to target over global batch size, with the reference",
+        ),
+    ),
+)

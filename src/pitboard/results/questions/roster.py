@@ -7,6 +7,7 @@ from typing import Any
 from pitboard.results.answer import Answer, Column, Table
 from pitboard.results.find import default_store, known, latest_round, rounds_of
 from pitboard.results.organisations import one_name
+from pitboard.results.question import ROUND, Question
 from pitboard.results.schema import Row
 from pitboard.results.store import Store
 
@@ -148,3 +149,11 @@ def _counts(entries: list[Row], last: list[Row], name: str, title: str) -> Table
         for key in sorted(now.keys() | then.keys())
     ]
     return Table(title=f"Results by {title.casefold()}", columns=_CHANGE, rows=rows)
+
+
+QUESTION = Question(
+    ask=roster,
+    order=8,
+    summary="Show who entered a round, with what, and what changed since the round before",
+    options=(ROUND,),
+)

@@ -7,12 +7,12 @@ from typing import Any
 
 from pitboard.errors import PitboardError
 from pitboard.results.answer import Answer, Column, Table
-from pitboard.results.catalogue import GENERATION_YEAR
+from pitboard.results.claims import COLUMNS as CANDIDATES
+from pitboard.results.claims import claims
 from pitboard.results.find import default_store, known, reference, rounds_of
 from pitboard.results.likeness import unlike
 from pitboard.results.organisations import one_name
-from pitboard.results.questions.claims import COLUMNS as CANDIDATES
-from pitboard.results.questions.claims import claims
+from pitboard.results.question import BENCHMARK, Chart, Option, Question
 from pitboard.results.schema import Row
 from pitboard.results.store import Store
 from pitboard.suite import ROUNDS
@@ -182,6 +182,8 @@ def _generations(before: list[Row], after: list[Row]) -> Iterator[tuple[str, str
 
 
 def _year(generation: str) -> int:
+    from pitboard.results.catalogue import GENERATION_YEAR
+
     return GENERATION_YEAR.get(generation, 0)
 
 
@@ -282,3 +284,33 @@ def _more(traced: list[Any]) -> dict[str, Table]:
             rows=split,
         ),
     }
+
+
+def _slopes(answer: Answer) -> dict[str, Any]:
+    newest = answer.rows[-1]["round_after"] if answer.rows else None
+    pairs = [row for row in answer.rows if row["round_after"] == newest]
+    same = [row for row in pairs if row["kind"] == SAME_SUBMITTER]
+    chosen = [row for row in pairs if row["kind"] == "best"] + (same or pairs[1:])
+    rows = [
+        {
+            "label": row["label"],
+            "round": f"v{row[f'round_{side}']}",
+            "minutes": row[f"minutes_{side}"],
+            "like_for_like": row["like_for_like"],
+        }
+        for row in chosen
+        for side in ("before", "after")
+    ]
+    return {"rows": rows}
+
+
+QUESTION = Question(
+    ask=rounds,
+    order=5,
+    summary=("Show what changed from round to round: the best, and like for like; published claims traced"),
+    options=(
+        BENCHMARK,
+        Option("since", "The first round.", otherwise="the last but one", column="round"),
+    ),
+    charts=(Chart("rounds", _slopes, "Minutes from round to round, a line for each"),),
+)

@@ -7,6 +7,7 @@ from pitboard import suite
 from pitboard.errors import PitboardError
 from pitboard.results.answer import Answer, Column
 from pitboard.results.find import default_store, key_of, known, latest_round, reference, result
+from pitboard.results.question import ROUND, Exit, Option, Question
 from pitboard.results.schema import Row
 from pitboard.results.store import Store
 from pitboard.results.throughput import TIMED_RUNS, per_second, throughput
@@ -59,7 +60,26 @@ def sanity(
     scaled-down preset, or its throughput cannot be told.
     """
     store = store or default_store()
-    own, speed = _own(store, run)
+    own, speed = _read(run) if Path(run).exists() else _stored(store, run)
+    return _beside(store, run, own, speed, (round, accelerator, accelerators))
+
+
+def _of_store(
+    run: str,
+    round: str | None = None,
+    accelerator: str | None = None,
+    accelerators: int | None = None,
+    *,
+    store: Store,
+) -> Answer:
+    """Ask the same about a result of the store: an address must not make this machine read its files."""
+    return _beside(store, run, *_stored(store, run), (round, accelerator, accelerators))
+
+
+def _beside(
+    store: Store, run: str, own: Row, speed: float, said: tuple[str | None, str | None, int | None]
+) -> Answer:
+    round, accelerator, accelerators = said
     _comparable(own, run)
     wanted = {
         "round": known(store, "round", round) or latest_round(store),
@@ -85,20 +105,21 @@ def sanity(
     )
 
 
-def _own(store: Store, run: str) -> tuple[Row, float]:
-    path = Path(run)
-    if not path.exists():
-        own = result(store, run)
-        values = key_of(own)
-        sql = "select * from {} where " + " and ".join(f"{name} = ${name}" for name in values)
-        return own, _throughput(
-            run,
-            store.rows(sql.format("runs"), dict(values)),
-            store.rows(sql.format("statistics"), dict(values)),
-        )
+def _stored(store: Store, run: str) -> tuple[Row, float]:
+    own = result(store, run)
+    values = key_of(own)
+    sql = "select * from {} where " + " and ".join(f"{name} = ${name}" for name in values)
+    return own, _throughput(
+        run,
+        store.rows(sql.format("runs"), dict(values)),
+        store.rows(sql.format("statistics"), dict(values)),
+    )
+
+
+def _read(run: str) -> tuple[Row, float]:
     from pitboard.results.ingest import read_rows
 
-    rows = read_rows(path)
+    rows = read_rows(Path(run))
     if len(rows["results"]) != 1:
         raise PitboardError(
             f"{run} holds {len(rows['results'])} results: name the folder of one run's output."
@@ -217,3 +238,27 @@ def _target(own: Row) -> list[str]:
     if own["target"] is not None and own["target"] != target:
         return [f"The run's target was {own['target']:g}, not the benchmark's {target:g}."]
     return []
+
+
+QUESTION = Question(
+    ask=sanity,
+    order=9,
+    remote=_of_store,
+    summary="Set your run beside what was published for the same accelerators",
+    options=(
+        Option(
+            "run",
+            "The output folder of a run (in a terminal), or a result, ROUND/SUBMITTER/SYSTEM/BENCHMARK.",
+            argument=True,
+        ),
+        ROUND,
+        Option(
+            "accelerator",
+            "What it ran on, where the system description does not say.",
+            otherwise="as described",
+            column="accelerator",
+        ),
+        Option("accelerators", "On how many."),
+    ),
+    exits=(Exit(1, "unless it is as fast", lambda answer: not answer.facts["within"]),),
+)

@@ -9,6 +9,17 @@ from pitboard.errors import PitboardError
 from pitboard.results.answer import Answer, Column, Table
 from pitboard.results.find import default_store, known, latest_round, reference
 from pitboard.results.law import Law, fit
+from pitboard.results.prediction import predictions
+from pitboard.results.question import (
+    ACCELERATOR,
+    BENCHMARK,
+    DIVISION,
+    ROUND,
+    SUBMITTER,
+    Chart,
+    Option,
+    Question,
+)
 from pitboard.results.schema import Row
 from pitboard.results.store import Store
 from pitboard.results.throughput import MEAN_TRAINING, TIMED_RUNS, per_second
@@ -63,6 +74,8 @@ _FITTED = [
     Column("high", "Prediction, 95 % high", "number", "min", 3),
 ]
 _STEPS = 16
+_WIDEST = 5
+"""A law whose interval is wider than this factor is not drawn: the points are joined instead."""
 # One degree of freedom: an interval of a factor of hundreds, which drawn would hide every other curve.
 _FEWEST_DRAWN = 4
 
@@ -73,6 +86,7 @@ def scale(
     submitter: str | None = None,
     accelerator: str | None = None,
     division: str | None = "closed",
+    at: int | None = None,
     *,
     store: Store | None = None,
 ) -> Answer:
@@ -80,8 +94,9 @@ def scale(
 
     Rows are results, ordered by family and accelerators; `more` holds `fits` (a law for each family of two
     counts or more) and `fitted` (points of it to draw, inside the measured range; no interval for fewer
-    than four results). Raises `PitboardError` for
-    a value that no result has, or where no result matches.
+    than four results). With `at`, `more["predictions"]` holds the minutes that the laws predict at that
+    count of accelerators; notes say for which there is no prediction, and why. Raises `PitboardError` for a
+    value that no result has, or where no result matches.
     """
     store = store or default_store()
     values: dict[str, object] = {
@@ -97,7 +112,7 @@ def scale(
     families = _families(found)
     rows = [row for family in families for row in family]
     laws = {family[0]["family"]: law for family in families if (law := _law(family))}
-    return Answer(
+    answer = Answer(
         question="scale",
         title=f"v{values['round']} {values['benchmark']}: {_headline(families)}",
         definition=DEFINITION,
@@ -110,6 +125,10 @@ def scale(
         facts=_facts(families, laws),
         more={"fits": _fits(laws), "fitted": _fitted(laws)},
     )
+    if at is not None:
+        answer.more["predictions"], refused = predictions(answer, at)
+        answer.notes += refused
+    return answer
 
 
 def _nothing(store: Store, values: dict[str, object]) -> str:
@@ -284,3 +303,47 @@ def _notes(families: list[list[Row]], laws: dict[str, Law]) -> list[str]:
 
 def _differ(family: list[Row], column: str) -> bool:
     return len({row[column] for row in family}) > 1
+
+
+def _curves(answer: Answer) -> dict[str, Any]:
+    laws: dict[str, list[Row]] = {}
+    for row in answer.more["fitted"].rows:
+        laws.setdefault(row["family"], []).append(row)
+    return {
+        "rows": answer.rows,
+        "fitted": [row for rows in laws.values() if _narrow(rows) for row in rows],
+        "subtitle": "Dashed grey: ideal scaling from a family's fewest accelerators. Band: 95 % interval.",
+    }
+
+
+def _narrow(law: list[Row]) -> bool:
+    """Say whether a law's interval says anything: one of three results spans orders of magnitude."""
+    return all(row["low"] and row["high"] / row["low"] < _WIDEST for row in law)
+
+
+def _efficiency(answer: Answer) -> dict[str, Any]:
+    title = "Scaling efficiency falls with scale: how much of each added accelerator is used"
+    return {"rows": answer.rows, "title": title}
+
+
+QUESTION = Question(
+    ask=scale,
+    order=3,
+    summary=(
+        "Show scale curves by family, what scale costs in convergence and communication, and a fitted law"
+    ),
+    options=(
+        BENCHMARK,
+        ROUND,
+        SUBMITTER,
+        ACCELERATOR,
+        DIVISION,
+        Option("at", "Predict the minutes at this many accelerators, family by family."),
+    ),
+    charts=(
+        Chart(
+            "scale", _curves, "Scale curves, minutes over accelerators, both logarithmic, with the ideal line"
+        ),
+        Chart("efficiency", _efficiency, "Scaling efficiency over accelerators"),
+    ),
+)

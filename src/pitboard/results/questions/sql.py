@@ -1,11 +1,19 @@
 """Any query over the store, read-only."""
 
-from decimal import Decimal
+from collections.abc import Sequence
 
+from pitboard.results import sandbox
 from pitboard.results.answer import Answer, Column, Kind
 from pitboard.results.find import default_store
+from pitboard.results.question import Option, Question
 from pitboard.results.schema import TABLES
 from pitboard.results.store import Store
+
+DEFINITION = (
+    f"Your query over the tables {', '.join(TABLES)} and the view submissions, in DuckDB's SQL. It sees the "
+    "store and nothing else. `describe results` names the columns of a table; docs/store.md says what they "
+    "hold."
+)
 
 
 def sql(query: str, *, store: Store | None = None) -> Answer:
@@ -15,16 +23,31 @@ def sql(query: str, *, store: Store | None = None) -> Answer:
     Raises `PitboardError` for a statement that is none of these, for more than one, or for an error in it.
     """
     store = store or default_store()
-    found, values = store.read_only(query)
+    return _answer(query, *store.read_only(query))
+
+
+def _from_an_address(query: str, *, store: Store) -> Answer:
+    """Answer the same within limits of time, memory and rows."""
+    found, values = sandbox.run(store, query)
+    answer = _answer(query, found, values[: sandbox.MOST_ROWS])
+    if len(values) > sandbox.MOST_ROWS:
+        answer.notes.append(
+            f"There are more rows: the first {sandbox.MOST_ROWS:,} are given. Add a LIMIT and an OFFSET, or "
+            "run `pitboard results sql`."
+        )
+    return answer
+
+
+def _answer(query: str, found: list[tuple[str, str]], values: Sequence[Sequence[object]]) -> Answer:
     columns = [
         Column(name, name, _kind(kind))
         for name, kind in zip(_unique(found), (k for _, k in found), strict=True)
     ]
-    rows = [{c.name: _plain(value) for c, value in zip(columns, row, strict=True)} for row in values]
+    rows = [{c.name: sandbox.plain(value) for c, value in zip(columns, row, strict=True)} for row in values]
     return Answer(
         question="sql",
         title=f"{len(rows):,} row{'' if len(rows) == 1 else 's'}",
-        definition=f"Your query over the tables {', '.join(TABLES)}.",
+        definition=DEFINITION,
         sql=query,
         parameters={},
         columns=columns,
@@ -34,10 +57,13 @@ def sql(query: str, *, store: Store | None = None) -> Answer:
 
 def _unique(columns: list[tuple[str, str]]) -> list[str]:
     """Number the names that occur again, so that a row is a dictionary."""
-    names: list[str] = []
-    for name, _ in columns:
-        names.append(name if name not in names else f"{name}_{len(names)}")
-    return names
+    names: dict[str, None] = {}
+    for own, _ in columns:
+        name, number = own, len(names)
+        while name in names:
+            name, number = f"{own}_{number}", number + 1
+        names[name] = None
+    return list(names)
 
 
 def _kind(kind: str) -> Kind:
@@ -48,7 +74,10 @@ def _kind(kind: str) -> Kind:
     return "number" if kind in ("DOUBLE", "FLOAT") or kind.startswith("DECIMAL") else "text"
 
 
-def _plain(value: object) -> object:
-    if isinstance(value, Decimal):
-        return float(value)
-    return value if isinstance(value, str | int | float | bool | None) else str(value)
+QUESTION = Question(
+    ask=sql,
+    order=10,
+    remote=_from_an_address,
+    summary="Ask the store anything in SQL, read-only, such as `show tables` or `describe results`",
+    options=(Option("query", "One SELECT, DESCRIBE or EXPLAIN.", argument=True, lines=4),),
+)

@@ -3,6 +3,7 @@
 from pitboard.errors import UnknownError
 from pitboard.results.answer import Answer, Column
 from pitboard.results.find import default_store, nearest
+from pitboard.results.question import Option, Question
 from pitboard.results.schema import Row
 from pitboard.results.store import Store
 
@@ -101,3 +102,14 @@ def _links(row: Row) -> list[str]:
         for what, name in (("Code", "code_url"), ("System description", "system_url"))
         if row[name]
     ]
+
+
+QUESTION = Question(
+    ask=stack,
+    order=7,
+    summary="Show what software a system ran, or where two systems differ",
+    options=(
+        Option("a", "A system, ROUND/SUBMITTER/SYSTEM, or a result.", argument=True),
+        Option("b", "Another, to see the difference.", argument=True),
+    ),
+)

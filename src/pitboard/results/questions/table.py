@@ -1,7 +1,11 @@
 """The official table: one line a system, one column a benchmark."""
 
+from typing import Any
+
+from pitboard.errors import PitboardError
 from pitboard.results.answer import Answer, Column
 from pitboard.results.find import default_store, known, latest_round
+from pitboard.results.question import ACCELERATOR, DIVISION, ROUND, SUBMITTER, Chart, Option, Question
 from pitboard.results.store import Store, quoted
 
 DEFINITION = (
@@ -101,3 +105,41 @@ def _incomplete(store: Store, round: str, submitter: object, benchmark: object) 
 
 def _identifier(text: str) -> str:
     return '"' + text.replace('"', '""') + '"'
+
+
+def _curves(answer: Answer) -> dict[str, Any]:
+    benchmark = answer.parameters.get("benchmark")
+    if not benchmark:
+        raise PitboardError("A chart of the table is of one benchmark: choose it with --benchmark.")
+    rows = [
+        {
+            "family": f"{row['submitter']}, {row['accelerator']}",
+            "accelerators": row["accelerators"],
+            "minutes": row[benchmark],
+            "single": True,
+        }
+        for row in answer.rows
+        if row[benchmark] and row["accelerators"]
+    ]
+    return {"rows": rows}
+
+
+QUESTION = Question(
+    ask=table,
+    order=1,
+    summary="Show the official table of a round: minutes by system and benchmark",
+    options=(
+        ROUND,
+        Option("benchmark", "Only this benchmark.", column="benchmark"),
+        DIVISION,
+        ACCELERATOR,
+        SUBMITTER,
+        Option("accelerators", "Only this many accelerators.", column="accelerators"),
+        Option("availability", "Only this category.", column="availability"),
+    ),
+    charts=(
+        Chart(
+            "table", _curves, "Minutes over accelerators, both logarithmic, for one benchmark", form="scale"
+        ),
+    ),
+)

@@ -18,6 +18,7 @@ from pitboard.results.attribution import (
 from pitboard.results.bridges import Step, software
 from pitboard.results.find import default_store, key_of, reference, result
 from pitboard.results.likeness import incomparable, unlike
+from pitboard.results.question import A, B, Chart, Question
 from pitboard.results.schema import Row
 from pitboard.results.store import Store
 from pitboard.stats import SEED
@@ -179,3 +180,18 @@ def _row(case: Case, role: str, row: Row) -> dict[str, Any]:
         "samples_to_target": run.samples if case.samples else None,
         "throughput": case.throughput(row, run),
     } | {name: row[name] for name in ("accelerator", "accelerators", "global_batch_size")}
+
+
+QUESTION = Question(
+    ask=why,
+    order=6,
+    summary=("Split a speed-up into convergence, accelerators, throughput and the rest, as far as logs tell"),
+    options=(A, B),
+    charts=(
+        Chart(
+            "attribution",
+            lambda answer: {"rows": answer.rows},
+            "What the speed-up comes from, factor by factor",
+        ),
+    ),
+)

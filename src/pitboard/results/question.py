@@ -1,0 +1,128 @@
+"""How a question to the results is declared: once, in its own module, for everything that asks it.
+
+The Python API, the JSON API, the command, the page with its form and the table in docs/results.md are made
+from the declaration. An option's type and default are those of the function's own parameter.
+"""
+
+import inspect
+from collections.abc import Callable
+from types import NoneType
+from typing import Any, Literal, get_args
+
+import msgspec
+
+from pitboard.results.answer import Answer
+
+Data = Callable[[Answer], dict[str, Any]]
+Kind = Literal["text", "integer", "number", "boolean"]
+
+_KINDS: dict[type, Kind] = {bool: "boolean", int: "integer", float: "number", str: "text"}
+
+
+class Option(msgspec.Struct, frozen=True):
+    """What a question can be told. `help` is one sentence; `argument` makes it positional in the command.
+
+    `otherwise` says what holds where it is not given. A form offers `choices`, or the values that `column` of
+    the store's results has; without either it takes any text, of several `lines` where that is its nature.
+    """
+
+    name: str
+    help: str
+    otherwise: str = ""
+    argument: bool = False
+    choices: tuple[str, ...] = ()
+    column: str = ""
+    lines: int = 1
+
+    @property
+    def label(self) -> str:
+        """The name as a form shows it."""
+        return self.name.capitalize()
+
+
+class Chart(msgspec.Struct, frozen=True):
+    """A picture of an answer. `data` gives a function of `pitboard.charts` what to draw: rows and words.
+
+    That function is `form`, by default the one of the chart's own `name`. The title is the answer's, unless
+    `data` gives another. `shows` tells what is to be seen to those who cannot see it.
+    """
+
+    name: str
+    data: Data
+    shows: str
+    form: str = ""
+
+
+class Exit(msgspec.Struct, frozen=True):
+    """An exit code of the command beside 0 (fine) and 2 (could not run).
+
+    `when` goes on the sentence "exit 1", as in "where they are not like for like".
+    """
+
+    code: int
+    when: str
+    holds: Callable[[Answer], bool]
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True):
+    """A question: the function that answers it, and what all who ask it need to know.
+
+    `ask` takes the options and, by keyword, `store`. `remote` answers in its place where the question comes
+    from an address: for a function that reads files of this machine or runs what it is given. `summary` is
+    what it does, in the imperative and without a full stop. Questions are listed by `order`. Raises
+    `TypeError` where the options are not the function's own parameters.
+    """
+
+    ask: Callable[..., Answer]
+    summary: str
+    order: int
+    options: tuple[Option, ...] = ()
+    charts: tuple[Chart, ...] = ()
+    exits: tuple[Exit, ...] = ()
+    remote: Callable[..., Answer] | None = None
+
+    def __post_init__(self) -> None:
+        taken = [name for name in inspect.signature(self.ask).parameters if name != "store"]
+        declared = [option.name for option in self.options]
+        if taken != declared:
+            raise TypeError(f"{self.name} takes {taken}, but its options are {declared}")
+
+    @property
+    def name(self) -> str:
+        """The question's name: that of its function."""
+        return self.ask.__name__
+
+    @property
+    def help(self) -> str:
+        """The summary with the exit codes, as one sentence."""
+        return "; ".join([self.summary, *(f"exit {exit.code} {exit.when}" for exit in self.exits)]) + "."
+
+    @property
+    def parameters(self) -> dict[str, inspect.Parameter]:
+        """The function's parameters by name, without the store."""
+        signature = inspect.signature(self.ask)
+        return {name: each for name, each in signature.parameters.items() if name != "store"}
+
+    @property
+    def required(self) -> list[str]:
+        """The names of the options without which it cannot be asked."""
+        return [name for name, each in self.parameters.items() if each.default is inspect.Parameter.empty]
+
+    def exit_code(self, answer: Answer) -> int:
+        """Return the exit code of a command that got this answer."""
+        return next((exit.code for exit in self.exits if exit.holds(answer)), 0)
+
+
+def kind_of(parameter: inspect.Parameter) -> Kind:
+    """Return what kind of value a parameter of a question takes, beside `None`."""
+    types = {*get_args(parameter.annotation), parameter.annotation} - {NoneType}
+    return next(kind for type_, kind in _KINDS.items() if type_ in types)
+
+
+ROUND = Option("round", "The round, such as 5.1.", otherwise="the newest", column="round")
+BENCHMARK = Option("benchmark", "The benchmark, such as llama31_8b.", column="benchmark")
+SUBMITTER = Option("submitter", "Only this submitter.", column="submitter")
+ACCELERATOR = Option("accelerator", "Only this accelerator, such as B200.", column="accelerator")
+DIVISION = Option("division", "Only this division: closed or open.", choices=("closed", "open"))
+A = Option("a", "A result, ROUND/SUBMITTER/SYSTEM/BENCHMARK.", argument=True)
+B = Option("b", "The other result, written the same way.", argument=True)
