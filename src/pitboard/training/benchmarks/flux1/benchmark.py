@@ -48,6 +48,9 @@ _JOINED = tuple(
 )
 _ZERO = ("norm1.linear", "norm1_context.linear", "norm.linear", "norm_out.linear", "flux.proj_out")
 
+# Added to a run's seed: its validation noise is not that of its first training samples.
+_EVALUATION_SEEDS = 1 << 40
+
 
 class FluxSettings(AdamWSettings):
     """The settings of a FLUX run: those of AdamW, the model's size, and where the encodings come from."""
@@ -150,7 +153,8 @@ class Flux1(TrainableBenchmark[FluxSettings]):
                 " lower it, or complete the data (`pitboard data flux1`)."
             )
         # The digits' 224 are too few: with noise of its own a run's loss would be 0.01 off another's.
-        return Samples(source, count, 0 if self.settings.dataset == "digits" else seed)
+        own = seed + _EVALUATION_SEEDS
+        return Samples(source, count, 0 if self.settings.dataset == "digits" else own)
 
     def warmup_batch(self, samples: int) -> Batch:
         """Return random samples."""

@@ -35,7 +35,7 @@ class Samples(Dataset[dict[str, Tensor]]):
 
     All of it is drawn from a generator of the sample's own, so sample i is the same for any number of
     ranks, and in a resumed run. Without the encodings of an `empty` caption it is evaluation: images in
-    order, at the time steps they are paired with, captions kept, other noise than in training.
+    order, at the time steps they are paired with, captions kept.
     """
 
     def __init__(
@@ -58,8 +58,7 @@ class Samples(Dataset[dict[str, Tensor]]):
         return self._count
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        kind = "evaluation" if self._empty is None else "sample"
-        generator = seeded_generator(torch.device("cpu"), self._seed, f"{kind} {index}")
+        generator = seeded_generator(torch.device("cpu"), self._seed, f"sample {index}")
         mean, logvar, text, pooled = self._source[index if self._empty is None else self._shuffled(index)]
         drawn = torch.randn(2, *mean.shape, generator=generator)
         latent = (mean + torch.exp(0.5 * logvar) * drawn[0] - LATENT_SHIFT) * LATENT_SCALE
