@@ -151,6 +151,17 @@ def test_attention_on_a_cpu_is_causal_attention(
             torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-4)
 
 
+def test_attention_is_computed_in_bf16_under_autocast() -> None:
+    query, key, value = (torch.randn(2, heads, 40, 8, requires_grad=True) for heads in (4, 2, 2))
+    exact, _ = attention.causal_attention(nn.Module(), query, key, value, None)
+    with torch.autocast("cpu", torch.bfloat16):
+        found, _ = attention.causal_attention(nn.Module(), query, key, value, None)
+    torch.testing.assert_close(found.float(), exact, rtol=0, atol=0.03)
+    for gradient in torch.autograd.grad(found.float().square().sum(), (query, key, value)):
+        assert gradient.dtype == torch.float32
+        assert gradient.abs().sum() > 0
+
+
 def test_the_chunked_loss_is_the_loss() -> None:
     hidden = torch.randn(2, 16, 8, requires_grad=True)
     weight = torch.randn(500, 8, requires_grad=True)

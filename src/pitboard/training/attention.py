@@ -32,7 +32,8 @@ def causal_attention(
     """
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     if query.device.type == "cpu" and dropout == 0.0:
-        if query.dtype == torch.float32 and not torch.compiler.is_compiling():
+        exact = query.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+        if exact and not torch.compiler.is_compiling():
             attended: Tensor = _Eager.apply(query, key, value, scale, first)  # type: ignore[no-untyped-call]
             return attended, None
         output = _blocked(query, key, value, scale, first)

@@ -47,7 +47,7 @@ _CHUNKED_LOSS_FROM = 1 << 28
 # BF16, so that the 64 chunks of 128 tokens that it would choose on a GPU lose four times as much as these.
 _EXACT_CHUNK = 1024
 _CHUNKS = nn.LinearCrossEntropyOptions(
-    batch_chunk_size=2048, chunking_method=None, acc_policy="balanced", acc_dtype=torch.float32
+    batch_chunk_size=2048, chunking_method=None, acc_policy="compact", acc_dtype=torch.float32
 )
 
 
