@@ -5,9 +5,7 @@ DuckDB can be kept from files and the network, but not from taking memory and ti
 `python -m pitboard.results.sandbox` is that process: a `Job` on standard input, a `Reply` on its output.
 """
 
-import ctypes
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -101,6 +99,9 @@ _encoded = msgspec.json.Encoder().encode
 
 def _limit(seconds: int) -> None:
     """Set the limits of this process, which no query can lift: it computes, and writes no file."""
+    import ctypes
+    import resource
+
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # a server that is killed takes it along
     signal.alarm(_wall_seconds(seconds))  # the same elsewhere, a little later
