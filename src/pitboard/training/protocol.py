@@ -22,9 +22,13 @@ class Benchmark(Protocol):
     the evaluation samples of what the model's forward returns; lower is better.
     """
 
-    settings: Settings
-    never_narrow: tuple[str, ...]
-    """Names of modules within a block whose linear layers stay in BF16 whatever the precision."""
+    @property
+    def settings(self) -> Settings:
+        """The settings that it was made from, of the benchmark's own class."""
+
+    @property
+    def never_narrow(self) -> tuple[str, ...]:
+        """Names of modules within a block whose linear layers stay in BF16 whatever the precision."""
 
     def build(self) -> nn.Module:
         """Return the model, on the default device (the loop builds on `meta`).

@@ -9,7 +9,7 @@ itself, so that its documents do not displace others. Both shuffles draw, in thi
 Described in Megatron-LM's `megatron/core/datasets/readme.md`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Self
@@ -112,6 +112,9 @@ class TokenSamples:
 
     def __len__(self) -> int:
         return self._sample_count
+
+    def __iter__(self) -> Iterator[Samples]:
+        return (self[sample] for sample in range(len(self)))
 
     def __getitem__(self, sample: int) -> Samples:
         if not 0 <= sample < self._sample_count:
