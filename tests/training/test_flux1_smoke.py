@@ -16,11 +16,11 @@ from pitboard.training.data import digits
 from pitboard.training.output import Output, Plan
 from pitboard.training.reporting import Silent
 from pitboard.training.runner import execute
-from support import Command, the_log, the_run
+from support import Command, number, the_log, the_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("flux1")]
 
-TARGET = suite.benchmark("flux1").preset("smoke").values["target"]
+TARGET = number(suite.benchmark("flux1").preset("smoke").values, "target")
 
 
 @pytest.fixture(scope="module")
