@@ -26,7 +26,7 @@ BUILT = (
         (b':::MLLOG {"key": "pitboard_precision", "value": "mxfp8", "metadata": {}}\n', "MXFP8", True),
     ],
 )
-def test_a_setting_that_took_effect_is_the_precision(log, name, certain):
+def test_a_setting_that_took_effect_is_the_precision(log: bytes, name: str, certain: bool) -> None:
     found = precision(b"first line\n" + log)
     assert found is not None
     assert (found.name, found.certain) == (name, certain)
@@ -45,11 +45,11 @@ def test_a_setting_that_took_effect_is_the_precision(log, name, certain):
         b"fp8 is not available on this device\n",
     ],
 )
-def test_a_mere_mention_states_nothing(log):
+def test_a_mere_mention_states_nothing(log: bytes) -> None:
     assert precision(log) is None
 
 
-def test_the_source_names_the_line_and_a_later_change_of_format():
+def test_the_source_names_the_line_and_a_later_change_of_format() -> None:
     log = b"a\nb\n0:   fp4: true\n0:   fp4_recipe: nvfp4\n0:   healing_iter: 350\n0:   fp8: false\n"
     found = precision(log)
     assert found is not None
@@ -58,7 +58,7 @@ def test_the_source_names_the_line_and_a_later_change_of_format():
     )
 
 
-def test_a_description_is_never_certain():
+def test_a_description_is_never_certain() -> None:
     found = from_description({"sw_notes": "FP8 Training", "framework": "PyTorch"})
     assert found is not None
     assert (found.name, found.certain) == ("FP8", False)
@@ -68,5 +68,5 @@ def test_a_description_is_never_certain():
 @given(
     st.binary() | st.lists(st.sampled_from([b"fp8: ", b"fp4='", b"true\n", b"\n0: ", b"e2m1'"])).map(b"".join)
 )
-def test_no_log_raises(log):
+def test_no_log_raises(log: bytes) -> None:
     precision(log)
