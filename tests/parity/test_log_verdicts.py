@@ -10,7 +10,7 @@ import pytest
 import recorded
 
 from pitboard.compliance import check_tree
-from pitboard.compliance.check import find_logs
+from pitboard.compliance.inventory import find_logs
 from pitboard.compliance.log.round import detect_ruleset
 
 # Ruleset: the round's logs, and how many of them the official checker (mlperf-logging 4.1.68) finds valid.
