@@ -218,7 +218,7 @@ def test_an_edited_preset_changes_neither_a_resumed_nor_a_repeated_run(
 
 def like(path: Path, **options: Any) -> Any:
     keys = ("benchmark", "preset", "runs", "seed", "checkpoint_every", "nproc", "submitter", "system")
-    given = dict.fromkeys(keys) | {"overrides": {}} | options
+    given: dict[str, Any] = {**dict.fromkeys(keys), "overrides": {}, **options}
     return plan_like(path, **given)
 
 
