@@ -94,9 +94,10 @@ def _flux(benchmark: "Flux1", step: Step, *, compiled: bool) -> None:
             txt_ids=text_ids,
             return_dict=False,
         )[0]
-        return (predicted.float() - patches(noise - latent).float()).pow(2).mean()
+        mean: Tensor = (predicted.float() - patches(noise - latent).float()).pow(2).mean()
+        return mean
 
-    model = benchmark.build().flux
+    model: Any = benchmark.build().get_submodule("flux")
     model.set_attn_processor(FluxAttnProcessor())
     _eager(torch.compile(model) if compiled else model, benchmark, loss, step)
 

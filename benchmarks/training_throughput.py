@@ -104,7 +104,7 @@ def _expect(process: "subprocess.Popen[str]", word: str) -> str:
     for line in process.stdout:
         if line.startswith(f"@{word}"):
             return line.removeprefix(f"@{word}").strip()
-    raise SystemExit(f"{process.args} ended without saying {word}")
+    raise SystemExit(f"{process.args!r} ended without saying {word}")
 
 
 def _contest(arguments: argparse.Namespace) -> None:
@@ -129,6 +129,7 @@ class Stopwatch:
 
     def __init__(self, samples_per_step: int, steps: int) -> None:
         self.samples_per_step, self.steps, self.done = samples_per_step, steps, -WARMUP_STEPS
+        self.began = 0.0
 
     def step(self) -> None:
         """Count one step of training."""

@@ -113,9 +113,9 @@ def _become(arguments: list[str], env: dict[str, str]) -> None:
     os.environ.clear()
     os.environ.update(env)
     config.disable = env.get(_DYNAMO) == "1"
-    subprocess_handler.Popen = _Rank
+    subprocess_handler.Popen = _Rank  # type: ignore[attr-defined, assignment]
     # Names the events of a rendezvous that nobody hears of, by looking through every imported module: 1.5 s.
-    dynamic_rendezvous.get_method_name = lambda: "rendezvous"
+    dynamic_rendezvous.get_method_name = _unheard
     import forked_imports
 
     # What the imports said, each command would have said.
@@ -134,6 +134,10 @@ def _become(arguments: list[str], env: dict[str, str]) -> None:
         sys.excepthook(*sys.exc_info())
         code = 1
     _exit(code)
+
+
+def _unheard(depth: int = 2) -> str:
+    return "rendezvous"
 
 
 def _exit(code: object) -> None:

@@ -79,10 +79,10 @@ class StandIn:
 def race(benchmark: TrainableBenchmark[Settings], plan: Plan, folder: Path, *, loss: float) -> Path:
     """Race the benchmark's stand-in from this loss on, and return the log."""
     world = World(0, 1, torch.device("cpu"), None, 0, 1, 1)
-    benchmark.settings, _ = decide(benchmark.settings, world)
     stand_in: Any = StandIn(benchmark, loss)
+    stand_in.settings, _ = decide(benchmark.settings, world)
     log = LogWriter(folder / "result_0.txt")
-    rules = benchmark.settings.rules(suite.benchmark(plan.benchmark, round=plan.round))
+    rules = stand_in.settings.rules(suite.benchmark(plan.benchmark, round=plan.round))
     race = Race(stand_in, rules, world, log, Silent(), 1)
     log.event("cache_clear", True)
     log.start("init_start")

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ import pitboard as package
 from pitboard import charts
 from pitboard.charts import answers
 from pitboard.events import Run, read_events
+from pitboard.suite.model import Scalar
 
 _SHORT = {"evaluation_interval": 16, "max_samples": 64, "compile": "false"}
 _TINY: dict[str, dict[str, object]] = {
@@ -87,6 +88,18 @@ def the_run(folder: Path, number: int = 0) -> Run:
 def curve(folder: Path, number: int = 0) -> list[tuple[int, float]]:
     """Return a run's validation losses by samples."""
     return [(int(e.samples or 0), e.quality) for e in the_run(folder, number).evaluations]
+
+
+def near(curve: Iterable[tuple[int, float]], rel: float) -> list[tuple[int, object]]:
+    """Return what equals a curve of the same samples whose losses differ by no more than a fraction."""
+    return [(samples, pytest.approx(quality, rel=rel)) for samples, quality in curve]
+
+
+def number(values: Mapping[str, Scalar], setting: str) -> float:
+    """Return a setting of a preset that is a number."""
+    value = values[setting]
+    assert isinstance(value, int | float)
+    return value
 
 
 def wait_until(condition: Callable[[], bool], process: forked.Started) -> None:

@@ -11,7 +11,7 @@ _ANY = st.text(st.characters(codec=None))
 
 
 @given(_ANY)
-def test_no_text_reaches_a_terminal_or_a_page_unescaped(text):
+def test_no_text_reaches_a_terminal_or_a_page_unescaped(text: str) -> None:
     for shown in (printable(text), masked(text), clean(text)):
         assert shown.isprintable()
         assert shown.encode().decode() == shown
@@ -21,11 +21,11 @@ def test_no_text_reaches_a_terminal_or_a_page_unescaped(text):
 
 
 @given(_ANY)
-def test_a_file_name_has_no_path_in_it(text):
+def test_a_file_name_has_no_path_in_it(text: str) -> None:
     assert re.fullmatch(r"[A-Za-z0-9._+-]*", file_name(text))
 
 
-def test_escapes_say_what_was_there():
+def test_escapes_say_what_was_there() -> None:
     assert printable("\x1b[31mred\udc80\u202e é") == r"\x1b[31mred\udc80\u202e é"
     assert masked("a\x1bb") == "a�b"
     assert clean(" a\tb\u202ec ") == "a b c"

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
@@ -19,6 +20,7 @@ _ARGUMENTS = [
 ]
 
 Watched = Callable[..., Page]
+Theme = Literal["light", "dark"]
 
 expect.set_options(timeout=20_000)  # a busy machine is slow, and slowness is measured elsewhere
 
@@ -61,7 +63,7 @@ def watched(browser: Browser, server: str) -> Iterator[Watched]:
     contexts: list[BrowserContext] = []
     wrong: list[str] = []
 
-    def open_page(path: str = "/", width: int = 1280, theme: str = "light", **options: object) -> Page:
+    def open_page(path: str = "/", width: int = 1280, theme: Theme = "light", **options: Any) -> Page:
         context = browser.new_context(
             viewport={"width": width, "height": 900}, color_scheme=theme, base_url=server, **options
         )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -51,7 +52,8 @@ def test_a_page_is_accessible_and_fits(watched: Watched, path: str) -> None:
     page = watched(path, 320)
     assert page.evaluate("document.documentElement.scrollWidth") <= 320
     grave = []
-    for theme, width in (("dark", 375), ("light", 1280)):
+    looks: list[tuple[Literal["dark", "light"], int]] = [("dark", 375), ("light", 1280)]
+    for theme, width in looks:
         page.emulate_media(color_scheme=theme)
         page.set_viewport_size({"width": width, "height": 900})
         found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]

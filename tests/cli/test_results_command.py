@@ -4,17 +4,19 @@ import csv
 import io
 import json
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import pytest
 
 import made_results
+from support import Command
 
 LENOVO = "5.1/Lenovo/SR680aV3-8xB200_SXM_180GB/llama31_8b"
 NVIDIA = "5.1/NVIDIA/theia_ngpu8_ngc25.09_nemo/llama31_8b"
 LARGE = "5.1/NVIDIA/tyche_ngpu512_ngc25.09_nemo/llama31_8b"
 
 
-def test_the_table_in_every_format(pitboard):
+def test_the_table_in_every_format(pitboard: Command) -> None:
     table = ("results", "table", "--round", "5.1", "--benchmark", "flux1")
     text, document, rows, markdown = (
         pitboard(*table, "--format", kind).stdout for kind in ("table", "json", "csv", "markdown")
@@ -29,7 +31,7 @@ def test_the_table_in_every_format(pitboard):
     assert markdown.count("\n| ") == 18
 
 
-def test_a_comparison_that_is_not_like_for_like_ends_with_1(pitboard):
+def test_a_comparison_that_is_not_like_for_like_ends_with_1(pitboard: Command) -> None:
     like = pitboard("results", "compare", LENOVO, NVIDIA)
     unlike = pitboard("results", "compare", LENOVO, LARGE, "--normalise", "--format", "json")
     refused = pitboard("results", "compare", LENOVO, "5.1/NVIDIA/theia_ngpu16_ngc25.09_nemo/flux1")
@@ -41,7 +43,7 @@ def test_a_comparison_that_is_not_like_for_like_ends_with_1(pitboard):
     assert "different benchmarks" in refused.stderr
 
 
-def test_explain_prints_the_definition_and_sql_that_runs(pitboard):
+def test_explain_prints_the_definition_and_sql_that_runs(pitboard: Command) -> None:
     done = pitboard("results", "roster", "--explain")
 
     assert "65 systems from 20 organisations" in done.stdout
@@ -63,7 +65,7 @@ def test_explain_prints_the_definition_and_sql_that_runs(pitboard):
     ],
     ids=lambda question: question[0],
 )
-def test_a_question_is_drawn_to_a_file(pitboard, tmp_path, question):
+def test_a_question_is_drawn_to_a_file(pitboard: Command, tmp_path: Path, question: tuple[str, ...]) -> None:
     done = pitboard("results", *question, "--chart", tmp_path / "chart.svg")
 
     assert done.returncode == 0, done.stderr
@@ -73,7 +75,7 @@ def test_a_question_is_drawn_to_a_file(pitboard, tmp_path, question):
     assert ".svg" in wrong.stderr
 
 
-def test_a_submission_is_added_found_and_removed(pitboard, tmp_path):
+def test_a_submission_is_added_found_and_removed(pitboard: Command, tmp_path: Path) -> None:
     made_results.submit(tmp_path / "Acme")
     at = ("--store", tmp_path / "store")
 
@@ -93,7 +95,9 @@ def test_a_submission_is_added_found_and_removed(pitboard, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("smoke")
-def test_an_own_run_is_kept_apart_and_is_no_published_peer(pitboard, smoke, tmp_path):
+def test_an_own_run_is_kept_apart_and_is_no_published_peer(
+    pitboard: Command, smoke: tuple[Path, str], tmp_path: Path
+) -> None:
     folder, _ = smoke
     at = ("--store", tmp_path / "store")
 
@@ -120,7 +124,9 @@ def test_an_own_run_is_kept_apart_and_is_no_published_peer(pitboard, smoke, tmp_
         (("roster", "--chart", "x.png"), "No such option"),
     ],
 )
-def test_bad_input_ends_with_2_and_a_sentence(pitboard, arguments, message):
+def test_bad_input_ends_with_2_and_a_sentence(
+    pitboard: Command, arguments: tuple[str, ...], message: str
+) -> None:
     done = pitboard("results", *arguments)
 
     assert done.returncode == 2
@@ -128,7 +134,7 @@ def test_bad_input_ends_with_2_and_a_sentence(pitboard, arguments, message):
     assert "Traceback" not in done.stderr
 
 
-def test_control_characters_of_a_name_do_not_reach_the_terminal(pitboard, tmp_path):
+def test_control_characters_of_a_name_do_not_reach_the_terminal(pitboard: Command, tmp_path: Path) -> None:
     made_results.submit(tmp_path / "Acme")
     made_results.describe(tmp_path / "Acme", framework="\x1b[31mred\x07 =cmd()")
     at = ("--store", tmp_path / "store")

@@ -15,6 +15,7 @@ import torch
 import torch.distributed as dist
 import typer
 from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import DTensor
 from torch.testing._internal.distributed.fake_pg import FakeStore
 
 from pitboard import __version__, suite
@@ -329,6 +330,7 @@ def test_the_forecast_memory_is_that_of_the_sharded_model(
     prepare(model, made, world)
     held = {True: 0, False: 0}
     for parameter in model.parameters():
+        assert isinstance(parameter, DTensor)
         local = parameter.to_local()
         held[parameter.requires_grad] += local.numel() * local.element_size()
     memory = forecast(benchmark, settings, world).memory_per_rank

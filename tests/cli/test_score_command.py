@@ -1,19 +1,21 @@
 import csv
 import io
 import json
+from pathlib import Path
 
 import pytest
 
 import made_results
+from support import Command
 
 
 @pytest.fixture
-def place(tmp_path):
+def place(tmp_path: Path) -> Path:
     made_results.submit(tmp_path / "Acme")
     return tmp_path / "Acme"
 
 
-def test_json_has_the_promised_fields_and_full_numbers(pitboard, place):
+def test_json_has_the_promised_fields_and_full_numbers(pitboard: Command, place: Path) -> None:
     done = pitboard("score", place, "--round", "5.1", "--format", "json")
 
     (result,) = json.loads(done.stdout)["results"]
@@ -38,7 +40,7 @@ def test_json_has_the_promised_fields_and_full_numbers(pitboard, place):
     }
 
 
-def test_csv_has_a_row_for_each_result(pitboard, place):
+def test_csv_has_a_row_for_each_result(pitboard: Command, place: Path) -> None:
     made_results.submit(place.parent / "Bolt")
 
     rows = list(csv.DictReader(io.StringIO(pitboard("score", place.parent, "--format", "csv").stdout)))
@@ -47,7 +49,7 @@ def test_csv_has_a_row_for_each_result(pitboard, place):
     assert len(rows[0]["runs"].split()) == 10
 
 
-def test_text_lists_the_runs_of_one_result(pitboard, place):
+def test_text_lists_the_runs_of_one_result(pitboard: Command, place: Path) -> None:
     text = pitboard("score", place / "results" / "box" / "llama31_8b").stdout
 
     assert "24.5" in text
@@ -55,7 +57,7 @@ def test_text_lists_the_runs_of_one_result(pitboard, place):
     assert text.endswith("1 result, 1 with a score, 1 valid\n")
 
 
-def test_a_single_log_has_a_score(pitboard, place):
+def test_a_single_log_has_a_score(pitboard: Command, place: Path) -> None:
     log = place / "results" / "box" / "llama31_8b" / "result_0.txt"
 
     (result,) = json.loads(pitboard("score", log, "--format", "json").stdout)["results"]
@@ -63,7 +65,7 @@ def test_a_single_log_has_a_score(pitboard, place):
     assert result["minutes"] == 20
 
 
-def test_a_result_without_a_score_exits_with_1(pitboard, place):
+def test_a_result_without_a_score_exits_with_1(pitboard: Command, place: Path) -> None:
     folder = place / "results" / "box" / "llama31_8b"
     for run in (1, 2):
         (folder / f"result_{run}.txt").write_text(":::MLLOG {}\n")
@@ -75,20 +77,22 @@ def test_a_result_without_a_score_exits_with_1(pitboard, place):
     assert "not valid" in done.stdout
 
 
-def test_nothing_to_score_is_one_sentence_and_2(pitboard, tmp_path):
+def test_nothing_to_score_is_one_sentence_and_2(pitboard: Command, tmp_path: Path) -> None:
     done = pitboard("score", tmp_path / "nowhere")
 
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("Error: Nothing to check at")
 
 
-def test_control_characters_of_a_description_do_not_reach_the_terminal(pitboard, place):
+def test_control_characters_of_a_description_do_not_reach_the_terminal(
+    pitboard: Command, place: Path
+) -> None:
     made_results.describe(place, accelerator_model_name="\x1b[2JRacer")
 
     assert "\x1b" not in pitboard("score", place).stdout
 
 
-def test_a_package_says_what_is_missing(pitboard, place, tmp_path):
+def test_a_package_says_what_is_missing(pitboard: Command, place: Path, tmp_path: Path) -> None:
     (place / "systems" / "box.json").unlink()
 
     done = pitboard(

@@ -20,8 +20,10 @@ def test_a_port_in_use_is_an_error_of_one_sentence(pitboard: Command) -> None:
 
 def test_it_listens_on_loopback_and_ctrl_c_ends_it_quietly(cache: Path) -> None:
     command = [sys.executable, "-m", "pitboard", "serve", "--port", "0"]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, env=command_environment(cache), **pipes) as server:
+    environment, pipe = command_environment(cache), subprocess.PIPE
+    with subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True) as server:
+        assert server.stdout is not None
+        assert server.stderr is not None
         address = server.stdout.readline().split()[2]
         assert address.startswith("http://127.0.0.1:")
         connection = http.client.HTTPConnection("127.0.0.1", int(address.rstrip("/").rpartition(":")[2]))

@@ -14,13 +14,14 @@ NOTEBOOK = Path(__file__).parents[2] / "docs" / "reading.ipynb"
 
 
 @pytest.mark.slow
-def test_the_notebook_runs(tmp_path, monkeypatch):
+def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(pitboard.__file__).parents[1]))
     monkeypatch.setenv("PITBOARD_STORE", str(tmp_path / "store"))
     monkeypatch.setenv("JUPYTER_PLATFORM_DIRS", "1")
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    notebook = nbformat.read(NOTEBOOK, as_version=4)  # type: ignore[no-untyped-call]
     manager = AsyncKernelManager()
     # This interpreter, whatever kernels the machine has.
+    assert manager.kernel_spec is not None
     manager.kernel_spec.argv[:] = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
 
     NotebookClient(

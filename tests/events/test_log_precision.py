@@ -49,7 +49,7 @@ BUILT = (
         (_EVENT % (b"lowest_numerical_precision_in_linear", b"bfloat16"), "BF16", True),
     ],
 )
-def test_a_setting_that_took_effect_is_the_precision(log, name, certain):
+def test_a_setting_that_took_effect_is_the_precision(log: bytes, name: str, certain: bool) -> None:
     found = precision(b"first line\n" + log)
     assert found is not None
     assert (found.name, found.certain) == (name, certain)
@@ -68,11 +68,11 @@ def test_a_setting_that_took_effect_is_the_precision(log, name, certain):
         b"fp8 is not available on this device\n",
     ],
 )
-def test_a_mere_mention_states_nothing(log):
+def test_a_mere_mention_states_nothing(log: bytes) -> None:
     assert precision(log) is None
 
 
-def test_the_source_names_the_line_and_a_later_change_of_format():
+def test_the_source_names_the_line_and_a_later_change_of_format() -> None:
     log = b"a\nb\n0:   fp4: true\n0:   fp4_recipe: nvfp4\n0:   healing_iter: 350\n0:   fp8: false\n"
     found = precision(log)
     assert found is not None
@@ -91,7 +91,7 @@ def test_the_source_names_the_line_and_a_later_change_of_format():
         pytest.param(b"0: \xff" + _SEED + _EVENT % (b"\xff", b"1"), id="not UTF-8"),
     ],
 )
-def test_the_line_is_that_of_the_file_whatever_stands_between_the_events(before):
+def test_the_line_is_that_of_the_file_whatever_stands_between_the_events(before: bytes) -> None:
     found = precision(before + b"0:   fp8: true\n" + _EVENT % (b"seed", b"1"))
     assert found is not None
     assert found.source == "log line 3: fp8: true (run's settings)"
@@ -100,5 +100,5 @@ def test_the_line_is_that_of_the_file_whatever_stands_between_the_events(before)
 @given(
     st.binary() | st.lists(st.sampled_from([b"fp8: ", b"fp4='", b"true\n", b"\n0: ", b"e2m1'"])).map(b"".join)
 )
-def test_no_log_raises(log):
+def test_no_log_raises(log: bytes) -> None:
     precision(log)

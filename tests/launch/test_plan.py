@@ -15,7 +15,7 @@ def like(path: Path, **options: Any) -> Any:
 
 
 def test_a_repeated_series_has_its_seeds_and_the_precision_that_was_decided(tmp_path: Path) -> None:
-    asked = {"runs": 2, "seed": 7, "checkpoint_every": 64, "nproc": 2, "submitter": "Us"}
+    asked: dict[str, Any] = {"runs": 2, "seed": 7, "checkpoint_every": 64, "nproc": 2, "submitter": "Us"}
     old = make_plan(RunRequest(benchmark="llama31_8b", overrides={"precision": "fp32"}, **asked))
     old.overrides, old.decisions = {}, {"precision": "BF16 products are 80 × slower on this CPU"}
     Output(tmp_path).start(old)

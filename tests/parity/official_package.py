@@ -90,7 +90,9 @@ _read_submission_file = rcp_checker.read_submission_file
 
 def _parse_once(file: str, ruleset: str) -> tuple[list[Any], list[Any]]:
     if not Path(file).name.startswith("result_"):
-        return _parse_file(file, ruleset)  # a power file, of which every event counts
+        # A power file, of which every event counts.
+        every: tuple[list[Any], list[Any]] = _parse_file(file, ruleset)
+        return every
     lines, errors = _parsed(file, ruleset, Path(file).stat().st_mtime_ns)
     return list(lines), errors
 

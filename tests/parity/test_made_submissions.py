@@ -18,6 +18,14 @@ _RULESET = "5.1.0"
 Break = Callable[[Path], object]
 
 
+def _all_of(*breaks: Break) -> Break:
+    def broken(folder: Path) -> None:
+        for each in breaks:
+            each(folder)
+
+    return broken
+
+
 def _rewrite(folder: Path, run: int, **changes: object) -> None:
     seed = changes.pop("seed", 100 + run)
     log = made_results.run_log(seed, **changes)  # type: ignore[arg-type]
@@ -65,6 +73,11 @@ def _without_seeds(folder: Path) -> None:
     write_log(folder / "result_0.txt", [e for e in made_results.run_log(100) if e["key"] != "seed"])
 
 
+def _emptied(folder: Path) -> None:
+    for path in folder.iterdir():
+        path.unlink()
+
+
 def _params(folder: Path, text: str) -> None:
     (folder / "package_checker_params").write_text(text)
 
@@ -104,11 +117,11 @@ _BROKEN: dict[str, tuple[Break, str | None]] = {
     "seeds as text": (lambda folder: _rewrite(folder, 2, seed="77"), None),
     "no seed": (_without_seeds, "seed-missing"),
     "seeds bypassed": (
-        lambda folder: (_same_seeds(folder), _params(folder, "seed-checker-bypass")),
+        _all_of(_same_seeds, lambda folder: _params(folder, "seed-checker-bypass")),
         None,
     ),
     "a bypass that a line's end voids": (
-        lambda folder: (_same_seeds(folder), _params(folder, "seed-checker-bypass\n")),
+        _all_of(_same_seeds, lambda folder: _params(folder, "seed-checker-bypass\n")),
         "seed-repeated",
     ),
     "faster than the reference": (
@@ -116,10 +129,10 @@ _BROKEN: dict[str, tuple[Break, str | None]] = {
         "rcp-too-fast",
     ),
     "faster, but waived": (
-        lambda folder: [
-            _params(folder.parent, "rcp-bypass"),
-            _all(folder, samples=86016),
-        ],
+        _all_of(
+            lambda folder: _params(folder.parent, "rcp-bypass"),
+            lambda folder: _all(folder, samples=86016),
+        ),
         "rcp-bypassed",
     ),
     "a batch size beyond the reference": (
@@ -131,11 +144,11 @@ _BROKEN: dict[str, tuple[Break, str | None]] = {
         None,
     ),
     "a batch size between": (
-        lambda folder: [_rewrite(folder, run, samples=190000, global_batch_size=24) for run in range(10)],
+        lambda folder: _all(folder, samples=190000, global_batch_size=24),
         None,
     ),
     "open division": (
-        lambda folder: (_describe(folder, division="open"), _same_seeds(folder)),
+        _all_of(lambda folder: _describe(folder, division="open"), _same_seeds),
         "result-names",
     ),
     "an unknown benchmark beside": (
@@ -188,7 +201,7 @@ _CRASHES: dict[str, tuple[Break, str]] = {
         "result-settings",
     ),
     "an empty result": (
-        lambda folder: [path.unlink() for path in folder.iterdir()],
+        _emptied,
         "result-runs",
     ),
 }

@@ -37,7 +37,9 @@ from pitboard.results.catalogue import GENERATION_YEAR, Accelerator, accelerator
         ("Intel Gaudi3", None, "Intel Gaudi 3", 128, "Gaudi 3"),
     ],
 )
-def test_a_description_becomes_one_catalogue_entry(text, memory, name, gigabytes, generation):
+def test_a_description_becomes_one_catalogue_entry(
+    text: str, memory: str | None, name: str, gigabytes: float, generation: str
+) -> None:
     found = accelerator(text, memory)
     assert found is not None
     assert (found.name, found.memory_gb, found.generation) == (name, gigabytes, generation)
@@ -47,7 +49,7 @@ def test_a_description_becomes_one_catalogue_entry(text, memory, name, gigabytes
     "text",
     [None, "", "N/A", "NVIDIA Blackwell GPU", "B2000", "XB200", "NVIDIA H100 and A100", "INTEL(R) XEON"],
 )
-def test_what_names_no_part_or_two_is_left_to_the_caller(text):
+def test_what_names_no_part_or_two_is_left_to_the_caller(text: str | None) -> None:
     assert accelerator(text, "80 GB") is None
 
 
@@ -56,11 +58,11 @@ def test_what_names_no_part_or_two_is_left_to_the_caller(text):
     [("189471 MiB", 185), ("180GB", 180), ("288G", 288), ("2x 24 GB", 24), ("1.5 TB", 1500)]
     + [(text, None) for text in (None, "", "N/A", "80", "0 GB", "HBM3e")],
 )
-def test_memory_is_that_of_one_accelerator(text, gigabytes):
+def test_memory_is_that_of_one_accelerator(text: str | None, gigabytes: float | None) -> None:
     assert memory_gb(text) == gigabytes
 
 
 @given(st.text() | st.sampled_from(["B200", "GB", "9" * 500 + " GB"]), st.none() | st.text())
-def test_no_text_raises(text, memory):
+def test_no_text_raises(text: str, memory: str | None) -> None:
     found = accelerator(text, memory)
     assert found is None or (isinstance(found, Accelerator) and found.generation in GENERATION_YEAR)

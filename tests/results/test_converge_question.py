@@ -10,17 +10,19 @@ from hypothesis import strategies as st
 from pitboard.compliance import load_points, rcp_test
 from pitboard.compliance.result.rcp import reference_convergence
 from pitboard.errors import PitboardError
+from pitboard.results.answer import Answer
 from pitboard.results.questions.converge import converge
+from pitboard.results.schema import Row
 from pitboard.results.store import Store
 
 
 @pytest.fixture(scope="module")
-def store():
+def store() -> Store:
     return Store("/nowhere/at/all")
 
 
 @pytest.fixture(scope="module")
-def llama(store):
+def llama(store: Store) -> Answer:
     return converge("llama31_8b", store=store)
 
 
@@ -29,7 +31,7 @@ BY_COMMITTEE = "5.1/Supermicro/AS-4126GS-NBR-LCC/llama31_8b"
 
 
 @pytest.mark.parametrize("round", ["5.0", "5.1"])
-def test_the_ratio_is_the_rcp_scaling_factor_of_every_published_result(store, round):
+def test_the_ratio_is_the_rcp_scaling_factor_of_every_published_result(store: Store, round: str) -> None:
     found = store.rows("select distinct benchmark from results where round = $1 and not own", [round])
     rows = [row for name in found for row in converge(name["benchmark"], round, store=store)]
 
@@ -40,7 +42,7 @@ def test_the_ratio_is_the_rcp_scaling_factor_of_every_published_result(store, ro
             assert max(1.0, 1 / row["against_reference"]) == pytest.approx(row["rcp_scale"], abs=1e-12)
 
 
-def test_samples_and_their_cost_are_those_of_the_runs(store, llama):
+def test_samples_and_their_cost_are_those_of_the_runs(store: Store, llama: Answer) -> None:
     row = next(row for row in llama if row["system"] == "hpg.dgxb200x8.n32")
     runs = store.rows(
         "select * from runs where system = $1 and submitter = $2 and benchmark = 'llama31_8b' and counted",
@@ -55,7 +57,7 @@ def test_samples_and_their_cost_are_those_of_the_runs(store, llama):
     assert row["extra_minutes"] == pytest.approx(beyond * fmean(training))
 
 
-def test_between_two_reference_points_the_reference_is_on_a_line(llama):
+def test_between_two_reference_points_the_reference_is_on_a_line(llama: Answer) -> None:
     points = {p["global_batch_size"]: p["samples"] for p in llama.more["reference"]}
     row = next(row for row in llama if row["global_batch_size"] == 36)
 
@@ -64,7 +66,7 @@ def test_between_two_reference_points_the_reference_is_on_a_line(llama):
     assert row["reference_samples"] == pytest.approx(points[32] + (points[64] - points[32]) * 4 / 32)
 
 
-def test_who_paid_convergence_for_speed(llama):
+def test_who_paid_convergence_for_speed(llama: Answer) -> None:
     paid = max(llama, key=lambda row: row["samples_to_target"])
 
     assert llama.facts["largest_batch_size"] == paid["global_batch_size"] == 128
@@ -74,7 +76,7 @@ def test_who_paid_convergence_for_speed(llama):
     assert any(paid["reference"] in note and "2.14 × the samples" in note for note in llama.notes)
 
 
-def test_precisions_are_compared_at_equal_batch_and_none_is_guessed(store, llama):
+def test_precisions_are_compared_at_equal_batch_and_none_is_guessed(store: Store, llama: Answer) -> None:
     stated = [row for row in llama if row["precision"] != "not stated"]
     compared = llama.more["precisions"].rows
 
@@ -88,7 +90,7 @@ def test_precisions_are_compared_at_equal_batch_and_none_is_guessed(store, llama
     assert not converge("dlrm_dcnv2", "5.1", store=store).more["precisions"].rows
 
 
-def test_a_benchmark_that_counts_in_epochs_says_so(store):
+def test_a_benchmark_that_counts_in_epochs_says_so(store: Store) -> None:
     answer = converge("retinanet", "5.1", store=store)
 
     titles = {column.name: column.title for column in answer.columns}
@@ -96,7 +98,7 @@ def test_a_benchmark_that_counts_in_epochs_says_so(store):
     assert "epochs" in answer.title
 
 
-def test_a_benchmark_that_the_round_lacks_is_refused(store):
+def test_a_benchmark_that_the_round_lacks_is_refused(store: Store) -> None:
     with pytest.raises(PitboardError, match=r"No result of bert in v5\.1"):
         converge("bert", store=store)
 
@@ -105,13 +107,13 @@ def test_a_benchmark_that_the_round_lacks_is_refused(store):
     ("benchmark", "ruleset"), [("llama31_8b", "5.1.0"), ("llama31_405b", "5.0.0"), ("bert", "5.0.0")]
 )
 @given(share=st.floats(0, 1))
-def test_the_fewest_allowed_is_where_the_rcp_test_turns(benchmark, ruleset, share):
+def test_the_fewest_allowed_is_where_the_rcp_test_turns(benchmark: str, ruleset: str, share: float) -> None:
     points = load_points(benchmark, ruleset)
     curve = reference_convergence(benchmark, points, ruleset)
     point = curve[round(share * (len(curve) - 1))]
     runs = 3 if benchmark == "llama31_405b" else 10
 
-    def passes(samples):
+    def passes(samples: float) -> bool:
         verdict = rcp_test([samples] * runs, point.batch_size, benchmark, points, ruleset=ruleset)
         return verdict.passed
 
@@ -119,7 +121,7 @@ def test_the_fewest_allowed_is_where_the_rcp_test_turns(benchmark, ruleset, shar
     assert not passes(point.minimum * (1 - 1e-9))
 
 
-def test_reference_points_lie_in_order_and_above_what_is_allowed():
+def test_reference_points_lie_in_order_and_above_what_is_allowed() -> None:
     curve = reference_convergence("llama31_8b", load_points("llama31_8b", "5.1.0"))
 
     assert all(a.batch_size < b.batch_size and a.mean < b.mean for a, b in pairwise(curve))
@@ -127,5 +129,5 @@ def test_reference_points_lie_in_order_and_above_what_is_allowed():
     assert reference_convergence("llama31_8b", ()) == []
 
 
-def _place(row):
+def _place(row: Row) -> tuple[int, str]:
     return row["global_batch_size"], row["precision"]

@@ -1,5 +1,7 @@
 """A result whose precision was emulated is marked, and its time set beside no other."""
 
+from pathlib import Path
+
 import pytest
 
 import made_results
@@ -14,7 +16,7 @@ from pitboard.scoring import score_tree
 
 
 @pytest.fixture
-def place(tmp_path):
+def place(tmp_path: Path) -> Path:
     """A result of ten runs, one of which was emulated, and one like it that was not."""
     made_results.submit(tmp_path / "Bolt")
     log = made_results.submit(tmp_path / "Acme") / "result_3.txt"
@@ -22,7 +24,7 @@ def place(tmp_path):
     return tmp_path
 
 
-def test_the_store_marks_it_and_no_comparison_is_made(place, tmp_path):
+def test_the_store_marks_it_and_no_comparison_is_made(place: Path, tmp_path: Path) -> None:
     store = Store(tmp_path / "store", shipped=False)
     added = store.add(read_rows(place, "5.1"))
 
@@ -36,7 +38,7 @@ def test_the_store_marks_it_and_no_comparison_is_made(place, tmp_path):
         compare("5.1/Acme/box/llama31_8b", "5.1/Bolt/box/llama31_8b", store=store)
 
 
-def test_its_score_says_so(place):
+def test_its_score_says_so(place: Path) -> None:
     acme, bolt, *_ = scores_as_text(score_tree(check_tree(place, "5.1"))).splitlines()
 
     assert acme.endswith("emulated: not comparable")

@@ -1,6 +1,7 @@
 """Results of a preset other than `full`: compared among themselves, never with published ones."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,12 +16,14 @@ from pitboard.results.store import Store
 
 PUBLISHED = "5.1/NVIDIA/theia_ngpu8_ngc25.09_nemo/llama31_8b"
 
+CHANGED: dict[str, Any] = {"pitboard_changed": ["layers"]}
+
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     """The published rounds, and of our own two smoke runs and one with changed settings."""
     store = Store(tmp_path / "store")
-    for name, settings in {"a": {}, "b": {}, "changed": {"pitboard_changed": ["layers"]}}.items():
+    for name, settings in {"a": {}, "b": {}, "changed": CHANGED}.items():
         folder = run_output(tmp_path / f"Quixote {name}", preset_log(**settings))
         added = store.add(read_rows(folder, None, Names("Quixote", name)))
         assert added.problems == []

@@ -1,6 +1,8 @@
 """The questions on the rounds that come with the package."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -20,11 +22,11 @@ LARGE = "5.1/NVIDIA/tyche_ngpu512_ngc25.09_nemo/llama31_8b"
 
 
 @pytest.fixture(scope="module")
-def store():
+def store() -> Store:
     return Store("/nowhere/at/all")
 
 
-def test_the_table_holds_each_system_once_with_its_minutes(store):
+def test_the_table_holds_each_system_once_with_its_minutes(store: Store) -> None:
     table = results.table("5.1", store=store)
 
     names = [(row["submitter"], row["system"]) for row in table]
@@ -34,7 +36,7 @@ def test_the_table_holds_each_system_once_with_its_minutes(store):
     assert sum(row[name] is not None for row in table for name in benchmarks) == scores[0]["n"] == 184
 
 
-def test_the_table_is_filtered_and_says_what_is_missing(store):
+def test_the_table_is_filtered_and_says_what_is_missing(store: Store) -> None:
     table = results.table("v5.1", "llama31_8b", accelerator="b200", accelerators=8, store=store)
 
     assert {row["accelerator"] for row in table} == {"NVIDIA B200"}
@@ -44,7 +46,9 @@ def test_the_table_is_filtered_and_says_what_is_missing(store):
 
 
 @pytest.mark.parametrize(("round", "name"), [("5.0", "krai"), ("5.1", "Krai")])
-def test_a_submitter_who_is_spelt_otherwise_in_each_round_is_found(store, round, name):
+def test_a_submitter_who_is_spelt_otherwise_in_each_round_is_found(
+    store: Store, round: str, name: str
+) -> None:
     for wanted in ("krai", "Krai", "KRAI"):
         assert {row["submitter"] for row in results.table(round, submitter=wanted, store=store)} == {name}
 
@@ -58,12 +62,14 @@ def test_a_submitter_who_is_spelt_otherwise_in_each_round_is_found(store, round,
         ({"accelerator": "B2000"}, "Known|Did you mean"),
     ],
 )
-def test_an_unknown_value_is_refused_with_the_near_miss(store, filters, message):
+def test_an_unknown_value_is_refused_with_the_near_miss(
+    store: Store, filters: dict[str, Any], message: str
+) -> None:
     with pytest.raises(PitboardError, match=message):
         results.table(**filters, store=store)
 
 
-def test_an_answer_goes_into_every_frame(store):
+def test_an_answer_goes_into_every_frame(store: Store) -> None:
     pandas = pytest.importorskip("pandas")
     polars = pytest.importorskip("polars")
     pyarrow = pytest.importorskip("pyarrow")
@@ -80,7 +86,7 @@ def test_an_answer_goes_into_every_frame(store):
     assert empty.pl().shape == (0, 8)
 
 
-def test_like_results_are_compared_without_a_warning(store):
+def test_like_results_are_compared_without_a_warning(store: Store) -> None:
     answer = results.compare(LENOVO, NVIDIA, store=store)
 
     assert answer.warnings == []
@@ -91,7 +97,7 @@ def test_like_results_are_compared_without_a_warning(store):
     assert any("MLPerf Training v5.1 closed division" in note for note in answer.notes)
 
 
-def test_what_is_not_like_for_like_is_said_first(store):
+def test_what_is_not_like_for_like_is_said_first(store: Store) -> None:
     answer = results.compare(LENOVO, LARGE, normalise=True, store=store)
 
     assert any("8 and 512" in warning for warning in answer.warnings)
@@ -100,7 +106,7 @@ def test_what_is_not_like_for_like_is_said_first(store):
     assert any("not an official metric" in note for note in answer.notes)
 
 
-def test_different_benchmarks_are_refused(store):
+def test_different_benchmarks_are_refused(store: Store) -> None:
     with pytest.raises(PitboardError, match="different benchmarks"):
         results.compare(LENOVO, "5.1/NVIDIA/theia_ngpu16_ngc25.09_nemo/flux1", store=store)
     with pytest.raises(PitboardError, match="Did you mean"):
@@ -120,7 +126,7 @@ def test_different_benchmarks_are_refused(store):
         ({"target": 3.6}, "targets"),
     ],
 )
-def test_each_difference_has_its_sentence(store, change, word):
+def test_each_difference_has_its_sentence(store: Store, change: dict[str, object], word: str) -> None:
     (row,) = store.rows("select * from results where system = $1 and benchmark = $2", LENOVO.split("/")[2:])
 
     (reason,) = unlike(row, row | change)
@@ -130,19 +136,21 @@ def test_each_difference_has_its_sentence(store, change, word):
 
 
 @given(st.lists(st.floats(1, 1e4), min_size=4, max_size=12), st.floats(0.1, 10))
-def test_the_interval_of_a_ratio_scales_with_it(runs, factor):
-    low, high = ratio_interval(runs, runs)
+def test_the_interval_of_a_ratio_scales_with_it(runs: list[float], factor: float) -> None:
+    interval = ratio_interval(runs, runs)
+    assert interval is not None
+    low, high = interval
     scaled = ratio_interval([factor * run for run in runs], runs)
 
     assert low <= 1 <= high
     assert scaled == pytest.approx((factor * low, factor * high))
 
 
-def test_too_few_runs_have_no_interval():
+def test_too_few_runs_have_no_interval() -> None:
     assert ratio_interval([1.0, 2.0, 3.0], [1.0, 2.0, 3.0, 4.0]) is None
 
 
-def test_the_software_of_one_and_of_two(store):
+def test_the_software_of_one_and_of_two(store: Store) -> None:
     one = results.stack(NVIDIA, store=store)
     two = results.stack(LENOVO, NVIDIA, store=store)
 
@@ -154,7 +162,7 @@ def test_the_software_of_one_and_of_two(store):
         results.stack("5.1/NVIDIA/theia_ngpu8_ngc25.09_nem", store=store)
 
 
-def test_the_roster_is_the_published_count(store):
+def test_the_roster_is_the_published_count(store: Store) -> None:
     answer = results.roster("5.1", store=store)
 
     assert (answer.facts["systems"], answer.facts["organisations"]) == (65, 20)
@@ -171,14 +179,14 @@ def test_the_roster_is_the_published_count(store):
     assert first.facts["first_timers"] == []
 
 
-def test_a_published_run_is_set_beside_its_like(store):
+def test_a_published_run_is_set_beside_its_like(store: Store) -> None:
     answer = results.sanity("5.1/Supermicro/AS-8126GS-NB3RT/llama31_8b", store=store)
 
     assert {row["reference"].split("/")[1] for row in answer} == {"Dell", "Lenovo", "Nebius"}
     assert answer.facts["within"] is (answer.facts["throughput"] >= answer.facts["published_slowest"])
 
 
-def test_sql_reads_the_store_and_nothing_else(store, tmp_path):
+def test_sql_reads_the_store_and_nothing_else(store: Store, tmp_path: Path) -> None:
     secret = tmp_path / "secret.csv"
     secret.write_text("a\n1\n")
     count = results.sql("select count(*) as n, 1.5 as d from results", store=store)
@@ -215,7 +223,7 @@ def test_sql_reads_the_store_and_nothing_else(store, tmp_path):
         "-- a\nEXPLAIN ANALYZE\t",
     ],
 )
-def test_explain_analyze_runs_a_select_only(tmp_path, before):
+def test_explain_analyze_runs_a_select_only(tmp_path: Path, before: str) -> None:
     """It runs what it explains, and the store's own folder is one that a query may open."""
     store = Store(tmp_path)
     shipped = SHIPPED / "rounds.csv"
@@ -227,7 +235,7 @@ def test_explain_analyze_runs_a_select_only(tmp_path, before):
 
 
 @pytest.mark.parametrize("question", questions.names())
-def test_every_question_explains_itself(question):
+def test_every_question_explains_itself(question: str) -> None:
     asked = getattr(results, question)
 
     assert asked.__doc__
@@ -235,7 +243,7 @@ def test_every_question_explains_itself(question):
     assert len(module.DEFINITION) > 100
 
 
-def test_an_answer_is_plain_data(store):
+def test_an_answer_is_plain_data(store: Store) -> None:
     from pitboard.cli.answers import as_json
 
     document = json.loads(as_json(results.compare(LENOVO, NVIDIA, store=store)))

@@ -14,7 +14,9 @@ from pitboard.errors import BusyError, PitboardError
 from pitboard.results import questions, sandbox
 from pitboard.results.store import Store
 
-ask = questions.question("sql").remote
+_remote = questions.question("sql").remote
+assert _remote is not None
+ask = _remote
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,7 @@
 """Software stacks as submitters write them, and the addresses of their code."""
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,12 +9,12 @@ from hypothesis import strategies as st
 from pitboard.results.software import Software, described_precision, links, software
 
 
-def stated(**description):
+def stated(**description: object) -> list[tuple[str, str]]:
     return [(entry.key, entry.value) for entry in software(description)]
 
 
 @pytest.mark.parametrize("wrap", [lambda stack: stack, lambda stack: [stack]])
-def test_a_stack_as_an_object_or_a_list_of_one(wrap):
+def test_a_stack_as_an_object_or_a_list_of_one(wrap: Callable[[object], object]) -> None:
     stack = {"cuda_driver_version": "580.82.07 ", "nccl_version": "v2.28.3-1", "trt_version": "", "FooBar": 2}
     assert stated(other_software_stack=wrap(stack)) == [
         ("CUDA driver", "580.82.07"),
@@ -21,7 +23,7 @@ def test_a_stack_as_an_object_or_a_list_of_one(wrap):
     ]
 
 
-def test_a_stack_as_free_text():
+def test_a_stack_as_free_text() -> None:
     text = "hipblaslt-1.1.0.70000-crdcbr.91~22.04, Nemo 2.3.0, megatron_lm, TransformerEngine-d0ef413b"
     assert stated(other_software_stack=text) == [
         ("hipBLASLt", "1.1.0.70000-crdcbr.91~22.04"),
@@ -53,12 +55,14 @@ def test_a_stack_as_free_text():
         ),
     ],
 )
-def test_a_framework_is_kept_whole_and_by_component(framework, components):
+def test_a_framework_is_kept_whole_and_by_component(
+    framework: str, components: list[tuple[str, str]]
+) -> None:
     assert sorted(stated(framework=framework)) == sorted([("framework", framework), *components])
 
 
 @pytest.mark.parametrize("unsaid", ["", " ", "TBD", "todo", "N/A", None, True, {}, [[]]])
-def test_what_is_not_said_is_left_out(unsaid):
+def test_what_is_not_said_is_left_out(unsaid: object) -> None:
     fields = ("framework", "other_software_stack", "operating_system", "sw_notes")
     assert software(dict.fromkeys(fields, unsaid)) == []
 
@@ -70,12 +74,12 @@ json = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from(["framework", "other_software_stack", "operating_system"]), json))
-def test_any_description_gives_few_short_statements(description):
+def test_any_description_gives_few_short_statements(description: dict[str, object]) -> None:
     entries = software(description)
     assert all(isinstance(entry, Software) and len(entry.value) <= 300 for entry in entries)
 
 
-def test_a_hostile_description_is_cut_short():
+def test_a_hostile_description_is_cut_short() -> None:
     deep: list[object] = []
     for _ in range(100_000):
         deep = [deep]
@@ -85,7 +89,7 @@ def test_a_hostile_description_is_cut_short():
     assert software({"other_software_stack": {"cuda_version": 10**100_000}}) == []
 
 
-def test_links_lead_to_the_public_repository_of_the_round():
+def test_links_lead_to_the_public_repository_of_the_round() -> None:
     found = links("5.0", "IBM+CoreWeave+NVIDIA", "a b/../c")
     folder = "https://github.com/mlcommons/training_results_v5.0/tree/main/IBM%2BCoreWeave%2BNVIDIA"
     assert found == {
@@ -96,11 +100,11 @@ def test_links_lead_to_the_public_repository_of_the_round():
 
 
 @pytest.mark.parametrize(("round", "submitter"), [("mine", "NVIDIA"), ("5.1\n", "NVIDIA"), ("5.1", "..")])
-def test_no_link_for_what_was_not_published(round, submitter):
+def test_no_link_for_what_was_not_published(round: str, submitter: str) -> None:
     assert links(round, submitter, "system") == {}
 
 
-def test_the_precision_of_a_description_is_never_certain():
+def test_the_precision_of_a_description_is_never_certain() -> None:
     found = described_precision({"sw_notes": "FP8 Training", "framework": "PyTorch"})
     assert found is not None
     assert (found.name, found.certain) == ("FP8", False)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,26 +19,26 @@ from made_logs import write_log
 from pitboard import results
 from pitboard.errors import PitboardError
 from pitboard.results.ingest import Names, read_rows
-from pitboard.results.schema import TABLES, VERSION
+from pitboard.results.schema import TABLES, VERSION, Row
 from pitboard.results.store import SHIPPED, Store
 
 
 @pytest.fixture
-def place(tmp_path):
+def place(tmp_path: Path) -> Path:
     made_results.submit(tmp_path / "Acme")
     return tmp_path / "Acme"
 
 
 @pytest.fixture
-def store(tmp_path):
+def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "store", shipped=False)
 
 
-def content(store):
+def content(store: Store) -> dict[str, list[Row]]:
     return {table: store.rows(f"select * from {table} order by all") for table in TABLES}
 
 
-def test_a_submission_is_added_with_its_system_runs_and_evaluations(place, store):
+def test_a_submission_is_added_with_its_system_runs_and_evaluations(place: Path, store: Store) -> None:
     added = store.add(read_rows(place, "5.1"))
 
     assert (added.new, added.changed, added.same) == (1, 0, 0)
@@ -55,7 +56,7 @@ def test_a_submission_is_added_with_its_system_runs_and_evaluations(place, store
     assert len(store.rows("select * from evaluations where quality = 3.2")) == 10
 
 
-def test_adding_twice_changes_nothing(place, store):
+def test_adding_twice_changes_nothing(place: Path, store: Store) -> None:
     store.add(read_rows(place, "5.1"))
     before, version = content(store), store.version
 
@@ -66,7 +67,7 @@ def test_adding_twice_changes_nothing(place, store):
     assert store.version == version
 
 
-def test_a_changed_result_takes_the_place_of_the_old_one(place, store):
+def test_a_changed_result_takes_the_place_of_the_old_one(place: Path, store: Store) -> None:
     store.add(read_rows(place, "5.1"))
     slower = made_results.run_log(100, made_results.SAMPLES[0], minutes=29)
     write_log(place / "results" / "box" / "llama31_8b" / "result_0.txt", slower)
@@ -76,7 +77,7 @@ def test_a_changed_result_takes_the_place_of_the_old_one(place, store):
     assert len(store.rows("select * from runs")) == 10
 
 
-def test_another_submitter_is_added_beside_the_first_and_can_be_removed(place, store):
+def test_another_submitter_is_added_beside_the_first_and_can_be_removed(place: Path, store: Store) -> None:
     store.add(read_rows(place, "5.1"))
     before = content(store)
     store.add(read_rows(place, "5.1", Names(submitter="Bolt")))
@@ -88,7 +89,7 @@ def test_another_submitter_is_added_beside_the_first_and_can_be_removed(place, s
         store.remove("5.1", "Bolt")
 
 
-def test_a_damaged_log_is_kept_as_damaged_and_the_rest_is_read(place, store):
+def test_a_damaged_log_is_kept_as_damaged_and_the_rest_is_read(place: Path, store: Store) -> None:
     log = place / "results" / "box" / "llama31_8b" / "result_3.txt"
     log.write_bytes(b"\x00\xff" * 300)
 
@@ -99,7 +100,7 @@ def test_a_damaged_log_is_kept_as_damaged_and_the_rest_is_read(place, store):
 
 
 @pytest.mark.parametrize("description", ["[1]", "{", '{"accelerator_model_name": 7, "number_of_nodes": []}'])
-def test_a_damaged_description_does_not_stop_an_add(place, store, description):
+def test_a_damaged_description_does_not_stop_an_add(place: Path, store: Store, description: str) -> None:
     (place / "systems" / "box.json").write_text(description)
 
     store.add(read_rows(place, "5.1"))
@@ -107,7 +108,9 @@ def test_a_damaged_description_does_not_stop_an_add(place, store, description):
     assert len(store.rows("select * from results")) == 1
 
 
-def test_a_precision_that_only_the_description_states_is_kept_with_its_source(place, store):
+def test_a_precision_that_only_the_description_states_is_kept_with_its_source(
+    place: Path, store: Store
+) -> None:
     made_results.describe(place, sw_notes="FP8 Training\x1b")
 
     store.add(read_rows(place, "5.1"))
@@ -117,7 +120,7 @@ def test_a_precision_that_only_the_description_states_is_kept_with_its_source(pl
     assert store.rows("select distinct precision from runs") == [{"precision": None}]
 
 
-def test_hostile_names_stay_data(tmp_path, store):
+def test_hostile_names_stay_data(tmp_path: Path, store: Store) -> None:
     name = "it's; drop table results; --"
     made_results.submit(tmp_path / "Acme")
 
@@ -145,7 +148,9 @@ store.add(read_rows(Path(place), "5.1"))
 
 
 @pytest.mark.parametrize("point", ["copy", "manifest"])
-def test_a_killed_add_leaves_the_old_state_and_a_store_that_works(place, tmp_path, point):
+def test_a_killed_add_leaves_the_old_state_and_a_store_that_works(
+    place: Path, tmp_path: Path, point: str
+) -> None:
     folder = tmp_path / "store"
     store = Store(folder, shipped=False)
     store.add(read_rows(place, "5.1"))
@@ -166,7 +171,7 @@ def test_a_killed_add_leaves_the_old_state_and_a_store_that_works(place, tmp_pat
     assert len(list(folder.glob("generation-*"))) <= 2
 
 
-def test_an_older_schema_is_brought_up_to_date_without_losing_rows(place, tmp_path):
+def test_an_older_schema_is_brought_up_to_date_without_losing_rows(place: Path, tmp_path: Path) -> None:
     folder = tmp_path / "store"
     Store(folder, shipped=False).add(read_rows(place, "5.1"))
     generation = folder / json.loads((folder / "store.json").read_text())["generation"]
@@ -193,14 +198,14 @@ def test_an_older_schema_is_brought_up_to_date_without_losing_rows(place, tmp_pa
         ("{", "damaged"),
     ],
 )
-def test_a_bad_manifest_is_refused_with_a_sentence(tmp_path, manifest, message):
+def test_a_bad_manifest_is_refused_with_a_sentence(tmp_path: Path, manifest: str, message: str) -> None:
     (tmp_path / "store.json").write_text(manifest)
 
     with pytest.raises(PitboardError, match=message):
         Store(tmp_path, shipped=False)
 
 
-def test_an_exported_store_is_read_over_http(place, store, tmp_path):
+def test_an_exported_store_is_read_over_http(place: Path, store: Store, tmp_path: Path) -> None:
     pytest.importorskip("duckdb_extension_httpfs")
     store.add(read_rows(place, "5.1"))
     store.export(tmp_path / "export")
@@ -221,7 +226,7 @@ def test_an_exported_store_is_read_over_http(place, store, tmp_path):
 class _Ranges(SimpleHTTPRequestHandler):
     """A file server that knows `Range`, as object stores do: DuckDB reads Parquet by pieces."""
 
-    def do_GET(self):
+    def do_GET(self) -> None:
         content = Path(self.translate_path(self.path)).read_bytes()
         first, last = 0, len(content) - 1
         if wanted := self.headers.get("Range"):
@@ -235,11 +240,11 @@ class _Ranges(SimpleHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(piece)
 
-    def log_message(self, *arguments):
+    def log_message(self, *arguments: object) -> None:
         """Stay silent."""
 
 
-def test_the_shipped_rounds_are_small_whole_and_have_their_source():
+def test_the_shipped_rounds_are_small_whole_and_have_their_source() -> None:
     assert sum(file.stat().st_size for file in SHIPPED.iterdir()) < 2_000_000
     store = Store("/nowhere/at/all")
     counts = store.rows("select round, count(*) as n from results group by all order by all")
@@ -251,7 +256,9 @@ def test_the_shipped_rounds_are_small_whole_and_have_their_source():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("round", ["5.0", "5.1"])
-def test_the_shipped_rounds_are_what_this_code_reads(published, round, tmp_path):
+def test_the_shipped_rounds_are_what_this_code_reads(
+    published: Callable[[str], Path], round: str, tmp_path: Path
+) -> None:
     store = Store(tmp_path / "store", shipped=False)
     store.add(read_rows(published(round)))
     shipped = Store("/nowhere/at/all")

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from mlperf_logging.result_summarizer import result_summarizer
 
@@ -6,7 +8,7 @@ from pitboard.events import Evaluation, Run, Summary
 from pitboard.scoring import score_result, score_tree
 
 
-def _log(number, minutes, samples=1000, valid=True):
+def _log(number: int, minutes: float, samples: int = 1000, valid: bool = True) -> LogReport:
     run = Run(
         benchmark="llama31_8b",
         status="success",
@@ -26,7 +28,7 @@ def _log(number, minutes, samples=1000, valid=True):
     )
 
 
-def _result(logs, **fields):
+def _result(logs: list[LogReport], **fields: Any) -> ResultReport:
     known = {
         "path": "",
         "submitter": "Acme",
@@ -55,13 +57,15 @@ _RUNS = [_log(number, minutes) for number, minutes in enumerate([10, 20, 30, 40,
         ({"rcp": RcpVerdict(verdict="RCP found", passed=True, scale=1.5), "committee_scale": 2.0}, 60, 2),
     ],
 )
-def test_the_committees_factor_comes_before_the_tests(fields, minutes, scale):
+def test_the_committees_factor_comes_before_the_tests(
+    fields: dict[str, Any], minutes: float, scale: float
+) -> None:
     score = score_result(_result(_RUNS, **fields), _RUNS)
 
     assert (score.minutes, score.rcp_scale) == (minutes, scale)
 
 
-def test_a_run_that_does_not_comply_is_listed_without_minutes():
+def test_a_run_that_does_not_comply_is_listed_without_minutes() -> None:
     logs = [*_RUNS[:4], _log(4, 5, valid=False)]
 
     score = score_result(_result(logs), logs)
@@ -71,11 +75,11 @@ def test_a_run_that_does_not_comply_is_listed_without_minutes():
     assert score.samples_to_target == [1000] * 5
 
 
-def test_too_few_runs_for_an_olympic_mean_give_their_mean():
+def test_too_few_runs_for_an_olympic_mean_give_their_mean() -> None:
     assert score_result(_result(_RUNS[:2]), _RUNS[:2]).minutes == 15
 
 
-def test_a_log_alone_is_scored_as_one_run():
+def test_a_log_alone_is_scored_as_one_run() -> None:
     report = TreeReport(round="5.1", valid=True, logs=[_RUNS[2]], results=[], findings=[])
 
     (score,) = score_tree(report)
@@ -83,7 +87,7 @@ def test_a_log_alone_is_scored_as_one_run():
     assert (score.benchmark, score.minutes, score.runs) == ("llama31_8b", 30, [30])
 
 
-def test_minutes_are_from_the_last_start_before_the_first_stop_as_official():
+def test_minutes_are_from_the_last_start_before_the_first_stop_as_official() -> None:
     from pitboard.events import Event
 
     events = [

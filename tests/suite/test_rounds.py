@@ -4,7 +4,7 @@ import json
 import math
 from datetime import date
 from importlib.resources import files
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import yaml
@@ -89,7 +89,7 @@ def test_targets_are_read_from_the_official_rules(version: str, targets: str) ->
 @every_benchmark
 def test_a_described_benchmark_has_the_official_target(benchmark: Benchmark) -> None:
     (official,) = [each for each in suite.official_benchmarks(ROUND) if each.id == benchmark.id]
-    comparison = "<=" if benchmark.lower_is_better else ">="
+    comparison: Literal["<=", ">="] = "<=" if benchmark.lower_is_better else ">="
     assert official.targets == (suite.Target(comparison=comparison, value=benchmark.target),)
 
 
@@ -232,7 +232,7 @@ def test_what_follows_from_the_rules_is_in_every_preset_that_does_not_change_it(
 @pytest.mark.parametrize("name", ["llama31_8b", "flux1", "llama2_70b_lora"])
 @pytest.mark.parametrize("division", ["open", "closed"])
 def test_quality_is_logged_under_the_keys_of_the_divisions_ruleset(name: str, division: str) -> None:
-    keys = ROUND.benchmark(name).metric_keys(division)  # type: ignore[arg-type]
+    keys = ROUND.benchmark(name).metric_keys(division)
     folder = OFFICIAL / "compliance_checker" / f"training_{ROUND.ruleset}"
     rules = yaml.safe_load((folder / f"{division}_{name}.yaml").read_text())
     judged = {entry["KEY"]["NAME"] for entry in rules if "ATLEAST_ONE_CHECK" in entry.get("KEY", {})}

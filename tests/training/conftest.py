@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from pitboard.training.benchmarks.llama31_8b import downloads
 from pitboard.training.data.megatron import write_indexed_dataset
 
 
-def write_sums(folder, name):
+def write_sums(folder: Path, name: str) -> None:
     """Write a checksum file as MLCommons' downloader leaves it."""
     files = sorted(path for path in folder.iterdir() if path.is_file() and path.name != name)
     lines = [f"{hashlib.md5(path.read_bytes()).hexdigest()}  ./{path.name}\n" for path in files]
@@ -19,7 +20,7 @@ def write_sums(folder, name):
 
 
 @pytest.fixture(scope="session")
-def whole_download(tmp_path_factory):
+def whole_download(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write 91,205 documents of 93 tokens: the true count, and enough tokens for 1,024 sequences of 8,192."""
     root = tmp_path_factory.mktemp("whole") / "llama31_8b"
     (root / "tokenizer").mkdir(parents=True)
@@ -35,6 +36,6 @@ def whole_download(tmp_path_factory):
 
 
 @pytest.fixture
-def download(whole_download, tmp_path):
+def download(whole_download: Path, tmp_path: Path) -> Path:
     """A copy to damage."""
     return shutil.copytree(whole_download, tmp_path / "llama31_8b")

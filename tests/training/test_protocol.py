@@ -140,7 +140,7 @@ class DigitBenchmark(TrainableBenchmark[DigitSettings]):
     def training_data(self, seed: int) -> Digits:
         return Digits(seed)
 
-    def evaluation_data(self) -> Digits:
+    def evaluation_data(self, seed: int) -> Digits:
         return Digits(None)
 
     def collate(self, samples: list[Batch]) -> Batch:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pitboard.events import read_events
-from support import TINY, Command, Python, curve, ranks_of, the_log, the_run, tiny, wait_until
+from support import TINY, Command, Python, curve, near, ranks_of, the_log, the_run, tiny, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -58,7 +58,7 @@ def test_a_killed_run_continues_with_the_same_curve(
     assert resumed_at >= 32
     after = curve(killed)[len(before) :]
     assert before == whole[: len(before)]
-    assert after == [(s, pytest.approx(q, rel=1e-6)) for s, q in whole if s > resumed_at]
+    assert after == near(((s, q) for s, q in whole if s > resumed_at), 1e-6)
     assert [e.key for e in read_events(the_log(killed))].count("run_start") == 1
     assert the_run(killed).status == "aborted"
 

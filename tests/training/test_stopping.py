@@ -12,7 +12,18 @@ import pytest
 
 from pitboard.events import read_events
 from pitboard.training.stopping import StopSignals
-from support import Command, Python, command_environment, curve, ranks_of, the_log, the_run, tiny, wait_until
+from support import (
+    Command,
+    Python,
+    command_environment,
+    curve,
+    near,
+    ranks_of,
+    the_log,
+    the_run,
+    tiny,
+    wait_until,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -77,7 +88,7 @@ def test_a_run_stopped_at_five_random_moments_has_the_whole_ones_curve(
     done = pitboard(*arguments)
     assert done.returncode == 1, done.stderr
     assert resumed_at(folder) == stops
-    assert curve(folder) == [(samples, pytest.approx(quality, rel=1e-6)) for samples, quality in whole]
+    assert curve(folder) == near(whole, 1e-6)
     assert [event.key for event in read_events(the_log(folder))].count("run_start") == 1
 
 
@@ -113,9 +124,7 @@ def assert_continued(folder: Path, whole: list[tuple[int, float]]) -> None:
     """What was trained twice, because no checkpoint could be written at the stop, came out the same twice."""
     known = dict(whole)
     assert {samples for samples, _ in curve(folder)} == set(known)
-    assert curve(folder) == [
-        (samples, pytest.approx(known[samples], rel=1e-5)) for samples, _ in curve(folder)
-    ]
+    assert curve(folder) == near(((samples, known[samples]) for samples, _ in curve(folder)), 1e-5)
     assert curve(folder)[-1][0] == whole[-1][0]
     assert [event.key for event in read_events(the_log(folder))].count("run_start") == 1
 

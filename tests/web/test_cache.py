@@ -146,7 +146,8 @@ def test_readers_at_once_wait_for_one_rendering() -> None:
         return sent
 
     async def all_at_once() -> list[Any]:
-        return await asyncio.gather(*(ask() for _ in range(20)))
+        answers: list[Any] = await asyncio.gather(*(ask() for _ in range(20)))
+        return answers
 
     answers = asyncio.run(all_at_once())
     assert asked == 1

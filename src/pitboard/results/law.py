@@ -26,8 +26,8 @@ class Law(msgspec.Struct, frozen=True, kw_only=True):
     exponent_high: float | None
     residual: float | None
     points: int
-    least: int
-    most: int
+    least: float
+    most: float
     intercept: float
     centre: float
     spread: float
@@ -52,7 +52,7 @@ def _exp(value: float) -> float:
     return math.exp(min(value, 700.0))
 
 
-def fit(results: Iterable[tuple[int, float]]) -> Law | None:
+def fit(results: Iterable[tuple[float, float]]) -> Law | None:
     """Fit the law to results, each (accelerators, minutes), both above 0.
 
     `None` for fewer than two distinct counts. The interval of b is its standard error times Student's t with

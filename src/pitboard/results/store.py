@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -28,7 +28,7 @@ from pitboard.results.schema import KEY, OF_RESULTS, SUBMISSIONS, TABLES, VERSIO
 if TYPE_CHECKING:
     import duckdb  # at run time where it is used: to list the questions need not take its third of a second
 
-Parameters = list[object] | dict[str, object] | None
+Parameters = Sequence[object] | Mapping[str, object] | None
 
 SHIPPED = Path(__file__).parent / "rounds"
 _MANIFEST = "store.json"
@@ -349,10 +349,11 @@ def _bound(sql: str, parameters: Parameters) -> str:
     """Write the parameters into the query: DuckDB's own binding imports pandas, if installed, for each."""
     if not parameters:
         return sql
-    if isinstance(parameters, list):
-        values = {str(number): value for number, value in enumerate(parameters, 1)}
-    else:
+    values: Mapping[str, object]
+    if isinstance(parameters, Mapping):
         values = parameters
+    else:
+        values = {str(number): value for number, value in enumerate(parameters, 1)}
     return _PARAMETER.sub(lambda found: _literal(values[found[1]]), sql)
 
 

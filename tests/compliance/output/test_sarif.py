@@ -22,6 +22,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     document = to_sarif(check_tree(root, "5.1", "log"), root)
     assert document["version"] == "2.1.0"
     assert document["$schema"].endswith("sarif-2.1.0.json")
+    only: dict[str, Any]
     (only,) = document["runs"]
     return only
 

@@ -2,6 +2,8 @@ import functools
 import io
 import json
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mlperf_logging.rcp_checker import rcp_checker
 
+from pitboard.compliance import RcpVerdict
 from pitboard.compliance.result.benchmarks import official_drops, official_runs
 from pitboard.compliance.result.rcp import rcp_test
 from pitboard.compliance.result.reference import ReferencePoint, load_points, parse_points
@@ -24,7 +27,16 @@ _COUNTS = st.one_of(
 _official_checker = functools.cache(rcp_checker.RCP_Checker)  # building one takes scipy seconds
 
 
-def _official(samples, batch_size, benchmark, ruleset, rcp_pass, *, points=None, bypass=False):
+def _official(
+    samples: Sequence[float | None],
+    batch_size: int | None,
+    benchmark: str,
+    ruleset: str,
+    rcp_pass: str,
+    *,
+    points: dict[str, dict[str, Any]] | None = None,
+    bypass: bool = False,
+) -> tuple[bool, str, float]:
     """Run the official `check_directory` with the reading of the logs replaced by the given numbers."""
     numbers = [1e9 if s is None else s for s in samples]
     few = samples.count(None) <= (4 if benchmark == "unet3d" else 1)
@@ -35,18 +47,19 @@ def _official(samples, batch_size, benchmark, ruleset, rcp_pass, *, points=None,
         if not points:
             patch.setattr(rcp_checker, "RCP_Checker", _official_checker)
         file = io.StringIO(json.dumps(points)) if points else None
-        return rcp_checker.check_directory(
+        verdict: tuple[bool, str, float] = rcp_checker.check_directory(
             "none", "training", ruleset, False, False, rcp_file=file, rcp_pass=rcp_pass, rcp_bypass=bypass
         )
+    return verdict
 
 
-def _agree(ours, official):
+def _agree(ours: RcpVerdict, official: tuple[bool, str, float]) -> None:
     passed, verdict, scale = official
     assert (ours.passed, ours.verdict) == (bool(passed), verdict)
     assert ours.scale == pytest.approx(float(scale), rel=1e-12)
 
 
-def test_the_number_of_runs_is_the_checkers_own():
+def test_the_number_of_runs_is_the_checkers_own() -> None:
     for benchmark, runs in rcp_checker.submission_runs["training"].items():
         assert official_runs(benchmark) == runs
 
@@ -57,15 +70,18 @@ def test_the_number_of_runs_is_the_checkers_own():
     benchmark=st.sampled_from(["dlrm_dcnv2", "llama2_70b_lora", "llama31_405b", "unet3d", "gpt3"]),
     bypass=st.booleans(),
 )
-def test_random_reference_files_get_the_official_verdict(data, benchmark, bypass):
+def test_random_reference_files_get_the_official_verdict(
+    data: st.DataObject, benchmark: str, bypass: bool
+) -> None:
     sizes = data.draw(st.lists(st.integers(1, 12), min_size=1, max_size=6))
     unit = "samples to converge" if benchmark == "llama2_70b_lora" else "Epochs to converge"
-    points = {
+    points: dict[str, dict[str, Any]] = {
         f"ref_{i}": {"Benchmark": benchmark, "BS": size * 16, "Hyperparams": {}, unit: data.draw(_COUNTS)}
         for i, size in enumerate(sizes)
     }
     pool = [n for point in points.values() for n in point[unit]]
     runs = official_runs(benchmark)
+    assert runs is not None
     samples = data.draw(st.lists(st.sampled_from([*pool, None]), min_size=runs, max_size=runs))
     batch_size = data.draw(st.integers(1, 13)) * 16
     known = parse_points(json.dumps(points).encode(), "random")
@@ -79,7 +95,7 @@ def test_random_reference_files_get_the_official_verdict(data, benchmark, bypass
 
 
 @pytest.mark.parametrize("ruleset", _ROUNDS)
-def test_every_official_point_is_judged_as_the_official_checker_does(ruleset):
+def test_every_official_point_is_judged_as_the_official_checker_does(ruleset: str) -> None:
     folder = rcp_checker.os.path.dirname(rcp_checker.__file__)
     names = sorted(rcp_checker.glob.glob(f"{folder}/training_{ruleset}/rcps_*.json"))
     assert names
@@ -87,6 +103,8 @@ def test_every_official_point_is_judged_as_the_official_checker_does(ruleset):
         benchmark = name.rsplit("rcps_")[-1].removesuffix(".json")
         points = load_points(benchmark, ruleset)
         runs = official_runs(benchmark)
+        assert points
+        assert runs is not None
         for point in points:
             for batch_size in (point.batch_size - 1, point.batch_size, point.batch_size + 1):
                 for share in (0.9, 0.97, 1.0, 1.05):
@@ -95,7 +113,7 @@ def test_every_official_point_is_judged_as_the_official_checker_does(ruleset):
                     _agree(ours, _official(samples, batch_size, benchmark, ruleset, "pruned_rcps"))
 
 
-def test_equal_epochs_pass_however_the_last_bit_rounds():
+def test_equal_epochs_pass_however_the_last_bit_rounds() -> None:
     # All runs on one evaluation's epoch: mean and minimum are the same number but for rounding.
     for epochs in np.round(np.arange(0.05, 3.0, 0.05), 3):
         points = {
@@ -105,7 +123,7 @@ def test_equal_epochs_pass_however_the_last_bit_rounds():
         _agree(ours, _official([epochs] * 10, 64, "rgat", "5.1.0", "pruned_rcps", points=points))
 
 
-def test_own_points_and_a_single_run_can_be_held_against_each_other():
+def test_own_points_and_a_single_run_can_be_held_against_each_other() -> None:
     points = [ReferencePoint(32, (900, 1000, 1000, 1100, 1200))]
     slower = rcp_test([1050], 32, "smoke", points, runs=1)
     assert (slower.verdict, slower.passed, slower.scale) == ("RCP found", True, 1.0)
@@ -122,26 +140,28 @@ def test_own_points_and_a_single_run_can_be_held_against_each_other():
         ([1] * 8 + [None] * 2, 32, "llama31_8b", "Insufficient convergence"),
     ],
 )
-def test_what_cannot_be_tested_fails_by_name(samples, batch_size, benchmark, verdict):
+def test_what_cannot_be_tested_fails_by_name(
+    samples: Sequence[float | None], batch_size: int | None, benchmark: str, verdict: str
+) -> None:
     result = rcp_test(samples, batch_size, benchmark, load_points(benchmark, "5.1.0"))
     assert (result.verdict, result.passed, result.scale) == (verdict, False, 1.0)
 
 
 @pytest.mark.parametrize("samples", [(5.0, 6.0), (0.0, 1.0, 2.0, 3.0), (1.0, math.nan, 2.0, 3.0)])
-def test_points_that_are_none_are_refused_by_name(samples):
+def test_points_that_are_none_are_refused_by_name(samples: tuple[float, ...]) -> None:
     with pytest.raises(PitboardError, match="batch size 32"):
         rcp_test([1.0] * 10, 32, "llama31_8b", [ReferencePoint(32, samples)])
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b'{"a": {}}', b'{"a": {"BS": "x", "Epochs to converge": [1]}}'])
-def test_a_file_that_holds_no_points_is_refused_by_name(data):
+def test_a_file_that_holds_no_points_is_refused_by_name(data: bytes) -> None:
     with pytest.raises(PitboardError, match=r"mine\.json"):
         parse_points(data, "mine.json")
 
 
-def test_a_benchmark_name_cannot_leave_the_folder_of_points():
+def test_a_benchmark_name_cannot_leave_the_folder_of_points() -> None:
     assert load_points("../training_5.0.0/rcps_bert", "5.1.0") == ()
 
 
-def test_the_official_drops():
+def test_the_official_drops() -> None:
     assert (official_drops("unet3d"), official_drops("rgat")) == (4, 1)

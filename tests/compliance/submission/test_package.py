@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import tarfile
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +15,7 @@ from pitboard.errors import PitboardError
 
 
 @pytest.fixture
-def output(tmp_path):
+def output(tmp_path: Path) -> Path:
     """What runs leave behind: logs, and nothing else."""
     made_results.submit(tmp_path / "made")
     (tmp_path / "made" / "systems" / "box.json").unlink()
@@ -23,19 +24,19 @@ def output(tmp_path):
 
 
 @pytest.fixture
-def described(output):
+def described(output: Path) -> Path:
     """The same with all that a submission needs."""
     made_results.describe(output, submitter="Acme", hw_notes="fast")
     (output / "benchmarks" / "llama31_8b" / "README.md").write_text("torchrun …")
     return output
 
 
-def _names(archive):
+def _names(archive: Path) -> list[str]:
     with tarfile.open(archive) as tar:
         return tar.getnames()
 
 
-def test_a_complete_output_becomes_a_valid_submission(described, tmp_path):
+def test_a_complete_output_becomes_a_valid_submission(described: Path, tmp_path: Path) -> None:
     packed = build_package(described, tmp_path / "out" / "acme.tar.gz", "Acme", "5.1")
 
     assert packed.report.valid
@@ -52,7 +53,7 @@ def test_a_complete_output_becomes_a_valid_submission(described, tmp_path):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["acme.tar.gz", "acme.tar.gz.sha256"]
 
 
-def test_equal_inputs_give_equal_bytes(described, tmp_path):
+def test_equal_inputs_give_equal_bytes(described: Path, tmp_path: Path) -> None:
     first = build_package(described, tmp_path / "a.tar.gz", "Acme", "5.1")
     for path in described.rglob("*"):
         os.utime(path, (1, 1))
@@ -64,7 +65,7 @@ def test_equal_inputs_give_equal_bytes(described, tmp_path):
     assert first.sha256 == hashlib.sha256(second.archive.read_bytes()).hexdigest()
 
 
-def test_a_description_is_drafted_from_the_logs_and_never_overwritten(output, tmp_path):
+def test_a_description_is_drafted_from_the_logs_and_never_overwritten(output: Path, tmp_path: Path) -> None:
     packed = build_package(output, tmp_path / "a.tar.gz", round="5.1")
 
     (draft,) = packed.drafts
@@ -83,7 +84,7 @@ def test_a_description_is_drafted_from_the_logs_and_never_overwritten(output, tm
     assert draft.read_text() == "mine"
 
 
-def test_what_is_missing_is_named(described, tmp_path):
+def test_what_is_missing_is_named(described: Path, tmp_path: Path) -> None:
     (described / "results" / "box" / "llama31_8b" / "result_9.txt").unlink()
     (described / "benchmarks" / "llama31_8b" / "README.md").unlink()
 
@@ -93,7 +94,7 @@ def test_what_is_missing_is_named(described, tmp_path):
     assert any("no code" in sentence for sentence in missing)
 
 
-def test_a_packed_log_is_unpacked_as_the_official_tools_want_it(described, tmp_path):
+def test_a_packed_log_is_unpacked_as_the_official_tools_want_it(described: Path, tmp_path: Path) -> None:
     log = described / "results" / "box" / "llama31_8b" / "result_3.txt"
     log.with_name("result_3.txt.gz").write_bytes(gzip.compress(log.read_bytes()))
     log.unlink()
@@ -104,7 +105,7 @@ def test_a_packed_log_is_unpacked_as_the_official_tools_want_it(described, tmp_p
     assert "Acme/results/box/llama31_8b/result_3.txt" in _names(packed.archive)
 
 
-def test_links_and_strangers_stay_outside(described, tmp_path):
+def test_links_and_strangers_stay_outside(described: Path, tmp_path: Path) -> None:
     (described / "benchmarks" / "passwd").symlink_to("/etc/passwd")
     (described / "results" / "box" / "llama31_8b" / "notes.txt").write_text("draft")
 
@@ -114,12 +115,12 @@ def test_links_and_strangers_stay_outside(described, tmp_path):
 
 
 @pytest.mark.parametrize("submitter", ["../up", "a b", ".hidden", "a/b"])
-def test_a_submitter_that_names_no_folder_is_refused(described, tmp_path, submitter):
+def test_a_submitter_that_names_no_folder_is_refused(described: Path, tmp_path: Path, submitter: str) -> None:
     with pytest.raises(PitboardError, match="--submitter"):
         build_package(described, tmp_path / "a.tar.gz", submitter, "5.1")
 
 
-def test_an_archive_that_cannot_be_written_leaves_nothing(described, tmp_path):
+def test_an_archive_that_cannot_be_written_leaves_nothing(described: Path, tmp_path: Path) -> None:
     (tmp_path / "a.tar.gz").mkdir()
     before = sorted(tmp_path.iterdir())
 
@@ -129,6 +130,6 @@ def test_an_archive_that_cannot_be_written_leaves_nothing(described, tmp_path):
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_a_folder_without_runs_is_refused(tmp_path):
+def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PitboardError, match="No run to pack"):
         build_package(tmp_path)

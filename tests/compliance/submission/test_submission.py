@@ -11,26 +11,27 @@ from hypothesis import strategies as st
 import made_results
 from made_logs import write_log
 from pitboard.cli.score import as_json
-from pitboard.compliance import check_tree
+from pitboard.compliance import TreeReport, check_tree
 from pitboard.compliance.inventory import MAX_DEPTH
+from pitboard.compliance.rule import Finding
 from pitboard.compliance.submission.system import FIELDS
 from pitboard.errors import PitboardError
 from pitboard.scoring import score_tree
 from pitboard.text import printable
 
 
-def _found(report, rule):
+def _found(report: TreeReport, rule: str) -> list[Finding]:
     return [finding for finding in report.every_finding() if finding.rule == rule]
 
 
 @pytest.fixture
-def place(tmp_path):
+def place(tmp_path: Path) -> Path:
     folder = tmp_path / "round" / "Acme"
     made_results.submit(folder)
     return folder
 
 
-def test_a_round_is_judged_submission_by_submission(place):
+def test_a_round_is_judged_submission_by_submission(place: Path) -> None:
     made_results.submit(place.parent / "Bolt", system="rig")
 
     report = check_tree(place.parent, "5.1")
@@ -43,13 +44,15 @@ def test_a_round_is_judged_submission_by_submission(place):
     assert report.results[0].path == "Acme/results/box/llama31_8b"
 
 
-def test_a_result_folder_alone_finds_its_description(place):
+def test_a_result_folder_alone_finds_its_description(place: Path) -> None:
     report = check_tree(place / "results" / "box" / "llama31_8b", "5.1")
 
-    assert (report.results[0].submitter, report.results[0].description.accelerators) == ("Acme", 16)
+    (result,) = report.results
+    assert result.description is not None
+    assert (result.submitter, result.description.accelerators) == ("Acme", 16)
 
 
-def test_a_result_whose_logs_are_all_lost_is_a_finding_and_the_rest_is_judged(place):
+def test_a_result_whose_logs_are_all_lost_is_a_finding_and_the_rest_is_judged(place: Path) -> None:
     lost = place / "results" / "box" / "flux1"
     lost.mkdir()
     (lost / "scaling.json").write_text('{"scaling_factor": 1.0}')
@@ -61,7 +64,7 @@ def test_a_result_whose_logs_are_all_lost_is_a_finding_and_the_rest_is_judged(pl
     assert _found(report, "result-runs")[0].found == 0
 
 
-def test_an_invalid_run_that_is_dropped_leaves_result_and_submission_valid(place):
+def test_an_invalid_run_that_is_dropped_leaves_result_and_submission_valid(place: Path) -> None:
     write_log(place / "results" / "box" / "llama31_8b" / "result_0.txt", made_results.run_log(100)[:-1])
 
     report = check_tree(place, "5.1")
@@ -70,7 +73,7 @@ def test_an_invalid_run_that_is_dropped_leaves_result_and_submission_valid(place
     assert report.valid
 
 
-def test_invalid_logs_of_an_unknown_benchmark_are_not_passed_over(place):
+def test_invalid_logs_of_an_unknown_benchmark_are_not_passed_over(place: Path) -> None:
     write_log(place / "results" / "box" / "chess" / "result_0.txt", "no log")
 
     report = check_tree(place, "5.1")
@@ -79,7 +82,7 @@ def test_invalid_logs_of_an_unknown_benchmark_are_not_passed_over(place):
     assert not report.valid
 
 
-def test_code_missing_everywhere_is_one_warning_and_missing_once_is_named(place):
+def test_code_missing_everywhere_is_one_warning_and_missing_once_is_named(place: Path) -> None:
     other = place.parent / "Bolt"
     made_results.submit(other)
     (place / "benchmarks" / "llama31_8b").rmdir()
@@ -94,7 +97,7 @@ def test_code_missing_everywhere_is_one_warning_and_missing_once_is_named(place)
     assert report.valid
 
 
-def test_a_link_out_of_the_tree_is_not_followed(place, tmp_path):
+def test_a_link_out_of_the_tree_is_not_followed(place: Path, tmp_path: Path) -> None:
     outside = tmp_path / "secret"
     write_log(outside / "result_0.txt", made_results.run_log(1))
     (place / "results" / "box" / "rgat").symlink_to(outside)
@@ -114,7 +117,7 @@ def test_a_link_out_of_the_tree_is_not_followed(place, tmp_path):
     assert "root:" not in repr(report)
 
 
-def test_a_link_inside_the_tree_counts_as_its_file(place):
+def test_a_link_inside_the_tree_counts_as_its_file(place: Path) -> None:
     folder = place / "results" / "box" / "llama31_8b"
     (folder / "result_3.txt").rename(place / "kept.txt")
     (folder / "result_3.txt").symlink_to(place / "kept.txt")
@@ -122,7 +125,7 @@ def test_a_link_inside_the_tree_counts_as_its_file(place):
     assert check_tree(place, "5.1").valid
 
 
-def test_names_that_git_takes_badly_are_named_and_printable(place):
+def test_names_that_git_takes_badly_are_named_and_printable(place: Path) -> None:
     names = ["a b", ".hidden", "bell\a", "line\nbreak", os.fsdecode(b"bad\xff")]
     for name in names:
         (place / "benchmarks" / name).mkdir()
@@ -133,7 +136,7 @@ def test_names_that_git_takes_badly_are_named_and_printable(place):
     assert all(file.isprintable() and file.encode() for file in found)
 
 
-def test_a_huge_file_is_named_by_its_size(place):
+def test_a_huge_file_is_named_by_its_size(place: Path) -> None:
     with (place / "benchmarks" / "weights.bin").open("wb") as file:
         file.truncate(60 << 20)
 
@@ -142,7 +145,7 @@ def test_a_huge_file_is_named_by_its_size(place):
     assert (finding.file, finding.found) == ("benchmarks/weights.bin", 60 << 20)
 
 
-def test_a_pipe_is_not_opened(place):
+def test_a_pipe_is_not_opened(place: Path) -> None:
     os.mkfifo(place / "systems" / "pipe.json")
     os.mkfifo(place / "results" / "box" / "llama31_8b" / "scaling.json")
 
@@ -152,7 +155,7 @@ def test_a_pipe_is_not_opened(place):
     }
 
 
-def test_folders_without_end_are_given_up(place):
+def test_folders_without_end_are_given_up(place: Path) -> None:
     deep = place / "benchmarks"
     for _ in range(MAX_DEPTH + 5):
         deep /= "d"
@@ -161,7 +164,7 @@ def test_folders_without_end_are_given_up(place):
     assert len(_found(check_tree(place, "5.1"), "package-unreadable")) == 1
 
 
-def test_a_huge_description_is_not_read(place):
+def test_a_huge_description_is_not_read(place: Path) -> None:
     with (place / "systems" / "box.json").open("wb") as file:
         file.truncate(1 << 30)
 
@@ -173,7 +176,7 @@ def test_a_huge_description_is_not_read(place):
 @pytest.mark.parametrize(
     "text", ['{"a": ' * 100_000, "\udcff".encode("utf-8", "surrogateescape"), "null", "NaN"]
 )
-def test_a_damaged_description_is_a_finding(place, text):
+def test_a_damaged_description_is_a_finding(place: Path, text: str | bytes) -> None:
     path = place / "systems" / "box.json"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
 
@@ -186,7 +189,7 @@ def test_a_damaged_description_is_a_finding(place, text):
 @pytest.mark.parametrize(
     "text", ["", "[]", '{"scaling_factor": "x"}', '{"scaling_factor": -1}', '{"scaling_factor": NaN}']
 )
-def test_a_damaged_factor_is_a_finding(place, text):
+def test_a_damaged_factor_is_a_finding(place: Path, text: str) -> None:
     (place / "results" / "box" / "llama31_8b" / "scaling.json").write_text(text)
 
     assert len(_found(check_tree(place, "5.1"), "result-scaling-damaged")) == 1
@@ -201,11 +204,11 @@ _JSON = st.recursive(
 
 @settings(max_examples=60, deadline=None)
 @given(value=_JSON, name=st.sampled_from(FIELDS))
-def test_whatever_stands_in_files_the_report_can_be_written(value, name):
+def test_whatever_stands_in_files_the_report_can_be_written(value: object, name: str) -> None:
     with tempfile.TemporaryDirectory() as root:
         place = Path(root) / "Acme"
         folder = made_results.submit(place, runs=3)
-        made_results.describe(place, **{name: value})
+        made_results.describe(place, "box", **{name: value})
         (folder / "scaling.json").write_text(json.dumps({"scaling_factor": value}))
         for key in ("seed", "global_batch_size", "submission_benchmark", "submission_org", "eval_accuracy"):
             log = made_results.run_log(1)
@@ -222,7 +225,7 @@ def test_whatever_stands_in_files_the_report_can_be_written(value, name):
         assert msgspec.json.encode([result.rcp for result in report.results])
 
 
-def test_settings_that_differ_are_named_with_the_odd_run(place):
+def test_settings_that_differ_are_named_with_the_odd_run(place: Path) -> None:
     odd = place / "results" / "box" / "llama31_8b" / "result_7.txt"
     write_log(odd, made_results.run_log(7, made_results.SAMPLES[1], opt_base_learning_rate=0.002))
 
@@ -232,6 +235,6 @@ def test_settings_that_differ_are_named_with_the_odd_run(place):
     assert finding.found == ["0.001 in 9 of 10 runs", "0.002 in 1 of 10 runs"]
 
 
-def test_a_folder_without_any_log_cannot_be_checked(tmp_path):
+def test_a_folder_without_any_log_cannot_be_checked(tmp_path: Path) -> None:
     with pytest.raises(PitboardError, match="No log under"):
         check_tree(tmp_path)

@@ -3,26 +3,27 @@
 import json
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from pitboard.training.benchmarks.llama31_8b import downloads
-from support import command_environment
+from support import Command, command_environment
 
 PAGE = Path(__file__).parents[3] / "docs" / "data.md"
 COMMANDS = re.findall(r"^\$ pitboard data (.*)$", PAGE.read_text(), re.MULTILINE)
 
 
 @pytest.fixture
-def data(pitboard, cache):
-    def run(*arguments, **variables):
+def data(pitboard: Command, cache: Path) -> Command:
+    def run(*arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
         return pitboard("data", *arguments, env=command_environment(cache) | variables)
 
     return run
 
 
-def test_what_to_download(data):
+def test_what_to_download(data: Command) -> None:
     done = data("llama31_8b")
     assert (done.returncode, done.stderr) == (0, "")
     for part in downloads.DOWNLOADS:
@@ -30,13 +31,13 @@ def test_what_to_download(data):
     assert done.stdout.endswith("Then verify it with: pitboard data llama31_8b --path DIR\n")
 
 
-def test_a_whole_download(whole_download, data):
+def test_a_whole_download(whole_download: Path, data: Command) -> None:
     done = data("llama31_8b", "--path", whole_download)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.count("  ok         ") == 6
 
 
-def test_the_folder_of_the_environment_and_a_damaged_file(download, data):
+def test_the_folder_of_the_environment_and_a_damaged_file(download: Path, data: Command) -> None:
     (download / f"{downloads.TRAIN.prefix}.idx").write_bytes(b"MMIDIDX")
     done = data("llama31_8b", "--format", "json", PITBOARD_DATA=str(download.parent))
     assert (done.returncode, done.stderr) == (1, "")
@@ -46,14 +47,14 @@ def test_the_folder_of_the_environment_and_a_damaged_file(download, data):
     assert [part["licence"] for part in answer["downloads"]] == ["ODC-BY 1.0", "Llama 3.1 Community License"]
 
 
-def test_a_folder_with_a_space_is_quoted(tmp_path, data):
+def test_a_folder_with_a_space_is_quoted(tmp_path: Path, data: Command) -> None:
     done = data("llama31_8b", "--path", tmp_path / "my data")
     assert done.returncode == 1
     assert f"-d '{tmp_path}/my data/tokenizer' https" in done.stdout
     assert done.stdout.count("  missing    ") == 6
 
 
-def test_what_cannot_run(data):
+def test_what_cannot_run(data: Command) -> None:
     for arguments, sentence in [
         (("llama31_8", "--format", "json"), "Did you mean 'llama31_8b'?"),
         (("rgat",), "does not handle the data of 'rgat' yet"),
@@ -67,7 +68,7 @@ def test_what_cannot_run(data):
 
 
 @pytest.mark.parametrize("arguments", COMMANDS)
-def test_the_commands_of_the_page(arguments, whole_download, data):
+def test_the_commands_of_the_page(arguments: str, whole_download: Path, data: Command) -> None:
     words = [str(whole_download) if word == "DIR" else word for word in shlex.split(arguments)]
     done = data(*words)
     assert (done.returncode, done.stderr) == (0, "")

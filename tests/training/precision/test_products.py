@@ -122,7 +122,7 @@ def emulation() -> Iterator[None]:
     """Take the emulation out of this process again, on a machine that has not put it there by itself."""
     yield
     if bf16_is_native(CPU) and products._emulate.cache_info().currsize:
-        products._emulate()._destroy()
+        products._emulate()._destroy()  # type: ignore[no-untyped-call]
         products._emulate.cache_clear()
 
 

@@ -10,7 +10,7 @@ Described in Megatron-LM's `megatron/core/datasets/readme.md`.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
@@ -122,6 +122,9 @@ class TokenSamples:
 
     def __len__(self) -> int:
         return self._sample_count
+
+    def __iter__(self) -> Iterator[Samples]:
+        return (self[sample] for sample in range(len(self)))
 
     def __getitem__(self, sample: int) -> Samples:
         if not 0 <= sample < self._sample_count:

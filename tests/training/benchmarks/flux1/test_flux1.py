@@ -22,7 +22,7 @@ from pitboard.training.reporting import Silent
 from pitboard.training.runner import execute, settings_for
 from support import Command, the_run
 
-TINY = {
+TINY: dict[str, Any] = {
     "double_blocks": 1,
     "single_blocks": 1,
     "attention_heads": 1,

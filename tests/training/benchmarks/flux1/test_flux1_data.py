@@ -37,7 +37,7 @@ def write_images(folder: Path, per_file: list[int], times: list[int] | None = No
     folder.mkdir(parents=True)
     number = 0
     for file, count in enumerate(per_file):
-        rows = []
+        rows: list[dict[str, object]] = []
         for _ in range(count):
             rows.append({name: saved(torch.full(shape, float(number))) for name, shape in COLUMNS.items()})
             rows[-1] |= {} if times is None else {"timestep": times[number]}

@@ -13,14 +13,15 @@ from official import official_messages
 from pitboard import suite
 from pitboard.training.benchmarks.flux1 import benchmark as flux1
 from pitboard.training.benchmarks.flux1 import digits
+from pitboard.training.benchmarks.flux1.model import FluxWithLoss
 from pitboard.training.output import Output, Plan
 from pitboard.training.reporting import Silent
 from pitboard.training.runner import execute
-from support import Command, the_log, the_run
+from support import Command, number, the_log, the_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("flux1")]
 
-TARGET = suite.benchmark("flux1").preset("smoke").values["target"]
+TARGET = number(suite.benchmark("flux1").preset("smoke").values, "target")
 
 
 @pytest.fixture(scope="module")
@@ -62,14 +63,14 @@ def test_the_official_checker_names_exactly_the_scaled_values(smoke: Path, tmp_p
     }
 
 
-class Captionless(flux1.FluxWithLoss):
+class Captionless(FluxWithLoss):
     """A model that is not told what its images show."""
 
     def _velocity(self, noised: Tensor, time: Tensor, text: Tensor, pooled: Tensor) -> Tensor:
         return super()._velocity(noised, time, torch.zeros_like(text), torch.zeros_like(pooled))
 
 
-class Timeless(flux1.FluxWithLoss):
+class Timeless(FluxWithLoss):
     """A model that is not told how far its images are from noise."""
 
     def _velocity(self, noised: Tensor, time: Tensor, text: Tensor, pooled: Tensor) -> Tensor:
@@ -78,7 +79,7 @@ class Timeless(flux1.FluxWithLoss):
 
 @pytest.mark.parametrize("blind", [Captionless, Timeless])
 def test_a_model_that_is_not_told_all_falls_behind(
-    blind: type[flux1.FluxWithLoss], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    blind: type[FluxWithLoss], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Every sound run stands below 0.8 here, half-way to its target; docs/flux1.md has them later on."""
     monkeypatch.setattr(flux1, "FluxWithLoss", blind)

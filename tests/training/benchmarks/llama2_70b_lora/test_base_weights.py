@@ -12,8 +12,12 @@ from pitboard.training.benchmarks.llama2_70b_lora import base_weights
 from pitboard.training.benchmarks.llama2_70b_lora.base_weights import PretrainedBase, pretrained_base
 from pitboard.training.benchmarks.llama31_8b.benchmark import LlamaSettings
 
-TINY = {"hidden_size": 32, "intermediate_size": 64, "layers": 2, "sequence_length": 32, "compile": False}
-TINY |= {
+TINY: dict[str, object] = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "layers": 2,
+    "sequence_length": 32,
+    "compile": False,
     "precision": "fp32",
     "vocabulary_size": 300,
     "evaluation_interval": None,

@@ -18,7 +18,13 @@ from pitboard.training.initialize import materialize, seeded_generator
 from pitboard.training.output import Plan
 from pitboard.training.runner import settings_for
 
-SMALL = {"compile": False, "layers": 2, "hidden_size": 64, "intermediate_size": 96, "sequence_length": 64}
+SMALL: dict[str, Any] = {
+    "compile": False,
+    "layers": 2,
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "sequence_length": 64,
+}
 
 
 class RandomBase(Llama2Lora):
@@ -72,12 +78,12 @@ def test_evaluations_are_skipped_as_the_suite_says(batch: int) -> None:
     assert raced.evaluation.first(batch) == (skipped + 1) * raced.evaluation.interval(batch)
 
 
-def test_a_packed_document_does_not_see_its_neighbour() -> None:
+def test_a_packed_document_does_not_see_its_neighbour(monkeypatch: pytest.MonkeyPatch) -> None:
     benchmark = lora(**SMALL, precision="fp32")
     model = built(benchmark).eval()
     batch = benchmark.warmup_batch(2)
     benchmark.verify(model, batch)
-    model._boundaries = False
+    monkeypatch.setattr(model, "_boundaries", False)
     with pytest.raises(PitboardError, match="another document"):
         benchmark.verify(model, batch)
 

@@ -1,7 +1,9 @@
 """The data of Llama 2 70B LoRA: weights read by the row, the packed GovReport, and `pitboard data`."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -53,7 +55,7 @@ def unfused(weights: dict[str, Tensor]) -> dict[str, Tensor]:
             apart[name] = weight
             continue
         sizes = [SMALL.width, SMALL.key_width, SMALL.key_width]
-        for part, rows in zip("qkv", weight.split(sizes), strict=True):
+        for part, rows in zip("qkv", torch.split(weight, sizes), strict=True):
             apart[name.replace("qkv_proj", f"{part}_proj")] = rows.clone()
     return apart
 
@@ -97,9 +99,14 @@ def test_reading_rows_leaves_the_rest_of_the_file_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = SafetensorsFolder(write_model(tmp_path, made_weights(SMALL)))
-    taken = []
+    taken: list[object] = []
     opened = folder._open
-    monkeypatch.setattr(folder, "_open", lambda name, take: taken.append(opened(name, take)) or taken[-1])
+
+    def noted(name: str, take: Callable[[Any], Any]) -> Any:
+        taken.append(opened(name, take))
+        return taken[-1]
+
+    monkeypatch.setattr(folder, "_open", noted)
     folder.rows(QKV, torch.Size([64, 32]), 5, 2)
     assert [piece.shape for piece in taken if isinstance(piece, Tensor)] == [(2, 32)]
 

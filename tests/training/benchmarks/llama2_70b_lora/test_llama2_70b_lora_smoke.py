@@ -7,7 +7,7 @@ import pytest
 from official import official_messages
 from pitboard import suite
 from pitboard.events import read_events
-from support import Command, the_log, the_run
+from support import Command, number, the_log, the_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("lora")]
 
@@ -27,8 +27,8 @@ def smoke(pitboard: Command, tmp_path_factory: pytest.TempPathFactory) -> tuple[
 def test_it_reaches_the_target(smoke: tuple[Path, str]) -> None:
     run = the_run(smoke[0])
     assert run.status == "success"
-    assert run.evaluations[-1].quality <= SMOKE["target"] < run.evaluations[-2].quality
-    first = 4 * int(SMOKE["evaluation_interval"])
+    assert run.evaluations[-1].quality <= number(SMOKE, "target") < run.evaluations[-2].quality
+    first = 4 * int(number(SMOKE, "evaluation_interval"))
     assert run.evaluations[0].samples == first
 
 
@@ -49,7 +49,7 @@ def test_the_frozen_base_does_not_meet_the_target(
     assert done.returncode == 1, done.stderr
     assert "pre-training" not in done.stdout, "the base was not taken from the cache"
     (evaluation,) = the_run(tmp_path / "out").evaluations
-    assert evaluation.quality > SMOKE["target"] + 1
+    assert evaluation.quality > number(SMOKE, "target") + 1
 
 
 def test_the_official_checker_names_exactly_the_scaled_values(

@@ -10,6 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from transformers import AttentionInterface
 
 import stand_in
 from official import official_messages
@@ -24,7 +25,7 @@ from pitboard.training.initialize import materialize
 from pitboard.training.output import Output, Plan
 from pitboard.training.reporting import Silent
 from pitboard.training.runner import execute, settings_for
-from support import curve, the_log
+from support import curve, near, number, the_log
 
 SMOKE = suite.benchmark("llama31_8b").preset("smoke").values
 
@@ -56,7 +57,7 @@ def test_full_is_the_official_size_and_stays_on_meta() -> None:
     # Meta's own figure for Llama 3.1 8B.
     assert sum(p.numel() for p in model.parameters()) == 8_030_261_248
     assert {p.device.type for p in model.parameters()} == {"meta"}
-    config = model.llama.config
+    config: Any = model.get_submodule("llama").config
     assert (config.num_hidden_layers, config.hidden_size, config.intermediate_size) == (32, 4096, 14336)
     assert (config.num_attention_heads, config.num_key_value_heads) == (32, 8)
     assert config.rope_parameters["rope_type"] == "llama3"
@@ -108,9 +109,11 @@ def test_what_was_changed_of_the_preset_is_what_changes_what_is_learned() -> Non
 )
 def test_the_schedule_ends_where_a_changed_learning_rate_says(benchmark: str, fraction: float) -> None:
     changed = settings_for(benchmark, "full", {"learning_rate": "1.6e-3"})
+    assert isinstance(changed, optimizer.AdamWSettings)
     assert changed.end_learning_rate == pytest.approx(fraction * 1.6e-3, rel=1e-12)
     assert optimizer.cosine_learning_rate(10**9, changed) == changed.end_learning_rate
     both = settings_for(benchmark, "full", {"learning_rate": "1.6e-3", "end_learning_rate": "1e-5"})
+    assert isinstance(both, optimizer.AdamWSettings)
     assert both.end_learning_rate == 1e-5
 
 
@@ -222,7 +225,7 @@ def test_starting_values_follow_the_seed_and_the_reference() -> None:
     assert first.get_parameter(layer + "self_attn.q_proj.weight").std().item() == pytest.approx(
         0.02, rel=0.05
     )
-    narrower = 0.02 / math.sqrt(2 * SMOKE["layers"])
+    narrower = 0.02 / math.sqrt(2 * number(SMOKE, "layers"))
     assert first.get_parameter(layer + "mlp.down_proj.weight").std().item() == pytest.approx(
         narrower, rel=0.05
     )
@@ -239,7 +242,7 @@ def test_compiled_it_learns_the_same(monkeypatch: pytest.MonkeyPatch, cache: Pat
         execute(Output(tmp_path / str(compiled)), plan, 0, Silent())
     plain, fast = curve(tmp_path / "False"), curve(tmp_path / "True")
     assert len(plain) == 2
-    assert fast == [(samples, pytest.approx(quality, rel=1e-4)) for samples, quality in plain]
+    assert fast == near(plain, 1e-4)
 
 
 def all_to_all(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> Any:
@@ -256,7 +259,7 @@ def to_itself(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, *_: 
 def race_with(monkeypatch: pytest.MonkeyPatch, mask: Any, folder: Path, **overrides: Any) -> Run:
     """Run the smoke preset in this process with another attention."""
     monkeypatch.setattr(attention, "NAME", mask.__name__)
-    attention.AttentionInterface.register(mask.__name__, mask)
+    AttentionInterface.register(mask.__name__, mask)
     execute(Output(folder), the_plan(**overrides), 0, Silent())
     return Run.from_events(read_events(the_log(folder)))
 
@@ -273,8 +276,10 @@ def test_a_mask_that_sees_nothing_does_not_reach_the_target(
 ) -> None:
     run = race_with(monkeypatch, to_itself, tmp_path, evaluation_interval=1080)
     assert run.status == "aborted"
-    assert run.evaluations[-1].samples == SMOKE["max_steps"] * SMOKE["global_batch_size"] == 2160
-    assert run.evaluations[-1].quality > SMOKE["target"] + 0.05
+    assert (
+        run.evaluations[-1].samples == number(SMOKE, "max_steps") * number(SMOKE, "global_batch_size") == 2160
+    )
+    assert run.evaluations[-1].quality > number(SMOKE, "target") + 0.05
 
 
 def test_a_broken_optimizer_does_not_come_near_the_target(
