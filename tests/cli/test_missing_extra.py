@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+import pitboard
 from pitboard.cli import main
 
 
@@ -24,9 +25,13 @@ def test_the_extra_is_named(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["pitboard", *command.split()])
-    rooms = ("pitboard.training", "pitboard.launch", "pitboard.web")
-    for name in [name for name in sys.modules if name.startswith(rooms)]:
+    rooms = ("training", "launch", "web")
+    for name in [
+        name for name in sys.modules if name.startswith(tuple(f"pitboard.{room}" for room in rooms))
+    ]:
         monkeypatch.delitem(sys.modules, name)
+    for room in rooms:  # the package's attribute is put back with its module
+        monkeypatch.setattr(pitboard, room, vars(pitboard).get(room), raising=False)
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(SystemExit) as ended:
         main()

@@ -37,4 +37,6 @@ def _codes(module: ModuleType) -> set[int]:
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     ends = [call for call in calls if re.search(r"\b[Ee]xit$", ast.unparse(call.func))]
     found = [node for call in ends for arg in call.args for node in ast.walk(arg)]
-    return {node.value for node in found if isinstance(node, ast.Constant) and isinstance(node.value, int)}
+    written = {node.value for node in found if isinstance(node, ast.Constant) and isinstance(node.value, int)}
+    tables = [getattr(module, node.id, None) for node in found if isinstance(node, ast.Name)]
+    return written.union(*(table.values() for table in tables if isinstance(table, dict)))
