@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pitboard.events import Precision, read_log
+from pitboard.events import StatedPrecision, read_log
 
 _EVENT = b':::MLLOG {"key": "%s", "time_ms": 5, "value": "%s", "metadata": {}}\n'
 _DISCLOSED = b"lowest_numerical_precision_in_linear"
 _SEED = _EVENT % (b"seed", b"1")
 
 
-def precision(text: bytes) -> Precision | None:
+def precision(text: bytes) -> StatedPrecision | None:
     """Give the precision that a log of this text states."""
     with NamedTemporaryFile(suffix=".txt") as file:
         file.write(text)

@@ -146,7 +146,7 @@ def test_a_place_is_free_again_after_a_refusal(client: TestClient) -> None:
 def judged(tmp_path: Path, body: bytes, seconds: float) -> dict[str, Any]:
     (tmp_path / "sent").write_bytes(body)
     with (tmp_path / "sent").open("rb") as upload:
-        return asyncio.run(checking.judge(upload, "run.txt", seconds))
+        return asyncio.run(checking.judge_upload(upload, "run.txt", seconds))
 
 
 def test_a_check_that_takes_too_long_is_ended(tmp_path: Path) -> None:

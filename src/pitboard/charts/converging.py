@@ -8,7 +8,7 @@ import altair as alt
 from pitboard.charts.axes import Span, binary_ticks, linear_span, log_span, x_axis, y_axis
 from pitboard.charts.frame import data, finish, haloed, text_width
 from pitboard.charts.labels import LINE, Box, place, trace
-from pitboard.charts.rows import Row, number, optional, some, text_of
+from pitboard.charts.rows import ChartRow, number, optional, some, text_of
 from pitboard.charts.scaling import ThemeName
 from pitboard.charts.theme import DASHES, NARROW, SHAPES, TEXT, Theme, find_theme
 from pitboard.text import clean
@@ -18,7 +18,7 @@ HEIGHT = 340
 
 
 def convergence(
-    rows: Sequence[Row],
+    rows: Sequence[ChartRow],
     *,
     title: str,
     subtitle: str = "",
@@ -99,13 +99,13 @@ def _target(target: float, direction: str, x: Span, y: Span, look: Theme) -> lis
 
 
 def samples_to_target(
-    rows: Sequence[Row],
+    rows: Sequence[ChartRow],
     *,
     title: str,
     subtitle: str = "",
     caption: str = "",
     theme: ThemeName = "light",
-    reference: Sequence[Row] = (),
+    reference: Sequence[ChartRow] = (),
     unit: str = "samples",
     highlight: Sequence[str] = (),
     width: int = 720,
@@ -155,7 +155,7 @@ def _names(
 ) -> list[alt.Chart]:
     """Names right of their marks (or left, for want of room), moved up or down until they lie on nothing."""
 
-    def pixel(point: Row, key: str = "y") -> tuple[float, float]:
+    def pixel(point: ChartRow, key: str = "y") -> tuple[float, float]:
         x, y = spans[0].share(number(point, "x")), spans[1].share(number(point, key))
         return x * size[0], (1 - y) * size[1]
 
@@ -181,7 +181,7 @@ def _names(
     return [layer.encode(x, y, text="result:N") for layer in layers]
 
 
-def _convergence_point(row: Row) -> dict[str, object]:
+def _convergence_point(row: ChartRow) -> dict[str, object]:
     samples = number(row, "samples_to_target")
     return {
         "result": text_of(row, "result"),
@@ -222,7 +222,7 @@ def _reference(
 
 
 def _aside(
-    point: Row, key: str, word: str, look: Theme, align: Literal["left", "right"], shift: tuple[int, int]
+    point: ChartRow, key: str, word: str, look: Theme, align: Literal["left", "right"], shift: tuple[int, int]
 ) -> alt.Chart:
     base = alt.Chart(data([{"x": point["x"], "y": point[key], "word": word}]))
     text: alt.Chart = base.mark_text(

@@ -6,7 +6,7 @@ import altair as alt
 
 from pitboard.charts.axes import Span, log_span, log_ticks, x_axis
 from pitboard.charts.frame import data, finish, text_width
-from pitboard.charts.rows import Row, brief, number, optional, some, text_of
+from pitboard.charts.rows import ChartRow, brief, number, optional, some, text_of
 from pitboard.charts.scaling import ThemeName
 from pitboard.charts.theme import NARROW, TEXT, Theme, find_theme
 
@@ -14,7 +14,7 @@ TOTAL = "Whole speed-up"
 
 
 def attribution(
-    rows: Sequence[Row],
+    rows: Sequence[ChartRow],
     *,
     title: str,
     subtitle: str = "",
@@ -58,7 +58,7 @@ def attribution(
     return finish(chart, title=title, subtitle=subtitle, caption=caption, theme=look, width=width)
 
 
-def _waterfall(rows: Sequence[Row]) -> list[dict[str, object]]:
+def _waterfall(rows: Sequence[ChartRow]) -> list[dict[str, object]]:
     bars: list[dict[str, object]] = []
     start = 1.0
     for row in rows:

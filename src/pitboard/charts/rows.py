@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pitboard.errors import PitboardError
 from pitboard.text import clean
 
-Row = Mapping[str, object]
+ChartRow = Mapping[str, object]
 
 
-def text_of(row: Row, key: str) -> str:
+def text_of(row: ChartRow, key: str) -> str:
     """The cleaned text under `key`; raises `PitboardError` where there is none."""
     text = clean(row.get(key, ""))
     if not text:
@@ -17,7 +17,7 @@ def text_of(row: Row, key: str) -> str:
     return text
 
 
-def number(row: Row, key: str, *, positive: bool = True) -> float:
+def number(row: ChartRow, key: str, *, positive: bool = True) -> float:
     """The finite number under `key`, above 0 if `positive`; raises `PitboardError` for anything else."""
     value = row.get(key)
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
@@ -27,7 +27,7 @@ def number(row: Row, key: str, *, positive: bool = True) -> float:
     return float(value)
 
 
-def optional(row: Row, key: str, *, positive: bool = True) -> float | None:
+def optional(row: ChartRow, key: str, *, positive: bool = True) -> float | None:
     """As `number`, or `None` where the row says nothing."""
     return None if row.get(key) is None else number(row, key, positive=positive)
 
@@ -37,7 +37,7 @@ def brief(value: float) -> str:
     return f"{value:.0f}" if abs(value) >= 99.95 else f"{value:#.3g}"
 
 
-def some(rows: Sequence[Row], what: str) -> Sequence[Row]:
+def some(rows: Sequence[ChartRow], what: str) -> Sequence[ChartRow]:
     """The rows, of which there must be one at least; raises `PitboardError` otherwise."""
     if not rows:
         raise PitboardError(

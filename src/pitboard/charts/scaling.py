@@ -9,7 +9,7 @@ import altair as alt
 from pitboard.charts.axes import Span, binary_ticks, log_span, log_ticks, x_axis, y_axis
 from pitboard.charts.frame import data, finish, haloed, text_width
 from pitboard.charts.labels import LINE, Box, place, trace
-from pitboard.charts.rows import Row, number, optional, some, text_of
+from pitboard.charts.rows import ChartRow, number, optional, some, text_of
 from pitboard.charts.theme import DASHES, NARROW, SHAPES, TEXT, Theme, find_theme
 from pitboard.text import clean
 
@@ -40,14 +40,14 @@ class _Plot(NamedTuple):
 
 
 def scale(
-    rows: Sequence[Row],
+    rows: Sequence[ChartRow],
     *,
     title: str,
     subtitle: str = "",
     caption: str = "",
     theme: ThemeName = "light",
     quantity: str = "minutes",
-    fitted: Sequence[Row] = (),
+    fitted: Sequence[ChartRow] = (),
     highlight: Sequence[str] = (),
     width: int = 720,
 ) -> alt.VConcatChart:
@@ -86,7 +86,7 @@ def scale(
 
 
 def efficiency(
-    rows: Sequence[Row],
+    rows: Sequence[ChartRow],
     *,
     title: str,
     subtitle: str = "",
@@ -120,12 +120,12 @@ def _sized(
     return finish(sized, title=title, subtitle=subtitle, caption=caption, theme=plot.theme, width=width)
 
 
-def _range(row: Row, low: str, high: str) -> tuple[float | None, float | None]:
+def _range(row: ChartRow, low: str, high: str) -> tuple[float | None, float | None]:
     return optional(row, low), optional(row, high)
 
 
 def _points(
-    rows: Sequence[Row], key: str, low: str = "minutes_low", high: str = "minutes_high"
+    rows: Sequence[ChartRow], key: str, low: str = "minutes_low", high: str = "minutes_high"
 ) -> list[_Point]:
     return [
         _Point(

@@ -9,7 +9,7 @@ import altair as alt
 from pitboard.charts.axes import Span, log_span
 from pitboard.charts.frame import data, finish, text_width
 from pitboard.charts.labels import LINE, spread
-from pitboard.charts.rows import Row, brief, number, some, text_of
+from pitboard.charts.rows import ChartRow, brief, number, some, text_of
 from pitboard.charts.scaling import ThemeName
 from pitboard.charts.theme import NARROW, TEXT, Theme, find_theme
 from pitboard.errors import PitboardError
@@ -20,7 +20,7 @@ DX = 20
 
 
 def rounds(
-    rows: Sequence[Row],
+    rows: Sequence[ChartRow],
     *,
     title: str,
     subtitle: str = "",
@@ -61,9 +61,9 @@ def _order(name: str) -> tuple[list[int], str]:
     return [int(part) for part in name.lstrip("v").split(".") if part.isdigit()], name
 
 
-def _lines(rows: Sequence[Row]) -> dict[str, dict[str, Row]]:
+def _lines(rows: Sequence[ChartRow]) -> dict[str, dict[str, ChartRow]]:
     """Rows by label, then by round."""
-    lines: dict[str, dict[str, Row]] = defaultdict(dict)
+    lines: dict[str, dict[str, ChartRow]] = defaultdict(dict)
     for row in rows:
         label, name = text_of(row, "label"), text_of(row, "round")
         if name in lines[label]:
@@ -75,7 +75,7 @@ def _lines(rows: Sequence[Row]) -> dict[str, dict[str, Row]]:
 
 
 def _ends(
-    lines: dict[str, dict[str, Row]], names: list[str], span: Span, height: float, *, narrow: bool
+    lines: dict[str, dict[str, ChartRow]], names: list[str], span: Span, height: float, *, narrow: bool
 ) -> list[dict[str, object]]:
     """Both ends of every slope, with their words, and where the words lie when pushed apart."""
     points: list[dict[str, object]] = []
@@ -96,21 +96,21 @@ def _ends(
     return points
 
 
-def _kind(line: dict[str, Row], names: list[str]) -> str:
+def _kind(line: dict[str, ChartRow], names: list[str]) -> str:
     if len(line) < 2 or not all(row.get("like_for_like") for row in line.values()):
         return "other"
     before, after = (number(line[name], "minutes") for name in names)
     return "faster" if after <= before else "slower"
 
 
-def _change(line: dict[str, Row], names: list[str]) -> str:
+def _change(line: dict[str, ChartRow], names: list[str]) -> str:
     if _kind(line, names) == "other":
         return ""
     before, after = (number(line[name], "minutes") for name in names)
     return f" ({after / before - 1:+.0%})".replace("-", "−")
 
 
-def _word(label: str, row: Row, x: int, change: str, *, narrow: bool) -> str:
+def _word(label: str, row: ChartRow, x: int, change: str, *, narrow: bool) -> str:
     count = f" × {int(number(row, 'accelerators'))}" if row.get("accelerators") else ""
     minutes = brief(number(row, "minutes"))
     if narrow:

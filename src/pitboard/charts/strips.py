@@ -6,13 +6,13 @@ import altair as alt
 
 from pitboard.charts.axes import Span, linear_span, log_span, log_ticks, x_axis
 from pitboard.charts.frame import data, finish, text_width
-from pitboard.charts.rows import Row, number, optional, some, text_of
+from pitboard.charts.rows import ChartRow, number, optional, some, text_of
 from pitboard.charts.scaling import ThemeName
 from pitboard.charts.theme import NARROW, TEXT, Theme, find_theme
 
 
 def runs(
-    rows: Sequence[Row],
+    rows: Sequence[ChartRow],
     *,
     title: str,
     subtitle: str = "",

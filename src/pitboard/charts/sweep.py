@@ -7,7 +7,7 @@ import altair as alt
 
 from pitboard.charts.axes import linear_span, x_axis
 from pitboard.charts.frame import data, finish, text_width
-from pitboard.charts.rows import Row, optional, some, text_of
+from pitboard.charts.rows import ChartRow, optional, some, text_of
 from pitboard.charts.scaling import ThemeName
 from pitboard.charts.theme import TEXT, Theme, find_theme
 
@@ -15,7 +15,7 @@ _ROW_HEIGHT = 34
 
 
 def precision_sweep(
-    rows: Sequence[Row],
+    rows: Sequence[ChartRow],
     *,
     title: str,
     subtitle: str = "",

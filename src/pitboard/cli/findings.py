@@ -8,7 +8,7 @@ from pitboard.text import printable
 
 if TYPE_CHECKING:
     from pitboard.compliance import Finding, RcpVerdict, TreeReport
-    from pitboard.compliance.output.grouping import Alike
+    from pitboard.compliance.output.grouping import FindingGroup
 
 _COLOURS = {"error": typer.colors.RED, "warning": typer.colors.YELLOW}
 
@@ -63,7 +63,7 @@ def _errors(findings: "list[Finding]") -> int:
     return sum(finding.severity == "error" for finding in findings)
 
 
-def _listed(findings: "list[Alike]") -> list[str]:
+def _listed(findings: "list[FindingGroup]") -> list[str]:
     lines = []
     for alike in findings:
         more = f" and {alike.count - 1} more" if alike.count > 1 else ""

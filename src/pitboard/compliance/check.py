@@ -15,7 +15,7 @@ from pitboard.compliance.log.preset import preset_of_output
 from pitboard.compliance.log.round import detect_ruleset, sampled
 from pitboard.compliance.log.rulesets import preload, ruleset_of
 from pitboard.compliance.report import Level, LogReport, TreeReport
-from pitboard.compliance.submission.check import judge
+from pitboard.compliance.submission.check import judge_submission
 from pitboard.errors import PitboardError
 from pitboard.events import LogFile, read_log
 from pitboard.suite import find_round
@@ -66,7 +66,7 @@ def check_tree(
         logs.append(report)
         if progress:
             progress(len(logs), len(paths))
-    results, more = judge(inventory, level, dict(zip(paths, logs, strict=True)), ruleset, preset)
+    results, more = judge_submission(inventory, level, dict(zip(paths, logs, strict=True)), ruleset, preset)
     findings = inventory.led_out + more
     # A log that belongs to a result counts through it: the olympic mean may drop one that is not valid.
     judged = {path for result in results for path in result.logs}

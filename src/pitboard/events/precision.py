@@ -37,7 +37,7 @@ _AMP = re.compile(rb"Using (16bit|bfloat16) $")
 _BF16 = re.compile(rb"precision: bf16(?:-mixed|-true)?[ \r]*\n")
 
 
-class Precision(msgspec.Struct, frozen=True):
+class StatedPrecision(msgspec.Struct, frozen=True):
     """A number format, what stated it, and whether that leaves no doubt.
 
     `name` is the label of one of `suite.FORMATS`, such as "NVFP4": the narrowest of the matrix products.
@@ -84,7 +84,9 @@ class LogText:
         return self._lines[piece] + self._pieces[piece].count(b"\n", 0, place - starts[piece])
 
 
-def precision(text: LogText, own: Event | None = None, disclosed: Event | None = None) -> Precision | None:
+def precision(
+    text: LogText, own: Event | None = None, disclosed: Event | None = None
+) -> StatedPrecision | None:
     """The number format that a whole log states, or None where it does not say.
 
     `own` is its event `pitboard_precision`, `disclosed` its `lowest_numerical_precision_in_linear`, which
@@ -103,13 +105,13 @@ def precision(text: LogText, own: Event | None = None, disclosed: Event | None =
     if statement is None:
         return None
     source = f"log line {text.line(statement.place)}: {statement.said}"
-    return Precision(statement.name, source, statement.certain)
+    return StatedPrecision(statement.name, source, statement.certain)
 
 
-def _in_event(event: Event | None, names: dict[str, str]) -> Precision | None:
+def _in_event(event: Event | None, names: dict[str, str]) -> StatedPrecision | None:
     if event is None or not isinstance(event.value, str) or event.value not in names:
         return None
-    return Precision(names[event.value], f"log line {event.line}: {event.key} event", certain=True)
+    return StatedPrecision(names[event.value], f"log line {event.line}: {event.key} event", certain=True)
 
 
 def _begins_line(text: bytes, place: int) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from pitboard.events.event import Event
-from pitboard.events.precision import LogText, Precision, precision
+from pitboard.events.precision import LogText, StatedPrecision, precision
 from pitboard.events.run import Run
 
 _DISCLOSURES = (
@@ -49,7 +49,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     run: Run = msgspec.field(default_factory=Run)
     evaluation_minutes: float | None = None
     statistics: list[Statistic] = []
-    precision: Precision | None = None
+    precision: StatedPrecision | None = None
     disclosures: dict[str, Any] = {}
 
 

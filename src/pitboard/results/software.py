@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from pitboard.events import Precision
+from pitboard.events import StatedPrecision
 from pitboard.suite import FORMATS, ROUNDS
 from pitboard.text import printable
 
@@ -54,7 +54,7 @@ def software(description: Mapping[str, object]) -> list[Software]:
     return list(islice(dict.fromkeys(_statements(description)), _MOST))
 
 
-def described_precision(description: Mapping[str, object]) -> Precision | None:
+def described_precision(description: Mapping[str, object]) -> StatedPrecision | None:
     """The one number format that a system description's software notes or framework name; never certain.
 
     A description covers all benchmarks of a system, so it does not prove which of them used the format.
@@ -63,7 +63,7 @@ def described_precision(description: Mapping[str, object]) -> Precision | None:
         said = str(description.get(field) or "")[:1000] if isinstance(description.get(field), str) else ""
         names = {found.lower() for found in _FORMAT.findall(said)}
         if len(names) == 1:
-            return Precision(
+            return StatedPrecision(
                 FORMATS[names.pop()].label, f"description: {field}: {printable(said[:100])}", certain=False
             )
     return None

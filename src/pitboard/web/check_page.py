@@ -12,7 +12,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
 from pitboard.errors import BusyError, PitboardError
-from pitboard.web.checking import Places, judge
+from pitboard.web.checking import Places, judge_upload
 from pitboard.web.errors import respond
 from pitboard.web.rendering import Page, render
 from pitboard.web.security import is_same_origin
@@ -143,7 +143,7 @@ async def _receive_and_judge(request: Request, body: _Body) -> dict[str, Any]:
         upload = fields.get("file")
         if not isinstance(upload, UploadFile) or not upload.filename or not upload.size:
             raise PitboardError("No file came with the form, or an empty one. Choose a log or an archive.")
-        return await judge(_rolled(upload), upload.filename.replace("\0", ""))
+        return await judge_upload(_rolled(upload), upload.filename.replace("\0", ""))
     finally:
         await fields.close()
 

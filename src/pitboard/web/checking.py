@@ -40,7 +40,7 @@ class Places:
             self._free += 1
 
 
-async def judge(upload: BinaryIO, name: str, seconds: float = SECONDS) -> dict[str, Any]:
+async def judge_upload(upload: BinaryIO, name: str, seconds: float = SECONDS) -> dict[str, Any]:
     """Check `upload`, a real file at its start that its sender called `name`; give the verdict of `judge`.
 
     Raises `PitboardError` for what is refused, and after `seconds` (the process has a clock of its own too).

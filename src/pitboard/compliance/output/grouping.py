@@ -10,7 +10,7 @@ from pitboard.compliance.report import TreeReport
 from pitboard.compliance.rule import Finding
 
 
-class Alike(msgspec.Struct, frozen=True, kw_only=True):
+class FindingGroup(msgspec.Struct, frozen=True, kw_only=True):
     """Findings in the same words about `count` places; `place` is the first, as file name and line."""
 
     severity: Literal["error", "warning"]
@@ -25,7 +25,7 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     """What was found about one result, log or file; errors first."""
 
     name: str
-    findings: list[Alike]
+    findings: list[FindingGroup]
 
 
 def grouped(report: TreeReport) -> list[Group]:
@@ -41,7 +41,7 @@ def grouped(report: TreeReport) -> list[Group]:
     for finding in report.findings:
         groups[_name(finding.file) if finding.file else "Everything"].append(finding)
     ordered = sorted(groups.items(), key=lambda group: (-_errors(group[1]), group[0]))
-    return [Group(name=name, findings=_alike(findings)) for name, findings in ordered if findings]
+    return [Group(name=name, findings=_grouped(findings)) for name, findings in ordered if findings]
 
 
 def _name(path: str) -> str:
@@ -56,12 +56,12 @@ def _errors(findings: list[Finding]) -> int:
     return sum(finding.severity == "error" for finding in findings)
 
 
-def _alike(findings: list[Finding]) -> list[Alike]:
+def _grouped(findings: list[Finding]) -> list[FindingGroup]:
     kinds: dict[tuple[str, str, str], list[Finding]] = defaultdict(list)
     for finding in sorted(findings, key=lambda finding: finding.severity):
         kinds[finding.severity, finding.rule, finding.message].append(finding)
     return [
-        Alike(
+        FindingGroup(
             severity=same[0].severity,
             rule=same[0].rule,
             message=same[0].message,

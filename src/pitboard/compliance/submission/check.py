@@ -26,7 +26,7 @@ _LINKS = {
 _REPO_CHECKER = "mlperf-logging, repo_checker/repo_checker.py"
 
 
-def judge(
+def judge_submission(
     inventory: Inventory,
     level: Level,
     logs: Mapping[Path, LogReport],
