@@ -9,6 +9,7 @@ exact versions of `constraints.txt`. Exits 1 at the first command that does not 
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -25,7 +26,14 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="pitboard-wheel-") as name:
         folder = Path(name)
-        _run([sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", name, str(ROOT)])
+        # Of a copy: modules that an earlier build left in build/ would be packed too.
+        source = folder / "source"
+        shutil.copytree(
+            ROOT / "src", source / "src", ignore=shutil.ignore_patterns("*.egg-info", "__pycache__")
+        )
+        for file in ("pyproject.toml", "README.md", "LICENSE"):
+            shutil.copy(ROOT / file, source)
+        _run([sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", name, str(source)])
         wheel = next(folder.glob("pitboard-*.whl"))
         for number, python in enumerate(arguments.pythons):
             _try(wheel, python, folder / f"environment-{number}", train=arguments.train and number == 0)
