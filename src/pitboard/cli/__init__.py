@@ -23,12 +23,16 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 # The extra that brings a package which a command imports when it needs it.
-_EXTRAS = dict.fromkeys(("altair", "vl_convert"), "charts")
-_EXTRAS |= dict.fromkeys(("fastapi", "jinja2", "multipart", "starlette", "uvicorn"), "web")
-_EXTRAS |= dict.fromkeys(
-    ("diffusers", "numpy", "peft", "PIL", "psutil", "pyarrow", "safetensors", "sklearn"), "train"
-)
-_EXTRAS |= dict.fromkeys(("tokenizers", "torch", "torchao", "transformers"), "train")
+_EXTRAS = {
+    package: extra
+    for extra, packages in {
+        "charts": "altair vl_convert",
+        "web": "fastapi jinja2 multipart starlette uvicorn",
+        "train": "diffusers numpy peft PIL psutil pyarrow safetensors sklearn"
+        " tokenizers torch torchao transformers",
+    }.items()
+    for package in packages.split()
+}
 for command in (run, check, score, results, precision, package, suite, data, serve, site):
     command.register(app)
 

@@ -14,12 +14,12 @@ from pitboard.files import write_atomically
 from pitboard.launch.plan import prepare_output
 from pitboard.launch.torchrun import (
     RankFailedError,
-    end_with_launcher,
     launch_ranks,
     launched_by_torchrun,
     report_to_launcher,
     restarted,
 )
+from pitboard.processes import end_with_parent
 from pitboard.training.checkpoint import kept_samples
 from pitboard.training.distributed import join_world, leave_world
 from pitboard.training.output import Output, Plan, read_run
@@ -73,7 +73,7 @@ def resume(output: Output, nproc: int | None, reporter: SeriesReporter) -> Serie
 
 def run_as_rank(output: Output, index: int, reporter: SeriesReporter) -> None:
     """Do one run as one of the ranks that `run_series` launched."""
-    end_with_launcher()
+    end_with_parent()
     _run_one(output, output.plan(), index, reporter)
     leave_world()
 
@@ -117,7 +117,7 @@ def _as_torchrun_rank(
     output: Output, plan: Plan, reporter: SeriesReporter, *, resuming: bool
 ) -> SeriesResult:
     """Do the runs as one of the ranks of the user's own torchrun; rank 0's plan counts."""
-    end_with_launcher()
+    end_with_parent()
     world = join_world(settings_of(plan))
     refused: PitboardError | None = None
     if world.is_main:

@@ -3,7 +3,6 @@
 Light to import: only starting ranks loads torch.
 """
 
-import ctypes
 import json
 import logging
 import os
@@ -72,16 +71,6 @@ def report_to_launcher(error: PitboardError) -> bool:
     report = {"message": {"message": text, "extraInfo": {"timestamp": str(at), "py_callstack": text}}}
     Path(path).write_text(json.dumps(report), encoding="utf-8")
     return True
-
-
-def end_with_launcher() -> None:
-    """Have the kernel kill this rank when the process that launched it dies (Linux).
-
-    Torchrun gives its ranks sessions of their own: after `kill -9` of the launcher they would train on, and
-    write to the log that `--resume` then continues.
-    """
-    set_parent_death_signal = 1
-    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
 
 
 def launch_ranks(arguments: list[str], nproc: int) -> None:

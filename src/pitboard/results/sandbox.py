@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from pitboard.errors import BusyError, PitboardError
+from pitboard.processes import end_with_parent, limit
 from pitboard.results.store import SHIPPED, Store
 
 AT_ONCE = 2
@@ -27,7 +28,6 @@ _GRACE_SECONDS = 20
 _MEMORY_BYTES = 2 << 30
 _DUCKDB_BYTES = 512 << 20
 _LONGEST_ERROR = 1_000
-_PR_SET_PDEATHSIG = 1
 
 _free = BoundedSemaphore(AT_ONCE)
 
@@ -99,17 +99,9 @@ _encoded = msgspec.json.Encoder().encode
 
 def _limit(seconds: int) -> None:
     """Set the limits of this process, which no query can lift: it computes, and writes no file."""
-    import ctypes
-    import resource
-
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # a server that is killed takes it along
+    end_with_parent()
     signal.alarm(_wall_seconds(seconds))  # the same elsewhere, a little later
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.nice(5)  # readers of pages go first
+    limit(memory_bytes=_MEMORY_BYTES, processor_seconds=seconds, file_bytes=0)
 
 
 def _wall_seconds(seconds: int) -> int:

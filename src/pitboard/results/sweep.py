@@ -11,7 +11,7 @@ from pitboard.compliance.result.benchmarks import convergence, official_drops
 from pitboard.compliance.result.rcp import RcpVerdict, rcp_test
 from pitboard.compliance.result.reference import Reference, ReferencePoint, reference_for
 from pitboard.compliance.result.run_verdict import changed_settings
-from pitboard.events import Event, Run, read_events
+from pitboard.events import LogFile, read_log
 from pitboard.results.answer import Answer, Column, Table
 from pitboard.results.question import Chart
 from pitboard.results.schema import Row
@@ -39,8 +39,6 @@ _EMULATED = (
     "An emulated format computes the right numbers with slower arithmetic: its samples to target count, its "
     "minutes and samples/s say nothing of the format."
 )
-
-_Logged = tuple[Run, list[Event]]
 
 
 class PrecisionResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,7 +104,7 @@ def precision_sweep(
     started = {precision: _started(paths) for precision, paths in logs.items()}
     reference = _reference(started, benchmark, preset, round)
     results = _judged(started, reference.points, suite.find_round(round).ruleset)
-    batch = next((run.global_batch_size for each in started.values() for run, _ in each), None)
+    batch = next((log.summary.run.global_batch_size for each in started.values() for log in each), None)
     return Answer(
         question="precision",
         title=f"{benchmark} ({preset}) by precision",
@@ -138,24 +136,22 @@ def judge_precisions(
     return _judged({precision: _started(paths) for precision, paths in logs.items()}, points, ruleset)
 
 
-def _started(paths: Sequence[Path]) -> list[_Logged]:
-    """Return what each log says of its run, and its events, but for those whose clock never started."""
-    logs = [list(read_events(path)) for path in paths]
-    runs = [(Run.from_events(events), events) for events in logs]
-    return [(run, events) for run, events in runs if run.run_start_ms is not None]
+def _started(paths: Sequence[Path]) -> list[LogFile]:
+    """Read the logs; leave out those whose clock never started."""
+    return [log for log in map(read_log, paths) if log.summary.run.run_start_ms is not None]
 
 
 def _judged(
-    logs: Mapping[str, Sequence[_Logged]], points: Sequence[ReferencePoint], ruleset: str
+    logs: Mapping[str, Sequence[LogFile]], points: Sequence[ReferencePoint], ruleset: str
 ) -> list[PrecisionResult]:
     results = [_result(precision, each, points, ruleset) for precision, each in logs.items()]
     return [msgspec.structs.replace(result, verdict=_verdict(result, results[0])) for result in results]
 
 
 def _result(
-    precision: str, logs: Sequence[_Logged], points: Sequence[ReferencePoint], ruleset: str
+    precision: str, logs: Sequence[LogFile], points: Sequence[ReferencePoint], ruleset: str
 ) -> PrecisionResult:
-    runs = [run for run, _ in logs]
+    runs = [log.summary.run for log in logs]
     samples = [convergence(run) for run in runs]
     benchmark, batch = (runs[0].benchmark or "", runs[0].global_batch_size) if runs else ("", None)
     rcp = rcp_test(samples, batch, benchmark, points, runs=len(runs), ruleset=ruleset)
@@ -166,19 +162,19 @@ def _result(
         emulated=any(run.emulated for run in runs),
         samples=samples,
         minutes=None if minutes is None else minutes * (rcp.scale if rcp.passed else 1.0),
-        throughput=_throughput([events for _, events in logs]),
+        throughput=_throughput(logs),
         rcp=rcp,
         late=_late(samples, batch, benchmark, points, rcp, ruleset),
         verdict="baseline",
     )
 
 
-def _throughput(logs: Sequence[Sequence[Event]]) -> float | None:
+def _throughput(logs: Sequence[LogFile]) -> float | None:
     """The mean of the blocks' throughputs, each block as long as the next but the last."""
     rates = [
         float(event.value["throughput"])
         for log in logs
-        for event in log
+        for event in log.events
         if event.key == "tracked_stats" and isinstance(event.value, dict) and "throughput" in event.value
     ]
     return len(rates) / sum(1 / rate for rate in rates) if rates and all(rate > 0 for rate in rates) else None
@@ -213,10 +209,11 @@ def _verdict(result: PrecisionResult, baseline: PrecisionResult) -> Verdict:
     return "faster but does not converge in time" if faster else "slower"
 
 
-def _reference(logs: Mapping[str, Sequence[_Logged]], benchmark: str, preset: str, round: str) -> Reference:
+def _reference(logs: Mapping[str, Sequence[LogFile]], benchmark: str, preset: str, round: str) -> Reference:
     """Return what the runs are compared with: their preset's own points in the baseline, or the official."""
     defined = suite.benchmark(benchmark, round=round).preset(preset)
-    changed = {name for each in logs.values() for run, _ in each for name in changed_settings(run, defined)}
+    runs = [log.summary.run for each in logs.values() for log in each]
+    changed = {name for run in runs for name in changed_settings(run, defined)}
     baseline = next(iter(logs))
     ruleset = suite.find_round(round).ruleset
     return reference_for(benchmark, defined, baseline, changed, ruleset, baseline)

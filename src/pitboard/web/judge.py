@@ -6,12 +6,13 @@ nothing is kept even when the server has gone.
 """
 
 import os
-import resource
 import shutil
 import signal
 import sys
 from pathlib import Path
 from typing import Any
+
+from pitboard.processes import limit
 
 SECONDS = 30
 MEMORY_BYTES = 2 << 30
@@ -33,7 +34,7 @@ def main(folder: str, name: str) -> None:
     signal.signal(signal.SIGALRM, _too_long)
     try:
         signal.alarm(SECONDS)
-        _limit()
+        limit(memory_bytes=MEMORY_BYTES, processor_seconds=2 * SECONDS, file_bytes=_FILE_BYTES)
         answer = _judge(Path(folder), name)
     except PitboardError as error:
         answer = {"error": str(error).replace(folder + os.sep, "")}
@@ -51,14 +52,6 @@ def main(folder: str, name: str) -> None:
 
 def _too_long(*_: object) -> None:
     raise _TimeUp
-
-
-def _limit() -> None:
-    os.nice(5)  # readers of pages go first
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (_FILE_BYTES, _FILE_BYTES))
-    resource.setrlimit(resource.RLIMIT_CPU, (2 * SECONDS, 2 * SECONDS))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _judge(folder: Path, name: str) -> dict[str, Any]:

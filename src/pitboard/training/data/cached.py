@@ -11,6 +11,7 @@ from pathlib import Path
 from pitboard.errors import PitboardError
 
 _MANIFEST = "manifest.json"
+_State = Callable[[Path], str]
 
 
 def default_cache() -> Path:
@@ -28,7 +29,7 @@ def cached(folder: Path, build: Callable[[Path], None], *, large: bool = False) 
 
     Raises `PitboardError` if the cache cannot be written, and what `build` raises.
     """
-    state = _sizes if large else _checksums
+    state = _size if large else _checksum
     if _intact(folder, state):
         return folder
     try:
@@ -46,34 +47,32 @@ def cached(folder: Path, build: Callable[[Path], None], *, large: bool = False) 
     return folder
 
 
-def _build(folder: Path, build: Callable[[Path], None], state: "_State") -> None:
+def _build(folder: Path, build: Callable[[Path], None], state: _State) -> None:
     partial = folder.with_name(f".{folder.name}.partial")
     _remove(partial)
     partial.mkdir()
     build(partial)
-    (partial / _MANIFEST).write_text(json.dumps(state(partial), indent=1))
+    (partial / _MANIFEST).write_text(json.dumps(_states(partial, state), indent=1))
     _remove(folder)
     partial.rename(folder)
 
 
-def _checksums(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of each file of an entry but its manifest."""
-    files = sorted(path for path in folder.iterdir() if path.name != _MANIFEST)
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+def _checksum(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-def _sizes(folder: Path) -> dict[str, str]:
-    """Return the size in bytes of each file of an entry but its manifest."""
-    files = sorted(path for path in folder.iterdir() if path.name != _MANIFEST)
-    return {path.name: str(path.stat().st_size) for path in files}
+def _size(file: Path) -> str:
+    return str(file.stat().st_size)
 
 
-_State = Callable[[Path], dict[str, str]]
+def _states(folder: Path, state: _State) -> dict[str, str]:
+    """Return the state of each file of an entry but its manifest."""
+    return {path.name: state(path) for path in sorted(folder.iterdir()) if path.name != _MANIFEST}
 
 
 def _intact(folder: Path, state: _State) -> bool:
     try:
-        return bool(json.loads((folder / _MANIFEST).read_bytes()) == state(folder))
+        return bool(json.loads((folder / _MANIFEST).read_bytes()) == _states(folder, state))
     except (OSError, ValueError):
         return False
 

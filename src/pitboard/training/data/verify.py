@@ -53,28 +53,59 @@ def verify(
     try:
         found = list(reports(root))
         if checksums:
-            found = [checked for report in found for checked in _with_checksums(root, report, on_read)]
+            lists = _SumLists(root)
+            found = [each for report in found for each in _with_checksums(lists, report, on_read)]
     except OSError as error:
         raise PitboardError(f"Cannot read {error.filename or root}: {error.strerror}.") from error
     return found
 
 
-def _with_checksums(root: Path, report: FileReport, on_read: OnRead | None) -> list[FileReport]:
+class _SumLists:
+    """The checksum files under a root, each read once: a folder may have thousands of files."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._lists: dict[Path, list[tuple[str, dict[str, str]]]] = {}
+
+    def find(self, path: Path) -> tuple[str, str] | None:
+        """Find a file's checksum beside it or in the root: the list's name, and the sum in lower case."""
+        for folder in dict.fromkeys((path.parent, self.root)):
+            if folder not in self._lists:
+                self._lists[folder] = _sum_lists(folder)
+            name = path.relative_to(folder).as_posix()
+            for source, sums in self._lists[folder]:
+                if name in sums:
+                    return source, sums[name]
+        return None
+
+
+def _sum_lists(folder: Path) -> list[tuple[str, dict[str, str]]]:
+    """Return each checksum file of a folder by name, with the first sum of each file that it lists."""
+    found = []
+    for path in sorted(folder.iterdir()):
+        if _SUMS.fullmatch(path.name) and path.is_file() and path.stat().st_size <= _SUMS_SIZE:
+            lines = path.read_text(errors="replace").splitlines()
+            matches = [match for line in lines if (match := _SUM_LINE.fullmatch(line))]
+            found.append((path.name, {match[2]: match[1].lower() for match in reversed(matches)}))
+    return found
+
+
+def _with_checksums(lists: _SumLists, report: FileReport, on_read: OnRead | None) -> list[FileReport]:
     """Return the report with what its checksum says; of a folder, and of each of its files that differs."""
     if report.status != "ok":
         return [report]
-    path = root / report.file
+    path = lists.root / report.file
     if not path.is_dir():
-        return [_checked(root, report, on_read)]
+        return [_checked(lists, report, on_read)]
     files = [FileReport(f"{report.file}/{each.name}", "ok", "") for each in sorted(path.iterdir())]
-    checked = [_checked(root, each, on_read) for each in files if (root / each.file).is_file()]
+    checked = [_checked(lists, each, on_read) for each in files if (lists.root / each.file).is_file()]
     return [report, *(each for each in checked if each.status != "ok")]
 
 
-def _checked(root: Path, report: FileReport, on_read: OnRead | None) -> FileReport:
+def _checked(lists: _SumLists, report: FileReport, on_read: OnRead | None) -> FileReport:
     """Compare a file that is "ok" so far with a checksum listed beside it or in the root, if there is one."""
-    path = root / report.file
-    listed = _listed_sum(root, path)
+    path = lists.root / report.file
+    listed = lists.find(path)
     if listed is None:
         return replace(report, detail=f"{report.detail}; no checksum listed")
     source, expected = listed
@@ -87,19 +118,6 @@ def _checked(root: Path, report: FileReport, on_read: OnRead | None) -> FileRepo
         what = f"has {algorithm.upper()} {found}, expected {expected} from {source}; download it again"
         return replace(report, status="wrong", detail=what)
     return replace(report, detail=f"{report.detail}; {algorithm.upper()} matches {source}")
-
-
-def _listed_sum(root: Path, path: Path) -> tuple[str, str] | None:
-    """Find a file's checksum beside it or in the root: the list's name, and the sum in lower case."""
-    for folder in dict.fromkeys((path.parent, root)):
-        name = path.relative_to(folder).as_posix()
-        for sums in sorted(folder.iterdir()):
-            if _SUMS.fullmatch(sums.name) and sums.is_file() and sums.stat().st_size <= _SUMS_SIZE:
-                for line in sums.read_text(errors="replace").splitlines():
-                    match = _SUM_LINE.fullmatch(line)
-                    if match and match[2] == name:
-                        return sums.name, match[1].lower()
-    return None
 
 
 def _digest(path: Path, algorithm: str, on_read: Callable[[int, int], object]) -> str:

@@ -6,6 +6,7 @@ is rounded along the dimension that it sums over, which is why one tensor is rou
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -103,9 +104,10 @@ def mxfp8_product(x: Tensor, weight: Tensor) -> Tensor:
 
     kernels = KernelPreference.AUTO if x.is_cuda else KernelPreference.EMULATED
     # The weight's gradient sums over the tokens, which must be whole blocks.
-    whole = F.pad(x, (0, 0, 0, -len(x) % MX_BLOCK))
-    product: Tensor = _to_mxfp8_then_scaled_mm(whole, weight, kernels, ScaleCalculationMode.RCEIL)
-    return product[: len(x)]
+    multiply = partial(
+        _to_mxfp8_then_scaled_mm, kernel_preference=kernels, scale_calculation_mode=ScaleCalculationMode.RCEIL
+    )
+    return padded(multiply, MX_BLOCK)(x, weight)
 
 
 def _multiply(a: Scaled, b: Scaled) -> Tensor:
