@@ -26,6 +26,10 @@ class BusyError(PitboardError):
     status = 503
 
 
+class StorageError(PitboardError):
+    """A disk failed a run, which can be resumed once that is put right: no space left, a lost mount."""
+
+
 class LostContactError(PitboardError):
     """Another rank of the run has gone; the reason, if anyone knows it, is told by another."""
 

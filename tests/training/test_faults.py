@@ -137,8 +137,10 @@ def test_a_damaged_plan_is_named(pitboard: Command, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk takes root")
 @pytest.mark.parametrize("kilobytes", [64, 900])
-def test_a_full_disk_is_told_in_one_sentence(kilobytes: int, pitboard: Command, tmp_path: Path) -> None:
-    """64 kB fill up with the log or the plan; 900 kB with the first checkpoints."""
+def test_a_full_disk_stops_a_run_that_then_continues(
+    kilobytes: int, pitboard: Command, tmp_path: Path
+) -> None:
+    """64 kB are full before there is a log, 900 kB with the first checkpoints."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(
@@ -151,7 +153,14 @@ def test_a_full_disk_is_told_in_one_sentence(kilobytes: int, pitboard: Command, 
         done = pitboard(*tiny("llama31_8b"), "--checkpoint-every", 16, "--output", disk / "out", "--seed", 1)
         assert done.returncode == 2
         assert done.stderr.count("\n") == 1, done.stderr
-        assert "space" in done.stderr
+        assert "No space left on device" in done.stderr
+        began = kilobytes == 900
+        assert (f"`pitboard run --resume {disk / 'out'}`" in done.stderr) is began
+        subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
+        again = ["--resume", disk / "out"] if began else [*tiny("llama31_8b")[1:], "--output", disk / "out"]
+        done = pitboard("run", *again)
+        assert done.returncode == 1, done.stderr
+        assert the_run(disk / "out").evaluations
     finally:
         subprocess.run(["umount", str(disk)], check=True)
 

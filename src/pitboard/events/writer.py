@@ -7,7 +7,7 @@ from typing import Any
 
 from mlperf_logging.mllog import constants, mllog
 
-from pitboard.errors import PitboardError
+from pitboard.errors import PitboardError, StorageError
 
 _SOURCES = Path(__file__).parents[1]
 
@@ -65,8 +65,8 @@ class LogWriter:
         try:
             getattr(self._logger, kind)(key, value, metadata=metadata)
         except OSError as error:
-            raise PitboardError(
-                f"Cannot write the log {self.path}: {error.strerror}. Free some space there and start again."
+            raise StorageError(
+                f"Cannot write the log {self.path}: {error.strerror}. Free some space there."
             ) from error
 
 

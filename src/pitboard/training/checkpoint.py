@@ -1,9 +1,12 @@
 """Asynchronous checkpoints with PyTorch Distributed Checkpoint, and finding the last whole one."""
 
+import errno
+import os
 import shutil
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,10 +19,11 @@ from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import async_save
 
-from pitboard.errors import PitboardError
+from pitboard.errors import PitboardError, StorageError
 from pitboard.training.distributed import World, lost_contact
 
 _KEPT = 2
+_FULL = 2**20
 # A frozen base is not written: it is what it was when the run began.
 _SAVED = StateDictOptions(ignore_frozen_params=True)
 _LOADED = StateDictOptions(ignore_frozen_params=True, strict=False)
@@ -55,7 +59,7 @@ class Checkpoints:
     ) -> None:
         """Copy the state and write it while training goes on; waits first for an earlier write.
 
-        Raises `PitboardError` when the earlier write failed (a full disk).
+        Raises `StorageError` when the earlier write failed (a full disk).
         """
         self.wait()
         model_state, optimizer_state = get_state_dict(model, optimizers, options=_SAVED)
@@ -178,7 +182,14 @@ class _disk_errors:  # noqa: N801 - reads as a statement
             cause = _cause(error)
             if lost_contact(cause):
                 raise cause from None
-            raise PitboardError(
-                f"A checkpoint could not be written to {self._folder} ({_first_line(error)}):"
-                " free some space there, then start again with another --output."
+            raise StorageError(
+                f"A checkpoint could not be written to {self._folder} ({self._reason(error)})."
+                " Free some space there."
             ) from error
+
+    def _reason(self, error: BaseException) -> str:
+        # PyTorch's writer says "unexpected pos 704 vs 598" of a full disk.
+        with suppress(OSError):
+            if shutil.disk_usage(self._folder).free < _FULL:
+                return os.strerror(errno.ENOSPC)
+        return _first_line(error)

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.distributed.fsdp import FSDPModule
 
 from pitboard import suite
-from pitboard.errors import PitboardError, Stopped
+from pitboard.errors import PitboardError, Stopped, StorageError
 from pitboard.events.writer import LogWriter
 from pitboard.training.checkpoint import Checkpoints, TrainingProgress
 from pitboard.training.device import device_name, synchronize, tune_cpu
@@ -155,7 +155,11 @@ class Race:
         self._stop.finish()
         self._stop_block()
         if self.checkpoints is not None:
-            self.checkpoints.wait()
+            try:
+                self.checkpoints.wait()
+            except StorageError as error:
+                # The run has ended: what its last checkpoint is for will not be asked of it.
+                self.reporter.notice(str(error))
         self._outcome.samples = self.progress.samples
         return self._outcome
 

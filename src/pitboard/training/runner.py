@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import torch
 from mlperf_logging.mllog import constants
 
 from pitboard import __version__, suite
-from pitboard.errors import LostContactError, PitboardError, Stopped
+from pitboard.errors import LostContactError, PitboardError, Stopped, StorageError
 from pitboard.events import Run
 from pitboard.events.writer import LogWriter
 from pitboard.training.checkpoint import Checkpoints
@@ -132,8 +132,8 @@ def execute(output: Output, plan: Plan, index: int, reporter: Reporter) -> Summa
 
     Returns its summary on rank 0, `None` on the others. A run that fails has its log closed with status
     `aborted`; the log stays open, so that the run can be resumed, when a signal stopped it, when contact with
-    another rank was lost, and when what failed was the attempt to resume. Raises `PitboardError` with the
-    reason, or `Stopped`.
+    another rank was lost, when a disk failed, and when what failed was the attempt to resume. Raises
+    `PitboardError` with the reason, or `Stopped`.
     """
     settings = settings_of(plan)
     path = output.log(plan, index)
@@ -185,7 +185,7 @@ def execute(output: Output, plan: Plan, index: int, reporter: Reporter) -> Summa
                 raise LostContactError(
                     f"Rank {world.rank} lost contact with another rank, which has ended or cannot be reached."
                 ) from error
-            if not resuming:
+            if not resuming and not isinstance(error, StorageError):
                 _close_aborted(log, race, error)
             raise
     return _summary(path, race, outcome) if world.is_main else None
@@ -268,11 +268,9 @@ def _draw(race: Race, path: Path) -> None:
 def _close_aborted(log: LogWriter, race: Race | None, error: BaseException) -> None:
     samples = race.progress.samples if race is not None else 0
     reason = str(error) if isinstance(error, PitboardError) else type(error).__name__
-    try:
+    # Where the log cannot be written either, why the run failed is told all the same.
+    with suppress(StorageError):
         log.close(constants.ABORTED, samples_count=samples, reason=reason)
-    except PitboardError:
-        # The disk that holds the log is what failed; the error being raised says so already.
-        log.closed = True
 
 
 @contextmanager
@@ -287,9 +285,7 @@ def _as_readable_errors() -> Iterator[None]:
         ) from error
     except OSError as error:
         where = f" on {error.filename}" if error.filename else ""
-        raise PitboardError(
-            f"The run failed{where}: {error.strerror or error}. Fix this and rerun."
-        ) from error
+        raise StorageError(f"The run failed{where}: {error.strerror or error}.") from error
 
 
 def _summary(path: Path, race: Race, outcome: Outcome) -> Summary:
