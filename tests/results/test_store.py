@@ -124,7 +124,8 @@ def test_hostile_names_stay_data(tmp_path: Path, store: Store) -> None:
     name = "it's; drop table results; --"
     made_results.submit(tmp_path / "Acme")
 
-    store.add(read_rows(tmp_path / "Acme", "5.1", Names(submitter=name, system="../../../etc")))
+    names = Names(submitter=name, system="../../../etc")
+    store.add(read_rows(tmp_path / "Acme", "5.1", names, published=True))
 
     (row,) = results.table("5.1", submitter=name, store=store)
     assert row["system"] == "../../../etc"
@@ -212,7 +213,7 @@ def test_an_exported_store_is_read_over_http(place: Path, store: Store, tmp_path
     handler = partial(_Ranges, directory=str(tmp_path / "export"))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        remote = Store(f"http://127.0.0.1:{server.server_port}")
+        remote = Store(f"http://127.0.0.1:{server.server_port}", shipped=False)
         table = results.table("5.1", store=remote)
         asked = results.sql("select count(*) as n from results", store=remote)
         with pytest.raises(PitboardError, match="read-only"):
@@ -260,7 +261,7 @@ def test_the_shipped_rounds_are_what_this_code_reads(
     published: Callable[[str], Path], round: str, tmp_path: Path
 ) -> None:
     store = Store(tmp_path / "store", shipped=False)
-    store.add(read_rows(published(round)))
+    store.add(read_rows(published(round), published=True))
     shipped = Store("/nowhere/at/all")
 
     for table in ("results", "runs", "systems", "stack", "rounds", "incomplete"):

@@ -138,7 +138,8 @@ def test_what_is_added_while_it_serves_is_seen(tmp_path: Path) -> None:
         Store(tmp_path / "store").add(read_rows(tmp_path / "5.1" / "Latecomer"))
         assert "Latecomer" in client.get("/results?submitter=Latecomer").text
         assert "Latecomer" not in before
-        assert "Latecomer" in client.get("/results").text
+        assert "Latecomer" not in client.get("/results").text
+        assert "Latecomer (own)" in client.get("/results?with_own=true").text
 
 
 def test_a_long_table_is_cut_and_says_so(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,14 +77,20 @@ def add(
     from pitboard.compliance.log.preset import mark
     from pitboard.results.ingest import Names, read_rows
     from pitboard.results.likeness import preset_of
+    from pitboard.results.schema import OWN
     from pitboard.text import printable
 
     # Logs are read in processes of their own, before DuckDB starts threads in this one.
     rows = read_rows(path, round, Names(submitter, system))
     added = _open(store).add(rows)
     typer.echo(f"{added.new} results new, {added.changed} changed, {added.same} as they were.")
+    if added.new + added.changed:
+        names = ", ".join(sorted({printable(row["submitter"]) + OWN for row in rows["results"]}))
+        typer.echo(
+            f"Kept apart from the published rounds, as {names}: not verified by MLCommons Association."
+        )
     for preset in sorted({preset for row in rows["results"] if (preset := preset_of(row))}):
-        typer.echo(f"{printable(mark(preset))}; kept apart from what was published.")
+        typer.echo(f"{printable(mark(preset))}.")
     for problem in added.problems:
         typer.echo(f"Incomplete: {problem}.", err=True)
 

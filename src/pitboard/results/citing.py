@@ -1,7 +1,7 @@
 """How a result may be cited, after MLCommons' policy for messages about MLPerf results."""
 
 from pitboard.results.likeness import preset_of
-from pitboard.results.schema import Row
+from pitboard.results.schema import OWN, Row
 
 DERIVED = (
     "Accelerator-hours and figures per accelerator are derived by Pitboard; they are not an official metric "
@@ -24,8 +24,9 @@ def citation(row: Row) -> str:
         return f"Preset {preset} of {row['benchmark']}, run with Pitboard; not an MLPerf result."
     if row["own"]:
         return (
-            f"Unverified MLPerf Training v{row['round']} {what}: run with Pitboard. "
-            "Result not verified by MLCommons Association."
+            f"Unverified MLPerf Training v{row['round']} {what}, {row['submitter'].removesuffix(OWN)} "
+            f"{row['system_name'] or row['system']}. Result not verified by MLCommons Association. "
+            + _TRADEMARK
         )
     return (
         f"MLPerf Training v{row['round']} {what}, {row['submitter']} {row['system_name'] or row['system']}, "

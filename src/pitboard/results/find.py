@@ -4,7 +4,7 @@ from functools import cache
 from typing import Literal
 
 from pitboard.errors import PitboardError, UnknownError, near
-from pitboard.results.schema import KEY, Row
+from pitboard.results.schema import KEY, OWN, Row
 from pitboard.results.store import Store
 
 
@@ -31,7 +31,7 @@ def rounds_of(store: Store) -> list[str]:
 def known(store: Store, column: str, wanted: str | None) -> str | None:
     """Give the spelling that the store has for a value of a `results` column; case does not matter.
 
-    An accelerator may be given by its model ("B200").
+    An accelerator may be given by its model ("B200"), and a submitter of one's own without the mark.
     Raises `PitboardError` with the near misses for a value that no result has.
     """
     if wanted is None:
@@ -43,9 +43,11 @@ def known(store: Store, column: str, wanted: str | None) -> str | None:
     ]
     if wanted in values:
         return wanted
-    for value in values:
-        if wanted.casefold() == value.casefold():
-            return value
+    spellings = [wanted, wanted + OWN] if column == "submitter" else [wanted]
+    for spelling in spellings:
+        for value in values:
+            if spelling.casefold() == value.casefold():
+                return value
     if column == "accelerator":
         models = {value.partition(" ")[2].casefold(): value for value in values}
         if wanted.casefold() in models:
@@ -55,6 +57,8 @@ def known(store: Store, column: str, wanted: str | None) -> str | None:
 
 def result(store: Store, reference: str) -> Row:
     """Give one result's row by its reference, "5.1/NVIDIA/tyche_ngpu8_ngc25.09_nemo/llama31_8b".
+
+    One's own is found without the mark of its submitter too, unless a published one is called the same.
 
     Raises `PitboardError` for one that the store does not have, with the nearest.
     """
@@ -66,8 +70,9 @@ def result(store: Store, reference: str) -> Row:
         )
     parts[0] = parts[0].removeprefix("v")
     found = store.rows(
-        "select * from results where round = $1 and submitter ilike $2 and system = $3 and benchmark = $4",
-        list(parts),
+        "select * from results where round = $1 and (submitter ilike $2 or submitter ilike $5)"
+        " and system = $3 and benchmark = $4 order by own",
+        [*parts, parts[1] + OWN],
     )
     if found:
         return found[0]

@@ -44,11 +44,14 @@ def read_rows(
     round: str | None = None,
     names: Names | None = None,
     progress: Callable[[int, int], None] | None = None,
+    *,
+    published: bool = False,
 ) -> Rows:
     """Check and score a round, a submission or a run's output, and give the store's rows, table by table.
 
-    Damaged logs and descriptions are kept as what they say, not valid. Raises `PitboardError` where `path`
-    holds no result: a single log belongs to none.
+    `published` is for the rounds that the package ships, built from archives of a known digest; all else is
+    the user's own. Damaged logs and descriptions are kept as what they say, not valid. Raises `PitboardError`
+    where `path` holds no result: a single log belongs to none.
     """
     report = check_tree(path, round, progress=progress)
     if not report.results:
@@ -56,16 +59,17 @@ def read_rows(
             f"No result under {path}: expected <submitter>/results/<system>/<benchmark>/result_*.txt, "
             "a submission, or the output folder of `pitboard run`."
         )
-    return _Reader(path, report, names or Names()).rows()
+    return _Reader(path, report, names or Names(), published).rows()
 
 
 class _Reader:
     """Walks one tree's reports; rows are built result by result."""
 
-    def __init__(self, root: Path, report: TreeReport, names: Names) -> None:
+    def __init__(self, root: Path, report: TreeReport, names: Names, published: bool) -> None:
         self._root = root
         self._report = report
         self._names = names
+        self._own = not published
         self._logs = {log.path: log for log in report.logs}
         self._rows: Rows = {table: [] for table in TABLES}
 
@@ -78,8 +82,11 @@ class _Reader:
                 described[system] = self._system(key, result)
             self._result(key, result, score, described[system])
         self._rows["incomplete"] += self._lost()
-        row = round_row(self._report.round)
+        row = None if self._own else round_row(self._report.round)
         self._rows["rounds"] += [row] if row else []
+        for rows in self._rows.values():
+            for row in rows:
+                row["own"] = self._own
         return self._rows
 
     def _key(self, result: ResultReport) -> Row:
@@ -106,8 +113,7 @@ class _Reader:
         found = accelerator(
             _text(fields, "accelerator_model_name"), _text(fields, "accelerator_memory_capacity")
         )
-        own = any(self._logs[path].run.preset for path in result.logs)
-        place = {} if own else links(key["round"], key["submitter"], key["system"])
+        place = {} if self._own else links(key["round"], key["submitter"], key["system"])
         row = {
             **{name: key[name] for name in _SYSTEM_KEY},
             "organisation": (known and known.submitter) or key["submitter"],
@@ -126,9 +132,6 @@ class _Reader:
             "framework": _text(fields, "framework"),
             "described": known is not None,
             "description": _sorted(fields) or None,
-            "code_url": place.get("code"),
-            "results_url": place.get("results"),
-            "system_url": place.get("system"),
         }
         stack = [
             {
@@ -138,6 +141,7 @@ class _Reader:
             for entry in software(fields)
         ]
         row["digest"] = _digest([row, stack])
+        row |= {f"{what}_url": place.get(what) for what in ("code", "results", "system")}
         self._rows["systems"].append(row)
         self._rows["stack"] += stack
         if known is None:
@@ -172,7 +176,6 @@ class _Reader:
             "precision_source": precision[1],
             "emulated": score.emulated,
             "preset": result.preset or next((p for log in logs if (p := log.run.preset)), None),
-            "own": any(log.run.preset for log in logs),
             "settings": _sorted(first.settings) if first else None,
         }
         details = {

@@ -6,7 +6,10 @@ Row = dict[str, Any]
 Rows = dict[str, list[Row]]
 """Rows by table."""
 
-VERSION = 2
+VERSION = 3
+
+OWN = " (own)"
+"""What follows the names of submitter and organisation of all that is not one of the published rounds."""
 
 KEY = {"round": "VARCHAR", "submitter": "VARCHAR", "system": "VARCHAR", "benchmark": "VARCHAR"}
 
@@ -17,6 +20,7 @@ TABLES: dict[str, dict[str, str]] = {
         "published": "DATE",
         "source": "VARCHAR",
         "licence": "VARCHAR",
+        "own": "BOOLEAN",
     },
     "systems": {
         "round": "VARCHAR",
@@ -41,6 +45,7 @@ TABLES: dict[str, dict[str, str]] = {
         "code_url": "VARCHAR",
         "results_url": "VARCHAR",
         "system_url": "VARCHAR",
+        "own": "BOOLEAN",
         "digest": "VARCHAR",
     },
     "results": {
@@ -87,6 +92,7 @@ TABLES: dict[str, dict[str, str]] = {
         "precision": "VARCHAR",
         "precision_source": "VARCHAR",
         "emulated": "BOOLEAN",
+        "own": "BOOLEAN",
     },
     "evaluations": {
         **KEY,
@@ -96,6 +102,7 @@ TABLES: dict[str, dict[str, str]] = {
         "quality": "DOUBLE",
         "minutes": "FLOAT",
         "metric": "VARCHAR",
+        "own": "BOOLEAN",
     },
     "statistics": {
         **KEY,
@@ -105,6 +112,7 @@ TABLES: dict[str, dict[str, str]] = {
         "minimum": "FLOAT",
         "median": "FLOAT",
         "maximum": "FLOAT",
+        "own": "BOOLEAN",
     },
     "stack": {
         "round": "VARCHAR",
@@ -113,13 +121,15 @@ TABLES: dict[str, dict[str, str]] = {
         "key": "VARCHAR",
         "value": "VARCHAR",
         "source": "VARCHAR",
+        "own": "BOOLEAN",
     },
-    "incomplete": {**KEY, "what": "VARCHAR"},
+    "incomplete": {**KEY, "what": "VARCHAR", "own": "BOOLEAN"},
 }
 """Minutes are minutes, `started` is UTC, `evaluations.minutes` count from `run_start`.
 Those of a result whose precision was `emulated` are comparable with nothing.
 `samples_to_target` and `evaluations.samples` are samples; a benchmark that counts
 in epochs has epochs in `samples_to_target` and `evaluations.epoch`.
+`own` is all that is not of a published round.
 `statistics` summarises each number that a run logged as `tracked_stats`, in the log's own unit."""
 
 OF_RESULTS = ("results", "runs", "evaluations", "statistics")

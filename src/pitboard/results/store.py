@@ -3,8 +3,9 @@
     STORE/store.json              which generation holds, and the schema's version
     STORE/<generation>/*.parquet  one file a table
 
-What the package ships lies in `rounds/`, in the same form and without generations: a query sees its rows
-unless the store has the same result (or system) itself.
+What the package ships, the published rounds, lies in `rounds/`, in the same form and without generations. All
+else is the user's own, whatever its files say: a query sees it beside what is published, with its submitters
+marked, and it takes no published row's place.
 """
 
 import fcntl
@@ -23,7 +24,7 @@ import msgspec
 from pitboard.errors import PitboardError
 from pitboard.files import write_atomically
 from pitboard.results.migrate import Queries, migrate
-from pitboard.results.schema import KEY, OF_RESULTS, SUBMISSIONS, TABLES, VERSION, Rows
+from pitboard.results.schema import KEY, OF_RESULTS, OWN, SUBMISSIONS, TABLES, VERSION, Rows
 
 if TYPE_CHECKING:
     import duckdb  # at run time where it is used: to list the questions need not take its third of a second
@@ -44,7 +45,7 @@ _IDENTITY = {
     "stack": ("round", "submitter", "system"),
     "incomplete": tuple(KEY),
 } | dict.fromkeys(OF_RESULTS, tuple(KEY))
-# A row replaces shipped rows by the presence of its owner: a system's rows, a result's rows.
+# A row replaces earlier ones by the presence of its owner: a system's rows, a result's rows.
 _OWNER = {"stack": "systems", "runs": "results", "evaluations": "results", "statistics": "results"}
 
 
@@ -68,13 +69,14 @@ class Store:
     """A store opened for reading; `add` and `remove` write the next generation and move on to it.
 
     `place` is a folder, or an address that DuckDB reads (`s3://`, `https://`) of one that `export` wrote;
-    `shipped` tells whether the rounds that come with the package are seen too.
+    `shipped` tells whether the rounds that come with the package are seen too; without them nothing is known
+    to be published but what the rows themselves say.
     """
 
     def __init__(self, place: str | Path | None = None, *, shipped: bool = True) -> None:
         self._remote = str(place).rstrip("/") if str(place).startswith(_REMOTE) else None
         self.folder = Path(place) if place and not self._remote else default_folder()
-        self.shipped = shipped and not self._remote and (SHIPPED / "results.parquet").is_file()
+        self.shipped = shipped and (SHIPPED / "results.parquet").is_file()
         self._connection = _connect()
         self._open()
 
@@ -132,7 +134,9 @@ class Store:
             return _columns(result), result.fetchmany(most)
 
     def add(self, rows: Rows) -> Added:
-        """Add rows, replacing results and systems that are there already; the same rows change nothing.
+        """Add rows, replacing those of the same results and systems added before; the same change nothing.
+
+        What equals a published row is that. Nothing else ever takes its place.
 
         Raises `PitboardError` where the store cannot be written, or is an address.
         """
@@ -149,12 +153,14 @@ class Store:
     def remove(self, round: str, submitter: str | None = None, system: str | None = None) -> int:
         """Remove what was added of a round, a submitter or a system; gives the number of results removed.
 
-        What the package ships stays. Raises `PitboardError` where there is nothing to remove.
+        The submitter may be written as it is shown, marked as own. What the package ships stays. Raises
+        `PitboardError` where there is nothing to remove.
         """
         with _locked(self.folder):
             self._open()
             folder = _generation(self.folder)
-            values: dict[str, object] = {"round": round, "submitter": submitter, "system": system}
+            name = submitter and submitter.removesuffix(OWN)
+            values = {"round": round, "submitter": name and [name, name + OWN], "system": system}
             gone = {table: _condition(values, columns) for table, columns in TABLES.items()}
             count = 0
             if folder:
@@ -192,7 +198,9 @@ class Store:
         manifest = _manifest(self.folder)
         if manifest and manifest.schema != VERSION:
             with _locked(self.folder):
-                migrate(self._connection, self.folder / manifest.generation, manifest.schema, self._next)
+                copied = _file(SHIPPED, "systems") if self.shipped and manifest.generation == "." else None
+                folder = self.folder / manifest.generation
+                migrate(self._connection, folder, manifest.schema, self._next, copied)
         self._define(self._connection)
 
     def _define(
@@ -207,7 +215,7 @@ class Store:
         connection.execute(f"create or replace view submissions as {SUBMISSIONS}")
 
     def _places(self) -> list[str]:
-        return [f"{self._remote}/"] if self._remote else [f"{SHIPPED}/", f"{self.folder}/"]
+        return [f"{SHIPPED}/", f"{self.place}/"]
 
     def _view(self, table: str, folder: Path | None) -> str:
         if folder is None:
@@ -215,20 +223,34 @@ class Store:
                 return f"select * from {_file(SHIPPED, table)}"
             columns = ", ".join(f"null::{kind} as {name}" for name, kind in TABLES[table].items())
             return f"select {columns} where false"
-        own = f"select * from {_file(folder, table)}"
+        return self._beside_shipped(table, _file(folder, table))
+
+    def _beside_shipped(self, table: str, rows: str) -> str:
+        """Select a table's rows of the store, and of the published rounds."""
         if not self.shipped:
-            return own
-        owner = _file(folder, _OWNER.get(table, table))
-        return f"{own} union all {_without(_file(SHIPPED, table), owner, table)}"
+            return f"select * from {rows}"
+        mark = quoted(OWN)
+        marked = [
+            f"case when ends_with({name}, {mark}) then {name} else {name} || {mark} end as {name}"
+            for name in ("submitter", "organisation")
+            if name in TABLES[table]
+        ]
+        # An exported store holds a copy of what is published, too; of rounds that only a newer Pitboard ships
+        # nothing here can tell whether it is true.
+        return (
+            f"select * replace ({', '.join(['true as own', *marked])}) from {rows} r"
+            f" where own or not exists (select 1 from {_file(SHIPPED, 'rounds')} s where s.round = r.round)"
+            f" union all select * from {_file(SHIPPED, table)}"
+        )
 
     def _define_remote(self, connection: "duckdb.DuckDBPyConnection", address: str, kind: str) -> None:
         import duckdb
 
         _load_httpfs(connection)
         for table in TABLES:
-            file = quoted(f"{address}/{table}.parquet")
+            rows = f"read_parquet({quoted(f'{address}/{table}.parquet')})"
             try:
-                connection.execute(f"create or replace {kind} {table} as select * from read_parquet({file})")
+                connection.execute(f"create or replace {kind} {table} as {self._beside_shipped(table, rows)}")
             except duckdb.Error as error:
                 raise PitboardError(
                     f"Cannot read the store at {address}: {str(error).splitlines()[0]}"
@@ -236,21 +258,15 @@ class Store:
 
     def _fresh(self, rows: Rows) -> tuple[Rows, dict[str, int]]:
         """Leave out what the store has already."""
-        known = {
-            table: {
-                tuple(row[:-1]): row[-1]
-                for row in self._connection.execute(
-                    f"select {', '.join(_IDENTITY[table])}, digest from {table}"
-                ).fetchall()
-            }
-            for table in ("results", "systems")
-        }
+        folder = _generation(self.folder)
+        known = {table: self._digests(folder, table) for table in ("results", "systems")}
+        published = {table: self._digests(SHIPPED if self.shipped else None, table) for table in known}
         changed: dict[str, set[tuple[object, ...]]] = {"results": set(), "systems": set()}
         counts = {"new": 0, "changed": 0, "same": 0}
         for table in ("results", "systems"):
             for row in rows[table]:
                 key = tuple(row[name] for name in _IDENTITY[table])
-                if known[table].get(key) == row["digest"]:
+                if row["digest"] in (known[table].get(key), published[table].get(key)):
                     counts["same"] += table == "results"
                     continue
                 changed[table].add(key)
@@ -264,9 +280,18 @@ class Store:
                 fresh[table] = [row for row in rows[table] if tuple(row[n] for n in names) in changed[owner]]
         for table in ("rounds", "incomplete"):
             names = _IDENTITY[table]
-            here = set(self._connection.execute(f"select {', '.join(names)} from {table}").fetchall())
+            here = self._keys(folder, table) | self._keys(SHIPPED if self.shipped else None, table)
             fresh[table] = [row for row in rows[table] if tuple(row[n] for n in names) not in here]
         return fresh, counts
+
+    def _digests(self, folder: Path | None, table: str) -> dict[tuple[object, ...], str]:
+        return {tuple(key): digest for *key, digest in self._keys(folder, table, "digest")}
+
+    def _keys(self, folder: Path | None, table: str, *more: str) -> set[tuple[Any, ...]]:
+        if folder is None:
+            return set()
+        columns = ", ".join((*_IDENTITY[table], *more))
+        return set(self._connection.execute(f"select {columns} from {_file(folder, table)}").fetchall())
 
     def _write(self, fresh: Rows) -> None:
         """Write the next generation: our own rows without what is replaced, and the new ones."""
@@ -403,12 +428,13 @@ def _listed(values: list[str]) -> str:
     return f"[{', '.join(map(quoted, values))}]"
 
 
-def _condition(values: dict[str, object], columns: dict[str, str]) -> str:
+def _condition(values: Mapping[str, object], columns: dict[str, str]) -> str:
     """Give what picks rows by the values; a table without such a column keeps all."""
     given = {name: value for name, value in values.items() if value is not None}
     if not given.keys() <= columns.keys():
         return "false"
-    return " and ".join(f"{name} = {_literal(value)}" for name, value in given.items())
+    same = {name: "in" if isinstance(value, list) else "=" for name, value in given.items()}
+    return " and ".join(f"{name} {same[name]} {_literal(value)}" for name, value in given.items())
 
 
 def _files() -> list[str]:

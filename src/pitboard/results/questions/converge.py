@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pitboard.errors import PitboardError
 from pitboard.results.answer import Answer, Column, Table
 from pitboard.results.find import default_store, known, latest_round, reference
-from pitboard.results.question import BENCHMARK, ROUND, Chart, Question
+from pitboard.results.question import BENCHMARK, NOT_VERIFIED, ROUND, WITH_OWN, Chart, Question
 from pitboard.results.schema import Row
 from pitboard.results.store import Store
 from pitboard.results.throughput import MEAN_TRAINING, TIMED_RUNS
@@ -41,17 +41,21 @@ from results r join (
     {TIMED_RUNS}
   ) group by all
 ) u using (round, submitter, system, benchmark)
-where r.round = $round and r.benchmark = $benchmark and not r.own and r.minutes is not null
+where r.round = $round and r.benchmark = $benchmark and r.minutes is not null
+  and (not r.own or $with_own and coalesce(r.preset, 'full') = 'full')
   and r.samples_to_target > 0 and r.global_batch_size > 0
 order by r.global_batch_size, r.submitter, r.system"""
 
 
-def converge(benchmark: str, round: str | None = None, *, store: Store | None = None) -> Answer:
+def converge(
+    benchmark: str, round: str | None = None, with_own: bool = False, *, store: Store | None = None
+) -> Answer:
     """Give every result's samples to target in a round (by default the newest) against the reference points.
 
     Rows are results, ordered by global batch size; `more` holds `reference` (the points that the RCP test
     uses, `low` the fewest samples that it allows) and `precisions` (stated precisions at equal batch size).
-    Raises `PitboardError` for a value that no result has, or where the benchmark has no result in the round.
+    `with_own` takes what the user added, too. Raises `PitboardError` for a value that no result has, or where
+    the benchmark has no result in the round.
     """
     from pitboard.compliance import load_points
     from pitboard.compliance.result.rcp import reference_convergence
@@ -60,6 +64,7 @@ def converge(benchmark: str, round: str | None = None, *, store: Store | None = 
     values: dict[str, object] = {
         "benchmark": known(store, "benchmark", benchmark),
         "round": known(store, "round", round) or latest_round(store),
+        "with_own": with_own,
     }
     found = store.rows(SQL, values)
     if not found:
@@ -82,7 +87,7 @@ def converge(benchmark: str, round: str | None = None, *, store: Store | None = 
         parameters=values,
         columns=_columns(unit),
         rows=rows,
-        notes=_notes(rows, points, precisions, unit),
+        notes=[*([NOT_VERIFIED] if with_own else []), *_notes(rows, points, precisions, unit)],
         facts=_facts(rows, fewest),
         more={"reference": _reference(points, unit), "precisions": precisions},
     )
@@ -261,7 +266,7 @@ QUESTION = Question(
     summary=(
         "Show samples to target against the reference convergence points: who paid convergence for speed"
     ),
-    options=(BENCHMARK, ROUND),
+    options=(BENCHMARK, ROUND, WITH_OWN),
     charts=(
         Chart(
             "samples_to_target",

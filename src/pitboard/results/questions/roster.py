@@ -7,7 +7,7 @@ from typing import Any
 from pitboard.results.answer import Answer, Column, Table
 from pitboard.results.find import default_store, known, latest_round, rounds_of
 from pitboard.results.organisations import one_name
-from pitboard.results.question import ROUND, Question
+from pitboard.results.question import NOT_VERIFIED, ROUND, WITH_OWN, Question
 from pitboard.results.schema import Row
 from pitboard.results.store import Store
 
@@ -20,9 +20,12 @@ DEFINITION = (
 
 SQL = """select organisation, submitter, system_name, benchmark, division, availability, nodes, accelerator,
   accelerators
-from results where round = $round and not own order by all"""
+from results where round = $round
+  and (not own or $with_own and coalesce(preset, 'full') = 'full')
+order by all"""
 
-_BEFORE = "select distinct round, organisation from results where not own"
+_BEFORE = """select distinct round, organisation from results
+where not own or $with_own and coalesce(preset, 'full') = 'full'"""
 
 _ORGANISATIONS = [
     Column("organisation", "Organisation"),
@@ -42,20 +45,25 @@ _CHANGE = [
 ]
 
 
-def roster(round: str | None = None, *, store: Store | None = None) -> Answer:
+def roster(round: str | None = None, with_own: bool = False, *, store: Store | None = None) -> Answer:
     """Give a round's organisations, one a row, and in `facts` the round's counts; `more` holds the change.
 
     `facts`: organisations, systems, results, first_timers, multi_node_share (0 to 1 of results), largest.
     `more`: "change" against the round before (where the store has it), "benchmarks" and "accelerators" with
-    their results. Raises `PitboardError` for a round that the store does not have.
+    their results. `with_own` counts what the user added, too. Raises `PitboardError` for a round that the
+    store does not have.
     """
     store = store or default_store()
     round = known(store, "round", round) or latest_round(store)
     earlier = list(takewhile(lambda other: other != round, rounds_of(store)))
-    entries = store.rows(SQL, {"round": round})
-    before = {one_name(row["organisation"]) for row in store.rows(_BEFORE) if row["round"] in earlier}
+    entries = store.rows(SQL, {"round": round, "with_own": with_own})
+    before = {
+        one_name(row["organisation"])
+        for row in store.rows(_BEFORE, {"with_own": with_own})
+        if row["round"] in earlier
+    }
     rows = _organisations(entries, before if earlier else None)
-    last = store.rows(SQL, {"round": earlier[-1]}) if earlier else []
+    last = store.rows(SQL, {"round": earlier[-1], "with_own": with_own}) if earlier else []
     facts = _facts(entries) | {"first_timers": [row["organisation"] for row in rows if row["first_timer"]]}
     systems, organisations = facts["systems"], facts["organisations"]
     return Answer(
@@ -63,10 +71,10 @@ def roster(round: str | None = None, *, store: Store | None = None) -> Answer:
         title=f"MLPerf Training v{round}: {systems} systems from {organisations} organisations",
         definition=DEFINITION,
         sql=SQL,
-        parameters={"round": round},
+        parameters={"round": round, "with_own": with_own},
         columns=_ORGANISATIONS,
         rows=rows,
-        notes=_notes(facts, earlier),
+        notes=[*([NOT_VERIFIED] if with_own else []), *_notes(facts, earlier)],
         facts=facts,
         more=_more(entries, last, earlier),
     )
@@ -155,5 +163,5 @@ QUESTION = Question(
     ask=roster,
     order=8,
     summary="Show who entered a round, with what, and what changed since the round before",
-    options=(ROUND,),
+    options=(ROUND, WITH_OWN),
 )

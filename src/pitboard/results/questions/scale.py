@@ -14,13 +14,15 @@ from pitboard.results.question import (
     ACCELERATOR,
     BENCHMARK,
     DIVISION,
+    NOT_VERIFIED,
     ROUND,
     SUBMITTER,
+    WITH_OWN,
     Chart,
     Option,
     Question,
 )
-from pitboard.results.schema import Row
+from pitboard.results.schema import OWN, Row
 from pitboard.results.store import Store
 from pitboard.results.throughput import MEAN_TRAINING, TIMED_RUNS, per_second
 from pitboard.results.units import counted_in
@@ -47,7 +49,8 @@ from results r left join (
     {TIMED_RUNS}
   ) where kept group by all
 ) u using (round, submitter, system, benchmark)
-where r.round = $round and r.benchmark = $benchmark and not r.own and r.minutes > 0 and r.accelerators > 0
+where r.round = $round and r.benchmark = $benchmark and r.minutes > 0 and r.accelerators > 0
+  and (not r.own or $with_own and coalesce(r.preset, 'full') = 'full')
   and ($division is null or r.division = $division)
   and ($submitter is null or lower(r.submitter) = lower($submitter))
   and ($accelerator is null or r.accelerator = $accelerator)
@@ -87,6 +90,7 @@ def scale(
     accelerator: str | None = None,
     division: str | None = "closed",
     at: int | None = None,
+    with_own: bool = False,
     *,
     store: Store | None = None,
 ) -> Answer:
@@ -95,7 +99,8 @@ def scale(
     Rows are results, ordered by family and accelerators; `more` holds `fits` (a law for each family of two
     counts or more) and `fitted` (points of it to draw, inside the measured range; no interval for fewer
     than four results). With `at`, `more["predictions"]` holds the minutes that the laws predict at that
-    count of accelerators; notes say for which there is no prediction, and why. Raises `PitboardError` for a
+    count of accelerators; notes say for which there is no prediction, and why. `with_own` takes what the user
+    added, too, and so does naming a submitter of one's own. Raises `PitboardError` for a
     value that no result has, or where no result matches.
     """
     store = store or default_store()
@@ -105,7 +110,9 @@ def scale(
         "division": known(store, "division", division),
         "submitter": known(store, "submitter", submitter),
         "accelerator": known(store, "accelerator", accelerator),
+        "with_own": with_own,
     }
+    values["with_own"] = with_own = with_own or str(values["submitter"]).endswith(OWN)
     found = store.rows(SQL, values)
     if not found:
         raise PitboardError(_nothing(store, values))
@@ -121,7 +128,7 @@ def scale(
         columns=_columns(counted_in(rows)),
         rows=rows,
         warnings=_warnings(families),
-        notes=_notes(families, laws),
+        notes=[*([NOT_VERIFIED] if with_own else []), *_notes(families, laws)],
         facts=_facts(families, laws),
         more={"fits": _fits(laws), "fitted": _fitted(laws)},
     )
@@ -339,6 +346,7 @@ QUESTION = Question(
         ACCELERATOR,
         DIVISION,
         Option("at", "Predict the minutes at this many accelerators, family by family."),
+        WITH_OWN,
     ),
     charts=(
         Chart(

@@ -4,7 +4,7 @@ from pitboard.errors import UnknownError
 from pitboard.results.answer import Answer, Column
 from pitboard.results.find import default_store, nearest
 from pitboard.results.question import Option, Question
-from pitboard.results.schema import Row
+from pitboard.results.schema import OWN, Row
 from pitboard.results.store import Store
 
 DEFINITION = (
@@ -64,8 +64,11 @@ def _system(store: Store, text: str) -> Row:
     if len(parts) < 3:
         raise UnknownError(f"'{text:.200}' names no system: expected ROUND/SUBMITTER/SYSTEM.")
     parts[0] = parts[0].removeprefix("v")
-    sql = "select * from systems where round = $1 and submitter ilike $2 and system = $3"
-    found = store.rows(sql, list(parts))
+    sql = (
+        "select * from systems where round = $1 and (submitter ilike $2 or submitter ilike $4)"
+        " and system = $3 order by own"
+    )
+    found = store.rows(sql, [*parts, parts[1] + OWN])
     if found:
         return found[0]
     wrong = "/".join(parts)

@@ -5,7 +5,18 @@ from typing import Any
 from pitboard.errors import PitboardError
 from pitboard.results.answer import Answer, Column
 from pitboard.results.find import default_store, known, latest_round
-from pitboard.results.question import ACCELERATOR, DIVISION, ROUND, SUBMITTER, Chart, Option, Question
+from pitboard.results.question import (
+    ACCELERATOR,
+    DIVISION,
+    NOT_VERIFIED,
+    ROUND,
+    SUBMITTER,
+    WITH_OWN,
+    Chart,
+    Option,
+    Question,
+)
+from pitboard.results.schema import OWN
 from pitboard.results.store import Store, quoted
 
 DEFINITION = (
@@ -26,7 +37,7 @@ COLUMNS = [
 ]
 
 _WHERE = """
-where round = $round and not own
+where round = $round and (not own or $with_own and coalesce(preset, 'full') = 'full')
   and ($benchmark is null or benchmark = $benchmark)
   and ($division is null or division = $division)
   and ($accelerator is null or accelerator = $accelerator)
@@ -43,13 +54,15 @@ def table(
     submitter: str | None = None,
     accelerators: int | None = None,
     availability: str | None = None,
+    with_own: bool = False,
     *,
     store: Store | None = None,
 ) -> Answer:
     """Give a round's official table, filtered; by default that of the newest round.
 
     Rows are systems, ordered by submitter and system; a benchmark's column is in minutes, `None` where it was
-    not entered or has no score. Raises `PitboardError` for a value that no result has.
+    not entered or has no score. `with_own` shows what the user added, too, and so does naming a submitter of
+    one's own. Raises `PitboardError` for a value that no result has.
     """
     store = store or default_store()
     values: dict[str, object] = {
@@ -60,7 +73,9 @@ def table(
         "submitter": known(store, "submitter", submitter),
         "accelerators": accelerators,
         "availability": known(store, "availability", availability),
+        "with_own": with_own,
     }
+    values["with_own"] = with_own = with_own or str(values["submitter"]).endswith(OWN)
     found = store.rows(f"select distinct benchmark from results{_WHERE} order by all", values)
     benchmarks = [str(row["benchmark"]) for row in found]
     minutes = "".join(
@@ -74,7 +89,7 @@ def table(
     chosen = [
         f"{value} accelerators" if name == "accelerators" else str(value)
         for name, value in values.items()
-        if value is not None and name != "round"
+        if value is not None and name not in ("round", "with_own")
     ]
     return Answer(
         question="table",
@@ -85,6 +100,7 @@ def table(
         columns=[*COLUMNS[:-1], *(Column(name, name, "number", "min") for name in benchmarks), COLUMNS[-1]],
         rows=rows,
         notes=[
+            *([NOT_VERIFIED] if with_own else _unseen(store, values) if not rows else []),
             *_incomplete(store, str(values["round"]), values["submitter"], values["benchmark"]),
             "Systems of different counts, accelerators or availability are not like for like: "
             "`pitboard results compare` says what may be compared.",
@@ -92,12 +108,18 @@ def table(
     )
 
 
+def _unseen(store: Store, values: dict[str, object]) -> list[str]:
+    """Say where to find what the user added, for a table that is empty without it."""
+    own = store.rows("select 1 from results where own and round = $round limit 1", {"round": values["round"]})
+    return [f"You added results of v{values['round']}: --with-own shows them."] if own else []
+
+
 def _incomplete(store: Store, round: str, submitter: object, benchmark: object) -> list[str]:
     rows = store.rows(
         "select submitter, system, benchmark, what from incomplete where round = $round "
         "and ($submitter is null or lower(submitter) = lower($submitter)) "
         "and ($benchmark is null or benchmark is null or benchmark = $benchmark) and what like '%missing%' "
-        "order by all",
+        "and not own order by all",
         {"round": round, "submitter": submitter, "benchmark": benchmark},
     )
     return [f"Incomplete: {r['submitter']}/{r['system']}/{r['benchmark']}: {r['what']}." for r in rows]
@@ -136,6 +158,7 @@ QUESTION = Question(
         SUBMITTER,
         Option("accelerators", "Only this many accelerators.", column="accelerators"),
         Option("availability", "Only this category.", column="availability"),
+        WITH_OWN,
     ),
     charts=(
         Chart(
