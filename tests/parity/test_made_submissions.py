@@ -251,7 +251,8 @@ def test_the_score_is_the_official_one(name: str, factor: float | None, tmp_path
     if factor:
         (folder / "scaling.json").write_text(json.dumps({"scaling_factor": factor}))
 
-    scores = score_tree(check_tree(place, "5.1"))
+    # The summarizer believes the file.
+    scores = score_tree(check_tree(place, "5.1"), published=True)
 
     minutes = official_package.rows(place, _RULESET)["box"]["llama31_8b"]
     if math.isnan(minutes or math.nan):

@@ -39,7 +39,7 @@ def _result(logs: list[LogReport], **fields: Any) -> ResultReport:
         "rcp": None,
         "findings": [],
         "description": None,
-        "committee_scale": None,
+        "filed_scale": None,
         "logs": [log.path for log in logs],
     }
     return ResultReport(**{**known, **fields})
@@ -54,15 +54,18 @@ _RUNS = [_log(number, minutes) for number, minutes in enumerate([10, 20, 30, 40,
         ({}, 30, 1),
         ({"rcp": RcpVerdict(verdict="RCP found", passed=True, scale=1.5)}, 45, 1.5),
         ({"rcp": RcpVerdict(verdict="RCP found", passed=False, scale=1.5)}, 30, 1),
-        ({"rcp": RcpVerdict(verdict="RCP found", passed=True, scale=1.5), "committee_scale": 2.0}, 60, 2),
+        ({"rcp": RcpVerdict(verdict="RCP found", passed=True, scale=1.5), "filed_scale": 2.0}, 45, 1.5),
     ],
 )
-def test_the_committees_factor_comes_before_the_tests(
+def test_the_factor_is_the_tests_and_of_published_results_the_committees(
     fields: dict[str, Any], minutes: float, scale: float
 ) -> None:
-    score = score_result(_result(_RUNS, **fields), _RUNS)
+    result = _result(_RUNS, **fields)
+    score, published = score_result(result, _RUNS), score_result(result, _RUNS, published=True)
 
     assert (score.minutes, score.rcp_scale) == (minutes, scale)
+    filed = fields.get("filed_scale", scale)
+    assert (published.minutes, published.rcp_scale) == (30 * filed, filed)
 
 
 def test_a_run_that_does_not_comply_is_listed_without_minutes() -> None:

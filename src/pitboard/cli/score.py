@@ -83,6 +83,7 @@ def as_text(scores: "list[Score]") -> str:
                 "no score" if score.minutes is None else f"{score.minutes:.3f} min",
                 f"{counted} of {len(score.runs)} runs",
                 "" if score.rcp_scale == 1 else f"scaled by {score.rcp_scale:.4f}",
+                "" if score.unused_scale is None else f"scaling.json says {score.unused_scale:.4f}: not used",
                 "" if score.valid else "not valid",
                 "emulated: not comparable" if score.emulated else "",
                 mark(score.preset) if score.preset and len(scores) > 1 else "",

@@ -40,7 +40,7 @@ class ResultReport(msgspec.Struct, frozen=True, kw_only=True):
     """The verdict on one result: all runs of one benchmark on one system.
 
     `path` is its folder and `logs` are the paths of its logs, both relative to the checked path.
-    `committee_scale` is the factor in its `scaling.json`, where there is one. `preset` and `own_rules` are as
+    `filed_scale` is the factor in its `scaling.json`, where there is one. `preset` and `own_rules` are as
     in its logs; a result judged by its preset's own rules is held against the preset's own reference points,
     measured in `rcp_precision`, unless `rcp_not_held` says why not.
     """
@@ -54,7 +54,7 @@ class ResultReport(msgspec.Struct, frozen=True, kw_only=True):
     rcp: RcpVerdict | None
     findings: list[Finding]
     description: System | None
-    committee_scale: float | None
+    filed_scale: float | None
     logs: list[str]
     preset: str | None = None
     own_rules: bool = False

@@ -7,6 +7,7 @@ as `grep -n` does.
 """
 
 import json
+import math
 import reprlib
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
@@ -243,7 +244,9 @@ class _Scan:
         wrong = _wrong_with(fields)
         if wrong:
             self._tell("bad-event", wrong)
-            return
+            if not _is_whole_but_for_its_time(fields):
+                return
+            fields["time_ms"] = math.nan
         if not isinstance(fields["key"], str):
             self._note(f"passed over an event whose key is no string: {reprlib.repr(fields['key'])}")
             return
@@ -291,6 +294,11 @@ def _wrong_with(fields: Any) -> str | None:
     except (TypeError, ValueError, OverflowError):
         return f"expected time_ms in milliseconds, found {reprlib.repr(fields['time_ms'])}"
     return None
+
+
+def _is_whole_but_for_its_time(fields: Any) -> bool:
+    """Tell whether what an event says can still be taken, though not when it was."""
+    return isinstance(fields, dict) and _wrong_with(fields | {"time_ms": 0}) is None
 
 
 def _lenient_event(fields: dict[str, Any], line: int) -> Event:

@@ -17,7 +17,7 @@ class Evaluation(msgspec.Struct, frozen=True):
 
     samples: int | float | None
     quality: float
-    time_ms: int | float
+    time_ms: int | float | None
     epoch: int | float | None = None
     metric: str | None = None
 
@@ -109,6 +109,11 @@ def _text(value: Any) -> str | None:
     return encodable(value) if isinstance(value, str) else None
 
 
+def _time(event: Event) -> int | float | None:
+    """Give an event's time, `None` where its line does not say it."""
+    return event.time_ms if event.time_ms == event.time_ms else None  # NaN is unlike itself
+
+
 def _setting(run: Run, event: Event) -> None:
     run.settings[event.key] = event.value
 
@@ -152,21 +157,21 @@ def _changed(run: Run, event: Event) -> None:
 
 def _init_start(run: Run, event: Event) -> None:
     if run.init_start_ms is None:
-        run.init_start_ms = event.time_ms
+        run.init_start_ms = _time(event)
 
 
 def _init_stop(run: Run, event: Event) -> None:
-    run.init_stop_ms = event.time_ms
+    run.init_stop_ms = _time(event)
 
 
 def _run_start(run: Run, event: Event) -> None:
     if run.run_start_ms is None or run.run_stop_ms is None:
-        run.run_start_ms = event.time_ms
+        run.run_start_ms = _time(event)
 
 
 def _run_stop(run: Run, event: Event) -> None:
     if run.run_start_ms is None or run.run_stop_ms is None:
-        run.run_stop_ms = event.time_ms
+        run.run_stop_ms = _time(event)
     run.status = _text(event.metadata.get("status"))
     run.evaluated = len(run.evaluations)
 
@@ -183,7 +188,7 @@ def _evaluation(run: Run, event: Event) -> None:
         return
     samples, epoch = _number(metadata.get("samples_count")), _number(metadata.get("epoch_num"))
     metric = _text(metadata.get("metric"))
-    run.evaluations.append(Evaluation(samples, float(quality), event.time_ms, epoch, metric))
+    run.evaluations.append(Evaluation(samples, float(quality), _time(event), epoch, metric))
 
 
 _COLLECTORS: dict[str, Callable[[Run, Event], None]] = {

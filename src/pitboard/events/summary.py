@@ -10,7 +10,7 @@ from pitboard.events.event import Event
 from pitboard.events.precision import LogText, StatedPrecision, precision
 from pitboard.events.run import Run
 
-_DISCLOSURES = (
+DISCLOSURES = (
     "lowest_numerical_precision_in_linear",
     "lowest_numerical_precision_in_attn",
     "lowest_numerical_precision_in_comm",
@@ -22,7 +22,7 @@ _DISCLOSURES = (
     "config_filename",
 )
 _TIMED = frozenset({"run_start", "run_stop", "eval_start", "eval_stop"})
-_KEPT = frozenset({*_DISCLOSURES, "pitboard_precision"})
+_KEPT = frozenset({*DISCLOSURES, "pitboard_precision"})
 _LONGEST_NAME = 60
 _LARGEST = 1e30
 
@@ -89,7 +89,7 @@ class SummaryBuilder:
                 own=self._last.get("pitboard_precision"),
                 disclosed=self._last.get("lowest_numerical_precision_in_linear"),
             ),
-            disclosures={key: self._last[key].value for key in _DISCLOSURES if key in self._last},
+            disclosures={key: self._last[key].value for key in DISCLOSURES if key in self._last},
         )
 
 
@@ -107,7 +107,7 @@ class _Stopwatch:
         return self._total / 60_000 if self._pairs else None
 
     def take(self, event: Event) -> None:
-        if self._over:
+        if self._over or event.time_ms != event.time_ms:  # a line without a time: NaN is unlike itself
             return
         if event.key == "run_start":
             self._running = True

@@ -1,7 +1,6 @@
 """Turn a checked and scored tree into the store's rows."""
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +16,7 @@ from pitboard.results.published import round_row
 from pitboard.results.schema import TABLES, Row, Rows
 from pitboard.results.software import described_precision, links, software
 from pitboard.scoring import Score, score_tree
-from pitboard.text import printable
+from pitboard.text import encodable, printable
 
 _SYSTEM_KEY = ("round", "submitter", "system")
 _OF_SYSTEM = (
@@ -30,6 +29,8 @@ _OF_SYSTEM = (
     "framework",
 )
 _MOST_MISSING = 1 << 20
+_MOST_DEEP = 20
+_MOST_MINUTES = 60 * 24 * 366 * 10
 
 
 class Names(msgspec.Struct, frozen=True):
@@ -75,7 +76,9 @@ class _Reader:
 
     def rows(self) -> Rows:
         described: dict[tuple[str, str], Row] = {}
-        for result, score in zip(self._report.results, score_tree(self._report), strict=True):
+        for result, score in zip(
+            self._report.results, score_tree(self._report, published=not self._own), strict=True
+        ):
             key = self._key(result)
             system = (key["submitter"], key["system"])
             if system not in described:
@@ -109,7 +112,9 @@ class _Reader:
 
     def _system(self, key: Row, result: ResultReport) -> Row:
         known = result.description
-        fields = known.fields if known else {}
+        fields, cut = _plain(known.fields) if known else ({}, False)
+        if cut:
+            self._note(key, f"its system's description nests deeper than {_MOST_DEEP} levels", benchmark=None)
         found = accelerator(
             _text(fields, "accelerator_model_name"), _text(fields, "accelerator_memory_capacity")
         )
@@ -131,7 +136,7 @@ class _Reader:
             "accelerator_text": known and known.accelerator,
             "framework": _text(fields, "framework"),
             "described": known is not None,
-            "description": _sorted(fields) or None,
+            "description": fields or None,
         }
         stack = [
             {
@@ -163,7 +168,7 @@ class _Reader:
             **key,
             **{name: system[name] for name in _OF_SYSTEM},
             "division": result.division or system["division"],
-            "minutes": score.minutes,
+            "minutes": _positive(score.minutes),
             "valid": result.valid,
             "runs": len(logs),
             "runs_counted": len(counted),
@@ -176,7 +181,7 @@ class _Reader:
             "precision_source": precision[1],
             "emulated": score.emulated,
             "preset": result.preset or next((p for log in logs if (p := log.run.preset)), None),
-            "settings": _sorted(first.settings) if first else None,
+            "settings": _plain(first.settings | logs[0].summary.disclosures)[0] if first else None,
         }
         details = {
             "runs": runs,
@@ -191,6 +196,8 @@ class _Reader:
         self._rows["results"].append(row)
         for table, rows in details.items():
             self._rows[table] += rows
+        if score.minutes is not None and row["minutes"] is None:
+            self._note(key, f"its time of {score.minutes:.3g} minutes cannot be")
         if score.emulated:
             self._note(key, "its precision was emulated, so its time is comparable with nothing")
         broken = sum(not log.valid for log in logs)
@@ -203,14 +210,14 @@ class _Reader:
             **key,
             "run": number,
             "log": log.path.rpartition("/")[2],
-            "counted": score.runs[number] is not None,
+            "counted": _positive(score.runs[number]) is not None,
             "dropped": False,
             "status": run.status,
             "started": _time(run.run_start_ms),
             "minutes": _finite(run.minutes),
             "init_minutes": _minutes(run.init_start_ms, run.init_stop_ms),
             "evaluation_minutes": log.summary.evaluation_minutes,
-            "seed": None if run.seed is None else str(run.seed)[:40],
+            "seed": None if run.seed is None else encodable(str(run.seed)[:40]),
             "global_batch_size": _whole(run.global_batch_size),
             "samples_to_target": score.samples_to_target[number],
             "precision": precision and precision.name,
@@ -281,6 +288,11 @@ def _whole(value: float | None) -> int | None:
     return int(value) if value is not None and abs(value) < 2**31 else None
 
 
+def _positive(minutes: float | None) -> float | None:
+    """Give a time-to-train that can be: above zero, and of a run that somebody has waited for."""
+    return minutes if minutes is not None and 0 < minutes < _MOST_MINUTES else None
+
+
 def _finite(value: float | None) -> float | None:
     return value if value is not None and abs(value) < 1e9 else None
 
@@ -300,10 +312,24 @@ def _mean(values: Iterable[float | None]) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-def _sorted(fields: dict[str, Any]) -> dict[str, Any]:
-    """Give the fields in a fixed order, and only what JSON can hold."""
-    plain: dict[str, Any] = json.loads(json.dumps(fields, sort_keys=True, default=str))
-    return plain
+def _plain(fields: dict[str, Any]) -> tuple[dict[str, Any], bool]:
+    """Give fields in a fixed order as what JSON and UTF-8 can hold, and whether some nested too deeply."""
+    cut = False
+
+    def plain(value: Any, depth: int) -> Any:
+        nonlocal cut
+        if isinstance(value, dict | list):
+            if depth == _MOST_DEEP:
+                cut = True
+                return "nested too deeply"
+            if isinstance(value, list):
+                return [plain(each, depth + 1) for each in value]
+            return {encodable(str(name)): plain(value[name], depth + 1) for name in sorted(value, key=str)}
+        if isinstance(value, str):
+            return encodable(value)
+        return value if isinstance(value, bool | int | float | None) else str(value)
+
+    return plain(fields, 0), cut
 
 
 def _digest(value: object) -> str:

@@ -9,7 +9,8 @@ def unlike(a: Row, b: Row, *, across_rounds: bool = False) -> list[str]:
     """Say in what two results differ that a comparison must name; nothing where they are like for like.
 
     MLCommons' policy for messages about results asks that a comparison names every difference in version,
-    division, category (availability), verified status and count of accelerators. `across_rounds` leaves out
+    division, category (availability), verified status and count of accelerators; we name a difference in
+    stated precision too. `across_rounds` leaves out
     the version, for a comparison that is about two rounds. Another benchmark or target cannot be compared at
     all, and is named first.
     """
@@ -32,12 +33,31 @@ def unlike(a: Row, b: Row, *, across_rounds: bool = False) -> list[str]:
             f"The accelerator counts differ: {a['accelerators'] or 'not stated'} and "
             f"{b['accelerators'] or 'not stated'}; time does not fall in proportion to accelerators."
         )
+    if a["precision"] and b["precision"] and a["precision"] != b["precision"]:
+        reasons.append(f"The precisions differ: {a['precision']} and {b['precision']}.")
     for name, row in (("A", a), ("B", b)):
         if row["own"] and _changed(row):
             names = _changed(row)
             more = f" and {len(names) - 5} more" if len(names) > 5 else ""
             reasons.append(f"{name} changed settings of its preset: {', '.join(names[:5])}{more}.")
     return reasons
+
+
+def disclosed_differences(a: Row, b: Row) -> list[str]:
+    """Say in which disclosed settings (parallelism, micro-batch, configuration) two results differ."""
+    from pitboard.events.summary import DISCLOSURES
+
+    first, second = (_settings(row) for row in (a, b))
+    return [
+        f"{name} {first[name]} and {second[name]}"
+        for name in DISCLOSURES
+        if name in first and name in second and first[name] != second[name]
+    ]
+
+
+def _settings(row: Row) -> Row:
+    settings = row.get("settings") or {}
+    return dict(json.loads(settings) if isinstance(settings, str) else settings)
 
 
 def preset_of(row: Row) -> str | None:
@@ -50,8 +70,7 @@ def _changed(row: Row) -> list[str]:
     """Name the settings that a run of ours changed of its preset, but for those that MLPerf leaves open."""
     from pitboard.compliance.result.reference import FREE
 
-    settings = row.get("settings") or {}
-    named = (json.loads(settings) if isinstance(settings, str) else settings).get("pitboard_changed")
+    named = _settings(row).get("pitboard_changed")
     free: frozenset[str] = frozenset() if preset_of(row) else FREE
     return [str(name) for name in named if name not in free] if isinstance(named, list) else []
 

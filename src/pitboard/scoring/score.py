@@ -1,5 +1,6 @@
 """The score of a result: the olympic mean of its runs' minutes, normalised by its convergence."""
 
+import math
 from collections.abc import Sequence
 
 import msgspec
@@ -15,9 +16,10 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     """A scored result. `minutes` is `None` where the rules give it no score.
 
     `runs` has the minutes of every run and `samples_to_target` its samples (or epochs), in the order of the
-    logs; both have `None` for a run that does not count. `minutes` includes the factor `rcp_scale`; they are
-    comparable with nothing where a run's precision was `emulated`. A score of the `kind` "preset" is no
-    MLPerf result: a run of it says that it trained the named `preset`, which is another than `full`.
+    logs; both have `None` for a run that does not count. `minutes` includes the factor `rcp_scale`, and not
+    `unused_scale`, which is what `scaling.json` says where that is another; they are comparable with nothing
+    where a run's precision was `emulated`. A score of the `kind` "preset" is no MLPerf result: a run of it
+    says that it trained the named `preset`, which is another than `full`.
     """
 
     submitter: str
@@ -31,6 +33,7 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     runs: list[float | None]
     minutes: float | None
     rcp_scale: float
+    unused_scale: float | None
     samples_to_target: list[float | None]
     valid: bool
     emulated: bool
@@ -38,17 +41,18 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     preset: str | None = None
 
 
-def score_result(result: ResultReport, logs: Sequence[LogReport]) -> Score:
+def score_result(result: ResultReport, logs: Sequence[LogReport], *, published: bool = False) -> Score:
     """Score one result; `logs` are the reports on its logs, in any order.
 
-    The factor is the review committee's, from `scaling.json`, or else that of an RCP test
-    that passed. Where there are too few runs for an olympic mean, the score is their mean, as in the official
-    `compute_score`; such a result is not valid.
+    The factor is that of an RCP test that passed. Of a `published` result the one in its `scaling.json`
+    counts, which is the review committee's; in any other a submitter may have written it. Where
+    there are too few runs for an olympic mean, the score is their mean, as in the official `compute_score`;
+    such a result is not valid.
     """
     runs = [log.run.minutes if _counts(log) else None for log in logs]
-    scale = result.committee_scale
-    if scale is None:
-        scale = result.rcp.scale if result.rcp and result.rcp.passed else 1.0
+    scale, filed = (result.rcp.factor if result.rcp else 1.0), result.filed_scale
+    if published and filed is not None:
+        scale = filed
     drops = official_drops(result.benchmark)
     minutes = olympic_mean(runs, drops if len(runs) > 2 * drops else 0)
     system = result.description
@@ -64,6 +68,7 @@ def score_result(result: ResultReport, logs: Sequence[LogReport]) -> Score:
         runs=runs,
         minutes=None if minutes is None else minutes * scale,
         rcp_scale=scale,
+        unused_scale=filed if filed is not None and not math.isclose(filed, scale, rel_tol=1e-9) else None,
         samples_to_target=[convergence(log.run) for log in logs],
         valid=result.valid,
         emulated=any(log.run.emulated for log in logs),
@@ -77,11 +82,17 @@ def _counts(log: LogReport) -> bool:
     return log.valid and not (log.own_rules and log.run.target is None)
 
 
-def score_tree(report: TreeReport) -> list[Score]:
-    """Score every result of a checked tree; of logs alone, each as a result of a single run."""
+def score_tree(report: TreeReport, *, published: bool = False) -> list[Score]:
+    """Score every result of a checked tree; of logs alone, each as a result of a single run.
+
+    `published` is for the published rounds, as `score_result` has it.
+    """
     logs = {log.path: log for log in report.logs}
     if report.results:
-        return [score_result(result, [logs[path] for path in result.logs]) for result in report.results]
+        return [
+            score_result(result, [logs[path] for path in result.logs], published=published)
+            for result in report.results
+        ]
     return [_score_alone(log) for log in report.logs]
 
 
@@ -97,7 +108,7 @@ def _score_alone(log: LogReport) -> Score:
         rcp=None,
         findings=[],
         description=None,
-        committee_scale=None,
+        filed_scale=None,
         logs=[log.path],
         preset=log.preset,
         own_rules=log.own_rules,

@@ -171,6 +171,8 @@ NO_EVENTS = Rule(
 
 def _no_events(log: LogFile, file: str) -> Finding:
     found = "a binary file, or text in UTF-16" if log.binary else "no line with ':::MLLOG '"
+    if any(kind not in ("unreadable", "too-long") for kind in log.counts):
+        found = "lines with ':::MLLOG ' none of which holds one, as said above"
     return NO_EVENTS.finding(
         f"Not an MLPerf log: no event can be read from it; found {found}",
         file=file,

@@ -1,50 +1,82 @@
 """Tell from logs which round they were made for."""
 
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
+from itertools import chain, zip_longest
 from pathlib import Path
 
 from pitboard.compliance.log.check import judge_log
 from pitboard.compliance.log.rulesets import config_names, rulesets
-from pitboard.events import LogFile
+from pitboard.events import LogFile, Run
 from pitboard.suite import ROUNDS, find_round
 
 MOST_SAMPLED = 12
+_OF_ONE_BENCHMARK = 3
+
+# Results are entered again: runs of published rounds are up to 21 months older than the round. What is older
+# than this before the first round that knows its benchmark carries a clock that was not set.
+_OLDEST = timedelta(days=1000)
 
 
 def sampled(paths: Sequence[Path]) -> list[Path]:
-    """Return the logs that tell the round: one of each benchmark by its folder, at most `MOST_SAMPLED`."""
-    samples = {path.parent.name: path for path in reversed(paths)}
-    return sorted(samples.values())[:MOST_SAMPLED]
+    """Return the logs that tell the round: up to three of each benchmark by its folder, a dozen in all."""
+    folders: dict[str, list[Path]] = defaultdict(list)
+    for path in paths:
+        folders[path.parent.name].append(path)
+    spread = [_spread(found, _OF_ONE_BENCHMARK) for found in folders.values()]
+    in_turn = [path for path in chain.from_iterable(zip_longest(*spread)) if path is not None]
+    return sorted(in_turn[:MOST_SAMPLED])
+
+
+def _spread(paths: Sequence[Path], count: int) -> list[Path]:
+    """Return up to `count` of the paths: the first, the last and what lies evenly between."""
+    last = len(paths) - 1
+    return [paths[number] for number in sorted({last * n // (count - 1) for n in range(count)})]
 
 
 def detect_ruleset(logs: Sequence[LogFile]) -> str:
-    """Give the ruleset of logs: the one that they name (Pitboard's own do), or else the one that fits.
+    """Give the ruleset of logs: the one that they name (Pitboard's own do), or else the one of most of them.
 
-    Of the rulesets that know most of their benchmarks, the one that they break least fits.
-    Where several are equal, the dates of the runs decide: the first round published after them, or the
-    newest.
+    A log belongs to the round that was open when it was run, or the first after it that has its benchmark. A
+    log without a benchmark has no say. Where no log has a time that can be, the ruleset that they break least
+    is theirs, of those that know most of their benchmarks; of equals the newest.
     """
     named = {str(event.value) for log in logs for event in log.events if event.key == "pitboard_round"}
     for known in ROUNDS:
         if named == {known.version} and known.ruleset in rulesets():
             return known.ruleset
-    runs = [log.summary.run for log in logs]
-    fitting = _most(
-        rulesets(), lambda ruleset: len({run.benchmark for run in runs if _knows(ruleset, run.benchmark)})
-    )
+    votes = Counter(ruleset for log in logs if (ruleset := _open_at(log.summary.run)) is not None)
+    if votes:
+        return max(rulesets(), key=lambda ruleset: (votes[ruleset], rulesets().index(ruleset)))
+    readable = [log for log in logs if log.summary.run.benchmark is not None]
+    benchmarks = {log.summary.run.benchmark for log in readable}
+    fitting = _most(rulesets(), lambda ruleset: sum(_knows(ruleset, each) for each in benchmarks))
     if len(fitting) > 1:
-        fitting = _most(fitting, lambda ruleset: -_errors(logs, ruleset))
-    times = [run.run_start_ms for run in runs if run.run_start_ms is not None]
-    latest = max(times, default=0) / 1000
-    after = [ruleset for ruleset in fitting if _published(ruleset) > latest]
-    return after[0] if times and after else fitting[-1]
+        fitting = _most(fitting, lambda ruleset: -_errors(readable, ruleset))
+    return fitting[-1]
+
+
+def _open_at(run: Run) -> str | None:
+    """Return the ruleset of the round that a run was made for, by its benchmark and its time."""
+    knowing = [ruleset for ruleset in rulesets() if _knows(ruleset, run.benchmark)]
+    if run.run_start_ms is None or not knowing:
+        return None
+    time = float(run.run_start_ms) / 1000
+    first = find_round(knowing[0]).published_by
+    if first is not None and time < (_midnight(first) - _OLDEST).timestamp():
+        return None
+    return next((ruleset for ruleset in knowing if _published(ruleset) > time), knowing[-1])
 
 
 def _published(ruleset: str) -> float:
     """Return when a round's results were out, in seconds since 1970: a run over by then may be for it."""
     day = find_round(ruleset).published_by
-    return 0.0 if day is None else datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()
+    return float("inf") if day is None else _midnight(day).timestamp()
+
+
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
 def _most(rulesets: Sequence[str], count: Callable[[str], int]) -> list[str]:

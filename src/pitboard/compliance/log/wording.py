@@ -183,6 +183,8 @@ def _unset(code: Code, key: str, s: dict[str, Any]) -> Wording | None:
 
 def _init_time(event: Event, s: dict[str, Any]) -> Wording:
     minutes = (event.time_ms - s["first_init_start"]) / 60_000
+    if math.isnan(minutes):
+        return Wording(ORDER, "a time in init_start and in init_stop", "a line without", "Log with mllog.")
     if not s["init_started"]:
         return Wording(ORDER, "after init_start", "no init_start before", "Log init_start before init_stop.")
     limit = s["compile_time_mins"]

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from pitboard.compliance.inventory import Inventory, ResultFolder, shown
 from pitboard.compliance.log.preset import scaled_preset
 from pitboard.compliance.report import LogReport, ResultReport
@@ -19,7 +21,7 @@ from pitboard.compliance.result.folder import (
     check_folder,
     check_power,
     check_scale,
-    committee_scale,
+    filed_scale,
 )
 from pitboard.compliance.result.rcp import RcpVerdict, rcp_test
 from pitboard.compliance.result.reference import load_points
@@ -45,15 +47,23 @@ def check_result(
     """Judge the runs of one result together, as the official `package_checker` does.
 
     `logs` are the reports on `result.logs`; `system` is its description, if there is one that can be read.
-    Seeds and convergence are judged in the closed division only; where the folder's name is no benchmark of
-    the ruleset ("5.1.0"), every log must be valid and that is all. Runs that were all judged by the rules of
+    Seeds and convergence are judged in the closed division only. A folder whose name is no benchmark of the
+    ruleset ("5.1.0") is judged as what its logs name; where that is none either, every log must be valid and
+    that is all. Runs that were all judged by the rules of
     their preset may be as many as one likes, and are held against the preset's own reference points. Findings
     name files relative to the root of `inventory`, which lists what lies beside the logs.
     """
     file = shown(result.path, inventory.root)
+    named = result.benchmark in allowed_benchmarks(ruleset)
+    if not named:
+        # A folder may be called anything: what was trained is what its logs say.
+        logged = _common(log.benchmark for log in logs)
+        result = replace(
+            result, benchmark=logged if logged in allowed_benchmarks(ruleset) else result.benchmark
+        )
     division = system.division if system and system.division else _common(log.division for log in logs)
-    findings = check_folder(result, inventory, file, ruleset)
-    scale, damaged = committee_scale(result, file)
+    findings = check_folder(result, inventory, file, ruleset, named=named)
+    scale, damaged = filed_scale(result, file)
     findings += damaged
     rcp, held = None, ConvergenceCheck()
     own = bool(logs) and all(log.own_rules for log in logs)
@@ -83,7 +93,7 @@ def check_result(
         rcp=rcp,
         findings=findings,
         description=system,
-        committee_scale=scale,
+        filed_scale=scale,
         logs=[log.path for log in logs],
         preset=scaled_preset(log.run for log in logs),
         own_rules=own,
@@ -268,7 +278,7 @@ def _check_rcp(rcp: RcpVerdict, logs: Sequence[LogReport], file: str, own: bool)
         for log in logs
         if log.run.status == "success" and convergence(log.run) is None
     ]
-    if rcp.passed and not rcp.verdict.endswith("rcp_bypass"):
+    if rcp.passed and not rcp.waived:
         return findings
     rule, message, fix = _why(rcp)
     findings.append(

@@ -26,7 +26,10 @@ UNKNOWN_BENCHMARK = Rule(
     code="result-benchmark",
     title="The folder is no benchmark of the round",
     severity="warning",
-    meaning="The official checker passes over a folder whose name it does not know; we check its logs.",
+    meaning=(
+        "The official checker passes over a folder whose name it does not know; we judge it as the benchmark "
+        "that its logs name, and where that is none either, check its logs."
+    ),
     why="A misspelt folder would leave the result out of the tables in silence.",
     where=PACKAGE_CHECKER,
 )
@@ -40,16 +43,24 @@ STRAY = Rule(
 )
 
 
-def check_folder(result: ResultFolder, inventory: Inventory, file: str, ruleset: str) -> list[Finding]:
-    """Check that a result folder is named after a benchmark of the round and holds no strays."""
+def check_folder(
+    result: ResultFolder, inventory: Inventory, file: str, ruleset: str, *, named: bool
+) -> list[Finding]:
+    """Check that a result folder is `named` after a benchmark of the round and holds no strays."""
     findings = []
-    if result.benchmark not in allowed_benchmarks(ruleset):
+    if not named:
+        judged = result.benchmark in allowed_benchmarks(ruleset)
         findings.append(
             UNKNOWN_BENCHMARK.finding(
-                "This folder's name is no benchmark of the round: only its logs are checked",
+                "This folder's name is no benchmark of the round: "
+                + (
+                    f"it is judged as {result.benchmark}, which its logs name"
+                    if judged
+                    else "only its logs are checked"
+                ),
                 file=file,
                 expected=allowed_benchmarks(ruleset),
-                found=result.benchmark,
+                found=result.path.name,
                 fix="Name the folder after its benchmark, or check it with the round that had the benchmark.",
             )
         )
@@ -85,13 +96,13 @@ SCALING_DAMAGED = Rule(
     code="result-scaling-damaged",
     title="scaling.json cannot be read",
     meaning="scaling.json is not a JSON object with a positive number as scaling_factor.",
-    why="The score is multiplied by it.",
+    why="`result_summarizer` multiplies the score by what it finds there, or ends in a traceback.",
     where=UNCHECKED_OR_FATAL,
 )
 
 
-def committee_scale(result: ResultFolder, file: str) -> tuple[float | None, list[Finding]]:
-    """Read the factor that the review committee put in `scaling.json`; `None` where there is no such file."""
+def filed_scale(result: ResultFolder, file: str) -> tuple[float | None, list[Finding]]:
+    """Read the factor in `scaling.json`; `None` where there is no such file."""
     text = _read(result.path / _SCALING)
     if text is None:
         return None, []
@@ -102,7 +113,7 @@ def committee_scale(result: ResultFolder, file: str) -> tuple[float | None, list
     if 0 < factor < math.inf:
         return factor, []
     finding = SCALING_DAMAGED.finding(
-        "The scaling factor cannot be read; the score is made without it",
+        "The scaling factor cannot be read",
         file=f"{file}/{_SCALING}",
         expected='{"scaling_factor": 1.01}',
         found=text[:80],
@@ -115,22 +126,26 @@ SCALING_DIFFERS = Rule(
     code="result-scaling-differs",
     title="scaling.json is not what the RCP test gives",
     severity="warning",
-    meaning="The factor in the file is another than the test's with today's reference points.",
-    why="Either the review committee decided so, or the file is a leftover of an older check.",
+    meaning=(
+        "The factor in the file is another than the test's, which is 1 where no factor applies. Scores are "
+        "made with the test's; only published rounds are read with the review committee's."
+    ),
+    why="Whoever submits a result can write the file: it must not decide a score.",
     where=UNCHECKED_OR_FATAL,
 )
 
 
 def check_scale(scale: float | None, rcp: RcpVerdict | None, file: str) -> list[Finding]:
     """Compare the factor in `scaling.json` with the one that the RCP test gives today."""
-    if scale is None or rcp is None or not rcp.passed or math.isclose(scale, rcp.scale, rel_tol=1e-9):
+    expected = rcp.factor if rcp is not None else 1.0
+    if scale is None or math.isclose(scale, expected, rel_tol=1e-9):
         return []
     finding = SCALING_DIFFERS.finding(
-        "The scaling factor is not the one of the RCP test; the score is made with this one",
+        "The scaling factor is not the one of the RCP test; the score is made with the test's",
         file=f"{file}/{_SCALING}",
-        expected=rcp.scale,
+        expected=expected,
         found=scale,
-        fix="Remove the file if the review committee did not decide otherwise: the RCP test writes it anew.",
+        fix="Remove the file: the official RCP test writes it anew.",
     )
     return [finding]
 
@@ -147,8 +162,11 @@ POWER_NAMES = Rule(
     code="power-names",
     title="Power files are not numbered from 0 up",
     severity="warning",
-    meaning="The files of each kind, node_N and sw_N, are numbered from 0 without gaps.",
-    why="A gap is a meter whose file is missing.",
+    meaning=(
+        "Of the files whose names begin with 'node', and of those with 'sw', each ends in a number below "
+        "their count."
+    ),
+    why="A higher number is a meter whose file before it is missing.",
     where=_POWER_CHECKER,
 )
 POWER_METERS = Rule(
@@ -185,7 +203,7 @@ def check_power(result: ResultFolder, inventory: Inventory) -> list[Finding]:
             continue
         names = [entry.name for entry in inventory.entries(folder) if entry.kind == "file"]
         nodes, switches = _numbers(names, "node"), _numbers(names, "sw")
-        findings += [_misnamed(file, numbers) for numbers in (nodes, switches) if not _counts_up(numbers)]
+        findings += [_misnamed(file, numbers) for numbers in (nodes, switches) if not _in_range(numbers)]
         meters[file] = _Meters(len(nodes), len(switches))
     if meters:
         usual = Counter(meters.values()).most_common(1)[0][0]
@@ -198,8 +216,12 @@ def _numbers(names: list[str], kind: str) -> list[str]:
     return [Path(name).stem.rpartition("_")[2] for name in names if name.startswith(kind)]
 
 
-def _counts_up(numbers: list[str]) -> bool:
-    return sorted(numbers) == sorted(str(n) for n in range(len(numbers)))
+def _in_range(numbers: list[str]) -> bool:
+    """Tell whether each is a number below their count: as officially, 00 is 0, and one may stand twice."""
+    try:
+        return all(0 <= int(number) < len(numbers) for number in numbers)
+    except ValueError:
+        return False
 
 
 def _missing(file: str) -> Finding:

@@ -29,7 +29,8 @@ class RcpVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """What the RCP test says of one result.
 
     `verdict` is the official wording ("RCP found", "RCP Interpolation", "Missing RCP, …"); `scale` (1 or
-    more) multiplies the minutes of a result that passed; the means are olympic, in samples or epochs.
+    more) is the reference's mean over the submission's; the means are olympic, in samples or epochs. A test
+    that failed and was `waived` counts as passed.
     """
 
     verdict: str
@@ -37,6 +38,12 @@ class RcpVerdict(msgspec.Struct, frozen=True, kw_only=True):
     scale: float = 1.0
     submission_mean: float | None = None
     reference_mean: float | None = None
+    waived: bool = False
+
+    @property
+    def factor(self) -> float:
+        """What multiplies a result's minutes: `scale` where the test was passed, and not merely waived."""
+        return self.scale if self.passed and not self.waived else 1.0
 
 
 class Convergence(msgspec.Struct, frozen=True):
@@ -84,7 +91,7 @@ def rcp_test(
     verdict = _judge(submission, batch_size, known, runs, slack)
     if bypass and not verdict.passed:
         return msgspec.structs.replace(
-            verdict, verdict=f"{verdict.verdict} passed using rcp_bypass", passed=True
+            verdict, verdict=f"{verdict.verdict} passed using rcp_bypass", passed=True, waived=True
         )
     return verdict
 

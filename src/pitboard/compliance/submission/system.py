@@ -1,5 +1,6 @@
 """The system description, `systems/<system>.json`: is it there, whole, and does it say what it must?"""
 
+import codecs
 import json
 from pathlib import Path
 from typing import Any
@@ -96,7 +97,12 @@ def read_system(path: Path, file: str, ruleset: str) -> tuple[System | None, lis
     try:
         if path.stat().st_size > _MAX_BYTES:
             return None, [_damaged(file, f"it is larger than {_MAX_BYTES >> 20} MiB")]
-        fields = json.loads(path.read_bytes())
+        text = path.read_bytes()
+        if text.startswith(codecs.BOM_UTF8):
+            return None, [
+                _damaged(file, "it begins with a byte-order mark, on which the official tools fail")
+            ]
+        fields = json.loads(text)
     except OSError as error:
         return None, [_damaged(file, error.strerror or str(error))]
     except (ValueError, RecursionError) as error:

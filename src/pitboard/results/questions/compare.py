@@ -6,7 +6,7 @@ from pitboard.errors import PitboardError
 from pitboard.results import citing
 from pitboard.results.answer import Answer, Column, Table
 from pitboard.results.find import default_store, key_of, reference, result
-from pitboard.results.likeness import incomparable, preset_of, unlike
+from pitboard.results.likeness import disclosed_differences, incomparable, preset_of, unlike
 from pitboard.results.question import A, B, Chart, Exit, Option, Question
 from pitboard.results.schema import Row
 from pitboard.results.store import Store
@@ -177,6 +177,8 @@ def _notes(a: Row, b: Row, facts: dict[str, Any]) -> list[str]:
     if facts.get("accelerator_hours_ratio"):
         ratio = 1 / facts["accelerator_hours_ratio"]
         notes.append(f"Derived: B needs {ratio:.3f} × the accelerator-hours of A to the target.")
+    if differences := disclosed_differences(a, b):
+        notes.append(f"Disclosed settings that differ, A and B: {', '.join(differences)}.")
     if a["accelerator"] != b["accelerator"] or a["framework"] != b["framework"]:
         notes.append(
             "What the speed-up comes from (hardware, software, convergence): `pitboard results why A B`."

@@ -1,0 +1,54 @@
+"""Which round logs belong to: the one that was open when most of them were run, not the most lenient."""
+
+from pathlib import Path
+
+import pytest
+
+import made_results
+from made_logs import Event, valid_log, write_log
+from pitboard.compliance import check_tree
+
+DAY = 86_400_000
+OCTOBER_2025 = 1_760_000_000_000
+
+
+def _moved(log: list[Event], days: int) -> list[Event]:
+    return [each | {"time_ms": each["time_ms"] + days * DAY} for each in log]
+
+
+@pytest.mark.parametrize(
+    ("days", "round"),
+    [(0, "5.1"), (60, "6.0"), (360, "6.1"), (3000, "6.1"), (-300, "5.1"), (-9000, "6.0")],
+    ids=[
+        "in its round",
+        "in the next",
+        "in the one after",
+        "in none yet",
+        "before its first",
+        "with no clock",
+    ],
+)
+def test_it_is_the_round_that_was_open(days: int, round: str, tmp_path: Path) -> None:
+    log = write_log(tmp_path / "result_0.txt", _moved(valid_log(), days))
+    assert check_tree(log).round == round
+
+
+def test_a_later_round_is_not_avoided_for_its_stricter_rules(tmp_path: Path) -> None:
+    """Round 6.1 wants nine keys more than 6.0, in which this log would be valid."""
+    log = write_log(tmp_path / "result_0.txt", _moved(valid_log(), 360))
+    report = check_tree(log)
+    assert report.round == "6.1"
+    missing = [f for f in report.every_finding() if f.rule == "log-missing-key"]
+    assert len(missing) == 9
+    assert check_tree(log, "6.0").valid
+
+
+@pytest.mark.parametrize("cut", [0, 1, 400, 2000])
+@pytest.mark.parametrize("number", [0, 5, 9])
+def test_one_broken_log_does_not_decide(cut: int, number: int, tmp_path: Path) -> None:
+    folder = made_results.submit(tmp_path / "Acme")
+    log = folder / f"result_{number}.txt"
+    log.write_bytes(log.read_bytes()[:cut])
+    report = check_tree(tmp_path / "Acme")
+    assert report.round == "5.1"
+    assert [each.valid for each in report.logs].count(False) == 1
