@@ -1,4 +1,4 @@
-"""Files, written whole or not at all."""
+"""Files, written whole or not at all; and small ones of a stranger's tree."""
 
 import os
 from contextlib import suppress
@@ -18,3 +18,16 @@ def write_atomically(path: Path, content: bytes) -> None:
         with suppress(OSError):
             temporary.unlink()
         raise PitboardError(f"Cannot write {path}: {error.strerror}.") from error
+
+
+def read_small(path: Path, most: int) -> str | None:
+    """Read a text of at most `most` bytes out of a stranger's tree; bytes that are not UTF-8 are replaced.
+
+    `None` for whatever else is there: a link, which may lead out, a pipe, which would be waited for, nothing.
+    """
+    try:
+        if path.is_symlink() or not path.is_file() or path.stat().st_size > most:
+            return None
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None

@@ -1,6 +1,7 @@
 """Entries that cannot be as they say: told where they enter, and nothing else suffers."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from pitboard.results.ingest import Names, read_rows
 from pitboard.results.questions.compare import compare
 from pitboard.results.store import Store
 from pitboard.web.result_pages import system
+from support import Command
 
 
 @pytest.fixture
@@ -46,6 +48,21 @@ def test_what_a_description_cannot_be_shown_with_is_replaced(
     page = system(store, "5.1", "Acme (own)", "box")
     assert shown in page.values["description"]["other_software_stack"]
     assert page.values["description"]["sw_notes"] == "kept"
+
+
+def test_pipes_and_links_to_themselves_are_not_waited_for(
+    store: Store, pitboard: Command, tmp_path: Path
+) -> None:
+    folder = made_results.submit(tmp_path / "Acme")
+    os.mkfifo(tmp_path / "Acme" / "MISSING.txt")
+    (folder / "result_3.txt").unlink()
+    os.mkfifo(folder / "result_3.txt")
+    assert store.add(read_rows(tmp_path / "Acme", "5.1")).new == 1
+    (tmp_path / "loop").symlink_to("loop")
+    for command in (["check"], ["score"], ["results", "add"]):
+        done = pitboard(*command, tmp_path / "loop")
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert "expected a log, or a folder that holds logs" in done.stderr
 
 
 def test_what_a_log_discloses_of_precision_and_parallelism_is_compared(store: Store, tmp_path: Path) -> None:

@@ -151,12 +151,12 @@ class Inventory:
         self.everything: list[Entry] = []
         self.deeper: list[Entry] = []
         self.not_entered: list[Finding] = []
-        self._place = root.resolve()
         self._inside: dict[Path, list[Entry]] = {}
         if root.is_file():
             self.logs.append(root)
         elif not root.is_dir():
             raise PitboardError(f"Nothing to check at {root}: expected a log, or a folder that holds logs.")
+        self._place = root.resolve()
         waiting = [(root, 0)]
         while waiting:
             folder, depth = waiting.pop()

@@ -11,6 +11,7 @@ import msgspec
 from pitboard.compliance import LogReport, ResultReport, TreeReport, check_tree
 from pitboard.compliance.result.benchmarks import official_drops
 from pitboard.errors import PitboardError
+from pitboard.files import read_small
 from pitboard.results.catalogue import accelerator
 from pitboard.results.published import round_row
 from pitboard.results.schema import TABLES, Row, Rows
@@ -227,13 +228,7 @@ class _Reader:
 
     def _lost(self) -> list[Row]:
         """Read `MISSING.txt` of the round: the paths of logs that this copy of it lacks."""
-        path = self._root / "MISSING.txt"
-        try:
-            if path.is_symlink() or path.stat().st_size > _MOST_MISSING:
-                return []
-            lines = path.read_text("utf-8", "replace").splitlines()
-        except OSError:
-            return []
+        lines = (read_small(self._root / "MISSING.txt", _MOST_MISSING) or "").splitlines()
         lost: dict[tuple[str, str, str], int] = {}
         for line in lines:
             parts = printable(line.strip()).split("/")

@@ -14,6 +14,7 @@ from pitboard.compliance.inventory import Inventory, ResultFolder, is_log, shown
 from pitboard.compliance.result.benchmarks import allowed_benchmarks
 from pitboard.compliance.result.rcp import RcpVerdict
 from pitboard.compliance.rule import PACKAGE_CHECKER, UNCHECKED_OR_FATAL, Finding, Rule
+from pitboard.files import read_small
 
 _POWER_CHECKER = "mlperf-logging, package_checker/power_checker.py"
 _PARAMS = "package_checker_params"
@@ -87,7 +88,7 @@ def bypasses(result: ResultFolder) -> frozenset[str]:
     """
     found = set()
     for folder in (result.path.parent, result.path):
-        text = _read(folder / _PARAMS)
+        text = read_small(folder / _PARAMS, _MAX_BYTES)
         found |= {name for name in _BYPASSES if text is not None and text.rpartition("\n")[2] == name}
     return frozenset(found)
 
@@ -103,7 +104,7 @@ SCALING_DAMAGED = Rule(
 
 def filed_scale(result: ResultFolder, file: str) -> tuple[float | None, list[Finding]]:
     """Read the factor in `scaling.json`; `None` where there is no such file."""
-    text = _read(result.path / _SCALING)
+    text = read_small(result.path / _SCALING, _MAX_BYTES)
     if text is None:
         return None, []
     try:
@@ -251,13 +252,3 @@ def _differing(file: str, have: _Meters, usual: _Meters) -> Finding:
         found=f"{have.nodes} nodes and {have.switches} switches",
         fix="Add the missing files: all meters belong to every run.",
     )
-
-
-def _read(path: Path) -> str | None:
-    """Read a small file of the tree; links and whatever is not a small file count as absent."""
-    try:
-        if path.is_symlink() or not path.is_file() or path.stat().st_size > _MAX_BYTES:
-            return None
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
