@@ -7,8 +7,10 @@ import sys
 _PR_SET_PDEATHSIG = 1
 
 
-def end_with_parent() -> None:
+def end_with_parent(parent: int | None = None) -> None:
     """Have the kernel kill this process when the one that started it dies; Linux only.
+
+    Give the `parent`'s number where that may be gone before this is reached: then this process ends here.
 
     A server that is killed takes its workers along. Torchrun gives its ranks sessions of their own: after
     `kill -9` of the launcher they would train on, and write to the log that `--resume` then continues.
@@ -17,6 +19,8 @@ def end_with_parent() -> None:
         import ctypes
 
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if parent is not None and os.getppid() != parent:
+            os._exit(1)
 
 
 def limit(*, memory_bytes: int, processor_seconds: int, file_bytes: int) -> None:

@@ -1,5 +1,8 @@
 """Checking a tree of logs: which files are logs, in one process or several, and what is damaged."""
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -89,3 +92,22 @@ def test_nothing_to_check_is_said(tmp_path: Path) -> None:
         check_tree(tmp_path / "missing")
     with pytest.raises(PitboardError, match="No log under"):
         check_tree(tmp_path, level="log")
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are looked up in Linux's /proc")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_check_that_is_ended_leaves_no_process_behind(number: signal.Signals, tmp_path: Path) -> None:
+    """Workers that outlive it would hold its output open for ever."""
+    chatter = b"." * 99 + b"\n"
+    for run in range(4):
+        log = write_log(tmp_path / f"result_{run}.txt", valid_log())
+        with log.open("ab") as file:
+            file.write(chatter * 400_000)
+    command = [sys.executable, "-m", "pitboard", "check", str(tmp_path), "--round", "5.1"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    while not children.read_text():
+        assert process.poll() is None, "it was done before it could be ended"
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=30)
+    assert (process.returncode, output) == (-number, b"")

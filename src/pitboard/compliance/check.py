@@ -18,6 +18,7 @@ from pitboard.compliance.report import Level, LogReport, TreeReport
 from pitboard.compliance.submission.check import judge_submission
 from pitboard.errors import PitboardError
 from pitboard.events import LogFile, read_log
+from pitboard.processes import end_with_parent
 from pitboard.suite import find_round
 from pitboard.text import printable
 
@@ -109,7 +110,7 @@ def _reports(
     start = "fork" if "fork" in multiprocessing.get_all_start_methods() else None
     context = multiprocessing.get_context(start)
     try:
-        with ProcessPoolExecutor(processes, context, _spare_collections) as pool:
+        with ProcessPoolExecutor(processes, context, _begin, (os.getpid(),)) as pool:
             reports = pool.map(examine, unread, chunksize=8)
             for path in inventory.logs:
                 yield known[path] if path in known else next(reports)
@@ -143,6 +144,10 @@ def _processors() -> int:
     return os.cpu_count() or 1
 
 
-def _spare_collections() -> None:
-    """Let the garbage collector run seldom: events are many, and hold no cycles."""
+def _begin(parent: int) -> None:
+    """Begin a process of the pool: it ends with its parent, and its garbage collector runs seldom.
+
+    Events are many, and hold no cycles.
+    """
+    end_with_parent(parent)
     gc.set_threshold(200_000, 20, 20)
