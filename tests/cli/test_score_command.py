@@ -32,6 +32,7 @@ def test_json_has_the_promised_fields_and_full_numbers(pitboard: Command, place:
         "runs": [float(20 + run) for run in range(10)],
         "minutes": pytest.approx(24.5 * result["rcp_scale"]),
         "rcp_scale": result["rcp_scale"],
+        "unused_scale": None,
         "samples_to_target": [made_results.SAMPLES[run % 2] for run in range(10)],
         "valid": True,
         "emulated": False,

@@ -10,9 +10,9 @@ def unlike(a: Row, b: Row, *, across_rounds: bool = False) -> list[str]:
 
     MLCommons' policy for messages about results asks that a comparison names every difference in version,
     division, category (availability), verified status and count of accelerators; we name a difference in
-    stated precision too. `across_rounds` leaves out
-    the version, for a comparison that is about two rounds. Another benchmark or target cannot be compared at
-    all, and is named first.
+    stated precision too. `across_rounds` leaves out version and precision, for a comparison that is
+    about what two rounds have changed. Another benchmark or target cannot be compared at all, and is named
+    first.
     """
     reasons = []
     if a["benchmark"] != b["benchmark"]:
@@ -33,7 +33,7 @@ def unlike(a: Row, b: Row, *, across_rounds: bool = False) -> list[str]:
             f"The accelerator counts differ: {a['accelerators'] or 'not stated'} and "
             f"{b['accelerators'] or 'not stated'}; time does not fall in proportion to accelerators."
         )
-    if a["precision"] and b["precision"] and a["precision"] != b["precision"]:
+    if not across_rounds and a["precision"] and b["precision"] and a["precision"] != b["precision"]:
         reasons.append(f"The precisions differ: {a['precision']} and {b['precision']}.")
     for name, row in (("A", a), ("B", b)):
         if row["own"] and _changed(row):

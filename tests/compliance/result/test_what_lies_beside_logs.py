@@ -76,13 +76,13 @@ def test_a_folder_of_another_name_is_judged_as_what_its_logs_say(tmp_path: Path)
     folder = made_results.submit(tmp_path / "Acme")
     for run in range(10):
         write_log(folder / f"result_{run}.txt", made_results.run_log(run, samples=92160, minutes=20 + run))
-    renamed = folder.rename(folder.with_name("my_runs"))
+    renamed = folder.rename(tmp_path / "my_runs")
 
-    for place in (tmp_path / "Acme", renamed):
-        report = check_tree(place, "5.1")
-        assert report.results[0].benchmark == "llama31_8b"
-        assert not report.valid
-        assert [f.rule for f in report.results[0].findings if f.severity == "error"] == ["rcp-too-fast"]
+    report = check_tree(renamed, "5.1")
+
+    assert report.results[0].benchmark == "llama31_8b"
+    assert not report.valid
+    assert [f.rule for f in report.results[0].findings if f.severity == "error"] == ["rcp-too-fast"]
     assert len(_found(renamed, "result-benchmark")) == 1
 
 

@@ -48,15 +48,15 @@ def check_result(
 
     `logs` are the reports on `result.logs`; `system` is its description, if there is one that can be read.
     Seeds and convergence are judged in the closed division only. A folder whose name is no benchmark of the
-    ruleset ("5.1.0") is judged as what its logs name; where that is none either, every log must be valid and
-    that is all. Runs that were all judged by the rules of
+    ruleset ("5.1.0") is judged as what its logs name; in a submission, which the official checker passes
+    over such a folder of, or where that is none either, every log must be valid and that is all. Runs that were all judged by the rules of
     their preset may be as many as one likes, and are held against the preset's own reference points. Findings
     name files relative to the root of `inventory`, which lists what lies beside the logs.
     """
     file = shown(result.path, inventory.root)
     named = result.benchmark in allowed_benchmarks(ruleset)
-    if not named:
-        # A folder may be called anything: what was trained is what its logs say.
+    if not named and result.submission is None:
+        # A folder of runs may be called anything: what was trained is what its logs say.
         logged = _common(log.benchmark for log in logs)
         result = replace(
             result, benchmark=logged if logged in allowed_benchmarks(ruleset) else result.benchmark

@@ -28,8 +28,8 @@ UNKNOWN_BENCHMARK = Rule(
     title="The folder is no benchmark of the round",
     severity="warning",
     meaning=(
-        "The official checker passes over a folder whose name it does not know; we judge it as the benchmark "
-        "that its logs name, and where that is none either, check its logs."
+        "Of a submission the official checker passes over a folder whose name it does not know; we check its "
+        "logs. A folder of runs outside a submission is judged as the benchmark that its logs name."
     ),
     why="A misspelt folder would leave the result out of the tables in silence.",
     where=PACKAGE_CHECKER,
