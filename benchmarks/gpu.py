@@ -270,17 +270,20 @@ def measured(part: Part, device: str, seconds: float) -> Iterator[Row]:
 
 def _guarded(part: Part, measure: Callable[[], Row], loop: str = "") -> Row:
     """Return what was measured, or a row that says why nothing was."""
-    import torch
-
     try:
         return measure()
     except LeftOut as reason:
         why = str(reason)
-    except torch.OutOfMemoryError as error:
-        why = f"out of memory: {_first_line(error)}"
     except Exception as error:  # whatever a kernel, a compiler or a library refuses with
-        why = f"failed: {_first_line(error)}"
+        why = f"{'out of memory' if _out_of_memory(error) else 'failed'}: {_first_line(error)}"
     return replace(_reason(part, why), loop=loop)
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    """Whether memory is what lacks; a compiler wraps PyTorch's own error in one of its own."""
+    import torch
+
+    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error).lower()
 
 
 def _reason(part: Part, why: str) -> Row:
@@ -308,8 +311,8 @@ def layers_row(part: Part, loop: str, device: str, seconds: float) -> Row:
         watch = Stopwatch(seconds, here, profiled=loop == OURS)
         try:
             _train(part.benchmark, loop, benchmark, watch)
-        except torch.OutOfMemoryError:
-            if attempt == _TRIES - 1 or count == 1:
+        except Exception as error:
+            if not _out_of_memory(error) or attempt == _TRIES - 1 or count == 1:
                 raise
             count = max(1, count * 2 // 3)
         finally:
@@ -378,7 +381,8 @@ def benchmark_of(name: str, precision: str, device: str, count: int) -> Any:
     if made.settings.preset == "full":
         pool = made.warmup_batch(_POOL)
         made.training_data = lambda _: _Pool(pool)
-    if isinstance(made, Pretrained):
+    has_base = isinstance(made, Pretrained)  # by a name: what is replaced below would be of that type
+    if has_base:
         initial = made.initial
 
         def random(name: str, parameter: Any, generator: torch.Generator) -> None:
@@ -452,12 +456,12 @@ class _Measured(Exception):  # noqa: N818 - how a loop is left
 def _train(name: str, loop: str, benchmark: Any, watch: "Stopwatch") -> None:
     import training_peers
 
-    plain = {
+    plain: dict[str, Any] = {
         "llama31_8b": training_peers.llama_compiled,
         "flux1": training_peers.flux_compiled,
         "llama2_70b_lora": training_peers.lora_compiled,
     }
-    run = training_peers.pitboard if loop == OURS else plain[name]
+    run: Callable[[Any, Callable[[], None]], None] = training_peers.pitboard if loop == OURS else plain[name]
     low = benchmark.settings.precision not in {"fp32", "bf16", "fp8"}
     if loop != OURS and (low or (benchmark.settings.precision == "fp8" and watch.on_cpu)):
         raise LeftOut(f"left out: the plain loop has no {benchmark.settings.precision} here")
@@ -529,8 +533,15 @@ def top_of(events: Any, *, on_cpu: bool) -> list[tuple[str, float, int]]:
     def own(event: Any) -> float:
         return float(event.self_cpu_time_total if on_cpu else event.self_device_time_total)
 
-    # On a GPU the kernels themselves; an operation of PyTorch has the time of those that it launched too.
-    ran = [event for event in events if own(event) > 0 and (on_cpu or "CUDA" in str(event.device_type))]
+    # On a GPU the kernels themselves: operations of PyTorch, and what it notes of the optimizer's step, have
+    # the time of those that they launched.
+    ran = [
+        event
+        for event in events
+        if own(event) > 0
+        and (on_cpu or "CUDA" in str(event.device_type))
+        and not getattr(event, "is_user_annotation", False)
+    ]
     total = sum(map(own, ran))
     longest = sorted(ran, key=own, reverse=True)[:_TOP]
     return [(str(event.key), own(event) / total, int(event.count)) for event in longest]
@@ -571,26 +582,30 @@ def smoke_row(part: Part, device: str) -> Row:
 @contextmanager
 def _older_torch() -> Iterator[None]:
     """Give a PyTorch before 2.13 the one function that Pitboard needs of it: the loss made in chunks."""
-    from torch import Tensor, nn
-    from torch.nn import functional
+    import torch
+    from torch import Tensor
     from torch.utils.checkpoint import checkpoint
 
+    # Of any type: a name is given to each.
+    nn: Any = torch.nn
+    functional: Any = torch.nn.functional
     if hasattr(functional, "linear_cross_entropy"):
         yield
         return
 
     def chunk(states: Tensor, weight: Tensor, target: Tensor) -> Tensor:
         logits = functional.linear(states, weight).float()
-        return functional.cross_entropy(logits, target, reduction="sum", ignore_index=-100)
+        loss: Tensor = functional.cross_entropy(logits, target, reduction="sum", ignore_index=-100)
+        return loss
 
     def stand_in(states: Tensor, weight: Tensor, target: Tensor, *, options: Any) -> Tensor:
         size = options["batch_chunk_size"]
-        parts = zip(states.split(size), target.split(size), strict=True)
+        parts = zip(torch.split(states, size), torch.split(target, size), strict=True)
         losses = [checkpoint(chunk, part, weight, wanted, use_reentrant=False) for part, wanted in parts]
-        return sum(losses, start=states.new_zeros((), dtype=losses[0].dtype)) / (target != -100).sum()
+        return torch.stack(losses).sum() / (target != -100).sum()
 
-    functional.linear_cross_entropy = stand_in  # type: ignore[attr-defined]
-    nn.LinearCrossEntropyOptions = dict  # type: ignore[attr-defined]
+    functional.linear_cross_entropy = stand_in
+    nn.LinearCrossEntropyOptions = dict
     yield
 
 
@@ -646,8 +661,8 @@ def section(facts: dict[str, str], rows: Sequence[Row], waiting: Sequence[Part] 
     lines = [f"## {title}", "", "| | |", "| --- | --- |"]
     lines += [f"| {name} | {_cell(value)} |" for name, value in facts.items()]
     lines += ["", "### Full-size layers", ""]
-    head = ("benchmark", "precision", "loop", "layers", "rate", "× plain", "× BF16", "utilisation")
-    head += ("peak memory", "note")
+    head = ["benchmark", "precision", "loop", "layers", "rate", "× plain", "× BF16", "utilisation"]
+    head += ["peak memory", "note"]
     lines += [f"| {' | '.join(head)} |", "| --- " * len(head) + "|"]
     layers = [row for row in rows if row.kind == "layers"]
     lines += [_layers_line(row, layers) for row in layers]

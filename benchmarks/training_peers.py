@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -140,8 +140,7 @@ def _ready(model: nn.Module, benchmark: Any) -> nn.Module:
 
         config = Float8LinearConfig.from_recipe_name(benchmark.settings.fp8_scaling)
         convert_to_float8_training(model, config=config, module_filter_fn=in_block)
-    compiled: nn.Module = torch.compile(model, dynamic=False)
-    return compiled
+    return cast("nn.Module", torch.compile(model, dynamic=False))
 
 
 def _plain(model: Any, benchmark: Any, loss: Callable[[Any, Any], Tensor], step: Step) -> None:
@@ -159,7 +158,7 @@ def _plain(model: Any, benchmark: Any, loss: Callable[[Any, Any], Tensor], step:
             wide = settings.precision == "fp32"
             with nullcontext() if wide else torch.autocast(device.type, dtype=torch.bfloat16):
                 found = loss(model, batch) / parts
-            found.backward()  # type: ignore[no-untyped-call]
+            found.backward()
         nn.utils.clip_grad_norm_(trained, settings.gradient_clip_norm)
         optimizer.step()
         optimizer.zero_grad()

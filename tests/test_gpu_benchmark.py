@@ -11,8 +11,8 @@ import torch
 
 import gpu
 from gpu import OURS, PLAIN, Budget, Part, Row
-from pitboard.training.benchmarks.llama31_8b.benchmark import Llama31
 from pitboard.training.device import published_peak_tflops
+from pitboard.training.protocol import benchmark_class
 from pitboard.training.runner import settings_for
 from support import Python
 
@@ -95,7 +95,7 @@ def test_without_a_gpu_nothing_is_written(tmp_path: Path, capsys: pytest.Capture
 
 def test_utilisation_is_that_of_a_published_rate() -> None:
     """Llama 3.1 8B has 8,030,261,248 parameters, of which the embedding's 525,336,576 are only looked up."""
-    full = Llama31(settings_for("llama31_8b", "full", {}))
+    full = benchmark_class("llama31_8b")(settings_for("llama31_8b", "full", {}))
     per_token = 6 * (8_030_261_248 - 525_336_576) + 12 * 32 * 4096 * 8192
     assert full.flops_per_sample() / 8192 == pytest.approx(per_token, rel=1e-4)
     # torchtitan's documentation: 5,762 tokens/s on each of eight H100.

@@ -32,7 +32,11 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
     asked: list[tuple[str, Any]] = []
 
     def answer(name: str, value: object) -> None:
-        monkeypatch.setattr(torch.cuda, name, lambda *given: asked.append((name, given)) or value)
+        def asking(*given: object) -> object:
+            asked.append((name, given))
+            return value
+
+        monkeypatch.setattr(torch.cuda, name, asking)
 
     answer("is_available", True)
     answer("device_count", 2)
@@ -101,7 +105,8 @@ def test_ranks_on_gpus_speak_nccl_and_those_beside_them_gloo(
     monkeypatch.setattr(dist, "new_group", lambda **given: groups.append(given))
     monkeypatch.setattr(distributed, "init_device_mesh", lambda kind, shape, **_: (kind, shape))
     world = distributed.join_world(settings_for("llama31_8b", "smoke", {}))
-    assert (world.rank, world.device, world.mesh) == (1, GPU, ("cuda", (1, 2, 1)))
+    mesh: Any = world.mesh
+    assert (world.rank, world.device, mesh) == (1, GPU, ("cuda", (1, 2, 1)))
     assert begun == ["cpu:gloo,cuda:nccl"]
     assert groups == [{"backend": "gloo"}] * 2
     assert ("set_device", (GPU,)) in cuda
@@ -208,6 +213,6 @@ def test_the_description_tells_the_stack_of_the_gpus_maker(
     monkeypatch.setattr(torch.version, "cuda", None)
     monkeypatch.setattr(torch.version, "hip", "7.1")
     stack = system._software(Host(tmp_path))
-    names = ("rocm_version", "amdgpu_driver_version", "rccl_version")
-    assert [stack[name] for name in names] == ["7.1", "6.14", "2.28.3"]
+    amd = ("rocm_version", "amdgpu_driver_version", "rccl_version")
+    assert [stack[name] for name in amd] == ["7.1", "6.14", "2.28.3"]
     assert "cuda_version" not in stack

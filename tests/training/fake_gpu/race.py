@@ -64,7 +64,7 @@ PRODUCTS = {getattr(torch.ops.aten, name).default for name in ("mm", "bmm", "add
 
 
 @dataclass
-class Waits(TorchDispatchMode):
+class Waits(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Raises where a copy within a step makes the host wait for the GPU, and for products of two types."""
 
     in_step: bool = False
