@@ -39,8 +39,9 @@ def raced(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]
         pytest.skip("this build of PyTorch has CUDA of its own")
     library = tmp_path_factory.mktemp("gpu") / "stand_in.so"
     building = [compiler, "-shared", "-fPIC", "-O0", "-std=c++20", f"-I{TORCH / 'include'}"]
-    linking = [f"-L{TORCH / 'lib'}", "-lc10", "-ltorch_cpu", f"-Wl,-rpath,{TORCH / 'lib'}", "-o", str(library)]
-    subprocess.run([*building, str(HERE / "stand_in.cpp"), *linking], check=True)
+    linking = [f"-L{TORCH / 'lib'}", "-lc10", "-ltorch_cpu", f"-Wl,-rpath,{TORCH / 'lib'}"]
+    files = [str(HERE / "stand_in.cpp"), "-o", str(library)]
+    subprocess.run([*building, *files, *linking], check=True)
     done = subprocess.run(
         [sys.executable, HERE / "race.py", library, "refused", *CASES],
         env=os.environ | {"PYTHONPATH": str(Path(package.__file__).parents[1])},
