@@ -53,12 +53,12 @@ def llama_trainer(benchmark: "Llama31", step: Step) -> None:
 
 def llama_eager(benchmark: "Llama31", step: Step) -> None:
     """Run the loop that a tutorial shows over Hugging Face's Llama."""
-    _plain(_stock_llama(benchmark), benchmark, _next_token_loss, step)
+    _eager(_stock_llama(benchmark), benchmark, _next_token_loss, step)
 
 
 def llama_compiled(benchmark: "Llama31", step: Step) -> None:
     """Run the same loop over the compiled model."""
-    _plain(_ready(_stock_llama(benchmark), benchmark), benchmark, _next_token_loss, step)
+    _eager(_ready(_stock_llama(benchmark), benchmark), benchmark, _next_token_loss, step)
 
 
 def _next_token_loss(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
@@ -107,7 +107,7 @@ def _flux(benchmark: "Flux1", step: Step, *, compiled: bool) -> None:
     with device:
         model: Any = benchmark.build().get_submodule("flux")
     model.set_attn_processor(FluxAttnProcessor())
-    _plain(_ready(model, benchmark) if compiled else model, benchmark, loss, step)
+    _eager(_ready(model, benchmark) if compiled else model, benchmark, loss, step)
 
 
 def lora_compiled(benchmark: "Llama2Lora", step: Step) -> None:
@@ -117,7 +117,7 @@ def lora_compiled(benchmark: "Llama2Lora", step: Step) -> None:
         found: Tensor = model(input_ids=batch["tokens"], labels=batch["labels"]).loss
         return found
 
-    _plain(_ready(_stock_adapted(benchmark), benchmark), benchmark, loss, step)
+    _eager(_ready(_stock_adapted(benchmark), benchmark), benchmark, loss, step)
 
 
 def lora_trainer(benchmark: "Llama2Lora", step: Step) -> None:
@@ -143,7 +143,7 @@ def _ready(model: nn.Module, benchmark: Any) -> nn.Module:
     return cast("nn.Module", torch.compile(model, dynamic=False))
 
 
-def _plain(model: Any, benchmark: Any, loss: Callable[[Any, Any], Tensor], step: Step) -> None:
+def _eager(model: Any, benchmark: Any, loss: Callable[[Any, Any], Tensor], step: Step) -> None:
     """Train as tutorials do, on the device of the settings, in micro-batches where they ask for them."""
     settings = benchmark.settings
     device = choose_device(settings.device, 0)
@@ -151,7 +151,7 @@ def _plain(model: Any, benchmark: Any, loss: Callable[[Any, Any], Tensor], step:
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=settings.learning_rate, fused=True)
     parts = settings.global_batch_size // _micro(benchmark)
-    batches = _batches(benchmark, pinned=device.type == "cuda")
+    batches = _batches(benchmark, _micro(benchmark), pinned=device.type == "cuda")
     for _ in range(settings.max_steps):
         for _ in range(parts):
             batch = {name: part.to(device, non_blocking=True) for name, part in next(batches).items()}
@@ -170,13 +170,13 @@ def _micro(benchmark: Any) -> int:
     return found
 
 
-def _batches(benchmark: Any, *, pinned: bool) -> Iterator[dict[str, Tensor]]:
+def _batches(benchmark: Any, size: int | None = None, *, pinned: bool = False) -> Iterator[dict[str, Tensor]]:
     """Load the samples as the tutorials do."""
     settings = benchmark.settings
     wanted = range(settings.max_steps * settings.global_batch_size)
     yield from DataLoader(
         Subset(benchmark.training_data(1), wanted),
-        _micro(benchmark),
+        size or settings.global_batch_size,
         num_workers=2 if pinned else 0,
         pin_memory=pinned,
     )
