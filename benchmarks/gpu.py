@@ -17,6 +17,7 @@ import json
 import math
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
@@ -225,14 +226,18 @@ def in_own_process(part: Part, arguments: argparse.Namespace, limit: float) -> l
             [sys.executable, __file__, *map(str, words)],
             stdout=out,
             stderr=errors,
+            start_new_session=True,
             env=os.environ | {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"},
         )
+        code: int | None = None
         try:
-            code: int | None = process.wait(limit)
-        except subprocess.TimeoutExpired:
-            code = None
-            process.kill()
+            code = process.wait(limit)
+        except BaseException as stop:
+            # With the processes that it started, which load data and compile.
+            os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+            if not isinstance(stop, subprocess.TimeoutExpired):
+                raise
         out.seek(0)
         errors.seek(0)
         # Libraries print to standard output too; a line that a killed process left unfinished is no row.
@@ -251,7 +256,7 @@ def in_this_process(part: Part, arguments: argparse.Namespace, _limit: float) ->
 
 def _be_part(part: Part, device: str, seconds: float) -> None:
     for row in measured(part, device, seconds):
-        print(f"@row{json.dumps(asdict(row))}", flush=True)
+        print(f"\n@row{json.dumps(asdict(row))}", flush=True)
 
 
 def measured(part: Part, device: str, seconds: float) -> Iterator[Row]:
