@@ -8,11 +8,14 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
+
+from pitboard.training.device import choose_device
+from pitboard.training.reporting import Silent
 
 if TYPE_CHECKING:  # A contestant's memory must not hold another benchmark's libraries.
     from pitboard.training.benchmarks.flux1.benchmark import Flux1
@@ -28,7 +31,6 @@ def pitboard(benchmark: Any, step: Step) -> None:
     from pitboard.suite.benchmarks.llama31_8b import LLAMA31_8B
     from pitboard.training.distributed import join_world
     from pitboard.training.loop import Race
-    from pitboard.training.reporting import Silent
 
     class Watching(Silent):
         def stepped(self, samples: int, loss: float | None) -> None:
@@ -51,13 +53,18 @@ def llama_trainer(benchmark: "Llama31", step: Step) -> None:
 
 def llama_eager(benchmark: "Llama31", step: Step) -> None:
     """Run the loop that a tutorial shows over Hugging Face's Llama."""
+    _eager(_stock_llama(benchmark), benchmark, _next_token_loss, step)
 
-    def loss(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
-        tokens = batch["tokens"][:, :-1]
-        found: Tensor = model(input_ids=tokens, labels=tokens).loss
-        return found
 
-    _eager(_stock_llama(benchmark), benchmark, loss, step)
+def llama_compiled(benchmark: "Llama31", step: Step) -> None:
+    """Run the same loop over the compiled model."""
+    _eager(_ready(_stock_llama(benchmark), benchmark), benchmark, _next_token_loss, step)
+
+
+def _next_token_loss(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+    tokens = batch["tokens"][:, :-1]
+    found: Tensor = model(input_ids=tokens, labels=tokens).loss
+    return found
 
 
 def flux_eager(benchmark: "Flux1", step: Step) -> None:
@@ -77,11 +84,11 @@ def _flux(benchmark: "Flux1", step: Step, *, compiled: bool) -> None:
 
     settings = benchmark.settings
     # As the pipelines number them: rows and columns of the image, zeros for the text.
-    side = settings.latent_size // 2
-    image_ids = torch.zeros(side, side, 3)
-    image_ids[..., 1] += torch.arange(side)[:, None]
-    image_ids[..., 2] += torch.arange(side)
-    image_ids, text_ids = image_ids.view(-1, 3), torch.zeros(settings.text_length, 3)
+    side, device = settings.latent_size // 2, choose_device(settings.device, 0)
+    image_ids = torch.zeros(side, side, 3, device=device)
+    image_ids[..., 1] += torch.arange(side, device=device)[:, None]
+    image_ids[..., 2] += torch.arange(side, device=device)
+    image_ids, text_ids = image_ids.view(-1, 3), torch.zeros(settings.text_length, 3, device=device)
 
     def loss(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
         time, latent, noise = batch["time"].view(-1, 1, 1, 1), batch["latent"], batch["noise"]
@@ -97,9 +104,20 @@ def _flux(benchmark: "Flux1", step: Step, *, compiled: bool) -> None:
         mean: Tensor = (predicted.float() - patches(noise - latent).float()).pow(2).mean()
         return mean
 
-    model: Any = benchmark.build().get_submodule("flux")
+    with device:
+        model: Any = benchmark.build().get_submodule("flux")
     model.set_attn_processor(FluxAttnProcessor())
-    _eager(torch.compile(model) if compiled else model, benchmark, loss, step)
+    _eager(_ready(model, benchmark) if compiled else model, benchmark, loss, step)
+
+
+def lora_compiled(benchmark: "Llama2Lora", step: Step) -> None:
+    """Run a plain loop over `peft`'s adapted Llama, compiled."""
+
+    def loss(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+        found: Tensor = model(input_ids=batch["tokens"], labels=batch["labels"]).loss
+        return found
+
+    _eager(_ready(_stock_adapted(benchmark), benchmark), benchmark, loss, step)
 
 
 def lora_trainer(benchmark: "Llama2Lora", step: Step) -> None:
@@ -112,24 +130,56 @@ def lora_trainer_compiled(benchmark: "Llama2Lora", step: Step) -> None:
     _trainer(_stock_adapted(benchmark), benchmark, step, compiled=True)
 
 
+def _ready(model: nn.Module, benchmark: Any) -> nn.Module:
+    """Return the model compiled, for FP8 after `torchao`'s conversion of its blocks."""
+    if benchmark.settings.precision == "fp8":
+        from torchao.float8 import Float8LinearConfig, convert_to_float8_training
+
+        def in_block(_: nn.Module, name: str) -> bool:
+            return ("layers." in name or "blocks." in name) and "lora_" not in name and "norm" not in name
+
+        config = Float8LinearConfig.from_recipe_name(benchmark.settings.fp8_scaling)
+        convert_to_float8_training(model, config=config, module_filter_fn=in_block)
+    return cast("nn.Module", torch.compile(model, dynamic=False))
+
+
 def _eager(model: Any, benchmark: Any, loss: Callable[[Any, Any], Tensor], step: Step) -> None:
+    """Train as tutorials do, on the device of the settings, in micro-batches where they ask for them."""
     settings = benchmark.settings
-    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, fused=True)
-    for batch in _batches(benchmark):
-        with nullcontext() if settings.precision == "fp32" else torch.autocast("cpu", dtype=torch.bfloat16):
-            found = loss(model, batch)
-        found.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_clip_norm)
+    device = choose_device(settings.device, 0)
+    model.to(device)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=settings.learning_rate, fused=True)
+    parts = settings.global_batch_size // _micro(benchmark)
+    batches = _batches(benchmark, _micro(benchmark), pinned=device.type == "cuda")
+    for _ in range(settings.max_steps):
+        for _ in range(parts):
+            batch = {name: part.to(device, non_blocking=True) for name, part in next(batches).items()}
+            wide = settings.precision == "fp32"
+            with nullcontext() if wide else torch.autocast(device.type, dtype=torch.bfloat16):
+                found = loss(model, batch) / parts
+            found.backward()
+        nn.utils.clip_grad_norm_(trained, settings.gradient_clip_norm)
         optimizer.step()
         optimizer.zero_grad()
         step()
 
 
-def _batches(benchmark: Any) -> Iterator[dict[str, Tensor]]:
+def _micro(benchmark: Any) -> int:
+    found: int = benchmark.settings.micro_batch_size or benchmark.settings.global_batch_size
+    return found
+
+
+def _batches(benchmark: Any, size: int | None = None, *, pinned: bool = False) -> Iterator[dict[str, Tensor]]:
     """Load the samples as the tutorials do."""
     settings = benchmark.settings
     wanted = range(settings.max_steps * settings.global_batch_size)
-    yield from DataLoader(Subset(benchmark.training_data(1), wanted), settings.global_batch_size)
+    yield from DataLoader(
+        Subset(benchmark.training_data(1), wanted),
+        size or settings.global_batch_size,
+        num_workers=2 if pinned else 0,
+        pin_memory=pinned,
+    )
 
 
 def _trainer(model: Any, benchmark: Any, step: Step, *, compiled: bool) -> None:
@@ -184,7 +234,8 @@ def _stock_llama(benchmark: Any) -> nn.Module:
     with torch.device("meta"):
         config = benchmark.build().llama.config
     config._attn_implementation = "sdpa"
-    model: nn.Module = LlamaForCausalLM(config)
+    with choose_device(benchmark.settings.device, 0):
+        model: nn.Module = LlamaForCausalLM(config)
     return model
 
 

@@ -5,29 +5,43 @@ import os
 import resource
 import shutil
 import time
+from typing import NamedTuple
 
 import torch
 
 from pitboard.errors import PitboardError
 
-# Dense BF16 matrix peak in TFLOP/s, without sparsity, from the makers' data sheets; the first name found
-# in the device's own name counts.
-_PUBLISHED_BF16_TFLOPS = {
-    "GB300": 2500.0,
-    "B300": 2250.0,
-    "GB200": 2500.0,
-    "B200": 2250.0,
-    "GH200": 989.4,
-    "H200": 989.4,
-    "H100 PCIE": 756.0,
-    "H100 NVL": 835.0,
-    "H100": 989.4,
-    "A100": 312.0,
-    "L40S": 362.0,
-    "MI355X": 2516.6,
-    "MI350X": 2306.9,
-    "MI325X": 1307.4,
-    "MI300X": 1307.4,
+
+class Peak(NamedTuple):
+    """A device's dense matrix peaks in TFLOP/s, without sparsity; `None` for a format that it has not."""
+
+    bf16: float
+    fp8: float | None
+
+
+# From the makers' data sheets, where NVIDIA prints most figures with sparsity, twice the dense ones. What
+# counts is the first name whose words are all in the device's own.
+_PUBLISHED = {
+    # NVIDIA Blackwell Ultra and Blackwell data sheets: GB300 and GB200 NVL72 per GPU, HGX B300 and B200.
+    "GB300": Peak(2500.0, 5000.0),
+    "B300": Peak(2250.0, 4500.0),
+    "GB200": Peak(2500.0, 5000.0),
+    "B200": Peak(2250.0, 4500.0),
+    # NVIDIA GH200, H200 and H100 Tensor Core GPU data sheets; the names of SXM boards do not say so.
+    "GH200": Peak(989.4, 1978.9),
+    "H200 NVL": Peak(835.5, 1671.0),
+    "H200": Peak(989.4, 1978.9),
+    "H100 PCIE": Peak(756.0, 1513.0),
+    "H100 NVL": Peak(835.5, 1671.0),
+    "H100": Peak(989.4, 1978.9),
+    # NVIDIA A100 and L40S data sheets.
+    "A100": Peak(312.0, None),
+    "L40S": Peak(362.0, 733.0),
+    # AMD Instinct data sheets; FP8 is OCP's on the MI350 series, FNUZ before.
+    "MI355X": Peak(2516.6, 5033.2),
+    "MI350X": Peak(2306.9, 4613.7),
+    "MI325X": Peak(1307.4, 2614.9),
+    "MI300X": Peak(1307.4, 2614.9),
 }
 
 
@@ -61,12 +75,12 @@ def device_name(device: torch.device) -> str:
     return processor_model()
 
 
-def published_peak_tflops(name: str) -> float | None:
-    """Return a device's published dense BF16 peak in TFLOP/s, or `None` where we know none."""
+def published_peak_tflops(name: str, precision: str = "bf16") -> float | None:
+    """Return a device's published dense peak in BF16, FP8 or MXFP8 in TFLOP/s; `None` where we know none."""
     upper = name.upper()
-    for known, peak in _PUBLISHED_BF16_TFLOPS.items():
+    for known, peak in _PUBLISHED.items():
         if all(word in upper for word in known.split()):
-            return peak
+            return {"bf16": peak.bf16, "fp8": peak.fp8, "mxfp8": peak.fp8}.get(precision)
     return None
 
 
@@ -105,7 +119,9 @@ def peak_memory_bytes(device: torch.device) -> int:
 def can_compile(device: torch.device) -> bool:
     """Say whether torch.compile can build code here: Triton on a GPU, a C++ compiler for the CPU."""
     if device.type == "cuda":
-        return torch.utils._triton.has_triton()
+        from torch.utils import _triton
+
+        return _triton.has_triton()
     return any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "c++", "clang++"))
 
 

@@ -74,7 +74,8 @@ def mxfp4(x: Tensor, *, stochastic: bool = False) -> Scaled:
     scale = mx_scale(blocks.abs().amax(-1, keepdim=True))
     shrink = 0.75 if stochastic else 1.0
     values = to_e2m1(blocks * shrink / scale, stochastic=stochastic) * scale
-    return Scaled(values.flatten(-2).bfloat16(), torch.tensor(1 / shrink, device=x.device))
+    # Filled there: a number copied from the host would make the host wait for the device.
+    return Scaled(values.flatten(-2).bfloat16(), torch.full((), 1 / shrink, device=x.device))
 
 
 def nvfp4(x: Tensor, *, stochastic: bool = False, square: bool = False) -> Scaled:

@@ -19,13 +19,13 @@ def rotate(x: Tensor, signs: Tensor) -> Tensor:
     product over the dimension does not change when both its factors are rotated with the same signs.
     """
     blocks = x.float().reshape(*x.shape[:-1], -1, len(signs)) * signs
-    return (blocks @ _hadamard(len(signs)).to(x.device)).flatten(-2)
+    return (blocks @ _hadamard(len(signs), x.device)).flatten(-2)
 
 
 @cache
-def _hadamard(order: int) -> Tensor:
-    """Sylvester's construction, normalised to be orthogonal."""
-    matrix = torch.ones(1, 1)
+def _hadamard(order: int, device: torch.device) -> Tensor:
+    """Sylvester's construction, normalised to be orthogonal; made on the device, not copied there."""
+    matrix = torch.ones(1, 1, device=device)
     while len(matrix) < order:
         matrix = torch.cat([torch.cat([matrix, matrix], 1), torch.cat([matrix, -matrix], 1)])
     return matrix / math.sqrt(order)

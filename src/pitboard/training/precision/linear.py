@@ -93,16 +93,16 @@ def mxfp4_product(x: Tensor, weight: Tensor) -> Tensor:
     return product
 
 
-def mxfp8_product(x: Tensor, weight: Tensor) -> Tensor:
+def mxfp8_product(x: Tensor, weight: Tensor, *, emulate: bool = True) -> Tensor:
     """x·Wᵀ by the MXFP8 recipe (arXiv:2506.08027): E4M3 in all three products, scales rounded up.
 
-    `torchao`'s, with its kernels on a GPU that has them and its emulation elsewhere.
+    `torchao`'s, by its emulation or else its kernels, which only a GPU with the format's arithmetic takes.
     """
     from torchao.prototype.moe_training.mxfp8_linear import _to_mxfp8_then_scaled_mm
     from torchao.prototype.mx_formats.config import ScaleCalculationMode
     from torchao.quantization.quantize_.common.kernel_preference import KernelPreference
 
-    kernels = KernelPreference.AUTO if x.is_cuda else KernelPreference.EMULATED
+    kernels = KernelPreference.EMULATED if emulate else KernelPreference.AUTO
     # The weight's gradient sums over the tokens, which must be whole blocks.
     multiply = partial(
         _to_mxfp8_then_scaled_mm, kernel_preference=kernels, scale_calculation_mode=ScaleCalculationMode.RCEIL

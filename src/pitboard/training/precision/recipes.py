@@ -101,6 +101,8 @@ def _changer(settings: Settings, device: torch.device) -> Callable[[nn.Linear], 
         product: Product = _PRODUCTS[settings.precision]
         if settings.precision == "mxfp8":
             import torchao  # noqa: F401 - if it is absent, say so before the run, not in its first step
+
+            product = partial(mxfp8_product, emulate=emulated("mxfp8", device))
         elif settings.precision == "nvfp4" and not emulated("nvfp4", device):
             from pitboard.training.precision.native import NVFP4_MULTIPLE, nvfp4_kernels
 
