@@ -65,7 +65,7 @@ class World:
         return values / self.mesh["tensor"].size()
 
     def gather(self, rows: Tensor) -> Tensor:
-        """Return the rows of all ranks that hold different samples, in their order; they may differ in number."""
+        """Return the rows of all ranks that hold different samples, in the ranks' order, the same on each."""
         if self.mesh is None:
             return rows
         counts = [torch.zeros(1, dtype=torch.long, device=rows.device) for _ in range(self.size)]

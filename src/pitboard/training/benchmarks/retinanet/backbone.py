@@ -24,8 +24,8 @@ from pitboard.training.initialize import seeded_generator
 Weights = dict[str, Tensor]
 
 _SEED = 20_250_101
-_STEPS, _BATCH, _LEARNING_RATE = 160, 64, 1e-2
-_EDGE = 48
+_STEPS, _BATCH, _LEARNING_RATE = 120, 64, 1e-2
+_EDGE = 32
 # To be raised when what a pre-trained backbone is changes and Pitboard's version does not.
 _FORMAT_VERSION = 1
 

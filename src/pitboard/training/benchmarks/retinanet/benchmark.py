@@ -33,10 +33,12 @@ from pitboard.training.benchmarks.retinanet.canvases import Canvases
 from pitboard.training.benchmarks.retinanet.data import Samples, Source, collated
 from pitboard.training.benchmarks.retinanet.model import FrozenBatchNorm, RetinaNet
 from pitboard.training.benchmarks.retinanet.openimages import OpenImages
+from pitboard.training.benchmarks.retinanet.picture import drawn
 from pitboard.training.data.downloads import required_folder
 from pitboard.training.device import choose_device
 from pitboard.training.distributed import World
 from pitboard.training.initialize import seeded_generator
+from pitboard.training.loading import to_device
 from pitboard.training.optimizer import ScheduledOptimizer
 from pitboard.training.protocol import Batch, EvaluationBatches, TrainableBenchmark
 from pitboard.training.settings import Settings
@@ -44,6 +46,7 @@ from pitboard.training.settings import Settings
 _BODY = "body."
 _HEAD_DEVIATION, _AT_WIDTH = 0.01, 256
 _PRIOR = 0.01
+_DRAWN, _COLUMNS = 12, 4
 
 
 class RetinaNetSettings(Settings):
@@ -53,12 +56,14 @@ class RetinaNetSettings(Settings):
     data: Path | None = Field(default=None, description="folder of OpenImages; $PITBOARD_DATA")
     model: Path | None = Field(default=None, description="file of the backbone's weights; $PITBOARD_DATA")
     training_images: int = Field(gt=0, description="images of an epoch")
+    mirrored: float = Field(ge=0, le=1, description="the share of training images that are mirrored")
     image_size: int = Field(gt=0, description="height and width that images are scaled to")
     classes: int = Field(gt=0)
     planes: int = Field(gt=0, description="channels after the first convolution")
     depths: str = Field(pattern=r"\d+(-\d+){3}", description="blocks of each stage, as 3-4-6-3")
     groups: int = Field(gt=0, description="groups of the backbone's 3 × 3 convolutions")
     pyramid_width: int = Field(gt=0, description="channels of the feature pyramid and the heads")
+    head_layers: int = Field(gt=0, description="convolutions of a head before its last")
     smallest_anchor: int = Field(gt=0)
     candidates: int = Field(gt=0, description="detections of a level that go on to suppression")
     detections: int = Field(gt=0, description="detections of an image after it")
@@ -128,7 +133,7 @@ class RetinaNetBenchmark(TrainableBenchmark[RetinaNetSettings]):
         """Return rows of a parameter of the backbone."""
         return self._weight(name, shape)[first : first + count]
 
-    def fill_buffers(self, model: nn.Module, device: torch.device) -> None:
+    def fill_buffers(self, model: nn.Module, device: torch.device) -> None:  # noqa: ARG002 - they are there
         """Give the frozen batch norm its constants: those of the backbone."""
         for module_name, module in model.named_modules():
             if isinstance(module, FrozenBatchNorm):
@@ -155,12 +160,13 @@ class RetinaNetBenchmark(TrainableBenchmark[RetinaNetSettings]):
         return settings.learning_rate * (settings.warmup_factor * (1 - warmed) + warmed)
 
     def training_data(self, seed: int) -> Dataset[Batch]:
-        """Return the images to train on, in a new order each epoch, half of them mirrored."""
+        """Return the images to train on, in a new order each epoch, some of them mirrored."""
         return Samples(
             self._source("train", self.settings.training_images),
             self.settings.sample_limit,
             self.settings.image_size,
-            seed,
+            seed=seed,
+            mirrored=self.settings.mirrored,
         )
 
     def evaluation_data(self, seed: int) -> Dataset[Batch]:  # noqa: ARG002 - nothing is drawn
@@ -206,7 +212,11 @@ class RetinaNetBenchmark(TrainableBenchmark[RetinaNetSettings]):
 
         Raises `PitboardError` when they do: the precision of such a model says nothing.
         """
-        other = {**batch, "boxes": batch["boxes"] / 2, "labels": (batch["labels"] + 1) % self.settings.classes}
+        other = {
+            **batch,
+            "boxes": batch["boxes"] / 2,
+            "labels": (batch["labels"] + 1) % self.settings.classes,
+        }
         # Without a seen box the model of a first step detects nothing: its predictions are looked at.
         before, after = (_predictions(model, each) for each in (batch, other))
         if not all(torch.allclose(one, two) for one, two in zip(before, after, strict=True)):
@@ -214,6 +224,12 @@ class RetinaNetBenchmark(TrainableBenchmark[RetinaNetSettings]):
                 "The model's predictions depend on the boxes that it must find: its average precision says"
                 " nothing. Keep them from the model in evaluation."
             )
+
+    def draw(self, model: nn.Module, device: torch.device) -> Tensor:
+        """Return the first held-out images with what the model finds in them."""
+        samples = Samples(self._held_out, _DRAWN, self.settings.image_size)
+        batch = to_device(collated([samples[index] for index in range(_DRAWN)]), device)
+        return drawn(batch["images"], model(**batch), _COLUMNS, self.settings.classes)
 
     def epoch(self, samples: int) -> float:
         """Return the epochs that so many samples are; one is the whole steps that see each image."""
@@ -235,7 +251,7 @@ class RetinaNetBenchmark(TrainableBenchmark[RetinaNetSettings]):
         return keys
 
     def flops_per_sample(self) -> float:
-        """Return forward and backward FLOPs of one image: three times the forward ones, of frozen stages once.
+        """Return forward and backward FLOPs of one image: the forward ones three times, of frozen stages once.
 
         They are counted on the `meta` device, where nothing is computed.
         """
@@ -264,7 +280,9 @@ class RetinaNetBenchmark(TrainableBenchmark[RetinaNetSettings]):
         if settings.dataset == "digits":
             return Canvases(count, settings.image_size, held_out=split == "validation")
         folder = required_folder("retinanet", "OpenImages", settings.data)
-        images = OpenImages(folder / downloads.SPLITS[split].folder, settings.classes)
+        images = OpenImages(
+            folder / downloads.SPLITS[split].folder, settings.classes, to_train=split == "train"
+        )
         if len(images) < count:
             raise PitboardError(
                 f"The {split} set in {folder} has {len(images):,} images, expected {count:,}: complete it"

@@ -1,6 +1,6 @@
 """The images of RetinaNet's `smoke` preset: handwritten digits at several scales on a noisy canvas.
 
-Each canvas follows from its number alone: its ground, and three to five digits, each cut to its ink,
+Each canvas follows from its number alone: its ground, and two to four digits, each cut to its ink,
 enlarged, tinted and placed where it hides no other. A digit's box is exactly what was pasted.
 """
 
@@ -17,9 +17,9 @@ from pitboard.training.data.scans import load_scans
 
 CLASSES = 10
 
-_FEWEST, _MOST = 3, 5
+_FEWEST, _MOST = 2, 4
 # Height of a digit over that of the canvas.
-_SMALLEST, _LARGEST = 0.17, 0.5
+_SMALLEST, _LARGEST = 0.25, 0.6
 # Of the images to pre-train on.
 _SMALLEST_ALONE = 0.4
 # The ground's level and noise, and the ink's level.
@@ -85,7 +85,7 @@ def _draw(random: np.random.Generator, size: int, digits: int, *, held_out: bool
 def digits_alone(
     count: int, size: int, generator: torch.Generator, *, held_out: bool
 ) -> tuple[Tensor, Tensor]:
-    """Return images in [0, 1] of one digit each, of many scales and places, (count, 3, size, size), and these.
+    """Return images in [0, 1] of one digit each, at many scales and places, and these digits.
 
     They are made in few operations: a classifier takes thousands.
     """
@@ -103,7 +103,9 @@ def digits_alone(
     where[:, :, 2] = uniform(-1, 1, 2) * (1 / share - 1)[:, None]
     grid = affine_grid(where, [count, 1, size, size], align_corners=False)
     ink = grid_sample(ink, grid, padding_mode="zeros", align_corners=False)
-    ground = uniform(0.0, _LIGHTEST, 1, 1, 1) + _NOISE * torch.randn(count, 3, size, size, generator=generator)
+    ground = uniform(0.0, _LIGHTEST, 1, 1, 1) + _NOISE * torch.randn(
+        count, 3, size, size, generator=generator
+    )
     tint = uniform(_DARKEST, 1.0, 3, 1, 1)
     return (ground + ink * (tint - ground)).clamp(0, 1), torch.from_numpy(scans.digits)[chosen]
 
@@ -124,6 +126,6 @@ def _free_place(
     for _ in range(_ATTEMPTS):
         left, top = int(random.integers(size - width + 1)), int(random.integers(size - height + 1))
         right, bottom = left + width, top + height
-        if all(right <= l or left >= r or bottom <= t or top >= b for l, t, r, b in taken):
+        if all(right <= a or left >= c or bottom <= b or top >= d for a, b, c, d in taken):
             return left, top, right, bottom
     return None

@@ -35,15 +35,18 @@ class Source(Protocol):
 class Samples(Dataset[Batch]):
     """Samples from labelled images, scaled to a square of `size` pixels, boxes with them.
 
-    With a seed they are to train on: in a new order each epoch, half of them mirrored, all of it drawn by the
+    With a seed they are to train on: in a new order each epoch, a share of them mirrored, all of it by the
     seed and the sample's number, so that sample i is the same for any number of ranks, and in a resumed run.
     """
 
-    def __init__(self, source: Source, count: int, size: int, seed: int | None = None) -> None:
+    def __init__(
+        self, source: Source, count: int, size: int, *, seed: int | None = None, mirrored: float = 0.0
+    ) -> None:
         self._source = source
         self._count = count
         self._size = size
         self._seed = seed
+        self._share_mirrored = mirrored
         self._order: tuple[int, Tensor] | None = None
 
     def __len__(self) -> int:
@@ -73,7 +76,7 @@ class Samples(Dataset[Batch]):
         if self._seed is None:
             return False
         generator = seeded_generator(torch.device("cpu"), self._seed, f"sample {index}")
-        return bool(torch.rand((), generator=generator) < 0.5)
+        return bool(torch.rand((), generator=generator) < self._share_mirrored)
 
     def _shuffled(self, index: int) -> int:
         """Return the image of a training sample: a new order for each epoch."""

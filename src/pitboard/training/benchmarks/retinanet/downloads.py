@@ -7,6 +7,8 @@ licences; PyTorch for the backbone.
 
 from dataclasses import dataclass
 
+from pitboard.training.data.downloads import Download
+
 ANNOTATIONS = "labels/openimages-mlperf.json"
 """The file of a split's boxes, in its folder; its images are in `data/`."""
 IMAGES = "data"
@@ -26,4 +28,25 @@ SPLITS = {
     "train": SplitFacts("train", 1_170_301),
     "validation": SplitFacts("validation", 24_781),
 }
-DOWNLOADS = ()
+
+_REFERENCE = "https://github.com/mlcommons/training"
+DOWNLOADS = (
+    Download(
+        what="the images and boxes of OpenImages v6 that MLPerf uses, by the reference's script",
+        size="352 GB",
+        licence="CC BY 4.0 for the boxes; the images, by their owners, are listed as CC BY 2.0",
+        uri=_REFERENCE,
+        folder="",
+        own_command="pip install fiftyone && git clone --depth 1 {uri} mlcommons-training"
+        " && (cd mlcommons-training/single_stage_detector/scripts"
+        " && ./download_openimages_mlperf.sh -d {folder})",
+    ),
+    Download(
+        what="the backbone, torchvision's ResNeXt-50 (32 × 4d) trained on ImageNet",
+        size="100 MB",
+        licence="BSD 3-Clause, as torchvision; ImageNet's terms for the images that it was trained on",
+        uri=f"https://download.pytorch.org/models/{BACKBONE}",
+        folder="",
+        own_command="wget --directory-prefix {folder} {uri}",
+    ),
+)

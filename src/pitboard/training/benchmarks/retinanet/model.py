@@ -26,14 +26,13 @@ NO_DETECTION = -1.0
 """What fills up an image's detections to as many as it may have."""
 
 _EXPANSION = 4
-_HEAD_LAYERS = 4
 # Less likely than this is nothing, as in the reference.
 _LEAST_SCORE = 0.05
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def normalised(images: Tensor) -> Tensor:
-    """Return images in [0, 1] with the mean and deviation of ImageNet's taken out, channels last in memory."""
+    """Return images in [0, 1] less ImageNet's mean, over its deviation, channels last in memory."""
     mean, deviation = (images.new_tensor(each).view(3, 1, 1) for each in (_MEAN, _DEVIATION))
     return ((images - mean) / deviation).contiguous(memory_format=torch.channels_last)
 
@@ -152,12 +151,12 @@ class FeaturePyramid(nn.Module):
 
 
 class Head(nn.Module):
-    """Four convolutions and a last one, the same at every level; so many `values` for each anchor."""
+    """Some convolutions and a last one, the same at every level; so many `values` for each anchor."""
 
-    def __init__(self, width: int, values: int) -> None:
+    def __init__(self, width: int, layers: int, values: int) -> None:
         super().__init__()
         self.values = values
-        self.conv = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in range(_HEAD_LAYERS))
+        self.conv = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in range(layers))
         self.last = nn.Conv2d(width, ANCHORS * values, 3, padding=1)
 
     def forward(self, maps: list[Tensor]) -> Tensor:
@@ -175,7 +174,7 @@ class RetinaNet(nn.Module):
     """The detector with its loss.
 
     Images are in [0, 1], shape (images, 3, size, size). In training it returns each image's loss; in
-    evaluation its detections, shape (images, most, 6): box in pixels of the image as it came, score and class,
+    evaluation its detections, shape (images, most, 6): box in pixels of the image as it came, score, class;
     the best first, filled up with `NO_DETECTION`.
     """
 
@@ -185,8 +184,8 @@ class RetinaNet(nn.Module):
         planes, width = settings.planes, settings.pyramid_width
         self.body = ResNeXt(planes, settings.stages, settings.groups)
         self.fpn = FeaturePyramid([_EXPANSION * planes << stage for stage in (1, 2, 3)], width)
-        self.classification_head = Head(width, settings.classes)
-        self.regression_head = Head(width, 4)
+        self.classification_head = Head(width, settings.head_layers, settings.classes)
+        self.regression_head = Head(width, settings.head_layers, 4)
         for part in (self.body.conv1, self.body.layer1):
             part.requires_grad_(False)
 
@@ -211,7 +210,9 @@ class RetinaNet(nn.Module):
         maps: list[Tensor] = self.fpn(self.body(normalised(images)))
         return maps
 
-    def losses(self, logits: Tensor, shifts: Tensor, anchors: Tensor, boxes: Tensor, labels: Tensor) -> Tensor:
+    def losses(
+        self, logits: Tensor, shifts: Tensor, anchors: Tensor, boxes: Tensor, labels: Tensor
+    ) -> Tensor:
         """Return focal loss and L1 loss of each image, each over the anchors that shall find something."""
         targets, regression, counts = [], [], []
         for predicted, every, names in zip(shifts, boxes, labels, strict=True):

@@ -1,0 +1,39 @@
+"""Draw detections into the images that they were found in, for people to look at."""
+
+import colorsys
+
+import torch
+from torch import Tensor
+
+_ENLARGED = 4
+_LEAST_SCORE = 0.4
+_FRAME = 2
+
+
+def drawn(images: Tensor, detections: Tensor, columns: int, classes: int) -> Tensor:
+    """Return images in [0, 1], (count, 3, size, size), in rows of so many, with their detections drawn in.
+
+    Detections as the model gives them; the likely ones are drawn, each class in a colour of its own, with the
+    class and its score. The result has levels in [0, 1], shape (height, width, 3).
+    """
+    tiles = [_tile(*each, classes) for each in zip(images, detections, strict=True)]
+    rows = [torch.cat(tiles[first : first + columns], dim=1) for first in range(0, len(tiles), columns)]
+    return torch.cat(rows)
+
+
+def _tile(image: Tensor, detections: Tensor, classes: int) -> Tensor:
+    from PIL import Image, ImageDraw
+
+    pixels = (image.permute(1, 2, 0) * 255).round().byte().cpu().numpy()
+    tile = Image.fromarray(pixels).resize([_ENLARGED * side for side in image.shape[:0:-1]])
+    pen = ImageDraw.Draw(tile)
+    for *box, score, label in detections[detections[:, 4] >= _LEAST_SCORE].flip(0).tolist():
+        colour = tuple(round(255 * part) for part in colorsys.hsv_to_rgb(label / classes, 0.6, 1.0))
+        corners = [_ENLARGED * side for side in box]
+        pen.rectangle(corners, outline=colour, width=2)
+        text = f"{int(label)}  {score:.0%}"
+        place = corners[0], max(0, corners[1] - 12)
+        pen.rectangle(pen.textbbox(place, text), fill=colour)
+        pen.text(place, text, fill="black")
+    pen.rectangle((0, 0, tile.width - 1, tile.height - 1), outline="white", width=_FRAME)
+    return torch.frombuffer(bytearray(tile.tobytes()), dtype=torch.uint8).view(*tile.size, 3).float() / 255
