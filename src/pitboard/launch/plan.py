@@ -140,7 +140,7 @@ def _add_samples_grid(plan: Plan, path: Path) -> None:
     draws = isinstance(benchmark_class(plan.benchmark)(settings), Drawing)
     if not draws or settings.preset != "smoke":
         raise PitboardError(
-            "--samples-grid draws from the models of the presets smoke of flux1 and retinanet: leave it out here."
+            "--samples-grid draws from the preset smoke of flux1 or retinanet: leave it out here."
         )
     if len(plan.seeds) > 1:
         raise PitboardError("--samples-grid draws from one model: give it with --runs 1.")

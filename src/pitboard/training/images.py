@@ -8,7 +8,7 @@ _LONGEST_SIDE = 600
 
 
 def write_image(path: Path, levels: Tensor) -> None:
-    """Write levels in [0, 1] as a PNG: grey, shape (height, width), or red, green and blue, (height, width, 3).
+    """Write levels in [0, 1] as a PNG: grey, shape (height, width), or coloured, (height, width, 3).
 
     Each pixel of a small image becomes as many as still make it no larger than 600 × 600.
     """

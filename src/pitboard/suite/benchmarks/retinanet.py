@@ -63,6 +63,18 @@ _SMOKE: dict[str, Scalar] = {
     "compile": False,
 }
 
+_SANITY: dict[str, Scalar] = {
+    "dataset": "synthetic",
+    "target": None,
+    "evaluation_interval": None,
+    "evaluation_samples": 0,
+    "batch_follows_ranks": True,
+    "micro_batch_size": 16,
+    "max_samples": None,
+    "max_steps": 200,
+    "data_workers": None,
+}
+
 _BENCHMARK = Benchmark(
     id="retinanet",
     name="RetinaNet object detection",
@@ -102,5 +114,10 @@ RETINANET = with_presets(
         name="full",
         summary="The benchmark as the closed division demands it, on OpenImages.",
         values=_FULL,
+    ),
+    Preset(
+        name="sanity",
+        summary="The full-size detector on synthetic images, without a target: a quick test of a node.",
+        values=_SANITY,
     ),
 )

@@ -1,12 +1,14 @@
 """Mean average precision by COCO's rules: the quality of RetinaNet."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from pitboard.errors import PitboardError
+from pitboard.training.benchmarks.retinanet.data import Labelled
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,21 @@ class Truth:
     labels: np.ndarray
     area: np.ndarray
     group: np.ndarray
+
+
+def truth_of(images: Sequence[Labelled], classes: int) -> Truth:
+    """Return the boxes of labelled images, none of them a group."""
+    boxes = torch.cat([each.boxes for each in images]).numpy()
+    image = np.repeat(np.arange(len(images)), [len(each.labels) for each in images])
+    return Truth(
+        images=len(images),
+        classes=classes,
+        image=image,
+        boxes=boxes,
+        labels=torch.cat([each.labels for each in images]).numpy(),
+        area=(boxes[:, 2:] - boxes[:, :2]).prod(axis=1),
+        group=np.zeros(len(image), dtype=bool),
+    )
 
 
 def mean_average_precision(truth: Truth, detections: Iterable[tuple[int, Tensor]]) -> float:

@@ -21,7 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from pitboard.errors import PitboardError
 from pitboard.training.benchmarks.retinanet import downloads
-from pitboard.training.benchmarks.retinanet.average_precision import Truth, mean_average_precision
+from pitboard.training.benchmarks.retinanet.average_precision import Truth, mean_average_precision, truth_of
 from pitboard.training.benchmarks.retinanet.backbone import (
     BackboneSizes,
     PretrainedBackbone,
@@ -30,7 +30,7 @@ from pitboard.training.benchmarks.retinanet.backbone import (
     weight,
 )
 from pitboard.training.benchmarks.retinanet.canvases import Canvases
-from pitboard.training.benchmarks.retinanet.data import Samples, Source, collated
+from pitboard.training.benchmarks.retinanet.data import Samples, Source, SyntheticImages, collated
 from pitboard.training.benchmarks.retinanet.model import FrozenBatchNorm, RetinaNet
 from pitboard.training.benchmarks.retinanet.openimages import OpenImages
 from pitboard.training.benchmarks.retinanet.picture import drawn
@@ -52,7 +52,7 @@ _DRAWN, _COLUMNS = 12, 4
 class RetinaNetSettings(Settings):
     """The settings of a RetinaNet run: those of every run, the model's size, the optimizer, and the data."""
 
-    dataset: Literal["openimages", "digits"]
+    dataset: Literal["openimages", "digits", "synthetic"]
     data: Path | None = Field(default=None, description="folder of OpenImages; $PITBOARD_DATA")
     model: Path | None = Field(default=None, description="file of the backbone's weights; $PITBOARD_DATA")
     training_images: int = Field(gt=0, description="images of an epoch")
@@ -106,11 +106,13 @@ class RetinaNetBenchmark(TrainableBenchmark[RetinaNetSettings]):
         return RetinaNet(self.settings)
 
     def initial(self, name: str, parameter: Tensor, generator: torch.Generator) -> None:
-        """Fill a parameter of pyramid or heads as the reference does.
+        """Fill a parameter of pyramid or heads as the reference does; of a body from nothing as torchvision.
 
         The heads' deviation is the reference's at its width of 256; narrower heads pass on as much.
         """
-        if name == "classification_head.last.bias":
+        if name.startswith(_BODY):
+            nn.init.kaiming_normal_(parameter, mode="fan_out", generator=generator)
+        elif name == "classification_head.last.bias":
             parameter.fill_(-math.log((1 - _PRIOR) / _PRIOR))
         elif parameter.ndim == 1:
             parameter.zero_()
@@ -126,8 +128,8 @@ class RetinaNetBenchmark(TrainableBenchmark[RetinaNetSettings]):
             self._small_backbone = self._pretrained(preparing)
 
     def is_pretrained(self, name: str) -> bool:
-        """Whether the backbone has the parameter."""
-        return name.startswith(_BODY)
+        """Whether the backbone has the parameter; the one of synthetic images is not trained before."""
+        return name.startswith(_BODY) and self._body_is_given
 
     def rows(self, name: str, shape: torch.Size, first: int, count: int) -> Tensor:
         """Return rows of a parameter of the backbone."""
@@ -139,7 +141,10 @@ class RetinaNetBenchmark(TrainableBenchmark[RetinaNetSettings]):
             if isinstance(module, FrozenBatchNorm):
                 plain = module_name.replace("_checkpoint_wrapped_module.", "")
                 for name, buffer in module.named_buffers():
-                    buffer.copy_(self._weight(f"{plain}.{name}", buffer.shape))
+                    if self._body_is_given:
+                        buffer.copy_(self._weight(f"{plain}.{name}", buffer.shape))
+                    else:
+                        buffer.fill_(name in ("weight", "running_var"))
 
     def blocks(self, model: nn.Module) -> Sequence[nn.Module]:
         """Return the residual blocks of the backbone, and the two heads."""
@@ -251,7 +256,7 @@ class RetinaNetBenchmark(TrainableBenchmark[RetinaNetSettings]):
         return keys
 
     def flops_per_sample(self) -> float:
-        """Return forward and backward FLOPs of one image: the forward ones three times, of frozen stages once.
+        """Return forward and backward FLOPs of an image: the forward ones three times, of frozen stages once.
 
         They are counted on the `meta` device, where nothing is computed.
         """
@@ -272,13 +277,15 @@ class RetinaNetBenchmark(TrainableBenchmark[RetinaNetSettings]):
         source = self._held_out
         if isinstance(source, OpenImages):
             return source.truth(self.settings.evaluation_samples)
-        assert isinstance(source, Canvases)
-        return source.truth()
+        drawn = [source[index] for index in range(self.settings.evaluation_samples)]
+        return truth_of(drawn, self.settings.classes)
 
     def _source(self, split: Literal["train", "validation"], count: int) -> Source:
         settings = self.settings
         if settings.dataset == "digits":
             return Canvases(count, settings.image_size, held_out=split == "validation")
+        if settings.dataset == "synthetic":
+            return SyntheticImages(count, settings.image_size, settings.classes)
         folder = required_folder("retinanet", "OpenImages", settings.data)
         images = OpenImages(
             folder / downloads.SPLITS[split].folder, settings.classes, to_train=split == "train"
@@ -292,6 +299,10 @@ class RetinaNetBenchmark(TrainableBenchmark[RetinaNetSettings]):
 
     def _weight(self, name: str, shape: torch.Size) -> Tensor:
         return weight(self._weights, name.removeprefix(_BODY), shape, self._weights_file)
+
+    @property
+    def _body_is_given(self) -> bool:
+        return self.settings.dataset != "synthetic" or self.settings.model is not None
 
     @cached_property
     def _weights(self) -> dict[str, Tensor]:

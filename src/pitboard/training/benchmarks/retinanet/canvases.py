@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample, interpolate
 
-from pitboard.training.benchmarks.retinanet.average_precision import Truth
 from pitboard.training.benchmarks.retinanet.data import Labelled
 from pitboard.training.data.scans import load_scans
 
@@ -38,21 +37,6 @@ class Canvases:
 
     def __getitem__(self, index: int) -> Labelled:
         return _canvas(index, self._size, held_out=self._held_out)
-
-    def truth(self) -> Truth:
-        """Return the boxes of all canvases."""
-        drawn = [self[index] for index in range(len(self))]
-        boxes = torch.cat([each.boxes for each in drawn]).numpy()
-        image = np.repeat(np.arange(len(drawn)), [len(each.labels) for each in drawn])
-        return Truth(
-            images=len(drawn),
-            classes=CLASSES,
-            image=image,
-            boxes=boxes,
-            labels=torch.cat([each.labels for each in drawn]).numpy(),
-            area=(boxes[:, 2:] - boxes[:, :2]).prod(axis=1),
-            group=np.zeros(len(image), dtype=bool),
-        )
 
 
 @cache
