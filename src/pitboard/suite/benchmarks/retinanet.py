@@ -54,10 +54,10 @@ _SMOKE: dict[str, Scalar] = {
     "detections": 30,
     "evaluation_samples": 64,
     "evaluation_interval": 512,
-    "target": 0.5,
-    "global_batch_size": 16,
+    "target": 0.3,
+    "global_batch_size": 8,
     "learning_rate": 3e-3,
-    "max_samples": 16 * 512,
+    "max_samples": 10 * 512,
     "data_workers": None,
     # Compiling takes longer here than it saves.
     "compile": False,

@@ -51,7 +51,7 @@ def read_backbone(path: Path) -> Weights:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        found = torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
+        found = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise PitboardError(
@@ -61,12 +61,6 @@ def read_backbone(path: Path) -> Weights:
     if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
         raise PitboardError(f"{path} holds no weights by name: expected torchvision's ResNeXt-50 (32 × 4d).")
     return found
-
-
-def _is_zip(path: Path) -> bool:
-    """Whether a file has the newer of PyTorch's formats, which can be mapped."""
-    with path.open("rb") as file:
-        return file.read(2) == b"PK"
 
 
 def weight(weights: Weights, name: str, shape: torch.Size, source: Path) -> Tensor:

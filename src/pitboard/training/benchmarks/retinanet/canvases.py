@@ -52,7 +52,7 @@ def _draw(random: np.random.Generator, size: int, digits: int, *, held_out: bool
     labels: list[int] = []
     for _ in range(digits):
         chosen = random.integers(len(scans.images))
-        ink = _enlarged(scans.images[chosen], round(size * random.uniform(_SMALLEST, _LARGEST)))
+        ink = enlarged(scans.images[chosen], round(size * random.uniform(_SMALLEST, _LARGEST)))
         place = _free_place(random, ink.shape, boxes, size)
         if place is None:
             continue
@@ -94,7 +94,7 @@ def digits_alone(
     return (ground + ink * (tint - ground)).clamp(0, 1), torch.from_numpy(scans.digits)[chosen]
 
 
-def _enlarged(image: np.ndarray, height: int) -> np.ndarray:
+def enlarged(image: np.ndarray, height: int) -> np.ndarray:
     """Return the ink of an image, and nothing around it, enlarged to a height."""
     rows, columns = np.flatnonzero(image.any(axis=1)), np.flatnonzero(image.any(axis=0))
     ink = torch.from_numpy(image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
