@@ -54,7 +54,7 @@ _SMOKE: dict[str, Scalar] = {
     "detections": 30,
     "evaluation_samples": 64,
     "evaluation_interval": 512,
-    "target": 0.3,
+    "target": 0.25,
     "global_batch_size": 8,
     "learning_rate": 3e-3,
     "max_samples": 10 * 512,

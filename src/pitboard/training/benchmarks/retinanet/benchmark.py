@@ -248,7 +248,6 @@ class RetinaNetBenchmark(TrainableBenchmark[RetinaNetSettings]):
             constants.OPT_WEIGHT_DECAY: 0.0,
             constants.OPT_LR_WARMUP_EPOCHS: settings.warmup_epochs,
             constants.OPT_LR_WARMUP_FACTOR: settings.warmup_factor,
-            constants.TRAIN_SAMPLES: settings.training_images,
         }
         if settings.dataset == "digits" and settings.model is None:
             keys["pitboard_backbone_accuracy"] = self._small_backbone.accuracy
