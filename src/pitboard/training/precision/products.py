@@ -123,7 +123,7 @@ def cost_of_bf16(device: torch.device) -> str | None:
 def use_fast_products(device: torch.device) -> None:
     """Emulate the BF16 products of this process where the CPU is slow at them; do nothing elsewhere.
 
-    Each product of BF16 matrices, and each convolution, is computed in FP32 and rounded to BF16, which is what
+    Each product of BF16 matrices and each convolution is computed in FP32 and rounded to BF16, which is what
     BF16 units do: exact products, summed in FP32, rounded once.
     """
     if device.type == "cpu" and not bf16_is_native(device):

@@ -13,12 +13,15 @@ from pitboard.errors import PitboardError
 from pitboard.training.benchmarks.retinanet import downloads as facts
 from pitboard.training.benchmarks.retinanet import verify as verify_retinanet
 from pitboard.training.benchmarks.retinanet.backbone import BackboneSizes, read_backbone
+from pitboard.training.benchmarks.retinanet.benchmark import RetinaNetBenchmark
 from pitboard.training.benchmarks.retinanet.downloads import ANNOTATIONS, BACKBONE, IMAGES, SplitFacts
 from pitboard.training.benchmarks.retinanet.openimages import OpenImages
 from pitboard.training.data.verify import verify
+from pitboard.training.distributed import World
+from pitboard.training.loading import training_batches
 from pitboard.training.output import Output, Plan
 from pitboard.training.reporting import Silent
-from pitboard.training.runner import execute
+from pitboard.training.runner import execute, settings_for
 from support import Command, the_run
 
 CLASSES = 5
@@ -116,6 +119,18 @@ def test_full_trains_on_them(download: Path, tmp_path: Path) -> None:
     execute(Output(tmp_path / "out"), plan, 0, Silent())
     (evaluation,) = the_run(tmp_path / "out").evaluations
     assert (evaluation.samples, evaluation.epoch) == (4, 4 / 6)
+
+
+def test_a_broken_image_is_one_sentence_also_from_a_loader_process(download: Path) -> None:
+    for image in (download / "train" / IMAGES).iterdir():
+        image.write_bytes(b"no image")
+    given = {"data": download, "model": download / BACKBONE, "classes": CLASSES, "training_images": 5}
+    settings = settings_for("retinanet", "full", given | {"data_workers": 1, "global_batch_size": 2})
+    benchmark = RetinaNetBenchmark(settings)  # type: ignore[arg-type]
+    alone = World(0, 1, torch.device("cpu"), None, 0, 1, 1)
+    data = benchmark.training_data(1)
+    with pytest.raises(PitboardError, match=r"^The image [^\n]* cannot be read [^\n]*$"):
+        next(training_batches(data, settings, alone, benchmark.collate, 0, 1))
 
 
 def test_what_is_wrong_is_found(download: Path) -> None:
