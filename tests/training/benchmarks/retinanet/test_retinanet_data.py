@@ -111,7 +111,7 @@ def test_full_trains_on_them(download: Path, tmp_path: Path) -> None:
     small = {"planes": 16, "depths": "1-1-1-1", "groups": 8, "pyramid_width": 16, "classes": CLASSES}
     short = {"image_size": 64, "global_batch_size": 2, "max_samples": 4, "evaluation_interval": 4}
     short |= {"training_images": 5, "evaluation_samples": 4, "compile": False, "data_workers": 0}
-    given = {"data": download, "model": download / BACKBONE, "precision": "fp32"}
+    given = {"data": download, "precision": "fp32"}
     overrides = {key: str(value) for key, value in (small | short | given).items()}
     plan = Plan(
         benchmark="retinanet", preset="full", overrides=overrides, seeds=[1], system="s", submitter="Test"
@@ -124,7 +124,7 @@ def test_full_trains_on_them(download: Path, tmp_path: Path) -> None:
 def test_a_broken_image_is_one_sentence_also_from_a_loader_process(download: Path) -> None:
     for image in (download / "train" / IMAGES).iterdir():
         image.write_bytes(b"no image")
-    given = {"data": download, "model": download / BACKBONE, "classes": CLASSES, "training_images": 5}
+    given = {"data": download, "classes": CLASSES, "training_images": 5}
     settings = settings_for("retinanet", "full", given | {"data_workers": 1, "global_batch_size": 2})
     benchmark = RetinaNetBenchmark(settings)  # type: ignore[arg-type]
     alone = World(0, 1, torch.device("cpu"), None, 0, 1, 1)

@@ -54,7 +54,7 @@ class RetinaNetSettings(Settings):
 
     dataset: Literal["openimages", "digits", "synthetic"]
     data: Path | None = Field(default=None, description="folder of OpenImages; $PITBOARD_DATA")
-    model: Path | None = Field(default=None, description="file of the backbone's weights; $PITBOARD_DATA")
+    model: Path | None = Field(default=None, description="file of the backbone's weights; beside the data")
     training_images: int = Field(gt=0, description="images of an epoch")
     mirrored: float = Field(ge=0, le=1, description="the share of training images that are mirrored")
     image_size: int = Field(gt=0, description="height and width that images are scaled to")
@@ -312,8 +312,13 @@ class RetinaNetBenchmark(TrainableBenchmark[RetinaNetSettings]):
         settings = self.settings
         if settings.dataset == "digits" and settings.model is None:
             return self._small_backbone.file
+        beside = settings.data / downloads.BACKBONE if settings.data is not None else None
         return required_folder(
-            "retinanet", "the backbone's weights", settings.model, setting="model", inside=downloads.BACKBONE
+            "retinanet",
+            "the backbone's weights",
+            settings.model or beside,
+            setting="model",
+            inside=downloads.BACKBONE,
         )
 
     @cached_property
