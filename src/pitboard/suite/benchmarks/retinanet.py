@@ -56,7 +56,7 @@ _SMOKE: dict[str, Scalar] = {
     "evaluation_interval": 512,
     "target": 0.25,
     "global_batch_size": 8,
-    "learning_rate": 3e-3,
+    "learning_rate": 1.5e-3,
     "max_samples": 10 * 512,
     "data_workers": None,
     # Compiling takes longer here than it saves.
