@@ -5,16 +5,19 @@ import colorsys
 import torch
 from torch import Tensor
 
+from pitboard.training.benchmarks.retinanet.boxes import suppress
+
 _ENLARGED = 4
-_LEAST_SCORE = 0.4
+_LEAST_SCORE = 0.2
+_OVERLAP = 0.5
 _FRAME = 2
 
 
 def drawn(images: Tensor, detections: Tensor, columns: int, classes: int) -> Tensor:
     """Return images in [0, 1], (count, 3, size, size), in rows of so many, with their detections drawn in.
 
-    Detections as the model gives them; the likely ones are drawn, each class in a colour of its own, with the
-    class and its score. The result has levels in [0, 1], shape (height, width, 3).
+    Detections as the model gives them; the likely ones are drawn, the best at each place, each class in a
+    colour of its own, with the class and its score. The result has levels in [0, 1], shape (height, width, 3).
     """
     tiles = [_tile(*each, classes) for each in zip(images, detections, strict=True)]
     rows = [torch.cat(tiles[first : first + columns], dim=1) for first in range(0, len(tiles), columns)]
@@ -27,7 +30,10 @@ def _tile(image: Tensor, detections: Tensor, classes: int) -> Tensor:
     pixels = (image.permute(1, 2, 0) * 255).round().byte().cpu().numpy()
     tile = Image.fromarray(pixels).resize([_ENLARGED * side for side in image.shape[:0:-1]])
     pen = ImageDraw.Draw(tile)
-    for *box, score, label in detections[detections[:, 4] >= _LEAST_SCORE].flip(0).tolist():
+    likely = detections[detections[:, 4] >= _LEAST_SCORE].cpu()
+    # Also of another class: two names for one thing cannot be read.
+    best = suppress(likely[:, :4], likely[:, 4], torch.zeros(len(likely)), _OVERLAP)
+    for *box, score, label in likely[best].flip(0).tolist():
         colour = tuple(round(255 * part) for part in colorsys.hsv_to_rgb(label / classes, 0.6, 1.0))
         corners = [_ENLARGED * side for side in box]
         pen.rectangle(corners, outline=colour, width=2)
