@@ -14,10 +14,10 @@ _FRAME = 2
 
 
 def drawn(images: Tensor, detections: Tensor, columns: int, classes: int) -> Tensor:
-    """Return images in [0, 1], (count, 3, size, size), in rows of so many, with their detections drawn in.
+    """Return images in [0, 1], (count, 3, size, size), with their detections drawn in, in rows of so many.
 
     Detections as the model gives them; the likely ones are drawn, the best at each place, each class in a
-    colour of its own, with the class and its score. The result has levels in [0, 1], shape (height, width, 3).
+    colour of its own, with the class and its score. The result has levels in [0, 1], (height, width, 3).
     """
     tiles = [_tile(*each, classes) for each in zip(images, detections, strict=True)]
     rows = [torch.cat(tiles[first : first + columns], dim=1) for first in range(0, len(tiles), columns)]
