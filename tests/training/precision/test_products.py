@@ -176,7 +176,7 @@ def test_emulated_convolutions_are_convolutions_in_fp32_rounded_once(groups: int
 
     def values(dtype: torch.dtype) -> list[torch.Tensor]:
         given = [each.to(dtype).requires_grad_() for each in (x, weight, bias)]
-        found = torch.nn.functional.conv2d(*given, stride=2, padding=1, groups=groups)
+        found = torch.nn.functional.conv2d(given[0], *given[1:], stride=2, padding=1, groups=groups)  # type: ignore[call-overload]
         return [found, *torch.autograd.grad(found, given, torch.ones_like(found))]
 
     expected = [each.bfloat16() for each in values(torch.float32)]

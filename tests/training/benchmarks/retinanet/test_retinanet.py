@@ -17,7 +17,7 @@ from pitboard.training.benchmarks.retinanet import backbone as small_backbone
 from pitboard.training.benchmarks.retinanet import benchmark as retinanet
 from pitboard.training.benchmarks.retinanet.backbone import BackboneSizes
 from pitboard.training.benchmarks.retinanet.benchmark import RetinaNetBenchmark, RetinaNetSettings
-from pitboard.training.benchmarks.retinanet.canvases import enlarged
+from pitboard.training.benchmarks.retinanet.canvases import Canvases, enlarged
 from pitboard.training.benchmarks.retinanet.model import DETECTION, FrozenBatchNorm, RetinaNet
 from pitboard.training.data.scans import load_scans
 from pitboard.training.distributed import World
@@ -159,7 +159,7 @@ def test_training_samples_follow_the_seed_and_a_mirrored_image_takes_its_boxes_a
 
 
 def test_a_canvas_has_exactly_the_boxes_of_its_digits() -> None:
-    source = retinanet.Canvases(40, 64, held_out=True)
+    source = Canvases(40, 64, held_out=True)
     for canvas in (source[index] for index in range(40)):
         ground = canvas.pixels.clone()
         for left, top, right, bottom in canvas.boxes.int().tolist():
@@ -229,8 +229,9 @@ def test_detections_are_in_pixels_of_the_image_as_it_came() -> None:
 class Peeking(RetinaNet):
     """A model that is told the classes of what it must find."""
 
-    def forward(self, images: Tensor, labels: Tensor, **batch: Tensor) -> Tensor:
-        return super().forward(images + 0.01 * labels.sum(dim=1).view(-1, 1, 1, 1), labels=labels, **batch)
+    def forward(self, images: Tensor, boxes: Tensor, labels: Tensor, size: Tensor, **_: Tensor) -> Tensor:
+        told = images + 0.01 * labels.sum(dim=1).view(-1, 1, 1, 1)
+        return super().forward(told, boxes, labels, size)
 
 
 def test_a_model_that_sees_what_it_shall_find_is_refused(

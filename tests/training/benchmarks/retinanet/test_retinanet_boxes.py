@@ -2,6 +2,7 @@
 
 import sys
 from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
@@ -44,10 +45,11 @@ def test_suppression_is_what_going_through_the_boxes_one_by_one_gives(seed: int)
 
 def test_torchvisions_operator_is_used_where_it_loads(monkeypatch: pytest.MonkeyPatch) -> None:
     operators = ModuleType("torchvision.ops")
-    operators.batched_nms = "theirs"  # type: ignore[attr-defined]
+    theirs: Any = object()
+    operators.batched_nms = theirs  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "torchvision", ModuleType("torchvision"))
     monkeypatch.setitem(sys.modules, "torchvision.ops", operators)
-    assert ops.suppression.__wrapped__() == "theirs"
+    assert ops.suppression.__wrapped__() is theirs
     monkeypatch.setitem(sys.modules, "torchvision.ops", None)
     assert ops.suppression.__wrapped__() is ops.suppress
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -50,8 +51,9 @@ def read_backbone(path: Path) -> Weights:
     """
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
-        found = torch.load(path, map_location="cpu", weights_only=True)
+            found: Any = load_file(path)
+        else:
+            found = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise PitboardError(
@@ -124,7 +126,8 @@ def _pretrain(
     generator = seeded_generator(torch.device("cpu"), _SEED, "backbone")
     with torch.random.fork_rng(devices=[]), torch.enable_grad():  # the caller may have turned gradients off
         torch.manual_seed(_SEED)
-        model = _Classifier(sizes).to(device, memory_format=torch.channels_last)
+        model = _Classifier(sizes).to(device)
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         optimizer = torch.optim.AdamW(model.parameters(), fused=True)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _LEARNING_RATE, total_steps=_STEPS)
         for _ in range(_STEPS):

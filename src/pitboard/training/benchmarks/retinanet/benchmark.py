@@ -208,8 +208,8 @@ class RetinaNetBenchmark(TrainableBenchmark[RetinaNetSettings]):
     def _judged(self, rows: Tensor) -> float:
         """Return the quality of detections, the number of its image before each."""
         order = rows[:, 0].argsort(stable=True)
-        numbers, counts = rows[order, 0].int().unique_consecutive(return_counts=True)
-        images = rows[order, 1:].split(counts.tolist())
+        numbers, counts = torch.unique(rows[:, 0].int(), return_counts=True)
+        images = torch.split(rows[order, 1:], counts.tolist())
         return mean_average_precision(self._truth, zip(numbers.tolist(), images, strict=True))
 
     def verify(self, model: nn.Module, batch: Batch) -> None:

@@ -118,14 +118,14 @@ class ResNeXt(nn.Module):
     def frozen_part(self, x: Tensor) -> Tensor:
         """Return the feature map of the first stage."""
         x = self.maxpool(relu(convolved(x, self.conv1, self.bn1)))
-        first: Tensor = self.layer1(x)
+        first: Tensor = self.get_submodule("layer1")(x)
         return first
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Return the feature maps of the second, third and fourth stage."""
         maps = [self.frozen_part(x)]
-        for stage in (self.layer2, self.layer3, self.layer4):
-            maps.append(stage(maps[-1]))
+        for stage in ("layer2", "layer3", "layer4"):
+            maps.append(self.get_submodule(stage)(maps[-1]))
         return maps[1:]
 
 
@@ -167,7 +167,8 @@ class Head(nn.Module):
         for layer in self.conv:
             x = relu(layer(x))
         # Of a channels-last map a view: (images, rows, columns, anchors × values).
-        return self.last(x).permute(0, 2, 3, 1).reshape(len(x), -1, self.values)
+        values: Tensor = self.last(x)
+        return values.permute(0, 2, 3, 1).reshape(len(x), -1, self.values)
 
 
 class RetinaNet(nn.Module):
@@ -186,7 +187,7 @@ class RetinaNet(nn.Module):
         self.fpn = FeaturePyramid([_EXPANSION * planes << stage for stage in (1, 2, 3)], width)
         self.classification_head = Head(width, settings.head_layers, settings.classes)
         self.regression_head = Head(width, settings.head_layers, 4)
-        for part in (self.body.conv1, self.body.layer1):
+        for part in (self.body.conv1, self.body.get_submodule("layer1")):
             part.requires_grad_(False)
 
     def forward(self, images: Tensor, boxes: Tensor, labels: Tensor, size: Tensor, **_: Tensor) -> Tensor:
@@ -230,7 +231,7 @@ class RetinaNet(nn.Module):
         """Return one image's detections; its anchors are those of the levels one after the other."""
         settings = self.settings
         places, names, scores = [], [], []
-        for first, of_level in zip(accumulate(levels, initial=0), logits.split(levels), strict=False):
+        for first, of_level in zip(accumulate(levels, initial=0), torch.split(logits, levels), strict=False):
             likely = of_level.float().sigmoid().flatten()
             best, number = likely.topk(min(settings.candidates, len(likely)))
             number, best = number[best > _LEAST_SCORE], best[best > _LEAST_SCORE]

@@ -156,15 +156,15 @@ def _write_columns(path: Path, folder: Path) -> None:
         unknown = numbers[~np.isin(numbers, known)]
         if len(unknown):
             raise PitboardError(f"{path} has a box of {what} {unknown[0]}, which it does not list.")
-    image = np.searchsorted(ids, of_image)
-    order = np.argsort(image, kind="stable")
+    place = np.searchsorted(ids, of_image)
+    order = np.argsort(place, kind="stable")
     boxes = np.array([box.bbox for box in found.annotations], dtype=np.float32).reshape(-1, 4)[order]
     boxes[:, 2:] += boxes[:, :2]
     plain = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
     area = np.array([np.nan if box.area is None else box.area for box in found.annotations], dtype=np.float32)
     columns = {
         "names": np.array([each.file_name.encode() for each in images], dtype=np.bytes_),
-        "starts": np.searchsorted(image[order], np.arange(len(images) + 1)),
+        "starts": np.searchsorted(place[order], np.arange(len(images) + 1)),
         "boxes": boxes,
         "labels": np.searchsorted(categories, of_category)[order].astype(np.int16),
         "area": np.where(np.isnan(area[order]), plain, area[order]),
