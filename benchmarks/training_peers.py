@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # A contestant's memory must not hold another benchmark's lib
     from pitboard.training.benchmarks.flux1.benchmark import Flux1
     from pitboard.training.benchmarks.llama2_70b_lora.benchmark import Llama2Lora
     from pitboard.training.benchmarks.llama31_8b.benchmark import Llama31
+    from pitboard.training.benchmarks.retinanet.benchmark import RetinaNetBenchmark
 
 Step = Callable[[], None]
 
@@ -143,6 +144,75 @@ def _ready(model: nn.Module, benchmark: Any) -> nn.Module:
     return cast("nn.Module", torch.compile(model, dynamic=False))
 
 
+def retinanet_eager(benchmark: "RetinaNetBenchmark", step: Step) -> None:
+    """Run the detector as torchvision's references do.
+
+    The frozen norms are operations of their own, the classification loss is over one-hot targets, maps are
+    laid out channel after channel. `torchvision` itself cannot be loaded beside a PyTorch for CPUs only.
+    """
+    _retinanet(benchmark, step, compiled=False)
+
+
+def retinanet_compiled(benchmark: "RetinaNetBenchmark", step: Step) -> None:
+    """Run the same, the network compiled."""
+    _retinanet(benchmark, step, compiled=True)
+
+
+def _retinanet(benchmark: "RetinaNetBenchmark", step: Step, *, compiled: bool) -> None:
+    from torch.nn.functional import binary_cross_entropy_with_logits, l1_loss, one_hot
+
+    from pitboard.training.benchmarks.retinanet import boxes as ops
+    from pitboard.training.benchmarks.retinanet import model as parts
+    from pitboard.training.initialize import materialize
+
+    def convolved(x: Tensor, convolution: nn.Conv2d, norm: Any) -> Tensor:
+        scale, shift = norm.scale_and_shift()
+        return convolution(x) * scale.view(1, -1, 1, 1) + shift.view(1, -1, 1, 1)  # type: ignore[no-any-return]
+
+    def focal(logits: Tensor, targets: Tensor, classes: int) -> Tensor:
+        counted = targets != ops.IGNORED
+        wanted = (one_hot(targets.clamp(min=0), classes) * (targets >= 0)[:, None]).float()[counted]
+        each = binary_cross_entropy_with_logits(logits[counted], wanted, reduction="none")
+        likely = logits[counted].sigmoid()
+        likely = likely * wanted + (1 - likely) * (1 - wanted)
+        return ((0.25 * wanted + 0.75 * (1 - wanted)) * (1 - likely) ** 2 * each).sum()
+
+    parts.convolved = convolved
+    parts.normalised = lambda images: (images - 0.45) / 0.225
+    settings = benchmark.settings
+    model: Any = benchmark.build()
+    materialize(model, benchmark, torch.device("cpu"), 1)
+
+    def heads(images: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
+        maps = model.features(images)
+        return maps, model.classification_head(maps), model.regression_head(maps)
+
+    run = torch.compile(heads) if compiled else heads
+    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], settings.learning_rate)
+    for batch in _batches(benchmark):
+        with nullcontext() if settings.precision == "fp32" else torch.autocast("cpu", dtype=torch.bfloat16):
+            maps, logits, shifts = run(batch["images"])
+        grids = tuple(each.shape[-1] for each in maps)
+        anchors = ops.anchors(settings.image_size, grids, settings.smallest_anchor, logits.device)
+        losses = []
+        for scores, moved, filled, labels in zip(
+            logits, shifts, batch["boxes"], batch["labels"], strict=True
+        ):
+            boxes, names = filled[labels >= 0], labels[labels >= 0]
+            matched = ops.match(boxes, anchors)
+            found = matched >= 0
+            targets = matched.masked_scatter(found, names[matched[found]])
+            wanted = ops.encode(boxes[matched[found]], anchors[found])
+            boxed = l1_loss(moved[found].float(), wanted, reduction="sum")
+            losses.append(
+                (focal(scores.float(), targets, settings.classes) + boxed) / max(1, int(found.sum()))
+            )
+        torch.stack(losses).mean().backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        optimizer.zero_grad()
+        step()
+
+
 def _eager(model: Any, benchmark: Any, loss: Callable[[Any, Any], Tensor], step: Step) -> None:
     """Train as tutorials do, on the device of the settings, in micro-batches where they ask for them."""
     settings = benchmark.settings
@@ -179,6 +249,7 @@ def _batches(benchmark: Any, size: int | None = None, *, pinned: bool = False) -
         size or settings.global_batch_size,
         num_workers=2 if pinned else 0,
         pin_memory=pinned,
+        collate_fn=benchmark.collate,
     )
 
 
@@ -270,6 +341,11 @@ CONTESTANTS: dict[str, dict[str, Callable[[Any, Step], None]]] = {
         "Pitboard": pitboard,
         "peft + Trainer": lora_trainer,
         "the same, torch.compile": lora_trainer_compiled,
+    },
+    "retinanet": {
+        "Pitboard": pitboard,
+        "as torchvision's": retinanet_eager,
+        "the same, torch.compile": retinanet_compiled,
     },
 }
 """By benchmark, what to call a contestant and what it runs; Pitboard first."""

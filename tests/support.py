@@ -10,7 +10,7 @@ import pytest
 
 import forked
 import pitboard as package
-from pitboard import charts
+from pitboard import charts, suite
 from pitboard.charts import answers
 from pitboard.events import Run, read_events
 from pitboard.suite.model import Scalar
@@ -51,6 +51,16 @@ _TINY: dict[str, dict[str, object]] = {
         "base_steps": 10,
         "learning_rate": 0.005,
     },
+    "retinanet": {
+        "planes": 8,
+        "groups": 4,
+        "pyramid_width": 16,
+        "image_size": 32,
+        "smallest_anchor": 6,
+        "training_images": 16,
+        "evaluation_samples": 10,
+        "global_batch_size": 8,
+    },
 }
 TINY = list(_TINY)
 """The benchmarks that have a tiny configuration."""
@@ -88,6 +98,15 @@ def the_run(folder: Path, number: int = 0) -> Run:
 def curve(folder: Path, number: int = 0) -> list[tuple[int, float]]:
     """Return a run's validation losses by samples."""
     return [(int(e.samples or 0), e.quality) for e in the_run(folder, number).evaluations]
+
+
+def learning(folder: Path, number: int = 0) -> list[tuple[int, float]]:
+    """Return a run's losses by samples: the validation's, else, where the quality is none, the training's."""
+    run = the_run(folder, number)
+    if suite.benchmark(str(run.benchmark)).lower_is_better:
+        return curve(folder, number)
+    tracked = [event for event in read_events(the_log(folder, number)) if event.key == "tracked_stats"]
+    return [(int(event.metadata["samples_count"]), event.value["train_loss"]) for event in tracked]
 
 
 def near(curve: Iterable[tuple[int, float]], rel: float) -> list[tuple[int, object]]:

@@ -193,6 +193,7 @@ def test_the_reference_converged_at_evaluations_of_our_schedule(name: str) -> No
         ("llama2_70b_lora", 72, 5_184, 432),
         ("llama2_70b_lora", 9, 1_548, 387),
         ("flux1", 2304, 262_656, 262_656),
+        ("retinanet", 256, 4572 * 256, 4572 * 256),
         ("dlrm_dcnv2", 135_168, 1551 * 135_168, 1551 * 135_168),
     ],
 )
@@ -229,7 +230,7 @@ def test_what_follows_from_the_rules_is_in_every_preset_that_does_not_change_it(
         assert values["division"] == ("closed" if preset.name == "full" else "open")
 
 
-@pytest.mark.parametrize("name", ["llama31_8b", "flux1", "llama2_70b_lora"])
+@pytest.mark.parametrize("name", ["llama31_8b", "flux1", "llama2_70b_lora", "retinanet"])
 @pytest.mark.parametrize("division", ["open", "closed"])
 def test_quality_is_logged_under_the_keys_of_the_divisions_ruleset(name: str, division: str) -> None:
     keys = ROUND.benchmark(name).metric_keys(division)

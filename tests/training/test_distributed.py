@@ -1,15 +1,19 @@
-"""The groups of ranks: all of them talk before the clock starts."""
+"""The groups of ranks: all of them talk before the clock starts; rows are gathered over them."""
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 import torch.distributed as dist
+from torch import Tensor
 from torch.testing._internal.distributed.fake_pg import FakeStore
 
 from pitboard.training import distributed
-from pitboard.training.distributed import join_world
+from pitboard.training.distributed import World, join_world
 from pitboard.training.runner import settings_for
 
 
@@ -44,3 +48,36 @@ def test_every_group_that_trains_is_connected_before_the_clock(
     world.connect()
     beside = {world.side_group, world.stop_group}
     assert used == set(dist.distributed_c10d._world.pg_map) - beside
+
+
+@pytest.mark.parametrize("tensor", [1, 2])
+def test_ranks_gather_the_rows_of_different_samples_once(
+    tensor: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ranks are threads here; each pair of two that share a layer has the same rows."""
+    size = 3 * tensor
+    own = {rank: torch.full((3 * (rank // tensor) % 5, 2), float(rank // tensor)) for rank in range(size)}
+    rank_of = threading.local()
+    together = threading.Barrier(size)
+    sent: dict[int, Tensor] = {}
+
+    def all_gather(found: list[Tensor], rows: Tensor) -> None:
+        sent[rank_of.number] = rows
+        together.wait(timeout=60)
+        for rank, place in enumerate(found):
+            place.copy_(sent[rank])
+        together.wait(timeout=60)
+
+    monkeypatch.setattr(dist, "all_gather", all_gather)
+    mesh: Any = {"tensor": SimpleNamespace(size=lambda: tensor)}
+
+    def gathered(rank: int) -> list[list[float]]:
+        rank_of.number = rank
+        world = World(rank, size, torch.device("cpu"), mesh, rank // tensor, 3, 1)
+        rows: list[list[float]] = world.gather(own[rank]).tolist()
+        return rows
+
+    with ThreadPoolExecutor(size) as ranks:
+        results = list(ranks.map(gathered, range(size)))
+    # None of the first, three of the second, one of the third.
+    assert results == [[[1.0, 1.0]] * 3 + [[2.0, 2.0]]] * size

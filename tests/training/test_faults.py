@@ -16,7 +16,7 @@ from support import Command, Python, the_log, the_run, tiny
 BEFORE_ANYTHING_IS_WRITTEN = {
     "lama31_8b": "Did you mean 'llama31_8b'?",
     "bert": "races 'llama31_8b' instead",
-    "retinanet": "does not train it yet",
+    "retinanet --set tensor_parallel=2": "spread by FSDP only",
     "llama31_8b --preset smok": "Did you mean 'smoke'?",
     "llama31_8b --set learnin_rate=1": "Did you mean 'learning_rate'?",
     "llama31_8b --set learning_rate=fast": "'learning_rate' is 'fast'",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from support import TINY, Command, Python, curve, near, the_run, tiny
+from support import TINY, Command, Python, learning, near, the_run, tiny
 
 pytestmark = pytest.mark.slow
 
@@ -45,8 +45,8 @@ def one_rank(
         folder = tmp_path_factory.mktemp("one") / "out"
         done = pitboard(*exact(benchmark), "--seed", 7, "--precision", "fp32", "--output", folder)
         assert done.returncode == 1, done.stderr
-        assert len(curve(folder)) == 4
-        return curve(folder)
+        assert len(learning(folder)) == 4
+        return learning(folder)
 
     return train
 
@@ -64,7 +64,7 @@ def test_the_loss_curve_does_not_depend_on_the_ranks(
     done = pitboard(*base, *settings, "--nproc", nproc, "--output", tmp_path / "out")
     assert done.returncode == 1, done.stderr
     one = one_rank(benchmark)
-    assert curve(tmp_path / "out") == near(one, 1e-5)
+    assert learning(tmp_path / "out") == near(one, 1e-5)
     assert one[0][1] - one[-1][1] > 0.02, "nothing was learned: the comparison says nothing"
 
 
@@ -81,7 +81,7 @@ def test_torchrun_with_bf16_trains_as_one_rank_and_writes_one_log(
     assert done.returncode == 1, errors
     assert "A run ended without reaching its target." in errors
     assert len(list((tmp_path / "two").glob("results/*/*/*"))) == 1
-    assert curve(tmp_path / "two") == near(curve(tmp_path / "one"), 1e-3)
+    assert learning(tmp_path / "two") == near(learning(tmp_path / "one"), 1e-3)
     assert printed.count("Time-to-train") == 1
 
 

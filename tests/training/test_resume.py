@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pitboard.events import read_events
-from support import TINY, Command, Python, curve, near, ranks_of, the_log, the_run, tiny, wait_until
+from support import TINY, Command, Python, curve, learning, near, ranks_of, the_log, the_run, tiny, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -45,18 +45,18 @@ def test_a_killed_run_continues_with_the_same_curve(
 ) -> None:
     run = [*command(benchmark), "--nproc", str(ranks), "--precision", precision]
     pitboard(*run, "--output", tmp_path / "whole")
-    whole = curve(tmp_path / "whole")
+    whole = learning(tmp_path / "whole")
     killed = tmp_path / "killed"
     # Slow enough for the kill to land in between.
     kill_when(killed, python, "checkpoints/*/run_0/samples_000000000032/.metadata", *run)
     assert the_run(killed).status is None
-    before = curve(killed)
+    before = learning(killed)
 
     done = pitboard("run", "--resume", killed)
     assert done.returncode == 1, done.stderr
     (resumed_at,) = [e.value for e in read_events(the_log(killed)) if e.key == "pitboard_resumed"]
     assert resumed_at >= 32
-    after = curve(killed)[len(before) :]
+    after = learning(killed)[len(before) :]
     assert before == whole[: len(before)]
     assert after == near(((s, q) for s, q in whole if s > resumed_at), 1e-6)
     assert [e.key for e in read_events(the_log(killed))].count("run_start") == 1

@@ -80,7 +80,10 @@ def run(
     ] = None,
     samples_grid: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Draw images from the trained model into this PNG (flux1 smoke)."),
+        typer.Option(
+            metavar="FILE",
+            help="Draw what the trained model makes, or finds, into this PNG (smoke of flux1, retinanet).",
+        ),
     ] = None,
     format: Annotated[
         Format, typer.Option(help="json: one object on stdout at the end, and the progress on stderr.")

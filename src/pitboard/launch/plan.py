@@ -139,7 +139,9 @@ def _add_samples_grid(plan: Plan, path: Path) -> None:
     settings = settings_of(plan)
     draws = isinstance(benchmark_class(plan.benchmark)(settings), Drawing)
     if not draws or settings.preset != "smoke":
-        raise PitboardError("--samples-grid draws from the model of flux1's preset smoke: leave it out here.")
+        raise PitboardError(
+            "--samples-grid draws from the preset smoke of flux1 or retinanet: leave it out here."
+        )
     if len(plan.seeds) > 1:
         raise PitboardError("--samples-grid draws from one model: give it with --runs 1.")
     if path.suffix.lower() != ".png" or not path.absolute().parent.is_dir():

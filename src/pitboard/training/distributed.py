@@ -64,6 +64,21 @@ class World:
         dist.all_reduce(values)
         return values / self.mesh["tensor"].size()
 
+    def gather(self, rows: Tensor) -> Tensor:
+        """Return the rows of all ranks that hold different samples, in the ranks' order, the same on each."""
+        if self.mesh is None:
+            return rows
+        counts = [torch.zeros(1, dtype=torch.long, device=rows.device) for _ in range(self.size)]
+        dist.all_gather(counts, torch.tensor([len(rows)], device=rows.device))
+        most = int(torch.cat(counts).max())
+        filled = rows.new_zeros(most, *rows.shape[1:])
+        filled[: len(rows)] = rows
+        found = [torch.empty_like(filled) for _ in counts]
+        dist.all_gather(found, filled)
+        # Ranks that share a layer have the same rows.
+        alone = slice(None, None, self.mesh["tensor"].size())
+        return torch.cat([part[:count] for part, count in zip(found[alone], counts[alone], strict=True)])
+
     def barrier(self) -> None:
         """Wait for all ranks."""
         if self.mesh is not None:

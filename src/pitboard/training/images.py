@@ -4,14 +4,18 @@ from pathlib import Path
 
 from torch import Tensor
 
-_ENLARGED = 6
+_LONGEST_SIDE = 600
 
 
-def write_grey_image(path: Path, levels: Tensor) -> None:
-    """Write grey levels in [0, 1], shape (height, width), as a PNG, six screen pixels wide and high each."""
+def write_image(path: Path, levels: Tensor) -> None:
+    """Write levels in [0, 1] as a PNG: grey, shape (height, width), or coloured, (height, width, 3).
+
+    Each pixel of a small image becomes as many as still make it no larger than 600 × 600.
+    """
     from PIL import Image
 
-    enlarged = levels.repeat_interleave(_ENLARGED, dim=0).repeat_interleave(_ENLARGED, dim=1)
+    factor = max(1, _LONGEST_SIDE // max(levels.shape[:2]))
+    enlarged = levels.repeat_interleave(factor, dim=0).repeat_interleave(factor, dim=1)
     image = Image.fromarray((enlarged * 255).round().byte().numpy())
     partial = path.with_name(f".{path.name}.partial")
     image.save(partial, format="PNG")

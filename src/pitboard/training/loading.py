@@ -61,7 +61,8 @@ def training_batches(
     """Yield this rank's micro-batches of `steps` steps, on its device, from training sample `start` on."""
     size, _ = micro_batch(settings, world)
     stop = start + steps * settings.global_batch_size
-    for batch in _read_ahead(data, settings, world, collate, _MicroBatches(start, stop, size, world)):
+    numbers = _MicroBatches(start, stop, size, world)
+    for batch in _in_a_sentence(_read_ahead(data, settings, world, collate, numbers)):
         yield to_device(batch, world.device)
 
 
@@ -81,7 +82,7 @@ def evaluation_batches(
     weights = [torch.tensor([float(number < count) for number in batch]) for batch in numbers]
     if keep:
         return [(collate(_samples(data, batch)), each) for batch, each in zip(chosen, weights, strict=True)]
-    return zip(_read_ahead(data, settings, world, collate, chosen), weights, strict=True)
+    return zip(_in_a_sentence(_read_ahead(data, settings, world, collate, chosen)), weights, strict=True)
 
 
 def _samples(data: Dataset[Batch], numbers: list[int]) -> list[Batch]:
@@ -106,6 +107,14 @@ def _read_ahead(
         # the numbers that steps draw.
         generator=torch.Generator(),
     )
+
+
+def _in_a_sentence(batches: Iterable[Batch]) -> Iterator[Batch]:
+    """Yield the batches; a loader process's error without the traceback that PyTorch puts before it."""
+    try:
+        yield from batches
+    except PitboardError as error:
+        raise PitboardError(str(error).rpartition(f"{PitboardError.__name__}: ")[2]) from error
 
 
 def to_device(batch: Batch, device: torch.device) -> Batch:

@@ -140,10 +140,10 @@ class TrainableBenchmark(ABC, Generic[S_co]):
 
 @runtime_checkable
 class Drawing(Protocol):
-    """A benchmark whose model makes images."""
+    """A benchmark whose model makes images, or finds something in them."""
 
     def draw(self, model: nn.Module, device: torch.device) -> Tensor:
-        """Return a grid of images made by the model, grey levels in [0, 1], shape (height, width)."""
+        """Return a grid of images from the model, levels in [0, 1], (height, width) or (height, width, 3)."""
 
 
 @runtime_checkable

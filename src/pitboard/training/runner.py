@@ -23,7 +23,7 @@ from pitboard.training.device import (
     published_peak_tflops,
 )
 from pitboard.training.distributed import World, is_main_rank, join_world, lost_contact
-from pitboard.training.images import write_grey_image
+from pitboard.training.images import write_image
 from pitboard.training.log_header import log_header
 from pitboard.training.loop import Outcome, Race
 from pitboard.training.output import Output, Plan, read_run
@@ -257,12 +257,12 @@ def _race(race: Race, log: LogWriter, *, resumed: bool) -> Outcome:
 def _draw(race: Race, path: Path) -> None:
     """Draw images from the trained model, on all ranks, and write them on the main one."""
     if not isinstance(race.benchmark, Drawing):
-        raise PitboardError("Only a benchmark that makes images has a samples grid.")
+        raise PitboardError("Only a benchmark whose model can be drawn from has a samples grid.")
     race.model.eval()
     with torch.no_grad():
         grid = race.benchmark.draw(race.model, race.world.device)
     if race.world.is_main:
-        write_grey_image(path, grid)
+        write_image(path, grid)
 
 
 def _close_aborted(log: LogWriter, race: Race | None, error: BaseException) -> None:

@@ -164,3 +164,23 @@ def test_emulated_products_have_the_gradients_of_a_layer(emulation: None) -> Non
 
     for found, right in zip(gradients(), wanted, strict=True):
         assert float((found - right).norm() / right.norm()) < 0.01
+
+
+@pytest.mark.parametrize("groups", [1, 4])
+def test_emulated_convolutions_are_convolutions_in_fp32_rounded_once(groups: int, emulation: None) -> None:
+    generator = torch.Generator().manual_seed(1)
+    x, weight, bias = (
+        torch.randn(*shape, generator=generator).bfloat16()
+        for shape in ((2, 8, 6, 6), (12, 8 // groups, 3, 3), (12,))
+    )
+
+    def values(dtype: torch.dtype) -> list[torch.Tensor]:
+        given = [each.to(dtype).requires_grad_() for each in (x, weight, bias)]
+        found = torch.nn.functional.conv2d(given[0], *given[1:], stride=2, padding=1, groups=groups)  # type: ignore[call-overload]
+        return [found, *torch.autograd.grad(found, given, torch.ones_like(found))]
+
+    expected = [each.bfloat16() for each in values(torch.float32)]
+    products._emulate()
+    for found, wanted in zip(values(torch.bfloat16), expected, strict=True):
+        assert found.dtype is torch.bfloat16
+        assert torch.equal(found, wanted)

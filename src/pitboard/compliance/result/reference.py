@@ -35,7 +35,12 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
     not_held: str | None = None
 
 
-FREE = frozenset({"global_batch_size", "learning_rate", "end_learning_rate", "warmup_steps", "max_samples"})
+FREE = frozenset(
+    {
+        *("global_batch_size", "learning_rate", "end_learning_rate", "max_samples"),
+        *("warmup_steps", "warmup_epochs", "warmup_factor"),
+    }
+)
 """What the closed division leaves open: its points hold at any learning rate, and say at which batch size."""
 
 

@@ -13,17 +13,24 @@ _DOWNLOADER = "https://raw.githubusercontent.com/mlcommons/r2-downloader/refs/he
 
 @dataclass(frozen=True)
 class Download:
-    """One download: what it is, its size and licence in words, its address, and its folder under the root."""
+    """One download: what it is, its size and licence in words, its address, and its folder under the root.
+
+    What MLCommons' downloader does not have is downloaded with `own_command`, in which `{folder}` stands for
+    the folder and `{uri}` for the address.
+    """
 
     what: str
     size: str
     licence: str
     uri: str
     folder: str
+    own_command: str = ""
 
     def command(self, root: str) -> str:
-        """Return the Bash command of MLCommons' downloader, which checks MD5 sums and leaves them there."""
+        """Return the Bash command: of MLCommons' downloader, which checks MD5 sums and leaves them there."""
         folder = shlex.quote(f"{root}/{self.folder}".rstrip("/"))
+        if self.own_command:
+            return self.own_command.format(folder=folder, uri=self.uri)
         return f"bash <(curl -s {_DOWNLOADER}) -d {folder} {self.uri}"
 
 

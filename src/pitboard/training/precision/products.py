@@ -123,8 +123,8 @@ def cost_of_bf16(device: torch.device) -> str | None:
 def use_fast_products(device: torch.device) -> None:
     """Emulate the BF16 products of this process where the CPU is slow at them; do nothing elsewhere.
 
-    Each product of BF16 matrices is computed in FP32 and rounded to BF16, which is what BF16 units do: exact
-    products, summed in FP32, rounded once.
+    Each product of BF16 matrices and each convolution is computed in FP32 and rounded to BF16, which is what
+    BF16 units do: exact products, summed in FP32, rounded once.
     """
     if device.type == "cpu" and not bf16_is_native(device):
         _emulate()
@@ -140,6 +140,9 @@ def _emulate() -> Library:
         for name in ("mm", "bmm", "addmm", "baddbmm"):
             for overload, kernel in ((name, _widened(name)), (f"{name}.out", _widened_into(f"{name}.out"))):
                 library.impl(overload, kernel, "CPU", with_keyset=True)  # type: ignore[no-untyped-call]
+        for name in ("convolution", "convolution_backward"):
+            kernel = _widened_convolution(name)
+            library.impl(name, kernel, "CPU", with_keyset=True)  # type: ignore[no-untyped-call]
     return library
 
 
@@ -156,6 +159,21 @@ def _widened(name: str) -> Callable[..., Tensor]:
         return result
 
     return product
+
+
+def _widened_convolution(name: str) -> Callable[..., Any]:
+    kernel: Any = get_kernel(f"aten::{name}", "CPU")
+
+    def convolution(keys: Any, *arguments: Any) -> Any:
+        if arguments[0].dtype is not torch.bfloat16:
+            return kernel.call_boxed(keys, *arguments)
+        wide = [each.float() if isinstance(each, Tensor) else each for each in arguments]
+        results = kernel.call_boxed(keys, *wide)
+        if isinstance(results, Tensor):
+            return results.bfloat16()
+        return tuple(None if each is None else each.bfloat16() for each in results)
+
+    return convolution
 
 
 def _widened_into(name: str) -> Callable[..., Tensor]:

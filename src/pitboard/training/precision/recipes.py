@@ -63,6 +63,11 @@ def convert(
     linears = sum(isinstance(module, nn.Linear) for block in blocks for module in block.modules())
     if not FORMATS[settings.precision].low:
         return Converted(0, linears)
+    if not linears:
+        raise PitboardError(
+            f"The blocks of this model have no linear layers, which are what precision {settings.precision}"
+            " rounds: convolutions stay in BF16. Choose --precision bf16 or fp32."
+        )
     change = _changer(settings, device)
     check_numerics(settings.precision, change, device)
     converted = sum(_convert_block(block, change, keep_bf16) for block in _chosen(blocks, settings.precision))

@@ -1,7 +1,6 @@
 """The images of FLUX.1's `smoke` preset: scikit-learn's handwritten digits with captions, and fixed encoders.
 
-The images (8 × 8 grey pixels; E. Alpaydin and C. Kaynak, UCI Machine Learning Repository, CC BY 4.0) come
-in the `scikit-learn` package. A caption says what can be seen: the digit, how much ink it took, which way
+A caption says what can be seen: the digit, how much ink it took, which way
 it leans. The encoders stand in for T5-XXL, CLIP and the autoencoder: frozen, made from fixed seeds, the
 same everywhere.
 """
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 
 from pitboard.errors import PitboardError
+from pitboard.training.data.scans import load_scans
 from pitboard.training.initialize import seeded_generator
 
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -23,8 +23,6 @@ CAPTION_WORDS = 4
 """A caption is "a", ink, name and slant, as in "a bold seven upright"; the empty one is four blanks."""
 
 _VOCABULARY = ("", "a", *INKS, *NAMES, *SLANTS)
-_HELD_OUT_EVERY = 8
-_PIXEL_LEVELS = 16
 # Of the pixels of all images, in units of the brightest.
 _PIXEL_MEAN, _PIXEL_DEVIATION = 0.305, 0.376
 _LOG_VARIANCE = -6.0
@@ -40,25 +38,19 @@ class Digits:
 
 @cache
 def load_digits() -> tuple[Digits, Digits]:
-    """Return the digits to train on and those held out for validation: every eighth.
+    """Return the digits to train on and those held out for validation.
 
     Raises `PitboardError` if scikit-learn, which carries the images, is not installed.
     """
-    try:
-        from sklearn import datasets
-    except ImportError as error:
-        raise PitboardError(
-            "The smoke preset of flux1 reads the images that scikit-learn carries. Install it with:"
-            " pip install 'pitboard[train]'"
-        ) from error
-    data = datasets.load_digits()
-    images = (data.images / _PIXEL_LEVELS).astype(np.float32)
-    captions = _captions(images, data.target)
-    held_out = np.arange(len(images)) % _HELD_OUT_EVERY == _HELD_OUT_EVERY - 1
-    return tuple(  # type: ignore[return-value]
-        Digits(torch.from_numpy(images[chosen]), tuple(np.array(captions)[chosen].tolist()))
-        for chosen in (~held_out, held_out)
+    splits = load_scans()
+    images = np.concatenate([scans.images for scans in splits])
+    captions = _captions(images, np.concatenate([scans.digits for scans in splits]))
+    cut = len(splits[0].images)
+    train, validation = (
+        Digits(torch.from_numpy(scans.images), tuple(own))
+        for scans, own in zip(splits, (captions[:cut], captions[cut:]), strict=True)
     )
+    return train, validation
 
 
 def _captions(images: np.ndarray, names: np.ndarray) -> list[str]:
