@@ -1,7 +1,7 @@
-"""Measure a preset's reference convergence points: samples to target over twenty seeds, in one precision.
+"""Measure a preset's reference convergence points: samples (or epochs) to target over twenty seeds.
 
-Writes them in the format of the official ones (`mlperf_logging/rcp_checker`) beside the suite's data, in
-place of those in the same precision. The runs share this process and are not compiled, neither of which
+They are of one precision, and count as the benchmark's rules do. Writes them in the format of the official
+ones (`mlperf_logging/rcp_checker`) beside the suite's data, in place of those in the same precision. The runs share this process and are not compiled, neither of which
 changes what is learned; `OMP_NUM_THREADS=1` and one process a core measure the most. An interrupted
 measurement goes on where it stopped when it is given the same `--output`.
 
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from pitboard import __version__, suite
+from pitboard.compliance.result.benchmarks import convergence
 from pitboard.events import Run, read_events
 from pitboard.files import write_atomically
 from pitboard.suite.formats import FormatName
@@ -35,7 +36,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=20)
     arguments = parser.parse_args()
     runs = list(_run(arguments))
-    missed = [run.seed for run in runs if run.samples_to_target is None]
+    missed = [run.seed for run in runs if convergence(run) is None]
     if missed:
         sys.exit(f"These seeds did not reach the target: {missed}")
     path = REFERENCE / f"{arguments.benchmark}_{arguments.preset}.json"
@@ -66,14 +67,24 @@ def _run(arguments: argparse.Namespace) -> "list[Run]":
             log.unlink(missing_ok=True)
             execute(output, plan, index, Silent())
         run = Run.from_events(read_events(log))
-        print(f"Seed {seed}: {run.samples_to_target} samples, {run.minutes or 0:.2f} minutes", flush=True)
+        print(
+            f"Seed {seed}: {run.samples_to_target} samples, converged at {convergence(run)}, {run.minutes or 0:.2f} minutes",
+            flush=True,
+        )
         runs.append(run)
     return runs
 
 
 def _point(benchmark: str, preset: str, precision: str, runs: list[Run]) -> tuple[str, dict[str, object]]:
-    values = suite.benchmark(benchmark).preset(preset).values
+    raced = suite.benchmark(benchmark)
+    values = raced.preset(preset).values
     batch = values["global_batch_size"]
+    settings = {
+        "opt_base_learning_rate": values["learning_rate"],
+        "opt_learning_rate_warmup_steps": values.get("warmup_steps"),
+        "gradient_accumulation_steps": 1,
+    }
+    free = {fact.name for fact in raced.hyperparameters if fact.kind == "free"}
     return f"{benchmark}_{preset}_{precision}_{batch}", {
         "Benchmark": benchmark,
         "Creator": f"Pitboard {__version__}",
@@ -81,12 +92,8 @@ def _point(benchmark: str, preset: str, precision: str, runs: list[Run]) -> tupl
         "Platform": processor_model() + (", emulated" if any(run.emulated for run in runs) else ""),
         "Precision": precision.upper(),
         "BS": batch,
-        "Hyperparams": {
-            "opt_base_learning_rate": values["learning_rate"],
-            "opt_learning_rate_warmup_steps": values["warmup_steps"],
-            "gradient_accumulation_steps": 1,
-        },
-        "Epochs to converge": [run.samples_to_target for run in runs],
+        "Hyperparams": {name: value for name, value in settings.items() if name in free},
+        "Epochs to converge": [convergence(run) for run in runs],
     }
 
 

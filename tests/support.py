@@ -51,6 +51,14 @@ _TINY: dict[str, dict[str, object]] = {
         "base_steps": 10,
         "learning_rate": 0.005,
     },
+    "rgat": {
+        "feature_size": 32,
+        "hidden_size": 32,
+        "fan_out": "3-2",
+        "evaluation_samples": 30,
+        "global_batch_size": 8,
+        "learning_rate": 0.02,
+    },
 }
 TINY = list(_TINY)
 """The benchmarks that have a tiny configuration."""

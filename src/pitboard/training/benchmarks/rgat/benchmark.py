@@ -21,7 +21,7 @@ from torch.utils.data import Dataset
 from pitboard.errors import PitboardError
 from pitboard.training.benchmarks.rgat import igbh, verses
 from pitboard.training.benchmarks.rgat.data import Samples, Source, Synthetic, split, split_sizes
-from pitboard.training.benchmarks.rgat.downloads import AVERAGE_EDGES, LABELLED, NODES
+from pitboard.training.benchmarks.rgat.downloads import ABOUT_EDGES, ABOUT_NODES, LABELLED
 from pitboard.training.benchmarks.rgat.features import SharedFeatures
 from pitboard.training.benchmarks.rgat.graph import Integers, Relation
 from pitboard.training.benchmarks.rgat.model import Rgat
@@ -180,10 +180,7 @@ class RelationalGat(TrainableBenchmark[RgatSettings]):
 
     def hyperparameters(self) -> dict[str, object]:
         """Return what the rules of rgat want logged."""
-        return {
-            constants.OPT_BASE_LR: self.settings.learning_rate,
-            constants.TRAIN_SAMPLES: self.settings.split_sizes[0],
-        }
+        return {constants.OPT_BASE_LR: self.settings.learning_rate}
 
     def flops_per_sample(self) -> float:
         """Return forward and backward FLOPs of one node: 6 per weight and node that a relation projects.
@@ -207,7 +204,7 @@ class RelationalGat(TrainableBenchmark[RgatSettings]):
 
     @property
     def _relations(self) -> list[Relation]:
-        return list(verses.RELATIONS if self.settings.dataset == "verses" else AVERAGE_EDGES)
+        return list(verses.RELATIONS if self.settings.dataset == "verses" else ABOUT_EDGES)
 
     @property
     def _classified(self) -> str:
@@ -220,9 +217,9 @@ class RelationalGat(TrainableBenchmark[RgatSettings]):
             return verses.load_source(s.feature_size)
         if s.dataset == "igbh-full":
             return igbh.open_source(required_folder("rgat", "IGBH-Full", s.data))
-        scale = s.synthetic_papers / NODES["paper"]
-        nodes = {kind: max(1, round(count * scale)) for kind, count in NODES.items()}
-        edges = {each: round(nodes[each[2]] * average) for each, average in AVERAGE_EDGES.items()}
+        scale = s.synthetic_papers / ABOUT_NODES["paper"]
+        nodes = {kind: max(1, round(count * scale)) for kind, count in ABOUT_NODES.items()}
+        edges = {each: round(nodes[each[2]] * average) for each, average in ABOUT_EDGES.items()}
         return Synthetic(nodes, edges, self._classified, s.feature_size, s.classes).source
 
     @cached_property

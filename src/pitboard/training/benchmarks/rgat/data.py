@@ -122,9 +122,7 @@ class Samples(Dataset[Batch]):
     def sampled(self, numbers: Sequence[int]) -> Neighbourhood:
         """Return the sampled surroundings of some samples, all of one training step."""
         step = f"step {numbers[0] // self._batch_size}" if self._shuffled else "evaluation"
-        return neighbourhood(
-            self._source.graph, self.nodes(numbers), self._fan_out, f"{self._seed}:{step}"
-        )
+        return neighbourhood(self._source.graph, self.nodes(numbers), self._fan_out, f"{self._seed}:{step}")
 
     def __getitems__(self, numbers: list[int]) -> list[Batch]:
         """Return these samples as one batch, in a list of one."""
@@ -166,7 +164,12 @@ class Synthetic:
     """A made-up graph with the relations of a real one, as many edges a node, and random features."""
 
     def __init__(
-        self, nodes: Mapping[str, int], edges: Mapping[Relation, int], classified: str, size: int, classes: int
+        self,
+        nodes: Mapping[str, int],
+        edges: Mapping[Relation, int],
+        classified: str,
+        size: int,
+        classes: int,
     ) -> None:
         self._nodes, self._edges, self._classified = nodes, edges, classified
         self._size, self._classes = size, classes
@@ -179,10 +182,11 @@ class Synthetic:
         for (sender, name, receiver), count in self._edges.items():
             degrees = random.multinomial(count, np.full(self._nodes[receiver], 1 / self._nodes[receiver]))
             starts = np.concatenate([[0], np.cumsum(degrees)])
-            relations[sender, name, receiver] = Columns(starts, random.integers(self._nodes[sender], size=count))
+            relations[sender, name, receiver] = Columns(
+                starts, random.integers(self._nodes[sender], size=count)
+            )
         rows = Repeated(self._size)
         classes = random.integers(self._classes, size=self._nodes[self._classified])
         return Source(
             Graph(self._nodes, relations, self._classified), dict.fromkeys(self._nodes, rows), classes
         )
-

@@ -11,7 +11,7 @@ Relation = tuple[str, str, str]
 """The type of nodes that send messages, what they are to the others, and the type that receives."""
 Integers = npt.NDArray[np.int64]
 
-# The constants of SplitMix64 (doi:10.1145/2714064.2660195).
+# The constants of SplitMix64 (doi:10.1145/2660193.2660195).
 _STRIDE = np.uint64(0x9E3779B97F4A7C15)
 _MIXERS = (
     (np.uint64(30), np.uint64(0xBF58476D1CE4E5B9)),
@@ -22,7 +22,10 @@ _MIXERS = (
 
 @dataclass(frozen=True)
 class Columns:
-    """The edges of one relation by who receives: node t from `sources[starts[t] : starts[t + 1]]`."""
+    """The edges of one relation by who receives: node t from `sources[starts[t] : starts[t + 1]]`.
+
+    Nodes after the last that receives anything may be left out.
+    """
 
     starts: Integers
     sources: Integers
@@ -104,8 +107,9 @@ def neighbourhood(graph: Graph, seeds: Integers, fan_out: Sequence[int], key: st
 
 def _draw(columns: Columns, receivers: Integers, width: int, key: str) -> tuple[Integers, Integers]:
     """Return who sends, up to `width` for each receiver, and to which: its place among the receivers."""
-    begins = columns.starts[receivers]
-    counts = columns.starts[receivers + 1] - begins
+    known = len(columns.starts) - 1
+    begins = columns.starts[np.minimum(receivers, known)]
+    counts = columns.starts[np.minimum(receivers + 1, known)] - begins
     places = np.broadcast_to(np.arange(width), (len(receivers), width)).copy()
     many = np.flatnonzero(counts > width)
     places[many] = _distinct(counts[many], width, receivers[many], key)

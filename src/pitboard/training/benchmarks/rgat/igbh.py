@@ -1,15 +1,17 @@
 """IGBH-Full as the reference's scripts write it, mapped into memory."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from pitboard.errors import PitboardError
-from pitboard.training.benchmarks.rgat.data import Rows, Source
+from pitboard.training.benchmarks.rgat.data import Source
 from pitboard.training.benchmarks.rgat.downloads import (
-    AVERAGE_EDGES,
+    ABOUT_EDGES,
+    ABOUT_NODES,
     CLASSES_FILE,
     FEATURE_SIZE,
     NODES,
@@ -27,17 +29,18 @@ def open_source(root: Path) -> Source:
 
     Raises `PitboardError` for a file that is missing, or not what the reference writes.
     """
-    relations = {relation: open_columns(root, relation) for relation in AVERAGE_EDGES}
-    features: dict[str, Rows] = {kind: open_features(root, kind) for kind in NODES}
-    return Source(Graph(dict(NODES), relations, "paper"), features, open_classes(root))
+    features = {kind: open_features(root, kind) for kind in ABOUT_NODES}
+    nodes = {kind: len(rows) for kind, rows in features.items()}
+    relations = {relation: open_columns(root, relation, nodes[relation[2]]) for relation in ABOUT_EDGES}
+    return Source(Graph(nodes, relations, "paper"), features, open_classes(root))
 
 
-def open_columns(root: Path, relation: Relation) -> Columns:
-    """Return a relation's edges. Raises `PitboardError` where the two files do not fit the graph."""
+def open_columns(root: Path, relation: Relation, nodes: int) -> Columns:
+    """Return a relation's edges to so many nodes. Raises `PitboardError` where its files do not fit them."""
     folder = root / columns_folder(relation)
     starts, sources = (_mapped(folder / name, torch.int64) for name in ("indptr.pt", "indices.pt"))
-    nodes = NODES[relation[2]]
-    if starts.shape != (nodes + 1,) or sources.ndim != 1 or starts[0] != 0 or starts[-1] != len(sources):
+    fits = starts.ndim == sources.ndim == 1 and 1 < len(starts) <= nodes + 1
+    if not fits or starts[0] != 0 or starts[-1] != len(sources):
         raise PitboardError(
             f"{folder} does not have the edges to {nodes:,} nodes (indptr {starts.shape}, indices"
             f" {sources.shape}): run the reference's compress_graph.py --layout=CSC again."
@@ -48,9 +51,12 @@ def open_columns(root: Path, relation: Relation) -> Columns:
 def open_features(root: Path, kind: str) -> npt.NDArray[np.float16]:
     """Return the features of a type's nodes. Raises `PitboardError` for another shape."""
     path = root / features_file(kind)
-    features, shape = _mapped(path, torch.float16), (NODES[kind], FEATURE_SIZE)
-    if features.shape != shape:
-        raise PitboardError(f"{path} has the shape {features.shape}, expected {shape}: convert it again.")
+    features = _mapped(path, torch.float16)
+    nodes = NODES.get(kind, len(features) if features.ndim else 0)
+    if features.shape != (nodes, FEATURE_SIZE):
+        raise PitboardError(
+            f"{path} has the shape {features.shape}, expected {(nodes, FEATURE_SIZE)}: convert it again."
+        )
     return features
 
 
@@ -71,7 +77,7 @@ def open_classes(root: Path) -> npt.NDArray[np.float32]:
     return classes
 
 
-def _mapped(path: Path, dtype: torch.dtype) -> npt.NDArray[np.generic]:
+def _mapped(path: Path, dtype: torch.dtype) -> npt.NDArray[Any]:
     """Map a tensor that PyTorch saved; nothing of the file is executed."""
     try:
         found = torch.load(path, mmap=True, weights_only=True, map_location="cpu")
@@ -80,7 +86,7 @@ def _mapped(path: Path, dtype: torch.dtype) -> npt.NDArray[np.generic]:
     if not isinstance(found, torch.Tensor) or found.dtype != dtype:
         what = f"a tensor of {found.dtype}" if isinstance(found, torch.Tensor) else "no tensor"
         raise PitboardError(f"{path} has {what}, expected {dtype}: write it again with compress_graph.py.")
-    array: npt.NDArray[np.generic] = found.numpy()
+    array: npt.NDArray[Any] = found.numpy()
     return array
 
 
@@ -89,4 +95,3 @@ def _unreadable(path: Path, error: Exception) -> PitboardError:
     return PitboardError(
         f"Cannot read {path} ({reason}): `pitboard data rgat` says what to download and how to prepare it."
     )
-

@@ -82,4 +82,3 @@ def _layer(size: int, hidden: int, heads: int, relations: tuple[Relation, ...]) 
         warnings.simplefilter("ignore")
         found: nn.Module = HeteroConv({relation: attention() for relation in relations})
     return found
-

@@ -83,4 +83,3 @@ def _features(nodes: dict[str, int], has: Integers, size: int) -> dict[str, npt.
     verses = summed / torch.from_numpy(counts).clamp(min=1).sqrt()[:, None]
     features = {VERSE: verses, WORD: words, CHAPTER: torch.zeros(nodes[CHAPTER], size)}
     return {kind: values.half().numpy() for kind, values in features.items()}
-
