@@ -1,9 +1,10 @@
 """Measure a preset's reference convergence points: samples (or epochs) to target over twenty seeds.
 
-They are of one precision, and count as the benchmark's rules do. Writes them in the format of the official
-ones (`mlperf_logging/rcp_checker`) beside the suite's data, in place of those in the same precision. The runs share this process and are not compiled, neither of which
-changes what is learned; `OMP_NUM_THREADS=1` and one process a core measure the most. An interrupted
-measurement goes on where it stopped when it is given the same `--output`.
+They are of one precision, and count as the benchmark's rules do. They are written in the format of the
+official ones (`mlperf_logging/rcp_checker`) beside the suite's data, in place of those in the same precision.
+The runs share this process and are not compiled, neither of which changes what is learned;
+`OMP_NUM_THREADS=1` and one process a core measure the most. An interrupted measurement goes on where it
+stopped when it is given the same `--output`.
 
     python benchmarks/reference_convergence.py llama31_8b smoke --precision fp32 --output DIR [--runs 20]
 """
@@ -67,8 +68,9 @@ def _run(arguments: argparse.Namespace) -> "list[Run]":
             log.unlink(missing_ok=True)
             execute(output, plan, index, Silent())
         run = Run.from_events(read_events(log))
+        count, minutes = convergence(run), run.minutes or 0
         print(
-            f"Seed {seed}: {run.samples_to_target} samples, converged at {convergence(run)}, {run.minutes or 0:.2f} minutes",
+            f"Seed {seed}: converged at {count}, {run.samples_to_target} samples, {minutes:.2f} minutes",
             flush=True,
         )
         runs.append(run)

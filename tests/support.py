@@ -94,8 +94,14 @@ def the_run(folder: Path, number: int = 0) -> Run:
 
 
 def curve(folder: Path, number: int = 0) -> list[tuple[int, float]]:
-    """Return a run's validation losses by samples."""
+    """Return the quality at each of a run's evaluations by samples."""
     return [(int(e.samples or 0), e.quality) for e in the_run(folder, number).evaluations]
+
+
+def training_losses(folder: Path) -> list[tuple[int, float]]:
+    """Return a run's mean training losses between evaluations, by samples."""
+    tracked = [event for event in read_events(the_log(folder)) if event.key == "tracked_stats"]
+    return [(event.metadata["samples_count"], event.value["train_loss"]) for event in tracked]
 
 
 def near(curve: Iterable[tuple[int, float]], rel: float) -> list[tuple[int, object]]:

@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from support import TINY, Command, Python, curve, near, the_run, tiny
+from support import TINY, Command, Python, curve, near, the_run, tiny, training_losses
 
 pytestmark = pytest.mark.slow
+
+Curves = tuple[list[tuple[int, float]], list[tuple[int, float]]]
+"""The quality at each evaluation, and the mean loss of training before it."""
 
 SPREADS = {
     "accumulating, activations checkpointed": (
@@ -17,36 +20,36 @@ SPREADS = {
     ),
     "sharded x tensor parallel": (4, ["--set", "tensor_parallel=2"]),
     "replicas of shards": (4, ["--set", "replicas=2"]),
+    "features sharded": (2, ["--set", "shard_features=true"]),
 }
 
 
 # Each rank draws a dropout of its own: without it the ranks must agree.
-EXACT = ["--set", "lora_dropout=0"]
+EXACT = {"llama2_70b_lora": ["--set", "lora_dropout=0"], "rgat": ["--set", "dropout=0"]}
 
 
 def exact(benchmark: str) -> list[str]:
-    return [*tiny(benchmark), *(EXACT if benchmark == "llama2_70b_lora" else [])]
+    return [*tiny(benchmark), *EXACT.get(benchmark, [])]
 
 
-# The transformers are spread alike; Llama's tensor parallelism is the only plan of its own.
-CASES = [("llama31_8b", spread) for spread in SPREADS] + [
+# The models are spread alike, but for Llama's tensor parallelism and R-GAT's features.
+CASES = [("llama31_8b", spread) for spread in SPREADS if spread != "features sharded"] + [
     (benchmark, "accumulating, activations checkpointed") for benchmark in TINY if benchmark != "llama31_8b"
 ]
+CASES += [("rgat", "features sharded")]
 
 
 @pytest.fixture(scope="module")
-def one_rank(
-    pitboard: Command, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[str], list[tuple[int, float]]]:
-    """Return a function that gives a benchmark's curve on one rank, in FP32; trained once."""
+def one_rank(pitboard: Command, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Curves]:
+    """Return a function that gives a benchmark's curves on one rank, in FP32; trained once."""
 
     @cache
-    def train(benchmark: str) -> list[tuple[int, float]]:
+    def train(benchmark: str) -> Curves:
         folder = tmp_path_factory.mktemp("one") / "out"
         done = pitboard(*exact(benchmark), "--seed", 7, "--precision", "fp32", "--output", folder)
         assert done.returncode == 1, done.stderr
         assert len(curve(folder)) == 4
-        return curve(folder)
+        return curve(folder), training_losses(folder)
 
     return train
 
@@ -55,7 +58,7 @@ def one_rank(
 def test_the_loss_curve_does_not_depend_on_the_ranks(
     benchmark: str,
     spread: str,
-    one_rank: Callable[[str], list[tuple[int, float]]],
+    one_rank: Callable[[str], Curves],
     pitboard: Command,
     tmp_path: Path,
 ) -> None:
@@ -63,9 +66,11 @@ def test_the_loss_curve_does_not_depend_on_the_ranks(
     base = [*exact(benchmark), "--seed", 7, "--precision", "fp32"]
     done = pitboard(*base, *settings, "--nproc", nproc, "--output", tmp_path / "out")
     assert done.returncode == 1, done.stderr
-    one = one_rank(benchmark)
+    one, losses = one_rank(benchmark)
     assert curve(tmp_path / "out") == near(one, 1e-5)
-    assert one[0][1] - one[-1][1] > 0.02, "nothing was learned: the comparison says nothing"
+    assert training_losses(tmp_path / "out") == near(losses, 1e-5)
+    learned = losses if benchmark == "rgat" else one
+    assert learned[0][1] - learned[-1][1] > 0.02, "nothing was learned: the comparison says nothing"
 
 
 @pytest.mark.parametrize("benchmark", TINY)

@@ -103,7 +103,8 @@ def computed(source: Source = "ruleset", **formulas: str) -> tuple[Hyperparamete
 class ReferenceConvergencePoint:
     """Training samples to the target, measured at one batch size (training rules, 'RCPs').
 
-    Epochs, where the benchmark's `progress_key` counts in them. `precision` is the format in which the reference runs trained ("bf16", "fp32").
+    Epochs, where the benchmark's `progress_key` counts in them. `precision` is the format in which the
+    reference runs trained ("bf16", "fp32").
     """
 
     global_batch_size: int

@@ -6,7 +6,7 @@ tables of the training rules, the reference's README and scripts (mlcommons/trai
 """
 
 from pitboard.suite.model import Benchmark, EvaluationSchedule, Preset, Scalar, fixed, free
-from pitboard.suite.presets import measured, with_presets
+from pitboard.suite.presets import with_presets
 
 _FULL: dict[str, Scalar] = {
     "dataset": "igbh-full",

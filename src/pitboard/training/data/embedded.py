@@ -53,7 +53,7 @@ def load_text() -> str:
 
 
 def load_verses() -> list[tuple[int, str]]:
-    """Return the embedded text verse by verse, each with its number: 1,000,000 × book + 1,000 × chapter + verse.
+    """Return the embedded text verse by verse, each with its number: book, chapter and verse, as 1002003.
 
     Raises `PitboardError` as `load_text` does.
     """

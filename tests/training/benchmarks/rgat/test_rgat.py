@@ -16,9 +16,9 @@ from pitboard.events import Run, read_events
 from pitboard.training.benchmarks.rgat import benchmark as rgat
 from pitboard.training.benchmarks.rgat import verses
 from pitboard.training.benchmarks.rgat.benchmark import RelationalGat, RgatSettings
-from pitboard.training.benchmarks.rgat.data import batch_of
+from pitboard.training.benchmarks.rgat.data import Source, batch_of
 from pitboard.training.benchmarks.rgat.features import SharedFeatures
-from pitboard.training.benchmarks.rgat.graph import neighbourhood
+from pitboard.training.benchmarks.rgat.graph import Graph, neighbourhood
 from pitboard.training.benchmarks.rgat.model import Rgat
 from pitboard.training.benchmarks.rgat.verses import in_columns
 from pitboard.training.initialize import materialize
@@ -50,7 +50,7 @@ def built(benchmark: RelationalGat) -> nn.Module:
 
 
 def test_full_has_the_references_layers_and_stays_on_meta() -> None:
-    benchmark = gat("full", shard_features=False)
+    benchmark = gat("full")
     with torch.device("meta"):
         model = benchmark.build()
     assert {p.device.type for p in model.parameters()} == {"meta"}
@@ -80,13 +80,13 @@ def test_a_batch_computes_what_the_layers_compute_on_the_whole_graph(sharded: bo
         for relation in verses.RELATIONS
     }
     features = {kind: random.standard_normal((count, 16)).astype(np.float16) for kind, count in nodes.items()}
-    graph = verses.Graph(
+    graph = Graph(
         nodes, {relation: in_columns(each, nodes[relation[2]]) for relation, each in edges.items()}, "verse"
     )
     seeds = np.array([7, 2, 29])
     sampled = neighbourhood(graph, seeds, [100, 100], "key")
     batch = batch_of(sampled, None if sharded else features, np.array([1, 2, 3]))
-    model.fetch = SharedFeatures(nodes, features, 1)
+    model.fetch = SharedFeatures(lambda: Source(graph, features, np.zeros(30)), 1)
     losses = model(**batch)
 
     x = {kind: torch.from_numpy(values).float() for kind, values in features.items()}
@@ -122,7 +122,7 @@ def test_low_precision_takes_every_relations_projection() -> None:
     with torch.device("meta"):
         model = benchmark.build()
     converted = convert(benchmark.blocks(model), benchmark.settings, torch.device("cpu"))
-    assert converted.low_precision == converted.linears == 5 + 5 + 3 - 1
+    assert converted.low_precision == converted.linears == 5 + 5 + 3
 
 
 class Told(Rgat):

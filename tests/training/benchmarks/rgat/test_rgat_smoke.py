@@ -1,4 +1,4 @@
-"""R-GAT's smoke preset, end to end: it reaches its target; without edges, features or the graph nothing does."""
+"""R-GAT's smoke preset, end to end: it reaches its target; without graph or features nothing does."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -82,7 +82,7 @@ def test_a_broken_graph_falls_behind(broken: object, monkeypatch: pytest.MonkeyP
 
 
 def test_a_perceptron_on_the_same_features_does_not_meet_the_target() -> None:
-    """It has the same features of the same verses, four times the width, and is trained until it improves no more."""
+    """It is four times as wide, and trained until it improves no more."""
     source = verses.load_source(int(number(SMOKE, "feature_size")))
     trained, evaluated = (torch.from_numpy(chosen) for chosen in split(verses.VERSES, verses.HELD_OUT))
     features = torch.from_numpy(source.features["verse"][np.arange(verses.VERSES)]).float()
@@ -94,7 +94,7 @@ def test_a_perceptron_on_the_same_features_does_not_meet_the_target() -> None:
     accuracies = []
     for _ in range(8):
         model.train()
-        for batch in trained[torch.randperm(len(trained))].split(128):
+        for batch in trained[torch.randperm(len(trained))].split(128):  # type: ignore[no-untyped-call]
             nn.functional.cross_entropy(model(features[batch]), books[batch]).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             optimizer.zero_grad()

@@ -53,7 +53,8 @@ class RgatSettings(Settings):
     def _possible(self) -> "RgatSettings":
         if self.hidden_size % self.attention_heads:
             raise ValueError(
-                f"hidden_size {self.hidden_size} must be a multiple of attention_heads {self.attention_heads}."
+                f"hidden_size {self.hidden_size} must be a multiple of attention_heads"
+                f" {self.attention_heads}."
             )
         if self.tensor_parallel > 1:
             raise ValueError("rgat is spread by FSDP only: tensor_parallel must be 1.")
@@ -90,7 +91,7 @@ class RelationalGat(TrainableBenchmark[RgatSettings]):
         """Return the model with its loss, on the default device."""
         model = Rgat(self.settings, self._relations, self._classified)
         if self.settings.shard_features:
-            model.fetch = self._shared_features(1)
+            model.fetch = SharedFeatures(lambda: self._source, 1)
         return model
 
     def initial(self, name: str, parameter: Tensor, generator: torch.Generator) -> None:
@@ -112,11 +113,8 @@ class RelationalGat(TrainableBenchmark[RgatSettings]):
         """Spread the features, which are no parameters, over the ranks."""
         if self.settings.shard_features:
             assert isinstance(model, Rgat)
-            model.fetch = self._shared_features(world.size)
+            model.fetch = SharedFeatures(lambda: self._source, world.size)
         return set()
-
-    def _shared_features(self, ranks: int) -> SharedFeatures:
-        return SharedFeatures(self._source.graph.nodes, self._source.features, ranks)
 
     def optimizer(self, model: nn.Module) -> ScheduledOptimizer:
         """Return Adam at a constant rate."""
@@ -186,7 +184,8 @@ class RelationalGat(TrainableBenchmark[RgatSettings]):
         """Return forward and backward FLOPs of one node: 6 per weight and node that a relation projects.
 
         How many these are depends on the graph, so the surroundings of the first samples are counted, as many
-        as a micro-batch has; the first layer's features need no gradient. A message is two operations a number.
+        as a micro-batch has; the first layer's features need no gradient. A message is two operations a
+        number.
         """
         s = self.settings
         count = s.micro_batch_size or min(s.global_batch_size, 1024)

@@ -117,7 +117,8 @@ class Samples(Dataset[Batch]):
             places = np.array(
                 [self._order(int(epoch))[place] for epoch, place in zip(epochs, places, strict=True)]
             )
-        return self._chosen[places]
+        chosen: Integers = self._chosen[places]
+        return chosen
 
     def sampled(self, numbers: Sequence[int]) -> Neighbourhood:
         """Return the sampled surroundings of some samples, all of one training step."""
@@ -150,7 +151,7 @@ def batch_of(
 
 
 class Repeated:
-    """Random features, of which a node has one of 4,096 rows: made-up ones need no more to be read as real."""
+    """Random features, of which a node has one of 4,096 rows: made-up ones need no more."""
 
     def __init__(self, size: int) -> None:
         self._rows = np.random.RandomState(0).standard_normal((4096, size)).astype(np.float16)

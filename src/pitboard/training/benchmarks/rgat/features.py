@@ -1,13 +1,13 @@
 """Features of nodes that are spread over the ranks: each reads its part, and they exchange what they need."""
 
-from collections.abc import Mapping
+from collections.abc import Callable
 
 import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from pitboard.training.benchmarks.rgat.data import Rows
+from pitboard.training.benchmarks.rgat.data import Source
 
 
 class SharedFeatures:
@@ -15,18 +15,19 @@ class SharedFeatures:
 
     No rank reads the rows of another from its files, so a machine's memory holds only the part of the mapped
     files that belongs to its ranks. Asking is a collective: all ranks ask for the types in the same order.
+    `source` opens the graph when it is first asked.
     """
 
-    def __init__(self, nodes: Mapping[str, int], features: Mapping[str, Rows], ranks: int) -> None:
-        self._features = features
+    def __init__(self, source: Callable[[], Source], ranks: int) -> None:
+        self._source = source
         self._ranks = ranks
-        self._share = {kind: -(-count // ranks) for kind, count in nodes.items()}
 
     def __call__(self, kind: str, numbers: Tensor) -> Tensor:
         """Return the features of nodes of a type, given by their numbers in ascending order."""
         if self._ranks == 1:
             return self._read(kind, numbers)
-        borders = torch.arange(1, self._ranks, device=numbers.device) * self._share[kind]
+        share = -(-self._source().graph.nodes[kind] // self._ranks)
+        borders = torch.arange(1, self._ranks, device=numbers.device) * share
         # In ascending order, what one rank has lies together, and the ranks' parts in their order.
         asked = torch.diff(
             torch.searchsorted(numbers, borders),
@@ -44,5 +45,5 @@ class SharedFeatures:
         return found
 
     def _read(self, kind: str, numbers: Tensor) -> Tensor:
-        rows = np.ascontiguousarray(self._features[kind][numbers.cpu().numpy()])
+        rows = np.ascontiguousarray(self._source().features[kind][numbers.cpu().numpy()])
         return torch.from_numpy(rows).to(numbers.device)

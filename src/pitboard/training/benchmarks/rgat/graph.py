@@ -1,4 +1,4 @@
-"""A graph with several types of nodes, in compressed columns as the reference keeps it, and sampling in it."""
+"""A graph with several types of nodes, in compressed columns as the reference has it, and sampling."""
 
 import zlib
 from collections.abc import Mapping, Sequence

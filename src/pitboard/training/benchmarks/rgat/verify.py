@@ -1,6 +1,7 @@
 """Check IGBH-Full, as the reference's scripts write it, against what is known about it."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -30,14 +31,14 @@ def reports(root: Path) -> Iterator[FileReport]:
     """
     nodes: dict[str, int] = {}
     for kind in ABOUT_NODES:
-        yield _report(root, features_file(kind), lambda kind=kind: _features(root, kind, nodes))
+        yield _report(root, features_file(kind), partial(_features, root, kind, nodes))
     for relation in ABOUT_EDGES:
         folder = columns_folder(relation)
         if relation[0] in nodes and relation[2] in nodes:
-            yield _report(root, folder, lambda relation=relation: _edges(root, relation, nodes))
+            yield _report(root, folder, partial(_edges, root, relation, nodes))
         else:
             yield FileReport(folder, "unchecked", "the features of its nodes are missing or wrong")
-    yield _report(root, CLASSES_FILE, lambda: _classes(root))
+    yield _report(root, CLASSES_FILE, partial(_classes, root))
 
 
 def _report(root: Path, name: str, check: Callable[[], str]) -> FileReport:
