@@ -57,7 +57,8 @@ _TINY: dict[str, dict[str, object]] = {
         "fan_out": "3-2",
         "evaluation_samples": 30,
         "global_batch_size": 8,
-        "learning_rate": 0.02,
+        # Gradients of attention that are zero but for rounding become whole steps of Adam.
+        "learning_rate": 0.002,
     },
 }
 TINY = list(_TINY)
