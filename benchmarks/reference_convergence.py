@@ -1,9 +1,10 @@
-"""Measure a preset's reference convergence points: samples to target over twenty seeds, in one precision.
+"""Measure a preset's reference convergence points: samples (or epochs) to target over twenty seeds.
 
-Writes them in the format of the official ones (`mlperf_logging/rcp_checker`) beside the suite's data, in
-place of those in the same precision. The runs share this process and are not compiled, neither of which
-changes what is learned; `OMP_NUM_THREADS=1` and one process a core measure the most. An interrupted
-measurement goes on where it stopped when it is given the same `--output`.
+They are of one precision, and count as the benchmark's rules do. They are written in the format of the
+official ones (`mlperf_logging/rcp_checker`) beside the suite's data, in place of those in the same precision.
+The runs share this process and are not compiled, neither of which changes what is learned;
+`OMP_NUM_THREADS=1` and one process a core measure the most. An interrupted measurement goes on where it
+stopped when it is given the same `--output`.
 
     python benchmarks/reference_convergence.py llama31_8b smoke --precision fp32 --output DIR [--runs 20]
 """
@@ -36,7 +37,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=20)
     arguments = parser.parse_args()
     runs = list(_run(arguments))
-    missed = [run.seed for run in runs if run.samples_to_target is None]
+    missed = [run.seed for run in runs if convergence(run) is None]
     if missed:
         sys.exit(f"These seeds did not reach the target: {missed}")
     path = REFERENCE / f"{arguments.benchmark}_{arguments.preset}.json"
@@ -67,14 +68,29 @@ def _run(arguments: argparse.Namespace) -> "list[Run]":
             log.unlink(missing_ok=True)
             execute(output, plan, index, Silent())
         run = Run.from_events(read_events(log))
-        print(f"Seed {seed}: {run.samples_to_target} samples, {run.minutes or 0:.2f} minutes", flush=True)
+        count, minutes = convergence(run), run.minutes or 0
+        print(
+            f"Seed {seed}: converged at {count}, {run.samples_to_target} samples, {minutes:.2f} minutes",
+            flush=True,
+        )
         runs.append(run)
     return runs
 
 
 def _point(benchmark: str, preset: str, precision: str, runs: list[Run]) -> tuple[str, dict[str, object]]:
-    values = suite.benchmark(benchmark).preset(preset).values
+    raced = suite.benchmark(benchmark)
+    values = raced.preset(preset).values
     batch = values["global_batch_size"]
+    settings = {
+        "opt_base_learning_rate": values["learning_rate"],
+        **{
+            f"opt_learning_rate_{name}": values[name]
+            for name in ("warmup_steps", "warmup_epochs", "warmup_factor")
+            if name in values
+        },
+        "gradient_accumulation_steps": 1,
+    }
+    free = {fact.name for fact in raced.hyperparameters if fact.kind == "free"}
     return f"{benchmark}_{preset}_{precision}_{batch}", {
         "Benchmark": benchmark,
         "Creator": f"Pitboard {__version__}",
@@ -82,15 +98,7 @@ def _point(benchmark: str, preset: str, precision: str, runs: list[Run]) -> tupl
         "Platform": processor_model() + (", emulated" if any(run.emulated for run in runs) else ""),
         "Precision": precision.upper(),
         "BS": batch,
-        "Hyperparams": {
-            "opt_base_learning_rate": values["learning_rate"],
-            **{
-                f"opt_learning_rate_{name}": values[name]
-                for name in ("warmup_steps", "warmup_epochs", "warmup_factor")
-                if name in values
-            },
-            "gradient_accumulation_steps": 1,
-        },
+        "Hyperparams": {name: value for name, value in settings.items() if name in free},
         # Samples, but where the official points of the benchmark count epochs.
         "Epochs to converge": [convergence(run) for run in runs],
     }

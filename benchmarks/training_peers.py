@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # A contestant's memory must not hold another benchmark's lib
     from pitboard.training.benchmarks.llama2_70b_lora.benchmark import Llama2Lora
     from pitboard.training.benchmarks.llama31_8b.benchmark import Llama31
     from pitboard.training.benchmarks.retinanet.benchmark import RetinaNetBenchmark
+    from pitboard.training.benchmarks.rgat.benchmark import RelationalGat
 
 Step = Callable[[], None]
 
@@ -211,6 +212,66 @@ def _retinanet(benchmark: "RetinaNetBenchmark", step: Step, *, compiled: bool) -
         optimizer.step()
         optimizer.zero_grad()
         step()
+
+
+def gat_whole(benchmark: "RelationalGat", step: Step) -> None:
+    """Run `torch-geometric`'s layers as the reference does: each over all sampled nodes and edges."""
+    import torch.nn.functional as F  # noqa: N812 - as everywhere in the field
+    from torch_geometric.nn import GATConv, HeteroConv
+
+    settings, known = benchmark.settings, benchmark.build()
+    relations = list(known.get_submodule("layers.0.convs").keys())  # type: ignore[operator]
+    sizes = [settings.feature_size] + [settings.hidden_size] * (len(settings.neighbours) - 1)
+    heads = settings.attention_heads
+    layers = nn.ModuleList(
+        HeteroConv(
+            {
+                relation: GATConv(size, settings.hidden_size // heads, heads, add_self_loops=False)
+                for relation in relations
+            }
+        )
+        for size in sizes
+    )
+    classifier = nn.Linear(settings.hidden_size, settings.classes)
+    optimizer = torch.optim.Adam([*layers.parameters(), *classifier.parameters()], settings.learning_rate)
+    data = Subset(benchmark.training_data(1), range(settings.sample_limit))
+    for batch in DataLoader(data, settings.global_batch_size, collate_fn=benchmark.collate):
+        x = {name[len("nodes.") :]: v.float() for name, v in batch.items() if name.startswith("nodes.")}
+        edges, seeds = _whole_edges(batch, relations, len(sizes))
+        for number, layer in enumerate(layers):
+            x = layer(x, edges)
+            if number < len(sizes) - 1:
+                x = {kind: F.dropout(F.leaky_relu(v), settings.dropout) for kind, v in x.items()}
+        F.cross_entropy(classifier(x["verse"][seeds]), batch["classes"]).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        optimizer.zero_grad()
+        step()
+
+
+def _whole_edges(
+    batch: dict[str, Tensor], relations: list[tuple[str, str, str]], layers: int
+) -> tuple[dict[tuple[str, str, str], Tensor], Tensor]:
+    """Return the edges of all layers between the nodes of the batch, and where its samples are among them."""
+    places = {name[len("nodes.") :]: torch.arange(len(v)) for name, v in batch.items() if "nodes." in name}
+    counts = {kind: len(each) for kind, each in places.items()}
+    found: dict[tuple[str, str, str], list[Tensor]] = {relation: [] for relation in relations}
+    for number in range(layers):
+        kept = {
+            kind: places[kind][batch[name]] for kind in places if (name := f"{number}.kept.{kind}") in batch
+        }
+        for relation, edges in found.items():
+            if (name := f"{number}.edges.{'.'.join(relation)}") in batch:
+                senders, receivers = batch[name]
+                edges.append(
+                    places[relation[0]][senders] * counts[relation[2]] + kept[relation[2]][receivers]
+                )
+        places = kept
+    whole = {relation: torch.cat(edges).unique() for relation, edges in found.items()}  # type: ignore[no-untyped-call]
+    split = {
+        relation: torch.stack([edges // counts[relation[2]], edges % counts[relation[2]]])
+        for relation, edges in whole.items()
+    }
+    return split, places["verse"][batch["seeds"]]
 
 
 def _eager(model: Any, benchmark: Any, loss: Callable[[Any, Any], Tensor], step: Step) -> None:

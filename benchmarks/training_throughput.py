@@ -5,7 +5,7 @@ in FP32 and, where the device multiplies BF16 natively, in BF16. Each is a proce
 then trains stretches of `--steps` steps, taking turns with the others, so that a machine whose speed drifts
 slows them alike; the medians are compared. Peak memory is the process's.
 
-    python benchmarks/training_throughput.py [llama31_8b|flux1|llama2_70b_lora|retinanet]
+    python benchmarks/training_throughput.py [llama31_8b|flux1|llama2_70b_lora|retinanet|rgat]
                                              [--precisions fp32,bf16] [--rounds 5] [--steps 24]
 """
 
@@ -112,7 +112,10 @@ def _contest(arguments: argparse.Namespace) -> None:
     name, run = arguments.contestant, CONTESTANTS[arguments.benchmark][arguments.contestant]
     steps = WARMUP_STEPS + arguments.rounds * arguments.steps
     settings = settings_for(
-        arguments.benchmark, "smoke", {"max_steps": steps, "precision": arguments.precisions}
+        arguments.benchmark,
+        "smoke",
+        # The preset's own limit of samples, if it has one, is lower.
+        {"max_steps": steps, "max_samples": None, "precision": arguments.precisions},
     )
     if name == "Pitboard":
         settings, _ = decide(settings, join_world(settings))

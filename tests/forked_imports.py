@@ -43,6 +43,7 @@ _MODULES = [
     "torch.distributed.checkpoint",
     "torch.distributed.launcher.api",
     "torch.distributed.run",
+    "torch_geometric.nn",
 ]
 SAID = _import()
 # jemalloc (of pyarrow) starts its thread again after a fork; no other would be there in a command.

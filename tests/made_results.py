@@ -68,7 +68,7 @@ SMOKE_SAMPLES = int(median_high(SMOKE_POINT.samples_to_target))
 
 
 def preset_log(
-    samples: int = SMOKE_SAMPLES, quality: float = SMOKE_TARGET - 0.01, **settings: object
+    samples: float = SMOKE_SAMPLES, quality: float = SMOKE_TARGET - 0.01, **settings: object
 ) -> list[Event]:
     """Make the log of a run of llama31_8b's preset `smoke`; other `settings` replace or add events."""
     changed = {

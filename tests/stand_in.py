@@ -11,10 +11,11 @@ from torch.utils.data import Dataset
 from pitboard import suite
 from pitboard.events.writer import LogWriter
 from pitboard.training.distributed import World
+from pitboard.training.evaluate import mean_loss
 from pitboard.training.log_header import log_header
 from pitboard.training.loop import Race
 from pitboard.training.output import Plan
-from pitboard.training.protocol import TrainableBenchmark
+from pitboard.training.protocol import EvaluationBatches, TrainableBenchmark
 from pitboard.training.reporting import Silent
 from pitboard.training.runner import decide
 from pitboard.training.settings import Settings
@@ -32,10 +33,10 @@ class Falling(nn.Module):
 
 
 class Numbers(Dataset[dict[str, Tensor]]):
-    """Samples that say nothing."""
+    """Samples that say nothing, a batch at a time: some benchmarks have millions of them."""
 
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        return {"number": torch.tensor(index)}
+    def __getitems__(self, numbers: list[int]) -> list[dict[str, Tensor]]:
+        return [{"number": torch.tensor(numbers)}]
 
 
 class StandIn:
@@ -68,6 +69,13 @@ class StandIn:
 
     def evaluation_data(self, seed: int) -> Numbers:
         return Numbers()
+
+    def collate(self, samples: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+        (batch,) = samples
+        return batch
+
+    def evaluate(self, model: nn.Module, batches: EvaluationBatches, world: World) -> float:
+        return mean_loss(model, batches, world)
 
     def warmup_batch(self, samples: int) -> dict[str, Tensor]:
         return {"number": torch.zeros(samples)}

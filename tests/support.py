@@ -61,6 +61,15 @@ _TINY: dict[str, dict[str, object]] = {
         "evaluation_samples": 10,
         "global_batch_size": 8,
     },
+    "rgat": {
+        "feature_size": 32,
+        "hidden_size": 32,
+        "fan_out": "3-2",
+        "evaluation_samples": 30,
+        "global_batch_size": 8,
+        # Gradients of attention that are zero but for rounding become whole steps of Adam.
+        "learning_rate": 0.002,
+    },
 }
 TINY = list(_TINY)
 """The benchmarks that have a tiny configuration."""
@@ -96,7 +105,7 @@ def the_run(folder: Path, number: int = 0) -> Run:
 
 
 def curve(folder: Path, number: int = 0) -> list[tuple[int, float]]:
-    """Return a run's validation losses by samples."""
+    """Return the quality at each of a run's evaluations by samples."""
     return [(int(e.samples or 0), e.quality) for e in the_run(folder, number).evaluations]
 
 

@@ -35,7 +35,7 @@ from support import Command, Python, command_environment, curve, the_log, the_ru
 
 PRESETS = [
     (name, preset.name)
-    for name in ("llama31_8b", "flux1", "llama2_70b_lora", "retinanet")
+    for name in ("llama31_8b", "flux1", "llama2_70b_lora", "retinanet", "rgat")
     for preset in suite.benchmark(name).presets
 ]
 # One step of a tiny model: what is learned is not the matter here.
@@ -314,6 +314,7 @@ def four_ranks() -> Iterator[None]:
         ("flux1", {}),
         ("llama2_70b_lora", {}),
         ("retinanet", {}),
+        ("rgat", {}),
     ],
 )
 def test_the_forecast_memory_is_that_of_the_sharded_model(

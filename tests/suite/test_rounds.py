@@ -264,7 +264,7 @@ def test_presets_name_the_same_settings() -> None:
         (lambda: suite.benchmark("lama31_8b"), "no benchmark 'lama31_8b'. Did you mean 'llama31_8b'?"),
         (lambda: suite.benchmark("bert"), "retired after round 5.0; round 5.1 races 'llama31_8b'"),
         (lambda: suite.benchmark("llama31_8b").preset("smok"), "no preset 'smok'. Did you mean 'smoke'?"),
-        (lambda: suite.benchmark("rgat").preset("full"), "has no presets"),
+        (lambda: suite.benchmark("dlrm_dcnv2").preset("full"), "has no presets"),
     ],
 )
 def test_an_unknown_name_is_answered_with_a_near_one(ask: Any, sentence: str) -> None:

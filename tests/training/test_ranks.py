@@ -10,6 +10,8 @@ from support import TINY, Command, Python, learning, near, the_run, tiny
 
 pytestmark = pytest.mark.slow
 
+"""The quality at each evaluation, and the mean loss of training before it."""
+
 SPREADS = {
     "accumulating, activations checkpointed": (
         2,
@@ -17,28 +19,30 @@ SPREADS = {
     ),
     "sharded x tensor parallel": (4, ["--set", "tensor_parallel=2"]),
     "replicas of shards": (4, ["--set", "replicas=2"]),
+    "features sharded": (2, ["--set", "shard_features=true"]),
 }
 
 
 # Each rank draws a dropout of its own: without it the ranks must agree.
-EXACT = ["--set", "lora_dropout=0"]
+EXACT = {"llama2_70b_lora": ["--set", "lora_dropout=0"], "rgat": ["--set", "dropout=0"]}
 
 
 def exact(benchmark: str) -> list[str]:
-    return [*tiny(benchmark), *(EXACT if benchmark == "llama2_70b_lora" else [])]
+    return [*tiny(benchmark), *EXACT.get(benchmark, [])]
 
 
-# The transformers are spread alike; Llama's tensor parallelism is the only plan of its own.
-CASES = [("llama31_8b", spread) for spread in SPREADS] + [
+# The models are spread alike, but for Llama's tensor parallelism and R-GAT's features.
+CASES = [("llama31_8b", spread) for spread in SPREADS if spread != "features sharded"] + [
     (benchmark, "accumulating, activations checkpointed") for benchmark in TINY if benchmark != "llama31_8b"
 ]
+CASES += [("rgat", "features sharded")]
 
 
 @pytest.fixture(scope="module")
 def one_rank(
     pitboard: Command, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], list[tuple[int, float]]]:
-    """Return a function that gives a benchmark's curve on one rank, in FP32; trained once."""
+    """Return a function that gives a benchmark's curves on one rank, in FP32; trained once."""
 
     @cache
     def train(benchmark: str) -> list[tuple[int, float]]:

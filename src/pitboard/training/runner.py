@@ -46,6 +46,7 @@ class Summary:
     log: Path
     reached: bool
     target: float | None
+    quality_name: str
     quality: float | None
     seed: int
     minutes: float
@@ -300,6 +301,7 @@ def _summary(path: Path, race: Race, outcome: Outcome) -> Summary:
         log=path,
         reached=outcome.reached,
         target=settings.target,
+        quality_name=benchmark.quality_name,
         quality=outcome.quality,
         seed=race.seed,
         minutes=read_run(path).minutes or 0.0,

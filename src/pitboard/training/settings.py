@@ -17,6 +17,7 @@ EXECUTION = frozenset(
     {
         *("precision", "fp8_scaling", "compile", "device", "activation_checkpointing", "micro_batch_size"),
         *("tensor_parallel", "replicas", "data_workers", "peak_tflops", "data", "model"),
+        "shard_features",
     }
 )
 """The settings that change nothing of what is learned, beyond rounding."""

