@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from pitboard import __version__, suite
+from pitboard.compliance.result.benchmarks import convergence
 from pitboard.events import Run, read_events
 from pitboard.files import write_atomically
 from pitboard.suite.formats import FormatName
@@ -83,10 +84,11 @@ def _point(benchmark: str, preset: str, precision: str, runs: list[Run]) -> tupl
         "BS": batch,
         "Hyperparams": {
             "opt_base_learning_rate": values["learning_rate"],
-            "opt_learning_rate_warmup_steps": values["warmup_steps"],
+            "opt_learning_rate_warmup_steps": values.get("warmup_steps", 0),
             "gradient_accumulation_steps": 1,
         },
-        "Epochs to converge": [run.samples_to_target for run in runs],
+        # In samples, or in epochs where the official checker counts the benchmark in these.
+        "Epochs to converge": [convergence(run) for run in runs],
     }
 
 

@@ -103,13 +103,14 @@ def computed(source: Source = "ruleset", **formulas: str) -> tuple[Hyperparamete
 class ReferenceConvergencePoint:
     """Training samples to the target, measured at one batch size (training rules, 'RCPs').
 
+    They are epochs where the benchmark's `progress_key` is `epoch_num`.
     `precision` is the format in which the reference runs trained ("bf16", "fp32").
     """
 
     global_batch_size: int
     precision: str
     hyperparameters: Mapping[str, Scalar]
-    samples_to_target: tuple[int, ...]
+    samples_to_target: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -64,6 +64,16 @@ class World:
         dist.all_reduce(values)
         return values / self.mesh["tensor"].size()
 
+    def gather(self, values: Tensor) -> Tensor:
+        """Return the equally long tensors of the ranks that hold different samples, one after the other."""
+        if self.mesh is None:
+            return values
+        whole = values.new_empty(self.size * len(values), *values.shape[1:])
+        dist.all_gather_into_tensor(whole, values.contiguous())
+        # Ranks that share a layer (tensor parallel) are neighbours, and have the same.
+        parts = whole.view(self.data_size, self.size // self.data_size, *values.shape)
+        return parts[:, 0].flatten(0, 1)
+
     def barrier(self) -> None:
         """Wait for all ranks."""
         if self.mesh is not None:
