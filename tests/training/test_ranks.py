@@ -65,7 +65,8 @@ def test_the_loss_curve_does_not_depend_on_the_ranks(
     assert done.returncode == 1, done.stderr
     one = one_rank(benchmark)
     assert curve(tmp_path / "out") == near(one, 1e-5)
-    assert one[0][1] - one[-1][1] > 0.02, "nothing was learned: the comparison says nothing"
+    # A loss falls, another quality rises.
+    assert abs(one[0][1] - one[-1][1]) > 0.02, "nothing was learned: the comparison says nothing"
 
 
 @pytest.mark.parametrize("benchmark", TINY)

@@ -211,7 +211,6 @@ class DlrmDcnv2(TrainableBenchmark[DlrmSettings]):
             constants.OPT_LR_WARMUP_STEPS: 0,
             constants.OPT_LR_DECAY_START_STEP: 0,
             constants.OPT_LR_DECAY_STEPS: 0,
-            constants.TRAIN_SAMPLES: self.settings.epoch_samples,
         }
 
     def flops_per_sample(self) -> float:
