@@ -30,7 +30,7 @@ def area_under_curve(scores: Tensor, positive: Tensor) -> float:
         return math.nan
     scores, order = scores.sort()
     positive = positive[order]
-    _, group, total = scores.unique_consecutive(return_inverse=True, return_counts=True)
+    _, group, total = torch.unique_consecutive(scores, return_inverse=True, return_counts=True)
     ours = torch.zeros_like(total).index_add_(0, group, positive.to(total.dtype))
     others = total - ours
     all_ours, all_others = int(ours.sum()), int(others.sum())

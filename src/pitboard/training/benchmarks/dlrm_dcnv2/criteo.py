@@ -53,10 +53,9 @@ class CriteoDays:
 
 def _taken(array: np.ndarray, places: np.ndarray) -> np.ndarray:
     """Return rows of an array; a run of rows is one piece of the file."""
-    first, last = int(places[0]), int(places[-1])
-    if last - first == len(places) - 1 and (np.diff(places) == 1).all():
-        return array[first : last + 1]
-    return array[places]
+    run = (np.diff(places) == 1).all()
+    taken: np.ndarray = array[slice(places[0], places[-1] + 1) if run else places]
+    return taken
 
 
 def files_of(day: int) -> tuple[str, str, str]:

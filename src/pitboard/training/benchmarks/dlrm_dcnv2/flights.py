@@ -295,4 +295,5 @@ def _weather_rows(sky: dict[str, np.ndarray]) -> np.ndarray:
 
 def _log(minutes: np.ndarray) -> np.ndarray:
     """Return minutes on a scale that is logarithmic for many, and keeps the sign."""
-    return np.sign(minutes) * np.log1p(np.abs(minutes))
+    scaled: np.ndarray = np.sign(minutes) * np.log1p(np.abs(minutes))
+    return scaled

@@ -56,7 +56,7 @@ class EmbeddingTables(nn.Module):
         """Return what `forward` does: each rank adds up its rows for the samples of all; those are summed."""
         ids = self.of_all_ranks(ids)
         parts = []
-        for table, wanted in zip(self.tables, ids.split(self.counts, dim=1), strict=True):
+        for table, wanted in zip(self.tables, columns(ids, self.counts), strict=True):
             rows, first = local_rows(table)
             if self._group is None:
                 parts.append(functional.embedding_bag(wanted, rows, mode="sum"))
@@ -117,20 +117,15 @@ class RowAdagrad(torch.optim.Optimizer):
             self.state[table]["sum"] = torch.zeros_like(table, requires_grad=False)
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:  # noqa: ARG002
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]  # noqa: ARG002
         """Change the rows by the gradients that the tables kept."""
         if not self._tables.gradients:
             return
         (group,) = self.param_groups
         ids, gradients = (torch.cat(parts) for parts in zip(*self._tables.gradients, strict=True))
-        width = self._tables.width
-        by_table = zip(
-            group["params"],
-            ids.split(self._tables.counts, dim=1),
-            gradients.split(width, dim=1),
-            strict=True,
-        )
-        for table, wanted, gradient in by_table:
+        widths = [self._tables.width] * len(self._tables.counts)
+        parts = columns(ids, self._tables.counts), columns(gradients, widths)
+        for table, wanted, gradient in zip(group["params"], *parts, strict=True):
             rows, first = local_rows(table)
             places, summed = row_gradients(wanted - first, gradient, len(rows))
             squares, _ = local_rows(self.state[table]["sum"])
@@ -141,6 +136,12 @@ class RowAdagrad(torch.optim.Optimizer):
     def zero_grad(self, set_to_none: bool = True) -> None:  # noqa: ARG002
         """Drop the gradients that the tables kept."""
         self._tables.gradients.clear()
+
+
+def columns(values: Tensor, counts: list[int]) -> tuple[Tensor, ...]:
+    """Return so many columns of a matrix after each other."""
+    parts: tuple[Tensor, ...] = values.split(counts, dim=1)  # type: ignore[no-untyped-call]
+    return parts
 
 
 def row_gradients(ids: Tensor, gradient: Tensor, count: int) -> tuple[Tensor, Tensor]:
