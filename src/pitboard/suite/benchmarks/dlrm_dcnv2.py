@@ -47,7 +47,7 @@ _SMOKE: dict[str, Scalar] = {
     "evaluation_interval": 309_036 // 20,
     # Of twenty seeds all reach it within half an epoch; logistic regression on the same features stands at
     # 0.713 for good, and so does a model whose table of the weather is shuffled.
-    "target": 0.719,
+    "target": 0.715,
     "global_batch_size": 512,
     "learning_rate": 1e-2,
     "max_samples": 309_036,
