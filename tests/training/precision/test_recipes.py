@@ -56,8 +56,6 @@ def test_nvfp4_keeps_the_first_and_last_blocks_in_bf16(count: int, first: int, l
             "llama2_70b_lora",
             {f"self_attn.{part}.lora_{side}.default" for part in ("qkv_proj", "o_proj") for side in "AB"},
         ),
-        # Sizes that are no multiple of 32.
-        ("dlrm_dcnv2", {"0", "4", ""} | {f"{part}.{n}" for part in ("shrink", "grow") for n in range(3)}),
     ],
 )
 def test_what_a_benchmark_keeps_wide_is_not_converted(name: str, wide: set[str]) -> None:

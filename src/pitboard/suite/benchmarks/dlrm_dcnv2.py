@@ -45,12 +45,13 @@ _SMOKE: dict[str, Scalar] = {
     "cross_rank": 32,
     "evaluation_samples": 18_310,
     "evaluation_interval": 309_036 // 20,
-    # Of twenty seeds all reach it within half an epoch; logistic regression on the same features stands at
-    # 0.713 for good, and so does a model whose table of the weather is shuffled.
+    # Twenty of twenty seeds reach it within the limit of samples, where a model whose table of the weather is
+    # shuffled stands at 0.713; so does logistic regression on the same features.
     "target": 0.715,
     "global_batch_size": 512,
     "learning_rate": 1e-2,
-    "max_samples": 309_036,
+    # Ten evaluations, half an epoch.
+    "max_samples": 153_600,
     "compile": False,
 }
 

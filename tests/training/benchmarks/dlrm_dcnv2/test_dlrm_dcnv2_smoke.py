@@ -35,6 +35,7 @@ def smoke(pitboard: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_it_reaches_the_target(smoke: Path) -> None:
     run = the_run(smoke)
+    assert run.evaluations[-1].samples in (46_080, 61_440)
     assert run.status == "success"
     assert run.evaluations[-1].quality >= TARGET > run.evaluations[-2].quality
     assert [e.epoch for e in run.evaluations] == [
@@ -80,7 +81,7 @@ def test_logistic_regression_on_the_same_features_misses_it(parts: tuple[Flights
 def test_a_model_with_a_shuffled_table_falls_behind(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, parts: tuple[Flights, Flights]
 ) -> None:
-    """Every sound run stands above 0.716 here; docs/dlrm_dcnv2.md has how far a shuffled one gets."""
+    """By here the sound run of this seed has reached it; docs/dlrm_dcnv2.md has how far a shuffled one gets."""
     begin = sum(count for _, count in list(TABLES.values())[: list(TABLES).index("weather")])
     columns = slice(begin, begin + TABLES["weather"][1])
 
@@ -101,4 +102,4 @@ def test_a_model_with_a_shuffled_table_falls_behind(
     )
     execute(Output(tmp_path), plan, 0, Silent())
     (evaluation,) = the_run(tmp_path).evaluations
-    assert 0.6 < evaluation.quality < 0.713
+    assert 0.6 < evaluation.quality < TARGET - 0.004
