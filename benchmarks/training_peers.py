@@ -135,7 +135,7 @@ def _dlrm(benchmark: "DlrmDcnv2", step: Step, *, sparse: bool) -> None:
             )
 
         def forward(self, ids: Tensor) -> Tensor:
-            parts = ids.split(settings.ids_per_table, dim=1)
+            parts = torch.split(ids, list(settings.ids_per_table), dim=1)  # type: ignore[no-untyped-call]
             return torch.cat([bag(part) for bag, part in zip(self.bags, parts, strict=True)], dim=1)
 
     model: Any = benchmark.build()

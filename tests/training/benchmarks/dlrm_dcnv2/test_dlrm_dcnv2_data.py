@@ -30,7 +30,8 @@ def write_day(root: Path, day: int, first: int, count: int) -> None:
     dense, ids, labels = (root / name for name in files_of(day))
     np.save(dense, np.tile(number[:, None], 13).astype(np.float32))
     np.save(labels, (number[:, None] % 2).astype(np.int32))
-    np.savez(ids, **{str(table): np.tile(number[:, None], n).astype(np.int32) for table, n in enumerate(IDS)})
+    arrays: Any = {str(n): np.tile(number[:, None], count).astype(np.int32) for n, count in enumerate(IDS)}
+    np.savez(ids, **arrays)
 
 
 @pytest.fixture

@@ -35,7 +35,6 @@ def smoke(pitboard: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_it_reaches_the_target(smoke: Path) -> None:
     run = the_run(smoke)
-    assert run.evaluations[-1].samples in (46_080, 61_440)
     assert run.status == "success"
     assert run.evaluations[-1].quality >= TARGET > run.evaluations[-2].quality
     assert [e.epoch for e in run.evaluations] == [
@@ -81,7 +80,7 @@ def test_logistic_regression_on_the_same_features_misses_it(parts: tuple[Flights
 def test_a_model_with_a_shuffled_table_falls_behind(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, parts: tuple[Flights, Flights]
 ) -> None:
-    """By here the sound run of this seed has reached it; docs/dlrm_dcnv2.md has how far a shuffled one gets."""
+    """By here the sound run of this seed has reached it; docs/dlrm_dcnv2.md has how far this one gets."""
     begin = sum(count for _, count in list(TABLES.values())[: list(TABLES).index("weather")])
     columns = slice(begin, begin + TABLES["weather"][1])
 
