@@ -18,6 +18,7 @@ from pitboard.training.device import choose_device
 from pitboard.training.reporting import Silent
 
 if TYPE_CHECKING:  # A contestant's memory must not hold another benchmark's libraries.
+    from pitboard.training.benchmarks.dlrm_dcnv2.benchmark import DlrmDcnv2
     from pitboard.training.benchmarks.flux1.benchmark import Flux1
     from pitboard.training.benchmarks.llama2_70b_lora.benchmark import Llama2Lora
     from pitboard.training.benchmarks.llama31_8b.benchmark import Llama31
@@ -274,6 +275,45 @@ def _whole_edges(
     return split, places["verse"][batch["seeds"]]
 
 
+def dlrm_dense(benchmark: "DlrmDcnv2", step: Step) -> None:
+    """Run the same model over `nn.EmbeddingBag`s, with dense gradients of the tables."""
+    _dlrm(benchmark, step, sparse=False)
+
+
+def dlrm_sparse(benchmark: "DlrmDcnv2", step: Step) -> None:
+    """Run it with PyTorch's sparse gradients, as DLRM's first reference did."""
+    _dlrm(benchmark, step, sparse=True)
+
+
+def _dlrm(benchmark: "DlrmDcnv2", step: Step, *, sparse: bool) -> None:
+    settings = benchmark.settings
+
+    class Bags(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.bags = nn.ModuleList(
+                nn.EmbeddingBag(rows, settings.embedding_width, mode="sum", sparse=sparse)
+                for rows in settings.rows
+            )
+
+        def forward(self, ids: Tensor) -> Tensor:
+            parts = torch.split(ids, list(settings.ids_per_table), dim=1)
+            return torch.cat([bag(part) for bag, part in zip(self.bags, parts, strict=True)], dim=1)
+
+    model: Any = benchmark.build()
+    model.embeddings = Bags()
+    optimizer = torch.optim.Adagrad(model.parameters(), settings.learning_rate, eps=settings.epsilon)
+    wanted = range(settings.sample_limit)
+    data = Subset(benchmark.training_data(1), wanted)
+    for batch in DataLoader(data, settings.global_batch_size, collate_fn=benchmark.collate):
+        with nullcontext() if settings.precision == "fp32" else torch.autocast("cpu", dtype=torch.bfloat16):
+            found = model(**batch).mean()
+        found.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        step()
+
+
 def _eager(model: Any, benchmark: Any, loss: Callable[[Any, Any], Tensor], step: Step) -> None:
     """Train as tutorials do, on the device of the settings, in micro-batches where they ask for them."""
     settings = benchmark.settings
@@ -407,6 +447,15 @@ CONTESTANTS: dict[str, dict[str, Callable[[Any, Step], None]]] = {
         "Pitboard": pitboard,
         "as torchvision's": retinanet_eager,
         "the same, torch.compile": retinanet_compiled,
+    },
+    "rgat": {
+        "Pitboard": pitboard,
+        "the reference's way": gat_whole,
+    },
+    "dlrm_dcnv2": {
+        "Pitboard": pitboard,
+        "EmbeddingBag": dlrm_dense,
+        "EmbeddingBag, sparse": dlrm_sparse,
     },
 }
 """By benchmark, what to call a contestant and what it runs; Pitboard first."""

@@ -37,6 +37,14 @@ _TINY: dict[str, dict[str, object]] = {
         "global_batch_size": 8,
         "warmup_steps": 1,
     },
+    "dlrm_dcnv2": {
+        "embedding_width": 4,
+        "bottom_widths": "16,4",
+        "top_widths": "16,8,1",
+        "cross_rank": 4,
+        "evaluation_samples": 500,
+        "global_batch_size": 8,
+    },
     "llama2_70b_lora": {
         "hidden_size": 32,
         "intermediate_size": 64,

@@ -14,6 +14,7 @@ _SETTINGS = {
     "max_sequence_length": "sequence_length",
     "opt_adamw_beta_1": "beta1",
     "opt_adamw_beta_2": "beta2",
+    "opt_adagrad_epsilon": "epsilon",
     "opt_adamw_epsilon": "epsilon",
     "opt_adamw_weight_decay": "weight_decay",
     "opt_gradient_clip_norm": "gradient_clip_norm",

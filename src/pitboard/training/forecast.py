@@ -54,9 +54,10 @@ def forecast(
     benchmark = benchmark_class(name)(settings.model_copy(update={"compile": False}))
     steps = _steps(settings)
     everything = _parameters(benchmark, world)
-    trained = [(whole, held, size) for whole, held, size, trains in everything if trains]
-    parameters = sum(held * size for _, held, size, _ in everything)
-    gradients = sum(held * size for _, held, size in trained)
+    trained = [(whole, held, size) for whole, held, size, trains, _ in everything if trains]
+    parameters = sum(held * size for _, held, size, *_ in everything)
+    changed = sum(held * size for _, held, size in trained)
+    gradients = sum(held * size for _, held, size, trains, rows in everything if trains and not rows)
     return Forecast(
         ranks=world.size,
         micro_batch=micro,
@@ -69,8 +70,8 @@ def forecast(
         memory_per_rank=Memory(
             parameters=parameters,
             gradients=gradients,
-            optimizer=benchmark.optimizer_copies * gradients,
-            total=parameters + (1 + benchmark.optimizer_copies) * gradients,
+            optimizer=benchmark.optimizer_copies * changed,
+            total=parameters + gradients + benchmark.optimizer_copies * changed,
         ),
     )
 
@@ -91,9 +92,12 @@ def _steps(settings: Settings) -> int:
     return -(-settings.sample_limit // settings.global_batch_size)
 
 
-def _parameters(benchmark: TrainableBenchmark[Settings], world: World) -> list[tuple[int, int, int, bool]]:
+def _parameters(
+    benchmark: TrainableBenchmark[Settings], world: World
+) -> list[tuple[int, int, int, bool, bool]]:
     """Return of each parameter its elements, whole and on the fullest rank, their bytes, and if it trains.
 
+    The last says whether it has a gradient of some rows only (`row_gradients`).
     FSDP2 splits the first dimension over the ranks of a replica, after tensor parallelism split some layers.
     """
     settings = benchmark.settings
@@ -106,10 +110,12 @@ def _parameters(benchmark: TrainableBenchmark[Settings], world: World) -> list[t
                 split |= set(block.get_submodule(layer).parameters())
     shards = world.size // (settings.tensor_parallel * settings.replicas)
     found = []
+    by_rows = {p for name in benchmark.row_gradients for p in model.get_submodule(name).parameters()}
     for parameter in model.parameters():
         rows, *rest = parameter.shape
         held = -(-rows // shards) * math.prod(rest)
         if parameter in split:
             held //= settings.tensor_parallel
-        found.append((parameter.numel(), held, parameter.element_size(), parameter.requires_grad))
+        kept = parameter.requires_grad, parameter in by_rows
+        found.append((parameter.numel(), held, parameter.element_size(), *kept))
     return found

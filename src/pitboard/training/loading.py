@@ -77,12 +77,29 @@ def evaluation_batches(
     """
     size, _ = micro_batch(settings, world)
     count = settings.evaluation_samples
-    numbers = list(_MicroBatches(0, _round_up(count, size * world.data_size), size, world))
-    chosen = [[number if number < count else 0 for number in batch] for batch in numbers]
-    weights = [torch.tensor([float(number < count) for number in batch]) for batch in numbers]
+    chosen = _Filled(count, size, world)
+    weights = (torch.tensor([float(number < count) for number in batch]) for batch in chosen.numbers)
     if keep:
         return [(collate(_samples(data, batch)), each) for batch, each in zip(chosen, weights, strict=True)]
     return zip(_in_a_sentence(_read_ahead(data, settings, world, collate, chosen)), weights, strict=True)
+
+
+class _Filled(Sampler[list[int]]):
+    """The numbers of this rank's evaluation samples; 0 fills up the last micro-batches.
+
+    None of them is held: a benchmark may evaluate on 89 million.
+    """
+
+    def __init__(self, count: int, size: int, world: World) -> None:
+        self._count = count
+        self.numbers = _MicroBatches(0, _round_up(count, size * world.data_size), size, world)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for batch in self.numbers:
+            yield [number if number < self._count else 0 for number in batch]
+
+    def __len__(self) -> int:
+        return len(self.numbers)
 
 
 def _samples(data: Dataset[Batch], numbers: list[int]) -> list[Batch]:

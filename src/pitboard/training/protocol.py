@@ -39,6 +39,8 @@ class TrainableBenchmark(ABC, Generic[S_co]):
     """Whether evaluation samples, once read, stay in this rank's memory; else each evaluation reads them."""
     optimizer_copies: ClassVar[int] = 2
     """How many numbers the optimizer keeps for each that it trains; AdamW has two moments."""
+    row_gradients: ClassVar[tuple[str, ...]] = ()
+    """Names of modules, such as embedding tables, whose gradients are kept of a step's rows only."""
 
     def __init__(self, settings: S_co) -> None:
         self.settings = settings

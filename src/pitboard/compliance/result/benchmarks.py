@@ -36,6 +36,11 @@ def allowed_benchmarks(ruleset: str) -> list[str]:
     return list(dict.fromkeys(get_allowed_benchmarks("training", ruleset)))
 
 
+def counts_in_epochs(benchmark: str | None) -> bool:
+    """Whether the official `rcp_checker` counts this benchmark's convergence in epochs, not in samples."""
+    return benchmark not in _IN_SAMPLES and benchmark is not None and official_runs(benchmark) is not None
+
+
 def convergence(run: Run) -> float | None:
     """Samples (or epochs) that a successful run had consumed at its last evaluation before `run_stop`.
 
@@ -49,7 +54,7 @@ def convergence(run: Run) -> float | None:
         return _first_passing(run.evaluations[: run.evaluated])
     if run.benchmark in _IN_SAMPLES:
         return last.samples
-    if run.benchmark is not None and official_runs(run.benchmark) is not None:
+    if counts_in_epochs(run.benchmark):
         return None if last.epoch is None else round(last.epoch, 3)
     return run.samples_to_target
 
