@@ -28,9 +28,11 @@ def exact(benchmark: str) -> list[str]:
     return [*tiny(benchmark), *(EXACT if benchmark == "llama2_70b_lora" else [])]
 
 
-# The transformers are spread alike; Llama's tensor parallelism is the only plan of its own.
-CASES = [("llama31_8b", spread) for spread in SPREADS] + [
-    (benchmark, "accumulating, activations checkpointed") for benchmark in TINY if benchmark != "llama31_8b"
+# The transformers are spread alike; Llama's tensor parallelism is the only plan of its own, and that of 405B
+# also splits weights that are read.
+CASES = [("llama31_8b", spread) for spread in SPREADS] + [("llama31_405b", "sharded x tensor parallel")]
+CASES += [
+    (benchmark, "accumulating, activations checkpointed") for benchmark in TINY if "llama31" not in benchmark
 ]
 
 

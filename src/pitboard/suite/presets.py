@@ -17,6 +17,7 @@ _SETTINGS = {
     "opt_adamw_epsilon": "epsilon",
     "opt_adamw_weight_decay": "weight_decay",
     "opt_gradient_clip_norm": "gradient_clip_norm",
+    "opt_end_learning_rate": "end_learning_rate",
 }
 
 
