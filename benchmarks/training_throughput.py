@@ -5,7 +5,7 @@ in FP32 and, where the device multiplies BF16 natively, in BF16. Each is a proce
 then trains stretches of `--steps` steps, taking turns with the others, so that a machine whose speed drifts
 slows them alike; the medians are compared. Peak memory is the process's.
 
-    python benchmarks/training_throughput.py [llama31_8b|flux1|llama2_70b_lora] [--precisions fp32,bf16]
+    python benchmarks/training_throughput.py [BENCHMARK] [--precisions fp32,bf16]
                                              [--rounds 5] [--steps 24]
 """
 

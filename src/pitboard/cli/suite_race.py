@@ -31,14 +31,17 @@ def race_suite(report: "EndReport", race: "SuiteRace") -> None:
         with Display() as display:
             run_suite_race(race, display, failed)
     finally:
-        documents = [
-            {**run_document(output, plan), "error": reasons.get(name)}
-            for name, (output, plan) in race.benchmarks.items()
-        ]
+        documents = []
+        for name, (output, plan) in race.benchmarks.items():
+            document = run_document(output, plan)
+            # What failed in an earlier start of the race is in its log.
+            failures = (run["error"] for run in document["runs"] if run["error"])
+            documents.append({**document, "error": reasons.get(name) or next(failures, None)})
         report.document = _document(race, documents)
     _print(race, documents)
+    failed_one = any(each["error"] is not None for each in documents)
     missed = any(each["reached"] is False for each in documents)
-    raise typer.Exit(2 if reasons else 1 if missed else 0)
+    raise typer.Exit(2 if failed_one else 1 if missed else 0)
 
 
 def _document(race: "SuiteRace", documents: list[dict[str, Any]]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, models
 
+from pitboard.errors import PitboardError
 from pitboard.events import read_events
 from pitboard.training.benchmarks.llama31_8b.downloads import DatasetFacts
 from pitboard.training.benchmarks.llama31_405b import downloads as facts
@@ -83,18 +84,15 @@ def test_the_smoke_texts_are_two_and_half_of_the_validation_is_each(
     assert 'The "if" statement' in topics
     assert "class ArgumentParser" in source
     made = python_shards(cache, 300)
-    validation = IndexedDataset(made.validation)
-    lengths = validation.index.sequence_lengths
+    lengths = IndexedDataset(made.validation).sequence_lengths
     # The 64 sequences that are evaluated lie within it, whatever the tokens.
     assert lengths.sum() > 64 * 256
     first, second = lengths[::2].sum(), lengths[1::2].sum()
     assert 0.5 < first / second < 2
     assert python_shards(cache, 300) == made
-    trained = [IndexedDataset(prefix).index.token_count for prefix in made.train]
+    trained = [IndexedDataset(prefix).token_count for prefix in made.train]
     assert min(trained) > 64 * 8 // 2 * 256, "within the smoke run no document is read twice"
     monkeypatch.setattr("sysconfig.get_path", lambda _: str(tmp_path))
-    from pitboard.errors import PitboardError
-
     with pytest.raises(PitboardError, match=r"lacks them .*_pydecimal"):
         load_texts()
 
