@@ -63,6 +63,7 @@ _TINY: dict[str, dict[str, object]] = {
         "evaluations_skipped": 0,
         "evaluations_skipped_per_batch_sample": 0,
         "base_steps": 10,
+        "learning_rate": 0.001,
         "warmup_steps": 1,
     },
 }

@@ -48,6 +48,12 @@ def with_presets(
     return replace(benchmark, presets=tuple(map(resolved, presets)))
 
 
+def logged_constants(preset: Preset) -> dict[str, Scalar]:
+    """Return, by their keys in a log, a preset's values of what the closed division may fix."""
+    settings = _SETTINGS | {"eval_samples": "evaluation_samples"}
+    return {key: preset.values[name] for key, name in settings.items() if name in preset.values}
+
+
 def _demanded(benchmark: Benchmark, named: Mapping[str, str]) -> dict[str, Scalar]:
     """Return the settings of a closed run that follow from the benchmark's facts."""
     schedule = benchmark.evaluation

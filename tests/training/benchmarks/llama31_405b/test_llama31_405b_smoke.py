@@ -24,6 +24,8 @@ def test_it_reaches_the_target_and_its_log_is_official_but_for_its_sizes(
     done = pitboard("run", "llama31_405b", "--seed", 1, "--output", tmp_path / "out", timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
     assert not done.stderr
+    assert "no finding; the target is the preset's own, 3.14" in done.stdout
+    assert "RCP test     passed" in done.stdout
     run = the_run(tmp_path / "out")
     assert run.status == "success"
     assert run.evaluations[-1].quality <= number(SMOKE, "target")
