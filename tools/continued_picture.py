@@ -56,7 +56,7 @@ def chart(rows: list[dict[str, object]]) -> alt.VConcatChart:
     look = find_theme("light")
     target = suite.benchmark("llama31_405b").preset("smoke").values["target"]
     names = list(dict.fromkeys(str(row["run"]) for row in rows))
-    kind = {"sort": names, "scale": alt.Scale(domain=names, range=list(look.palette[: len(names)]))}
+    colours = alt.Scale(domain=names, range=list(look.palette[: len(names)]))
     dashes = alt.Scale(domain=names, range=[list(dash) for dash in DASHES[: len(names)]])
     lines = (
         alt.Chart(data(rows))
@@ -64,7 +64,7 @@ def chart(rows: list[dict[str, object]]) -> alt.VConcatChart:
         .encode(
             x=alt.X("samples:Q", title="Training sequences", axis=alt.Axis(values=[0, 128, 256, 384, 512])),
             y=alt.Y("loss:Q", title="Validation loss, nats a token", scale=alt.Scale(zero=False)),
-            color=alt.Color("run:N", title=None, **kind),
+            color=alt.Color("run:N", title=None, sort=names, scale=colours),
             strokeDash=alt.StrokeDash("run:N", title=None, sort=names, scale=dashes),
         )
     )

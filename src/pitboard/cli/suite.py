@@ -127,8 +127,8 @@ def _show_round(raced: catalogue.Round) -> None:
 
 
 def _raced(console: "Console", raced: catalogue.Round) -> "Table":
-    columns = ("Benchmark", "Area", "Model", "Dataset", "Quality target", "Presets")
-    columns = (*columns, "Samples per evaluation", "Runs")
+    first = ("Benchmark", "Area", "Model", "Dataset", "Quality target", "Presets")
+    columns = (*first, "Samples per evaluation", "Runs")
     rows = [
         (
             b.id,

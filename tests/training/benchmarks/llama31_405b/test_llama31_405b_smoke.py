@@ -31,12 +31,12 @@ def test_it_reaches_the_target_and_its_log_is_official_but_for_its_sizes(
     assert run.evaluations[-1].quality <= number(SMOKE, "target")
     assert run.evaluations[0].samples == 13 * int(number(SMOKE, "evaluation_interval"))
     # The open ruleset too wants a fixed length and number of sequences.
-    scaled = {"Failed checks for max_sequence_length", "Failed checks for eval_samples"}
-    assert {message.partition(" :")[0] for message in official_messages(the_log(tmp_path / "out"))} == scaled
+    scaled = {"CHECK for 'max_sequence_length'", "CHECK for 'eval_samples'"}
+    assert {message.partition("  ")[0] for message in official_messages(the_log(tmp_path / "out"))} == scaled
     closed = tmp_path / "result_0.txt"
     closed.write_text(the_log(tmp_path / "out").read_text().replace('"open"', '"closed"'))
-    scaled |= {"Failed checks for opt_base_learning_rate", "Failed checks for opt_learning_rate_decay_steps"}
-    assert {message.partition(" :")[0] for message in official_messages(closed)} == scaled
+    scaled |= {"CHECK for 'opt_base_learning_rate'", "CHECK for 'opt_learning_rate_decay_steps'"}
+    assert {message.partition("  ")[0] for message in official_messages(closed)} == scaled
 
 
 def without_its_base(patch: pytest.MonkeyPatch) -> None:
