@@ -1,5 +1,6 @@
 """The smoke preset of Llama 3.1 405B: it reaches its target; without the base, or a shard, it does not."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,7 +26,7 @@ def test_it_reaches_the_target_and_its_log_is_official_but_for_its_sizes(
     assert done.returncode == 0, done.stdout + done.stderr
     assert not done.stderr
     assert "no finding; the target is the preset's own, 3.14" in done.stdout
-    assert "RCP test     passed" in done.stdout
+    assert re.search("RCP test +passed", done.stdout)
     run = the_run(tmp_path / "out")
     assert run.status == "success"
     assert run.evaluations[-1].quality <= number(SMOKE, "target")
