@@ -438,6 +438,11 @@ CONTESTANTS: dict[str, dict[str, Callable[[Any, Step], None]]] = {
         "plain diffusers loop": flux_eager,
         "the same, torch.compile": flux_compiled,
     },
+    "llama31_405b": {
+        "Pitboard": pitboard,
+        "Trainer, torch.compile": llama_trainer,
+        "plain eager loop": llama_eager,
+    },
     "llama2_70b_lora": {
         "Pitboard": pitboard,
         "peft + Trainer": lora_trainer,

@@ -78,6 +78,21 @@ _TINY: dict[str, dict[str, object]] = {
         # Gradients of attention that are zero but for rounding become whole steps of Adam.
         "learning_rate": 0.002,
     },
+    "llama31_405b": {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "layers": 2,
+        "attention_heads": 4,
+        "key_value_heads": 2,
+        "sequence_length": 32,
+        "vocabulary_size": 300,
+        "evaluation_samples": 10,
+        "evaluations_skipped": 0,
+        "evaluations_skipped_per_batch_sample": 0,
+        "base_steps": 10,
+        "learning_rate": 0.001,
+        "warmup_steps": 1,
+    },
 }
 TINY = list(_TINY)
 """The benchmarks that have a tiny configuration."""

@@ -35,7 +35,7 @@ from support import Command, Python, command_environment, curve, the_log, the_ru
 
 PRESETS = [
     (name, preset.name)
-    for name in ("llama31_8b", "flux1", "llama2_70b_lora", "retinanet", "rgat", "dlrm_dcnv2")
+    for name in ("llama31_8b", "flux1", "llama2_70b_lora", "retinanet", "rgat", "dlrm_dcnv2", "llama31_405b")
     for preset in suite.benchmark(name).presets
 ]
 # One step of a tiny model: what is learned is not the matter here.
@@ -221,6 +221,7 @@ def test_an_edited_preset_changes_neither_a_resumed_nor_a_repeated_run(
 PARAMETERS = {
     ("llama31_8b", "full"): (8_030_261_248, 8_030_261_248),
     ("llama2_70b_lora", "full"): (68_976_648_192 + 44_564_480, 44_564_480),
+    ("llama31_405b", "full"): (402_699_272_192, 402_699_272_192),
 }
 
 

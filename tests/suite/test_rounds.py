@@ -230,7 +230,9 @@ def test_what_follows_from_the_rules_is_in_every_preset_that_does_not_change_it(
         assert values["division"] == ("closed" if preset.name == "full" else "open")
 
 
-@pytest.mark.parametrize("name", ["llama31_8b", "flux1", "llama2_70b_lora", "retinanet", "dlrm_dcnv2"])
+@pytest.mark.parametrize(
+    "name", ["llama31_8b", "flux1", "llama2_70b_lora", "retinanet", "dlrm_dcnv2", "rgat", "llama31_405b"]
+)
 @pytest.mark.parametrize("division", ["open", "closed"])
 def test_quality_is_logged_under_the_keys_of_the_divisions_ruleset(name: str, division: str) -> None:
     keys = ROUND.benchmark(name).metric_keys(division)

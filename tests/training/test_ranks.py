@@ -10,8 +10,6 @@ from support import TINY, Command, Python, learning, near, the_run, tiny
 
 pytestmark = pytest.mark.slow
 
-"""The quality at each evaluation, and the mean loss of training before it."""
-
 SPREADS = {
     "accumulating, activations checkpointed": (
         2,
@@ -31,9 +29,12 @@ def exact(benchmark: str) -> list[str]:
     return [*tiny(benchmark), *EXACT.get(benchmark, [])]
 
 
-# The models are spread alike, but for Llama's tensor parallelism and R-GAT's features.
-CASES = [("llama31_8b", spread) for spread in SPREADS if spread != "features sharded"] + [
-    (benchmark, "accumulating, activations checkpointed") for benchmark in TINY if benchmark != "llama31_8b"
+# The models are spread alike, but for Llama's tensor parallelism, which in 405B also splits weights that are
+# read, and R-GAT's features.
+CASES = [("llama31_8b", spread) for spread in SPREADS if spread != "features sharded"]
+CASES += [("llama31_405b", "sharded x tensor parallel")]
+CASES += [
+    (benchmark, "accumulating, activations checkpointed") for benchmark in TINY if "llama31" not in benchmark
 ]
 CASES += [("rgat", "features sharded")]
 

@@ -208,6 +208,9 @@ def _verdict(output: "Output", plan: "Plan") -> dict[str, Any] | None:
 
 def _line(document: dict[str, Any]) -> str:
     """Say in one line what the runs came to."""
+    if benchmarks := document.get("benchmarks"):
+        reached = sum(each["reached"] is not False for each in benchmarks)
+        return f"{reached} of {len(benchmarks)} benchmarks reached their target; output {document['output']}"
     runs, what = document.get("runs", []), f"{document.get('benchmark')} ({document.get('preset')})"
     minutes = document.get("time_to_train_minutes")
     if len(runs) == 1:

@@ -11,6 +11,7 @@ from pitboard.suite.formats import TRAINED
 
 if TYPE_CHECKING:
     from pitboard.cli.outcome import EndReport
+    from pitboard.launch.plan import RunRequest
     from pitboard.training.output import Output, Plan
 
 Format = Literal["text", "json"]
@@ -26,6 +27,9 @@ def run(
     benchmark: Annotated[
         str | None, typer.Argument(help="The benchmark, e.g. llama31_8b; `pitboard suite` lists them.")
     ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Race every benchmark that has the preset, one after the other.")
+    ] = False,
     preset: Annotated[
         str | None,
         typer.Option(help="smoke (small, needs no download), full, or sanity.", show_default="smoke"),
@@ -98,6 +102,8 @@ def run(
 ) -> None:
     """Run a benchmark to its quality target and say how long it took.
 
+    With --all, every benchmark of a round that has the preset, and a table of them at the end.
+
     Exits 0 when every run reached its target (or has none), 1 when one did not, 2 when one could not run, and
     143 (SIGTERM) or 130 (Ctrl-C) when a signal stopped it, which --resume then continues.
     """
@@ -109,11 +115,15 @@ def run(
             if dry_run or like is not None:
                 other = "--dry-run" if dry_run else "--like"
                 raise PitboardError(f"--resume continues runs as they were started: leave out {other}.")
+            if only is None and _resume_all(report, resume, nproc):
+                return
             report.output = Output(resume)
             _resume(report.output, nproc, only)
             return
-        if benchmark is None and like is None:
-            raise PitboardError("Say which benchmark to run, for example: pitboard run llama31_8b")
+        if benchmark is None and like is None and not every:
+            raise PitboardError(
+                "Say which benchmark to run, for example: pitboard run llama31_8b; or --all of them."
+            )
         overrides = _overrides(assignments or [], precision, layers, sequence_length)
 
         from pitboard.launch.plan import RunRequest, default_output, make_plan
@@ -132,12 +142,39 @@ def run(
             like=like,
             samples_grid=samples_grid,
         )
+        if every:
+            _race_all(report, output, request)
+            return
         plan = make_plan(request)
         report.output = default_output(plan) if output is None else Output(output)
         if dry_run:
             _show_dry_run(report, report.output, plan)
         else:
             _start(report.output, plan)
+
+
+def _race_all(report: "EndReport", output: Path | None, request: "RunRequest") -> None:
+    """Race every benchmark that has the preset, or show what that would be."""
+    from pitboard.cli.suite_race import race_suite, show_plans
+    from pitboard.launch.suite_race import default_folder, plan_suite_race, record
+
+    race = plan_suite_race(output or default_folder(request), request)
+    if report.dry_run:
+        show_plans(report, race)
+    else:
+        record(race)
+        race_suite(report, race)
+
+
+def _resume_all(report: "EndReport", folder: Path, nproc: int | None) -> bool:
+    """Continue the race of all benchmarks that a folder holds; `False` where it holds the runs of one."""
+    from pitboard.cli.suite_race import race_suite
+    from pitboard.launch.suite_race import is_suite_race, read_suite_race
+
+    if not is_suite_race(folder):
+        return False
+    race_suite(report, read_suite_race(folder, nproc))
+    return True
 
 
 def _overrides(

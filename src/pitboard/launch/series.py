@@ -79,15 +79,20 @@ def run_as_rank(output: Output, index: int, reporter: SeriesReporter) -> None:
 
 
 def run_series(
-    output: Output, plan: Plan, reporter: SeriesReporter, failed: Callable[[int, PitboardError], None]
+    output: Output,
+    plan: Plan,
+    reporter: SeriesReporter,
+    failed: Callable[[int, PitboardError], None],
+    *,
+    apart: bool = False,
 ) -> None:
     """Do every unfinished run of the plan; `failed` is given one that fails, and the next is started.
 
-    A single run of one rank is done in this process. Any other is launched as `pitboard run --resume DIR
-    --only N`, which shows itself, so that nothing of one run can reach the next. Raises `Stopped` when a
-    signal stops a run, which ends the series.
+    A single run of one rank is done in this process, unless it shall be `apart`. Any other is launched as
+    `pitboard run --resume DIR --only N`, which shows itself, so that nothing of one run can reach the next.
+    Raises `Stopped` when a signal stops a run, which ends the series.
     """
-    in_this_process = len(plan.seeds) == 1 and plan.nproc == 1
+    in_this_process = len(plan.seeds) == 1 and plan.nproc == 1 and not apart
     for index in output.unfinished(plan):
         try:
             with _with_resume_hint(output, plan, index):

@@ -18,6 +18,7 @@ _SETTINGS = {
     "opt_adamw_epsilon": "epsilon",
     "opt_adamw_weight_decay": "weight_decay",
     "opt_gradient_clip_norm": "gradient_clip_norm",
+    "opt_end_learning_rate": "end_learning_rate",
 }
 
 
@@ -46,6 +47,12 @@ def with_presets(
         return replace(preset, values=MappingProxyType(values))
 
     return replace(benchmark, presets=tuple(map(resolved, presets)))
+
+
+def logged_constants(preset: Preset) -> dict[str, Scalar]:
+    """Return, by their keys in a log, a preset's values of what the closed division may fix."""
+    settings = _SETTINGS | {"eval_samples": "evaluation_samples"}
+    return {key: preset.values[name] for key, name in settings.items() if name in preset.values}
 
 
 def _demanded(benchmark: Benchmark, named: Mapping[str, str]) -> dict[str, Scalar]:

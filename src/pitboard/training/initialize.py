@@ -48,10 +48,14 @@ def materialize(
 
 
 def _read(name: str, parameter: nn.Parameter, benchmark: Pretrained) -> None:
-    local, first = parameter.data, 0
+    local, offsets = parameter.data, (0,) * parameter.ndim
     if isinstance(parameter, DTensor):
         _, offsets = compute_local_shape_and_global_offset(
             parameter.shape, parameter.device_mesh, parameter.placements
         )
-        local, first = parameter.to_local(), offsets[0]
-    local.copy_(benchmark.rows(name, parameter.shape, first, local.shape[0]))
+        local = parameter.to_local()
+    rows = benchmark.rows(name, parameter.shape, offsets[0], local.shape[0])
+    # Tensor parallelism splits some weights by columns.
+    for dimension in range(1, parameter.ndim):
+        rows = rows.narrow(dimension, offsets[dimension], local.shape[dimension])
+    local.copy_(rows)

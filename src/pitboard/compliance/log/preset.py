@@ -7,7 +7,7 @@ log in a submission is judged by the official rules, whatever it says of itself.
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -15,11 +15,12 @@ import msgspec
 
 from pitboard import suite
 from pitboard.compliance.log.engine import MISSING_KEY
-from pitboard.compliance.log.wording import TARGET
+from pitboard.compliance.log.wording import TARGET, VALUE
 from pitboard.compliance.rule import Finding
 from pitboard.errors import PitboardError
 from pitboard.events import LogFile, Run
-from pitboard.suite import Preset
+from pitboard.suite import Preset, Scalar
+from pitboard.suite.presets import logged_constants
 from pitboard.text import printable
 
 Kind = Literal["mlperf", "preset"]
@@ -86,16 +87,28 @@ def preset_judging(run: Run, wanted: str | None) -> Preset | None:
 
 
 def judge_by_preset(findings: list[Finding], log: LogFile, preset: Preset, file: str) -> list[Finding]:
-    """Return a log's findings with the benchmark's own target replaced by the preset's.
+    """Return a log's findings with the benchmark's own target and constants replaced by the preset's.
 
-    The target is the one in `suite`, whatever the log says. Of a preset without a target no evaluation is
-    asked. Everything else in the findings stays.
+    They are those in `suite`, whatever the log says: the open ruleset of Llama 3.1 405B, for instance, fixes
+    the length of a sequence. Of a preset without a target no evaluation is asked. Everything else in the
+    findings stays.
     """
-    kept = [finding for finding in findings if finding.rule != TARGET.code]
+    constants = logged_constants(preset)
+    kept = [
+        finding
+        for finding in findings
+        if finding.rule != TARGET.code and not _is_constant(finding, constants)
+    ]
     target = preset.values["target"]
     if target is None:
         return [finding for finding in kept if not _asks_for_evaluation(finding)]
     return kept + _judge_target(log, preset, float(target), file)
+
+
+def _is_constant(finding: Finding, constants: Mapping[str, Scalar]) -> bool:
+    """Whether the finding is only that a value is the preset's own."""
+    key = finding.message.partition(":")[0]
+    return finding.rule == VALUE.code and key in constants and finding.found == constants[key]
 
 
 def _asks_for_evaluation(finding: Finding) -> bool:

@@ -34,6 +34,17 @@ class Download:
         return f"bash <(curl -s {_DOWNLOADER}) -d {folder} {self.uri}"
 
 
+@dataclass(frozen=True)
+class HubDownload(Download):
+    """A model's safetensors on Hugging Face; `uri` is the repository's address."""
+
+    def command(self, root: str) -> str:
+        """Return the command of Hugging Face's downloader (`pip install huggingface_hub`)."""
+        folder = shlex.quote(f"{root}/{self.folder}".rstrip("/"))
+        repository = self.uri.removeprefix("https://huggingface.co/")
+        return f"hf download {repository} --include '*.safetensors*' --local-dir {folder}"
+
+
 def downloads(benchmark: str) -> tuple[Download, ...] | None:
     """Return `DOWNLOADS` of the benchmark's `downloads.py`; `None` where Pitboard does not know its data."""
     name = f"pitboard.training.benchmarks.{benchmark}"

@@ -140,9 +140,13 @@ def _build(vocabulary_size: int, folder: Path) -> None:
     tokenizer = _train_tokenizer(train, vocabulary_size)
     (folder / "tokenizer.json").write_text(tokenizer.to_str())  # `save` would hide what the system said
     for name, documents in (("train", train), ("validation", validation)):
-        # Megatron's preprocessing with --append-eod.
-        encoded = (encoding.ids for encoding in tokenizer.encode_batch([d + END_OF_TEXT for d in documents]))
-        write_indexed_dataset(folder / name, encoded, token_dtype(vocabulary_size))
+        write_documents(folder / name, documents, tokenizer)
+
+
+def write_documents(prefix: Path, documents: list[str], tokenizer: "Tokenizer") -> None:
+    """Write documents as a Megatron dataset, as Megatron's preprocessing does with --append-eod."""
+    encoded = (encoding.ids for encoding in tokenizer.encode_batch([d + END_OF_TEXT for d in documents]))
+    write_indexed_dataset(prefix, encoded, token_dtype(tokenizer.get_vocab_size()))
 
 
 def _train_tokenizer(documents: list[str], vocabulary_size: int) -> "Tokenizer":

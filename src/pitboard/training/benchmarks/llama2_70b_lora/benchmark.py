@@ -7,7 +7,6 @@ Its attention spans the documents of a packed sequence; `document_boundaries` ke
 Positions count from the start of the sequence either way: rotary embeddings see differences only.
 """
 
-import os
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -21,18 +20,16 @@ from torch.utils.data import Dataset
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
 from pitboard.errors import PitboardError
-from pitboard.suite.benchmarks.llama31_8b import LLAMA31_8B
 from pitboard.training.benchmarks.llama2_70b_lora import downloads
-from pitboard.training.benchmarks.llama2_70b_lora.base_weights import PretrainedBase, pretrained_base
 from pitboard.training.benchmarks.llama2_70b_lora.model import LoraWithLoss
 from pitboard.training.benchmarks.llama2_70b_lora.pydoc import sequences
-from pitboard.training.benchmarks.llama31_8b.benchmark import LlamaSettings, LlamaSizes
+from pitboard.training.benchmarks.llama31_8b.base_weights import PretrainedBase, base_for
+from pitboard.training.benchmarks.llama31_8b.benchmark import Llama31, LlamaSizes
 from pitboard.training.data.cached import default_cache
 from pitboard.training.data.downloads import required_folder
 from pitboard.training.data.embedded import smoke_dataset
 from pitboard.training.data.packed import Packed, first_tokens, read_parquet
 from pitboard.training.data.safetensors_folder import SafetensorsFolder
-from pitboard.training.device import choose_device
 from pitboard.training.distributed import World
 from pitboard.training.evaluate import mean_loss
 from pitboard.training.initialize import seeded_generator
@@ -40,13 +37,16 @@ from pitboard.training.optimizer import ScheduledOptimizer, adamw_hyperparameter
 from pitboard.training.protocol import Batch, EvaluationBatches, TrainableBenchmark
 
 _BASE = ".base_layer."
-# How the smoke preset's base is pre-trained, where that is not as Llama 3.1 8B's smoke preset.
-_PRETRAINING = {"global_batch_size": 8, "learning_rate": 3e-3, "end_learning_rate": 3e-4}
-# What the smoke preset's base has in common with it.
-_SHARED = (
-    *("hidden_size", "intermediate_size", "layers", "attention_heads", "key_value_heads"),
-    *("vocabulary_size", "rope_theta", "sequence_length"),
-)
+
+
+class _SmallBase(Llama31):
+    """Llama 2's rotary frequencies instead of Llama 3.1's; else the pre-training benchmark as it is."""
+
+    def fill_buffers(self, model: nn.Module, device: torch.device) -> None:
+        """Compute the rotary frequencies."""
+        rope = {"rope_theta": self.settings.rope_theta, "rope_type": "default"}
+        model.llama.config.rope_parameters = rope  # type: ignore[union-attr]
+        super().fill_buffers(model, device)
 
 
 class LoraSettings(LlamaSizes):
@@ -208,14 +208,8 @@ class Llama2Lora(TrainableBenchmark[LoraSettings]):
         return self._pretrained(lambda _: None)
 
     def _pretrained(self, preparing: Callable[[str], None]) -> PretrainedBase:
-        s = self.settings
-        overrides = {name: getattr(s, name) for name in _SHARED} | _PRETRAINING
-        overrides |= {"preset": "smoke", "compile": False}
-        overrides["precision"] = "fp32" if s.precision == "fp32" else "bf16"
-        overrides |= {"target": None, "evaluation_interval": None, "max_steps": s.base_steps}
-        values = LlamaSettings.build(LLAMA31_8B.preset("smoke").values, overrides)
-        device = choose_device(s.device, int(os.environ.get("LOCAL_RANK", "0")))
-        return pretrained_base(values, device, preparing)
+        assert self.settings.base_steps is not None
+        return base_for(self.settings, self.settings.base_steps, preparing, _SmallBase)
 
     @cached_property
     def _base(self) -> SafetensorsFolder:

@@ -6,7 +6,7 @@ from pathlib import Path
 from pitboard.errors import PitboardError
 from pitboard.training.benchmarks.llama2_70b_lora import downloads as facts
 from pitboard.training.data.packed import read_parquet
-from pitboard.training.data.safetensors_folder import SafetensorsFolder
+from pitboard.training.data.safetensors_folder import model_reports
 from pitboard.training.data.verify import FileReport
 
 
@@ -18,7 +18,7 @@ def reports(root: Path) -> Iterator[FileReport]:
     """
     for split in facts.SEQUENCES:
         yield from _split(root, split)
-    yield from _model(root)
+    yield from model_reports(root, facts.MODEL_FOLDER, facts.MODEL.shapes())
 
 
 def _split(root: Path, split: str) -> Iterator[FileReport]:
@@ -43,21 +43,3 @@ def _split(root: Path, split: str) -> Iterator[FileReport]:
             yield FileReport(name, "ok", f"{count:,} of {expected:,} sequences")
         else:
             yield FileReport(name, "wrong", f"the split has {total:,} sequences; expected {expected:,}")
-
-
-def _model(root: Path) -> Iterator[FileReport]:
-    folder = root / facts.MODEL_FOLDER
-    if not any(folder.glob("*.safetensors")):
-        yield FileReport(facts.MODEL_FOLDER, "missing", f"expected *.safetensors in {folder}")
-        return
-    try:
-        model = SafetensorsFolder(folder)
-        shapes = facts.MODEL.shapes()
-        for name, shape in shapes.items():
-            model.parts(name, shape)
-    except PitboardError as error:
-        yield FileReport(facts.MODEL_FOLDER, "wrong", str(error))
-        return
-    for path in model.files:
-        detail = f"of the files with all {len(shapes):,} weights"
-        yield FileReport(path.relative_to(root).as_posix(), "ok", detail)

@@ -9,7 +9,7 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -36,6 +36,7 @@ from pitboard.training.optimizer import (
     adamw_with_cosine,
 )
 from pitboard.training.protocol import Batch, EvaluationBatches, TrainableBenchmark
+from pitboard.training.settings import Settings
 
 _INITIAL_DEVIATION = 0.02
 
@@ -80,7 +81,7 @@ class LlamaSettings(LlamaSizes):
 class Llama31(TrainableBenchmark[LlamaSettings]):
     """The benchmark `llama31_8b` for the loop."""
 
-    settings_class = LlamaSettings
+    settings_class: ClassVar[type[Settings]] = LlamaSettings
 
     def build(self) -> nn.Module:
         """Return the model with its loss, on the default device."""

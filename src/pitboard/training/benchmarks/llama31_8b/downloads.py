@@ -18,10 +18,11 @@ from pitboard.training.data.downloads import Download
 
 @dataclass(frozen=True)
 class DatasetFacts:
-    """What is known of one indexed dataset: documents, and sequences that must be there, where published."""
+    """What is known of one indexed dataset, where published, and the sequences that must be there."""
 
     prefix: str
     documents: int | None = None
+    tokens: int | None = None
     sequences: int = 1
 
 

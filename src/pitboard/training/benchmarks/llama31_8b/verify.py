@@ -25,12 +25,15 @@ def reports(root: Path) -> Iterator[FileReport]:
     have the size that follows; the sequences that must be there are read, and their tokens must be in the
     vocabulary; the tokenizer must have as many tokens as the model.
     """
-    yield from _dataset(root, TRAIN)
-    yield from _dataset(root, VALIDATION)
-    yield from _tokenizer(root)
+    for facts in (TRAIN, VALIDATION):
+        yield from dataset_reports(root, facts, SEQUENCE_LENGTH, VOCABULARY_SIZE)
+    yield from tokenizer_reports(root / TOKENIZER_FOLDER, VOCABULARY_SIZE, "Llama 3.1 8B")
 
 
-def _dataset(root: Path, facts: DatasetFacts) -> Iterator[FileReport]:
+def dataset_reports(
+    root: Path, facts: DatasetFacts, sequence_length: int, vocabulary_size: int
+) -> Iterator[FileReport]:
+    """Yield a report for the index and one for the tokens of a dataset under `root`."""
     index_name, data_name = f"{facts.prefix}.idx", f"{facts.prefix}.bin"
     index_path, data_path = root / index_name, root / data_name
     index: DatasetIndex | None = None
@@ -48,21 +51,25 @@ def _dataset(root: Path, facts: DatasetFacts) -> Iterator[FileReport]:
     elif index is None:
         yield FileReport(data_name, "unchecked", "cannot be judged without its index")
     else:
-        yield _tokens(data_name, root / facts.prefix, facts)
+        yield _tokens(data_name, root / facts.prefix, facts.sequences, sequence_length, vocabulary_size)
 
 
 def _counted(name: str, index: DatasetIndex, facts: DatasetFacts) -> FileReport:
     counts = f"{index.document_count:,} documents, {index.token_count:,} tokens of {index.dtype.name}"
     if facts.documents is not None and index.document_count != facts.documents:
         return FileReport(name, "wrong", f"{counts}; expected {facts.documents:,} documents")
+    if facts.tokens is not None and index.token_count != facts.tokens:
+        return FileReport(name, "wrong", f"{counts}; expected {facts.tokens:,} tokens")
     return FileReport(name, "ok", counts)
 
 
-def _tokens(name: str, prefix: Path, facts: DatasetFacts) -> FileReport:
+def _tokens(
+    name: str, prefix: Path, sequences: int, sequence_length: int, vocabulary_size: int
+) -> FileReport:
     """Open the data and read the sequences that must be there, each checked against the vocabulary."""
     try:
         dataset = IndexedDataset(prefix)
-        samples = TokenSamples.validation(dataset, SEQUENCE_LENGTH, facts.sequences, VOCABULARY_SIZE)
+        samples = TokenSamples.validation(dataset, sequence_length, sequences, vocabulary_size)
         for sample in range(len(samples)):
             samples[sample]
     except PitboardError as error:
@@ -70,26 +77,29 @@ def _tokens(name: str, prefix: Path, facts: DatasetFacts) -> FileReport:
     return FileReport(name, "ok", f"{dataset.data_path.stat().st_size:,} bytes, as the index says")
 
 
-def _tokenizer(root: Path) -> Iterator[FileReport]:
-    for name, judge in (("tokenizer.json", _vocabulary), ("tokenizer_config.json", _settings)):
-        file = f"{TOKENIZER_FOLDER}/{name}"
-        path = root / file
+def tokenizer_reports(folder: Path, vocabulary_size: int, model: str) -> Iterator[FileReport]:
+    """Yield a report for each file of a tokenizer, which must have so many tokens; `model` is whose it is."""
+    judges = {
+        "tokenizer.json": lambda path: _vocabulary(path, vocabulary_size, model),
+        "tokenizer_config.json": _settings,
+    }
+    for name, judge in judges.items():
+        path, file = folder / name, f"{folder.name}/{name}"
         if path.is_file():
             yield FileReport(file, *judge(path))
         else:
-            yield FileReport(file, "missing", f"expected in {root}")
+            yield FileReport(file, "missing", f"expected in {folder.parent}")
 
 
-def _vocabulary(path: Path) -> tuple[Status, str]:
+def _vocabulary(path: Path, expected: int, model: str) -> tuple[Status, str]:
     from tokenizers import Tokenizer
 
     try:
         size = Tokenizer.from_file(str(path)).get_vocab_size()
     except Exception as error:  # `tokenizers` raises nothing narrower
         return "wrong", f"cannot be loaded: {error}"
-    expected = VOCABULARY_SIZE
     if size != expected:
-        return "wrong", f"has {size:,} tokens, expected {expected:,}; take the tokenizer of Llama 3.1 8B"
+        return "wrong", f"has {size:,} tokens, expected {expected:,}; take the tokenizer of {model}"
     return "ok", f"{size:,} tokens"
 
 

@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import load_file
 
 from pitboard.suite.benchmarks.llama31_8b import LLAMA31_8B
-from pitboard.training.benchmarks.llama2_70b_lora import base_weights
-from pitboard.training.benchmarks.llama2_70b_lora.base_weights import PretrainedBase, pretrained_base
+from pitboard.training.benchmarks.llama31_8b import base_weights
+from pitboard.training.benchmarks.llama31_8b.base_weights import PretrainedBase, pretrained_base
 from pitboard.training.benchmarks.llama31_8b.benchmark import LlamaSettings
 
 TINY: dict[str, object] = {

@@ -1,7 +1,8 @@
-"""The small frozen base of the smoke preset: pre-trained on the embedded text once, and cached."""
+"""A small base for the smoke presets that start from one: pre-trained once on the embedded text."""
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,31 +12,36 @@ from pathlib import Path
 import torch
 import transformers
 from safetensors.torch import save_file
-from torch import nn
 
 from pitboard import __version__
 from pitboard.events.writer import LogWriter
 from pitboard.suite.benchmarks.llama31_8b import LLAMA31_8B
-from pitboard.training.benchmarks.llama31_8b.benchmark import Llama31, LlamaSettings
+from pitboard.training.benchmarks.llama31_8b.benchmark import Llama31, LlamaSettings, LlamaSizes
 from pitboard.training.data import embedded
 from pitboard.training.data.cached import cached, default_cache
+from pitboard.training.device import choose_device
 from pitboard.training.distributed import World
 from pitboard.training.loop import Race
 from pitboard.training.reporting import Silent
 
 _SEED = 20_250_101
+# How a base is pre-trained, where that is not as Llama 3.1 8B's smoke preset.
+_PRETRAINING: dict[str, object] = {
+    "preset": "smoke",
+    "compile": False,
+    "target": None,
+    "evaluation_interval": None,
+    "global_batch_size": 8,
+    "learning_rate": 3e-3,
+    "end_learning_rate": 3e-4,
+}
+# What a base has in common with the model that starts from it.
+_SHARED = (
+    *("hidden_size", "intermediate_size", "layers", "attention_heads", "key_value_heads"),
+    *("vocabulary_size", "rope_theta", "sequence_length"),
+)
 # To be raised when what a pre-trained base is changes and Pitboard's version does not.
 _FORMAT_VERSION = 2
-
-
-class _SmallBase(Llama31):
-    """Llama 2's rotary frequencies instead of Llama 3.1's; else the pre-training benchmark as it is."""
-
-    def fill_buffers(self, model: nn.Module, device: torch.device) -> None:
-        """Compute the rotary frequencies."""
-        rope = {"rope_theta": self.settings.rope_theta, "rope_type": "default"}
-        model.llama.config.rope_parameters = rope  # type: ignore[union-attr]
-        super().fill_buffers(model, device)
 
 
 @dataclass(frozen=True)
@@ -46,8 +52,25 @@ class PretrainedBase:
     seconds: float
 
 
+def base_for(
+    sizes: LlamaSizes, steps: int, preparing: Callable[[str], None], llama: type[Llama31] = Llama31
+) -> PretrainedBase:
+    """Return the base for a run of these sizes, pre-trained for so many steps in the run's own precision.
+
+    `llama` is how the base computes; see `pretrained_base`, whose errors it raises.
+    """
+    overrides = {name: getattr(sizes, name) for name in _SHARED} | _PRETRAINING
+    overrides |= {"max_steps": steps, "precision": "fp32" if sizes.precision == "fp32" else "bf16"}
+    settings = LlamaSettings.build(LLAMA31_8B.preset("smoke").values, overrides)
+    device = choose_device(sizes.device, int(os.environ.get("LOCAL_RANK", "0")))
+    return pretrained_base(settings, device, preparing, llama)
+
+
 def pretrained_base(
-    settings: LlamaSettings, device: torch.device, preparing: Callable[[str], None]
+    settings: LlamaSettings,
+    device: torch.device,
+    preparing: Callable[[str], None],
+    llama: type[Llama31] = Llama31,
 ) -> PretrainedBase:
     """Return the base that the embedded text pre-trains, from the cache or, the first time, by training it.
 
@@ -56,21 +79,21 @@ def pretrained_base(
     """
     text = embedded.key(settings.vocabulary_size)
     versions = __version__, torch.__version__, transformers.__version__, _FORMAT_VERSION
-    facts = settings.model_dump_json(exclude={"data", "device"}), device.type, text, versions, _SEED
+    made = settings.model_dump_json(exclude={"data", "device"}), device.type, llama.__qualname__, _SEED
+    facts = *made, text, versions
     key = hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
-    folder = cached(default_cache() / f"base-{key}", partial(_pretrain, settings, device, preparing))
+    folder = cached(default_cache() / f"base-{key}", partial(_pretrain, llama(settings), device, preparing))
     return PretrainedBase(folder, json.loads((folder / "base.json").read_bytes())["seconds"])
 
 
-def _pretrain(
-    settings: LlamaSettings, device: torch.device, preparing: Callable[[str], None], folder: Path
-) -> None:
+def _pretrain(llama: Llama31, device: torch.device, preparing: Callable[[str], None], folder: Path) -> None:
     """Train a base, and write its weights and how long that took."""
+    settings = llama.settings
     preparing(f"pre-training the base for {settings.max_steps} steps, once for this machine")
     started = time.perf_counter()
     alone = World(0, 1, device, None, 0, 1, 1)
     rules = settings.rules(LLAMA31_8B)
-    race = Race(_SmallBase(settings), rules, alone, LogWriter(None), Silent(), _SEED)
+    race = Race(llama, rules, alone, LogWriter(None), Silent(), _SEED)
     with torch.enable_grad():  # the caller may have turned gradients off
         race.initialize()
         race.run()
