@@ -63,7 +63,7 @@ def submit(place: Path, runs: int = 10, system: str = "box", benchmark: str = "l
 SMOKE = suite.benchmark("llama31_8b").preset("smoke")
 SMOKE_TARGET = float(str(SMOKE.values["target"]))
 SMOKE_POINT = SMOKE.reference_convergence[0]
-SMOKE_SAMPLES = median_high(SMOKE_POINT.samples_to_target)
+SMOKE_SAMPLES = int(median_high(SMOKE_POINT.samples_to_target))
 """What the reference of the preset `smoke` needs, in the precision of its first point."""
 
 

@@ -287,6 +287,7 @@ def _forecast_facts(plan: "Plan", expected: "Forecast", nodes: int) -> list[tupl
     seeds = ", ".join(map(str, plan.seeds))
     return [
         ("Round", NEWEST_RACED_LABEL if plan.round == NEWEST_RACED.version else plan.round),
+        *([("Reference point", f"official, batch {plan.rcp}")] if plan.rcp is not None else []),
         ("Runs", f"{len(plan.seeds)}, seed{'s' if len(plan.seeds) > 1 else ''} {seeds}"),
         ("Ranks", f"{expected.ranks} on {nodes} node{'s' if nodes > 1 else ''}"),
         ("System", plan.system),

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from fractions import Fraction
-from typing import Literal
+from typing import Any, Literal
 
 from pitboard.errors import PitboardError, near
 
@@ -103,13 +103,14 @@ def computed(source: Source = "ruleset", **formulas: str) -> tuple[Hyperparamete
 class ReferenceConvergencePoint:
     """Training samples to the target, measured at one batch size (training rules, 'RCPs').
 
-    `precision` is the format in which the reference runs trained ("bf16", "fp32").
+    `precision` is the format in which the reference runs trained ("bf16", "fp32"). The samples are epochs
+    where the benchmark's rules count in those.
     """
 
     global_batch_size: int
     precision: str
-    hyperparameters: Mapping[str, Scalar]
-    samples_to_target: tuple[int, ...]
+    hyperparameters: Mapping[str, Any]
+    samples_to_target: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
