@@ -293,6 +293,11 @@ def _forecast_facts(plan: "Plan", expected: "Forecast", nodes: int) -> list[tupl
         ("System", plan.system),
         ("Parameters", f"{expected.parameters:,}, of which {expected.trainable_parameters:,} are trained"),
         ("Memory a rank", f"{_gibibytes(memory.total)}: {split}; activations come on top"),
+        *(
+            [("Evaluation data", f"{_gibibytes(kept)} of host memory a rank, kept from its first reading on")]
+            if (kept := expected.evaluation_data_per_rank)
+            else []
+        ),
         (
             "Steps",
             f"at most {expected.steps:,}, or {expected.samples:,} samples; a rank takes"
