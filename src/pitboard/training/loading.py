@@ -84,7 +84,7 @@ def evaluation_batches(
     chosen = [[number if number < count else 0 for number in batch] for batch in numbers]
     weights = [torch.tensor([float(number < count) for number in batch]) for batch in numbers]
     loader = _read_ahead(data, settings, world, collate, chosen)
-    return KeptBatches(loader, weights) if keep else zip(loader, weights, strict=True)
+    return KeptBatches(loader, list(weights)) if keep else zip(loader, weights, strict=True)
 
 
 class KeptBatches:
