@@ -41,6 +41,13 @@ def test_one_in_full_shows_every_hyperparameter_and_setting(benchmark: str, pitb
     for column, preset in enumerate(raced.presets):
         for setting, value in preset.values.items():
             assert settings[setting][column] == ("none" if value is None else str(value))
+    points = shown.stdout.partition("Official reference convergence points")[2].splitlines()
+    listed = [line.split(maxsplit=2) for line in points if line.lstrip()[:1].isdigit()]
+    official = suite.official_points(ROUND, benchmark)
+    for point, (batch, _, hyperparameters) in zip(official, listed, strict=True):
+        assert batch == f"{point.global_batch_size:,}"
+        assert all(f"{k} {v}" in hyperparameters for k, v in point.hyperparameters.items() if v != [])
+    assert (f"pitboard run {benchmark} --preset full --rcp BATCH" in shown.stdout) == bool(raced.presets)
 
 
 def test_a_narrow_terminal_wraps_between_words() -> None:
@@ -77,6 +84,7 @@ def test_json_carries_the_same_facts(pitboard: Command) -> None:
     one = json.loads(pitboard("suite", "llama31_405b", "--round", "v5.1", "--format", "json").stdout)
     assert one in whole["benchmarks"]
     assert one["evaluation"]["skipped_per_batch_sample"] == 0.0026
+    assert [point["global_batch_size"] for point in one["official_points"]] == [1152, 2304, 4608]
 
 
 def test_a_round_of_which_only_the_rules_are_known_is_listed_with_its_targets(pitboard: Command) -> None:

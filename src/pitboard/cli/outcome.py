@@ -290,11 +290,17 @@ def _forecast_facts(plan: "Plan", expected: "Forecast", nodes: int) -> list[tupl
     seeds = ", ".join(map(str, plan.seeds))
     return [
         ("Round", NEWEST_RACED_LABEL if plan.round == NEWEST_RACED.version else plan.round),
+        *([("Reference point", f"official, batch {plan.rcp}")] if plan.rcp is not None else []),
         ("Runs", f"{len(plan.seeds)}, seed{'s' if len(plan.seeds) > 1 else ''} {seeds}"),
         ("Ranks", f"{expected.ranks} on {nodes} node{'s' if nodes > 1 else ''}"),
         ("System", plan.system),
         ("Parameters", f"{expected.parameters:,}, of which {expected.trainable_parameters:,} are trained"),
         ("Memory a rank", f"{_gibibytes(memory.total)}: {split}; activations come on top"),
+        *(
+            [("Evaluation data", f"{_gibibytes(kept)} of host memory a rank, kept from its first reading on")]
+            if (kept := expected.evaluation_data_per_rank)
+            else []
+        ),
         (
             "Steps",
             f"at most {expected.steps:,}, or {expected.samples:,} samples; a rank takes"

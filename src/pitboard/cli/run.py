@@ -60,6 +60,16 @@ def run(
     assignments: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the preset.")
     ] = None,
+    rcp: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="BATCH",
+            help="With --preset full: batch, learning rate, warm-up and all else that the official reference"
+            " convergence point of this global batch size states. --set of what it states is refused."
+            " `pitboard suite BENCHMARK` lists the points.",
+        ),
+    ] = None,
     layers: Annotated[int | None, typer.Option(help="Short for --set layers=N.")] = None,
     sequence_length: Annotated[int | None, typer.Option(help="Short for --set sequence_length=N.")] = None,
     checkpoint_every: Annotated[
@@ -132,6 +142,7 @@ def run(
             benchmark=benchmark,
             preset=preset,
             overrides=overrides,
+            rcp=rcp,
             runs=runs,
             seed=seed,
             checkpoint_every=checkpoint_every,

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from fractions import Fraction
+from statistics import fmean
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -52,7 +53,7 @@ def register(app: typer.Typer) -> None:
         if format is Format.JSON:
             import json
 
-            document = shown or {**_plain(raced), "official_benchmarks": official}
+            document = _in_full(shown, raced) if shown else _round(raced, official)
             typer.echo(json.dumps(document, default=_plain, indent=2, ensure_ascii=False))
         elif shown:
             _show_benchmark(shown, raced)
@@ -60,6 +61,17 @@ def register(app: typer.Typer) -> None:
             _show_round(raced)
         else:
             _show_official(raced, official)
+
+
+def _round(raced: catalogue.Round, official: Sequence[catalogue.OfficialBenchmark]) -> dict[str, Any]:
+    """Return all of a round, for JSON."""
+    described = [_in_full(benchmark, raced) for benchmark in raced.benchmarks]
+    return {**_plain(raced), "benchmarks": described, "official_benchmarks": official}
+
+
+def _in_full(benchmark: catalogue.Benchmark, raced: catalogue.Round) -> dict[str, Any]:
+    """Return all of a benchmark, for JSON."""
+    return {**_plain(benchmark), "official_points": catalogue.official_points(raced, benchmark.id)}
 
 
 def _plain(value: object) -> Any:
@@ -195,6 +207,10 @@ def _show_benchmark(benchmark: catalogue.Benchmark, raced: catalogue.Round) -> N
         console.print(_presets(console, benchmark))
     else:
         console.print("No presets: Pitboard does not train this benchmark yet.")
+    if points := catalogue.official_points(raced, benchmark.id):
+        console.print("", _points(console, benchmark, points))
+    if points and benchmark.presets:
+        console.print(f"\nOne of them: pitboard run {benchmark.id} --preset full --rcp BATCH", style="dim")
 
 
 def _facts(benchmark: catalogue.Benchmark) -> "Table":
@@ -229,6 +245,24 @@ def _hyperparameters(console: "Console", benchmark: catalogue.Benchmark) -> "Tab
     return _table(
         console, "Hyperparameters, closed division", ("Name in the log", "Constraint", "Demanded by"), rows
     )
+
+
+def _points(
+    console: "Console",
+    benchmark: catalogue.Benchmark,
+    points: Sequence[catalogue.ReferenceConvergencePoint],
+) -> "Table":
+    unit = "samples" if benchmark.progress_key == "samples_count" else "epochs"
+    rows = [
+        (
+            f"{point.global_batch_size:,}",
+            f"{fmean(point.samples_to_target):,.{0 if unit == 'samples' else 2}f}",
+            ", ".join(f"{name} {value}" for name, value in point.hyperparameters.items() if value != []),
+        )
+        for point in points
+    ]
+    columns = ("Batch", f"Mean {unit} to target", "Hyperparameters")
+    return _table(console, "Official reference convergence points", columns, rows)
 
 
 def _presets(console: "Console", benchmark: catalogue.Benchmark) -> "Table":

@@ -9,6 +9,7 @@ from typing import Any
 
 from pitboard import __version__
 from pitboard.errors import PitboardError
+from pitboard.launch.reference_point import point_settings
 from pitboard.launch.torchrun import launched_by_torchrun, restart_name
 from pitboard.suite import raceable_round
 from pitboard.training.device import choose_device
@@ -33,13 +34,15 @@ _SUBMITTER = "Pitboard user"
 class RunRequest:
     """What a user asks to be run; `None` is what was not said.
 
-    `overrides` are settings of the preset by name; `like` is the `run.json`, or the output folder, of a run
-    to repeat; `samples_grid` is where to draw images from the trained model.
+    `overrides` are settings of the preset by name; `rcp` is the global batch size of the official reference
+    convergence point that the others come from; `like` is the `run.json`, or the output folder, of a run to
+    repeat; `samples_grid` is where to draw images from the trained model.
     """
 
     benchmark: str | None = None
     preset: str | None = None
     overrides: dict[str, Any] = field(default_factory=dict)
+    rcp: int | None = None
     runs: int | None = None
     seed: int | None = None
     checkpoint_every: int | None = None
@@ -68,13 +71,15 @@ def _plan_new(request: RunRequest) -> Plan:
         raise PitboardError("Say which benchmark to run, for example: pitboard run llama31_8b")
     round = raceable_round(request.round).version
     preset, nproc = request.preset or "smoke", request.nproc or 1
-    settings = settings_for(request.benchmark, preset, request.overrides, round)
+    overrides = _overrides(request, request.benchmark, preset, round)
+    settings = settings_for(request.benchmark, preset, overrides, round)
     first = secrets.randbelow(2**31) if request.seed is None else request.seed
     return Plan(
         round=round,
         benchmark=request.benchmark,
         preset=preset,
-        overrides=request.overrides,
+        overrides=overrides,
+        rcp=request.rcp,
         seeds=[first + number for number in range(request.runs or 1)],
         system=_system_name(request.system, settings, nproc),
         submitter=request.submitter or _SUBMITTER,
@@ -106,14 +111,17 @@ def _plan_like(recorded: Path, request: RunRequest) -> Plan:
     for name, given, found in repeated:
         if given not in (None, found):
             raise PitboardError(f"--like {recorded} repeats the {name} {found}: leave out {given}.")
-    settings = settings_of(old, request.overrides)
+    overrides = _overrides(request, old.benchmark, old.preset, old.round)
+    settings = settings_of(old, overrides)
     nproc = request.nproc or old.nproc
-    kept = {name: reason for name, reason in old.decisions.items() if name not in request.overrides}
+    kept = {name: reason for name, reason in old.decisions.items() if name not in overrides}
     return Plan(
         round=old.round,
         benchmark=old.benchmark,
         preset=old.preset,
-        overrides={**old.overrides, **request.overrides},
+        overrides={**old.overrides, **overrides},
+        # With other settings than it stated, a run need not be of the recorded point any more.
+        rcp=request.rcp if overrides else old.rcp,
         seeds=_repeated_seeds(old, request),
         system=_system_name(request.system, settings, nproc),
         submitter=request.submitter or old.submitter,
@@ -123,6 +131,13 @@ def _plan_like(recorded: Path, request: RunRequest) -> Plan:
         decisions={name: f"as in the repeated run ({reason})" for name, reason in kept.items()},
         version=__version__,
     )
+
+
+def _overrides(request: RunRequest, benchmark: str, preset: str, round: str) -> dict[str, Any]:
+    """Return the settings that were asked for: one by one, and with a reference convergence point."""
+    if request.rcp is None:
+        return request.overrides
+    return request.overrides | point_settings(request.rcp, benchmark, preset, round, request.overrides)
 
 
 def _repeated_seeds(old: Plan, request: RunRequest) -> list[int]:

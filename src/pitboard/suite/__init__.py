@@ -13,7 +13,7 @@ from pitboard.suite.model import (
     Scalar,
     Target,
 )
-from pitboard.suite.official import official_benchmarks
+from pitboard.suite.official import official_benchmarks, official_points
 from pitboard.suite.rounds import NEWEST_RACED, NEWEST_RACED_LABEL, ROUNDS, find_round, raceable_round
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "benchmark",
     "find_round",
     "official_benchmarks",
+    "official_points",
     "raceable_round",
     "round",
 ]

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from fractions import Fraction
-from typing import Literal
+from typing import Any, Literal
 
 from pitboard.errors import PitboardError, near
 
@@ -109,7 +109,7 @@ class ReferenceConvergencePoint:
 
     global_batch_size: int
     precision: str
-    hyperparameters: Mapping[str, Scalar]
+    hyperparameters: Mapping[str, Any]
     samples_to_target: tuple[float, ...]
 
 

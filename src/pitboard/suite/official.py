@@ -4,6 +4,7 @@ Nothing of `mlperf-logging` or `yaml` is imported before a question needs it.
 """
 
 import ast
+import json
 from collections.abc import Iterator
 from functools import cache
 from importlib.util import find_spec
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from pitboard.errors import PitboardError
-from pitboard.suite.model import OfficialBenchmark, Round, Target
+from pitboard.suite.model import OfficialBenchmark, ReferenceConvergencePoint, Round, Target
 
 _SIGNS: dict[type[ast.cmpop], str] = {ast.LtE: "<=", ast.Lt: "<", ast.GtE: ">=", ast.Gt: ">"}
 _TURNED = {"<=": ">=", "<": ">", ">=": "<=", ">": "<"}
@@ -49,6 +50,32 @@ def official_benchmarks(raced: Round) -> tuple[OfficialBenchmark, ...]:
     return tuple(
         OfficialBenchmark(id=name, targets=_targets(folder / f"closed_{name}.yaml"), runs=runs[name])
         for name in dict.fromkeys(get_allowed_benchmarks("training", raced.ruleset))
+    )
+
+
+def official_points(raced: Round, benchmark: str) -> tuple[ReferenceConvergencePoint, ...]:
+    """Return the official reference convergence points of a round's benchmark, by batch size.
+
+    Empty where the installed package has none. Raises `PitboardError` where it is not installed.
+    """
+    folder = package_folder() / "rcp_checker" / f"training_{raced.ruleset}"
+    path = folder / f"rcps_{raced.benchmark(benchmark).id}.json"
+    points = decode_points(path.read_bytes()) if path.is_file() else ()
+    return tuple(sorted(points, key=lambda point: point.global_batch_size))
+
+
+def decode_points(data: bytes) -> tuple[ReferenceConvergencePoint, ...]:
+    """Return the points of a file of MLCommons' format, in its order."""
+    return tuple(
+        ReferenceConvergencePoint(
+            global_batch_size=point["BS"],
+            precision=point["Precision"].lower(),
+            hyperparameters=point["Hyperparams"],
+            samples_to_target=tuple(
+                point["samples to converge" if "samples to converge" in point else "Epochs to converge"]
+            ),
+        )
+        for point in json.loads(data).values()
     )
 
 

@@ -1,13 +1,14 @@
 """Presets: each names what it changes of the benchmark as the closed division demands it."""
 
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from importlib.resources import files
 from types import MappingProxyType
+from typing import Any
 
 from pitboard.suite.model import Benchmark, Preset, ReferenceConvergencePoint, Scalar
+from pitboard.suite.official import decode_points
 
 # The setting that a hyperparameter's name in a log means, where the two differ.
 _SETTINGS = {
@@ -78,13 +79,44 @@ def measured(name: str) -> tuple[ReferenceConvergencePoint, ...]:
 
     `benchmarks/reference_convergence.py` measures them.
     """
-    text = (files("pitboard.suite") / "reference" / f"{name}.json").read_text("utf-8")
-    return tuple(
-        ReferenceConvergencePoint(
-            global_batch_size=point["BS"],
-            precision=point["Precision"].lower(),
-            hyperparameters=point["Hyperparams"],
-            samples_to_target=tuple(point["Epochs to converge"]),
-        )
-        for point in json.loads(text).values()
-    )
+    return decode_points((files("pitboard.suite") / "reference" / f"{name}.json").read_bytes())
+
+
+# The setting that a name in a reference convergence point means, where a benchmark has that setting. Points
+# say some things by names that no log has.
+_POINT_SETTINGS = {
+    **_SETTINGS,
+    "opt_base_learning_rate": "learning_rate",
+    "opt_learning_rate_warmup_steps": "warmup_steps",
+    "opt_max_grad_norm": "gradient_clip_norm",
+    "lora_r": "lora_rank",
+    "lora_alpha": "lora_alpha",
+    "max_steps": "max_steps",
+}
+# How the reference's machine shared a batch out, which is free.
+_SHARED_OUT = frozenset({"gradient_accumulation_steps"})
+
+
+def settings_of_point(
+    point: ReferenceConvergencePoint, known: Collection[str]
+) -> tuple[dict[str, Any], list[str]]:
+    """Return the settings that a reference convergence point states, and the names that are none of `known`.
+
+    A warm-up that a point gives in samples is rounded down to whole steps, as the launch scripts of the
+    Llama 3.1 8B reference do; an empty list, or a warm-up of no epochs, states that there is none.
+    """
+    settings: dict[str, Any] = {"global_batch_size": point.global_batch_size}
+    unknown = []
+    for name, value in point.hyperparameters.items():
+        if name in _SHARED_OUT or value == []:
+            continue
+        setting = _POINT_SETTINGS.get(name, "")
+        if name == "opt_learning_rate_warmup_samples":
+            setting, value = "warmup_steps", value // point.global_batch_size  # noqa: PLW2901
+        elif name == "opt_learning_rate_warmup_epochs" and not value:
+            setting = "warmup_steps"
+        if setting in known:
+            settings[setting] = value
+        else:
+            unknown.append(name)
+    return settings, unknown

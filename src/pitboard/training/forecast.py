@@ -30,7 +30,10 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Forecast(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run takes at most; `evaluation` is `None` where the settings ask for none."""
+    """What a run takes at most; `evaluation` is `None` where the settings ask for none.
+
+    `evaluation_data_per_rank` is how many bytes of its host's memory a rank keeps evaluation samples in.
+    """
 
     ranks: int
     micro_batch: int
@@ -41,6 +44,7 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     parameters: int
     trainable_parameters: int
     memory_per_rank: Memory
+    evaluation_data_per_rank: int
 
 
 def forecast(
@@ -73,7 +77,18 @@ def forecast(
             optimizer=benchmark.optimizer_copies * changed,
             total=parameters + gradients + benchmark.optimizer_copies * changed,
         ),
+        evaluation_data_per_rank=_evaluation_data(benchmark, world),
     )
+
+
+def _evaluation_data(benchmark: TrainableBenchmark[Settings], world: World) -> int:
+    """Return the bytes of the evaluation samples that a rank keeps; synthetic samples are as large."""
+    settings = benchmark.settings
+    if settings.evaluation_interval is None or not benchmark.keep_evaluation_data:
+        return 0
+    micro, _ = micro_batch(settings, world)
+    batches = -(-settings.evaluation_samples // (micro * world.data_size))
+    return batches * micro * sum(tensor.nbytes for tensor in benchmark.warmup_batch(1).values())
 
 
 def schedule(settings: Settings, rules: suite.Benchmark) -> Schedule | None:

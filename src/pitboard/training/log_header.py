@@ -1,8 +1,11 @@
 """What a log says of its run before the clock starts: who, what, and every hyperparameter."""
 
+import os
+
 from mlperf_logging.mllog import constants
 
 from pitboard import __version__, suite
+from pitboard.training import ALLOCATOR_SETTINGS
 from pitboard.training.distributed import World
 from pitboard.training.loading import micro_batch
 from pitboard.training.output import Plan
@@ -37,6 +40,7 @@ def log_header(
         "pitboard_precision_reason": why_precision,
         "pitboard_emulated": emulated(settings.precision, world.device),
         "pitboard_ranks": world.size,
+        **_allocator(world),
         constants.SEED: seed,
         constants.GLOBAL_BATCH_SIZE: settings.global_batch_size,
         constants.GRADIENT_ACCUMULATION_STEPS: accumulation,
@@ -45,3 +49,9 @@ def log_header(
         constants.OPT_NAME: raced.optimizer,
         **benchmark.hyperparameters(),
     }
+
+
+def _allocator(world: World) -> dict[str, object]:
+    """Return how the allocator of GPU memory was set, on a GPU."""
+    settings = [os.environ[name] for name in ALLOCATOR_SETTINGS if name in os.environ]
+    return {"pitboard_gpu_allocator": settings[0]} if settings and world.device.type == "cuda" else {}

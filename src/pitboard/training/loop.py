@@ -24,7 +24,14 @@ from pitboard.training.checkpoint import Checkpoints, TrainingProgress
 from pitboard.training.device import device_name, synchronize, tune_cpu
 from pitboard.training.distributed import World, prepare
 from pitboard.training.initialize import materialize
-from pitboard.training.loading import evaluation_batches, micro_batch, to_device, training_batches
+from pitboard.training.loading import (
+    KeptBatches,
+    evaluation_batches,
+    micro_batch,
+    on_device,
+    to_device,
+    training_batches,
+)
 from pitboard.training.precision import autocast, convert, emulated, in_bf16, use_fast_products
 from pitboard.training.protocol import Batch, EvaluationBatches, TrainableBenchmark
 from pitboard.training.reporting import Reporter, RunInfo
@@ -33,6 +40,8 @@ from pitboard.training.stopping import SharedStop, StopSignals
 
 # How often the gradient norm is read back to look for a non-finite loss: on a GPU that makes it wait.
 _STEPS_BETWEEN_CHECKS = {"cpu": 1, "cuda": 16}
+# Beside a batch's tensors, whose names are those of a forward's arguments.
+_WEIGHTS = "weights of the samples"
 
 
 @dataclass
@@ -84,7 +93,7 @@ class Race:
         self.progress = TrainingProgress()
         self._block: Block | None = None
         self._evaluated = 0
-        self._kept_batches: EvaluationBatches | None = None
+        self._kept_batches: KeptBatches | None = None
         self._outcome = Outcome(False, 0, None, 0, 0.0)
         self._micro, self._accumulation = micro_batch(self.settings, world)
 
@@ -305,23 +314,30 @@ class Race:
 
     def _evaluation_batches(self) -> EvaluationBatches:
         """Yield this rank's evaluation batches on its device. Raises `Stopped` on a request to stop."""
-        assert self._evaluating is not None
-        keep, device = self.benchmark.keep_evaluation_data, self.world.device
-        batches = self._kept_batches
-        if batches is None:
-            batches = evaluation_batches(
-                self._evaluating, self.settings, self.world, self.benchmark.collate, keep=keep
-            )
-            self._kept_batches = batches if keep else None
-        for batch, weights in batches:
+        joined = ({**batch, _WEIGHTS: weights} for batch, weights in self._evaluation_share())
+        for batch in on_device(joined, self.world.device):
             if number := self._stop.requested():
                 raise Stopped(number)
-            yield to_device(batch, device), weights.to(device)
+            weights = batch.pop(_WEIGHTS)
+            yield batch, weights
+
+    def _evaluation_share(self) -> KeptBatches | EvaluationBatches:
+        """Return this rank's evaluation batches: those that it keeps, else new ones."""
+        assert self._evaluating is not None
+        if self._kept_batches is not None:
+            return self._kept_batches
+        keep, collate = self.benchmark.keep_evaluation_data, self.benchmark.collate
+        share = evaluation_batches(self._evaluating, self.settings, self.world, collate, keep=keep)
+        if isinstance(share, KeptBatches):
+            self._kept_batches = share
+        return share
 
     def _start_block(self) -> None:
         self.log.start(constants.BLOCK_START, samples_count=self.progress.samples)
         self._block = Block()
         self._clock = time.perf_counter()
+        if self._evaluating is not None and isinstance(share := self._evaluation_share(), KeptBatches):
+            share.read_ahead()
 
     def _stop_block(self) -> None:
         """Log the end of a stretch of training, if one is open: its throughput (samples/s), its mean loss."""

@@ -25,7 +25,8 @@ class Plan(msgspec.Struct, kw_only=True):
 
     `settings` holds every setting as the runs use it, so that a later Pitboard, whose presets may differ,
     resumes or repeats the same run; `None` in an older `run.json`. `decisions` gives, by name, the reason for
-    each setting that was left to the machine; `version` is the Pitboard that made the plan.
+    each setting that was left to the machine; `rcp` is the global batch size of the official reference
+    convergence point that some of `overrides` come from; `version` is the Pitboard that made the plan.
     """
 
     benchmark: str
@@ -41,6 +42,7 @@ class Plan(msgspec.Struct, kw_only=True):
     samples_grid: str | None = None
     settings: dict[str, Any] | None = None
     decisions: dict[str, str] = {}
+    rcp: int | None = None
     version: str | None = None
 
 

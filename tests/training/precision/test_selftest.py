@@ -1,7 +1,6 @@
 """A format whose arithmetic is broken is caught before it is raced."""
 
 from functools import partial
-from importlib import import_module
 
 import pytest
 import torch
@@ -93,26 +92,6 @@ def test_kernels_that_refuse_are_one_sentence() -> None:
 
     with pytest.raises(PitboardError, match=r"does not work on this device \(requires M, K, N"):
         check_numerics("nvfp4", partial(LowPrecisionLinear, product=refuse), CPU)
-
-
-class ReachedError(Exception):
-    """The kernels were given sizes that they take."""
-
-
-def test_blackwells_kernels_get_the_sizes_that_torchao_demands(monkeypatch: pytest.MonkeyPatch) -> None:
-    native = pytest.importorskip("pitboard.training.precision.native")
-    kernels = import_module("torchao.prototype.moe_training.nvfp4_training.nvfp4_linear")
-
-    def reached(*_: object, **__: object) -> None:
-        raise ReachedError
-
-    # The first thing that runs on the GPU, after torchao's own check of the sizes.
-    monkeypatch.setattr(kernels, "triton_rht_amax", reached)
-    x, weight = torch.zeros(88, 96).bfloat16(), torch.zeros(160, 96).bfloat16()
-    with pytest.raises(ValueError, match="divisible by 128"):
-        native.nvfp4_kernels(x, weight)
-    with pytest.raises(ReachedError):
-        padded(native.nvfp4_kernels, native.NVFP4_MULTIPLE)(x, weight)
 
 
 @given(sizes=st.tuples(*[st.integers(1, 40)] * 3), multiple=st.sampled_from([1, 16, 32]))

@@ -14,6 +14,12 @@ from torch import Tensor
 MX_BLOCK = 32
 NVFP4_BLOCK = 16
 
+KERNEL_MULTIPLES = {"fp8": 16, "mxfp8": MX_BLOCK, "nvfp4": 128}
+"""What inputs, outputs and tokens must be multiples of for a format's kernels on a GPU.
+
+The kernels are PyTorch's and `torchao`'s. Tokens too: the weight's gradient sums over them.
+"""
+
 _FP32_EXPONENT = 0x7F800000
 _E2M1_MAX = 6.0
 _E2M1_MAX_EXPONENT = 2

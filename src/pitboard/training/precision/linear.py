@@ -13,7 +13,13 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - as everywhere in the field
 from torch import Tensor, nn
 
-from pitboard.training.precision.formats import MX_BLOCK, NVFP4_BLOCK, Scaled, mxfp4, nvfp4
+from pitboard.training.precision.formats import (
+    KERNEL_MULTIPLES,
+    NVFP4_BLOCK,
+    Scaled,
+    mxfp4,
+    nvfp4,
+)
 from pitboard.training.precision.hadamard import random_signs, rotate
 
 Product = Callable[[Tensor, Tensor], Tensor]
@@ -107,7 +113,7 @@ def mxfp8_product(x: Tensor, weight: Tensor, *, emulate: bool = True) -> Tensor:
     multiply = partial(
         _to_mxfp8_then_scaled_mm, kernel_preference=kernels, scale_calculation_mode=ScaleCalculationMode.RCEIL
     )
-    return padded(multiply, MX_BLOCK)(x, weight)
+    return padded(multiply, KERNEL_MULTIPLES["mxfp8"])(x, weight)
 
 
 def _multiply(a: Scaled, b: Scaled) -> Tensor:

@@ -7,8 +7,6 @@ from torchao.quantization.quantize_.common.kernel_preference import KernelPrefer
 
 # Fixed for the run, as in the recipe (arXiv:2509.25149, appendix E): drawing it again gained nothing.
 _SIGNS = (1, 1, 1, -1, 1, -1, -1, -1, -1, -1, -1, 1, -1, 1, -1, -1)
-# `torchao`'s kernels refuse tokens, inputs and outputs whose number is no multiple of this.
-NVFP4_MULTIPLE = 128
 
 
 def nvfp4_kernels(x: Tensor, weight: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from pitboard.errors import PitboardError
 from pitboard.suite.formats import FORMATS
-from pitboard.training.precision.formats import MX_BLOCK
+from pitboard.training.precision.formats import KERNEL_MULTIPLES, MX_BLOCK
 from pitboard.training.precision.linear import (
     LowPrecisionLinear,
     Product,
@@ -26,8 +26,6 @@ from pitboard.training.precision.products import bf16_is_native, gpu_has
 from pitboard.training.precision.selftest import check_numerics
 from pitboard.training.settings import Settings
 
-# `torch._scaled_mm` takes multiples of this on a GPU, also for tokens: the weight's gradient sums over them.
-_FP8_MULTIPLE = 16
 _PRODUCTS = {"mxfp8": mxfp8_product, "nvfp4": nvfp4_product, "mxfp4": mxfp4_product}
 
 
@@ -102,16 +100,17 @@ def _changer(settings: Settings, device: torch.device) -> Callable[[nn.Linear], 
     """Return what turns a linear layer into the precision's."""
     try:
         if settings.precision == "fp8":
-            return partial(LowPrecisionLinear, product=padded(_float8(settings, device), _FP8_MULTIPLE))
+            scaled = padded(_float8(settings, device), KERNEL_MULTIPLES["fp8"])
+            return partial(LowPrecisionLinear, product=scaled)
         product: Product = _PRODUCTS[settings.precision]
         if settings.precision == "mxfp8":
             import torchao  # noqa: F401 - if it is absent, say so before the run, not in its first step
 
             product = partial(mxfp8_product, emulate=emulated("mxfp8", device))
         elif settings.precision == "nvfp4" and not emulated("nvfp4", device):
-            from pitboard.training.precision.native import NVFP4_MULTIPLE, nvfp4_kernels
+            from pitboard.training.precision.native import nvfp4_kernels
 
-            product = padded(nvfp4_kernels, NVFP4_MULTIPLE)
+            product = padded(nvfp4_kernels, KERNEL_MULTIPLES["nvfp4"])
     except ModuleNotFoundError as error:
         raise PitboardError(
             f"--precision {settings.precision} needs torchao: install pitboard[train]."

@@ -71,7 +71,7 @@ def test_images_are_numbered_across_files(download: Path) -> None:
     assert len(images) == 5
     for number in range(5):
         for values, shape in zip(images[number], COLUMNS.values(), strict=True):
-            assert (values.dtype, values.shape) == (torch.float32, shape)
+            assert (values.dtype, values.shape) == (torch.bfloat16, shape)
             assert (values == number).all()
 
 
@@ -84,6 +84,25 @@ def test_an_image_is_evaluated_at_the_time_step_that_the_set_pairs_it_with(downl
     samples, other = (Flux1(settings).evaluation_data(seed) for seed in (1, 2))  # type: ignore[arg-type]
     assert not torch.equal(samples[0]["noise"], other[0]["noise"])
     assert [float(samples[index]["time"]) for index in range(8)] == [time / 8 for time in TIMES]
+
+
+def test_captions_stay_as_they_are_stored_and_are_computed_with_as_in_fp32(download: Path) -> None:
+    small = {"double_blocks": 1, "single_blocks": 1, "attention_heads": 1, "head_size": 32, "compile": False}
+    settings = settings_for("flux1", "full", {**small, "data": download, "evaluation_samples": 8})
+    benchmark = Flux1(settings)  # type: ignore[arg-type]
+    training, evaluation = benchmark.training_data(1), benchmark.evaluation_data(1)
+    # Captions are dropped for the empty one now and then.
+    batches = [benchmark.collate([data[i] for i in range(8)]) for data in (training, evaluation)]
+    model = benchmark.build()
+    for batch in batches:
+        types = {name: tensor.dtype for name, tensor in batch.items()}
+        assert types == {name: tensor.dtype for name, tensor in benchmark.warmup_batch(1).items()}
+        assert types["text"] == types["pooled"] == torch.bfloat16
+        wide = {name: tensor.float() for name, tensor in batch.items()}
+        with torch.no_grad():
+            for bf16 in (False, True):
+                with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
+                    assert torch.equal(model(**batch), model(**wide))
 
 
 @pytest.mark.parametrize(

@@ -160,7 +160,8 @@ class Flux1(TrainableBenchmark[FluxSettings]):
         """Return random samples."""
         s = self.settings
         latent = (s.latent_channels, s.latent_size, s.latent_size)
-        synthetic = SyntheticSamples(latent, (s.text_length, s.text_width), s.pooled_width)
+        captions = torch.bfloat16 if s.dataset == "cc12m" else torch.float32
+        synthetic = SyntheticSamples(latent, (s.text_length, s.text_width), s.pooled_width, captions)
         return self.collate([synthetic[index] for index in range(samples)])
 
     def verify(self, model: nn.Module, batch: Batch) -> None:

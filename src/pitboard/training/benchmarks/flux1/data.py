@@ -16,7 +16,7 @@ LATENT_SHIFT, LATENT_SCALE = 0.1159, 0.3611
 
 Encodings = tuple[Tensor, Tensor, Tensor, Tensor]
 """Mean and log variance of an image's latents, (channels, height, width); its caption's encodings: of each
-token, (tokens, text width), and of the whole, (pooled width,)."""
+token, (tokens, text width), and of the whole, (pooled width,). In the type that the source has them in."""
 
 
 class Source(Protocol):
@@ -34,8 +34,9 @@ class Samples(Dataset[dict[str, Tensor]]):
     """Samples from encodings: latents drawn, noise, a time step, the caption or now and then the empty one.
 
     All of it is drawn from a generator of the sample's own, so sample i is the same for any number of
-    ranks, and in a resumed run. Without the encodings of an `empty` caption it is evaluation: images in
-    order, at the time steps they are paired with, captions kept.
+    ranks, and in a resumed run. Latents and noise are FP32, captions of their source's type. Without the
+    encodings of an `empty` caption it is evaluation: images in order, at the time steps they are paired with,
+    captions kept.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class Samples(Dataset[dict[str, Tensor]]):
         generator = seeded_generator(torch.device("cpu"), self._seed, f"sample {index}")
         mean, logvar, text, pooled = self._source[index if self._empty is None else self._shuffled(index)]
         drawn = torch.randn(2, *mean.shape, generator=generator)
-        latent = (mean + torch.exp(0.5 * logvar) * drawn[0] - LATENT_SHIFT) * LATENT_SCALE
+        latent = (mean.float() + torch.exp(0.5 * logvar.float()) * drawn[0] - LATENT_SHIFT) * LATENT_SCALE
         if self._empty is None:
             time = torch.tensor(self._source.evaluation_time(index))
         else:
@@ -101,10 +102,15 @@ class DigitSource:
 
 
 class SyntheticSamples(Dataset[dict[str, Tensor]]):
-    """Random samples of given shapes: for the warm-up, which must not touch the training data."""
+    """Random samples of given shapes: for the warm-up, which must not touch the training data.
 
-    def __init__(self, latent: tuple[int, int, int], text: tuple[int, int], pooled: int) -> None:
-        self._latent, self._text, self._pooled = latent, text, pooled
+    `captions` is the type of their encodings.
+    """
+
+    def __init__(
+        self, latent: tuple[int, int, int], text: tuple[int, int], pooled: int, captions: torch.dtype
+    ) -> None:
+        self._latent, self._text, self._pooled, self._captions = latent, text, pooled, captions
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         generator = seeded_generator(torch.device("cpu"), 0, f"sample {index}")
@@ -112,6 +118,6 @@ class SyntheticSamples(Dataset[dict[str, Tensor]]):
             "latent": torch.randn(self._latent, generator=generator),
             "noise": torch.randn(self._latent, generator=generator),
             "time": torch.rand((), generator=generator),
-            "text": torch.randn(self._text, generator=generator),
-            "pooled": torch.randn(self._pooled, generator=generator),
+            "text": torch.randn(self._text, generator=generator).to(self._captions),
+            "pooled": torch.randn(self._pooled, generator=generator).to(self._captions),
         }

@@ -80,7 +80,7 @@ def open_table(path: Path) -> pa.Table:
 
 
 def decode(buffer: pa.Buffer, shape: tuple[int, ...], where: str) -> Tensor:
-    """Return a BF16 array that was saved as unsigned 16-bit numbers in `.npy` format, in FP32.
+    """Return a BF16 array that was saved as unsigned 16-bit numbers in `.npy` format.
 
     Raises `PitboardError` for anything else.
     """
@@ -94,11 +94,13 @@ def decode(buffer: pa.Buffer, shape: tuple[int, ...], where: str) -> Tensor:
         raise PitboardError(
             f"The encoding of {where} is {array.dtype} {array.shape}, expected uint16 {shape}."
         )
-    return torch.from_numpy(array).view(torch.bfloat16).float()
+    return torch.from_numpy(array).view(torch.bfloat16)
 
 
 def read_empty(path: Path, shape: tuple[int, ...]) -> Tensor:
-    """Return an encoding of the empty caption, in FP32; a leading dimension of one sample is dropped.
+    """Return an encoding of the empty caption; a leading dimension of one sample is dropped.
+
+    In BF16, which the captions of the set were saved in.
 
     Raises `PitboardError` if the file is missing, no array, or of another shape.
     """
@@ -111,4 +113,4 @@ def read_empty(path: Path, shape: tuple[int, ...]) -> Tensor:
         ) from error
     if array.shape not in (shape, (1, *shape)) or array.dtype.kind != "f":
         raise PitboardError(f"{path} holds {array.dtype} {array.shape}, expected floats of shape {shape}.")
-    return torch.from_numpy(array.reshape(shape).astype(np.float32))
+    return torch.from_numpy(array.reshape(shape).astype(np.float32)).bfloat16()

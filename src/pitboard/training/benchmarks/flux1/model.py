@@ -49,11 +49,13 @@ class FluxWithLoss(nn.Module):
     ) -> Tensor:
         """Return each sample's mean squared error of the predicted velocity, shape (samples,).
 
-        `latent` and `noise` are (samples, channels, height, width), `time` (samples,) in [0, 1]. The path
+        `latent` and `noise` are (samples, channels, height, width), `time` (samples,) in [0, 1]; `text` and
+        `pooled` may be narrower, and are computed with as if they were of the latents' type. The path
         from image to noise is straight, (1 − t) · latent + t · noise, so its velocity is noise − latent
         (arXiv:2209.03003).
         """
         t = time.view(-1, 1, 1, 1)
+        text, pooled = text.to(latent.dtype), pooled.to(latent.dtype)
         predicted = self._velocity((1 - t) * latent + t * noise, time, text, pooled)
         if velocity:
             return predicted
