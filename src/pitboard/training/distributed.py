@@ -190,6 +190,7 @@ def prepare(model: nn.Module, benchmark: TrainableBenchmark[Settings], world: Wo
         assert world.mesh is not None
         for block in benchmark.blocks(model):
             parallelize_module(block, world.mesh["tensor"], benchmark.tensor_parallel_plan())
+        parallelize_module(model, world.mesh["tensor"], benchmark.outer_tensor_parallel_plan())
     if settings.activation_checkpointing:
         chosen = set(benchmark.blocks(model))
         apply_activation_checkpointing(

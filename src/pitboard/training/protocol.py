@@ -68,6 +68,10 @@ class TrainableBenchmark(ABC, Generic[S_co]):
         """Return the tensor-parallel plan of one block, by submodule name; empty if it has none."""
         return {}
 
+    def outer_tensor_parallel_plan(self) -> dict[str, ParallelStyle]:
+        """Return the tensor-parallel plan of what is outside the blocks, by name within the model."""
+        return {}
+
     def shard_own(self, model: nn.Module, world: "World") -> set[nn.Parameter]:  # noqa: ARG002
         """Shard what FSDP must not, such as embedding tables, over the ranks; return its parameters.
 

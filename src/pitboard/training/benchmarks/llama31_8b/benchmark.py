@@ -14,7 +14,14 @@ from typing import Literal, Self
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
-from torch.distributed.tensor.parallel import ColwiseParallel, ParallelStyle, RowwiseParallel
+from torch.distributed.tensor import DTensor, Replicate, Shard
+from torch.distributed.tensor.parallel import (
+    ColwiseParallel,
+    ParallelStyle,
+    PrepareModuleInput,
+    RowwiseParallel,
+    SequenceParallel,
+)
 from torch.utils.data import Dataset
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
@@ -69,11 +76,12 @@ class LlamaSettings(LlamaSizes):
 
     @model_validator(mode="after")
     def _splittable(self) -> "LlamaSettings":
-        if self.key_value_heads % self.tensor_parallel:
-            raise ValueError(
-                f"key_value_heads {self.key_value_heads} must be a multiple of tensor_parallel"
-                f" {self.tensor_parallel}."
-            )
+        for name in ("key_value_heads", "intermediate_size", "vocabulary_size", "sequence_length"):
+            if getattr(self, name) % self.tensor_parallel:
+                raise ValueError(
+                    f"{name} {getattr(self, name)} must be a multiple of tensor_parallel"
+                    f" {self.tensor_parallel}."
+                )
         return self
 
 
@@ -107,16 +115,37 @@ class Llama31(TrainableBenchmark[LlamaSettings]):
         return list(model.llama.model.layers)  # type: ignore[union-attr, arg-type]
 
     def tensor_parallel_plan(self) -> dict[str, ParallelStyle]:
-        """Split heads and feed-forward columns over the ranks, as Megatron-LM (arXiv:1909.08053) does."""
-        split, join = ColwiseParallel, RowwiseParallel
+        """Split heads and feed-forward columns over the ranks, as Megatron-LM (arXiv:1909.08053) does.
+
+        Between them, in the norms and residual additions, each rank has its part of the sequence (sequence
+        parallel, arXiv:2205.05198): it is gathered before a split and scattered by the sum after it.
+        """
+        split, part, whole = ColwiseParallel, Shard(1), Replicate()
         return {
+            "input_layernorm": SequenceParallel(),
+            "self_attn": PrepareModuleInput(
+                input_kwarg_layouts={"hidden_states": part},
+                desired_input_kwarg_layouts={"hidden_states": whole},
+            ),
             "self_attn.q_proj": split(),
             "self_attn.k_proj": split(),
             "self_attn.v_proj": split(),
-            "self_attn.o_proj": join(),
+            "self_attn.o_proj": RowwiseParallel(output_layouts=part),
+            "post_attention_layernorm": SequenceParallel(),
+            "mlp": PrepareModuleInput(input_layouts=part, desired_input_layouts=whole),
             "mlp.gate_proj": split(),
             "mlp.up_proj": split(),
-            "mlp.down_proj": join(),
+            "mlp.down_proj": RowwiseParallel(output_layouts=part),
+        }
+
+    def outer_tensor_parallel_plan(self) -> dict[str, ParallelStyle]:
+        """Split the vocabulary of embedding and head, and the sequence of the last norm between them."""
+        return {
+            "llama.model.embed_tokens": RowwiseParallel(
+                input_layouts=Replicate(), output_layouts=Shard(1)
+            ),
+            "llama.model.norm": SequenceParallel(),
+            "llama.lm_head": ColwiseParallel(),
         }
 
     def optimizer(self, model: nn.Module) -> ScheduledOptimizer:
@@ -170,8 +199,7 @@ class Llama31(TrainableBenchmark[LlamaSettings]):
         half = tokens.shape[1] // 2
         changed = tokens.clone()
         changed[:, half:] = (changed[:, half:] + 1 + changed.flatten()[0]) % self.settings.vocabulary_size
-        backbone = model.llama.model  # type: ignore[union-attr]
-        before, after = (backbone(input_ids=t).last_hidden_state[:, :half] for t in (tokens, changed))  # type: ignore[operator]
+        before, after = (_whole(model.states(t))[:, :half] for t in (tokens, changed))  # type: ignore[operator]
         if not torch.allclose(before, after, rtol=1e-3, atol=1e-3):
             raise PitboardError(
                 "The model's predictions depend on later tokens (largest change"
@@ -216,6 +244,11 @@ class Llama31(TrainableBenchmark[LlamaSettings]):
             return [made.train], made.validation
         root = required_folder("llama31_8b", "the preprocessed C4", self.settings.data)
         return [root / TRAIN.prefix], root / VALIDATION.prefix
+
+
+def _whole(states: Tensor) -> Tensor:
+    """Return all of what tensor-parallel ranks have a part of each."""
+    return states.full_tensor() if isinstance(states, DTensor) else states
 
 
 BENCHMARK: type[TrainableBenchmark[LlamaSettings]] = Llama31

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.nn.functional as F  # noqa: N812 - as everywhere in the field
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from pitboard.training import attention
 from pitboard.training.data.packed import IGNORED
+from pitboard.training.sharded_loss import sharded_head_loss
 
 if TYPE_CHECKING:
     from pitboard.training.benchmarks.llama31_8b.benchmark import LlamaSettings, LlamaSizes
@@ -44,11 +46,24 @@ class LlamaWithLoss(nn.Module):
         if settings.compile:
             self.llama.model.norm.compile(dynamic=False)
 
+    def states(self, inputs: Tensor) -> Tensor:
+        """Return the last hidden states of input tokens, (samples, length, width).
+
+        Under tensor parallelism each rank has its part of the length: they come as a `DTensor`.
+        """
+        positions = torch.arange(inputs.shape[1], device=inputs.device).unsqueeze(0)
+        model = self.llama.model
+        states: Tensor = model(input_ids=inputs, position_ids=positions, use_cache=False).last_hidden_state
+        return states
+
     def forward(self, tokens: Tensor) -> Tensor:
         """Return each sequence's mean next-token loss in nats, shape (samples,)."""
         inputs, labels = tokens[:, :-1], tokens[:, 1:]
-        hidden = self.llama.model(input_ids=inputs, use_cache=False).last_hidden_state
-        return head_loss(hidden, self.llama.lm_head.weight, labels, self._whole)
+        hidden, weight = self.states(inputs), self.llama.lm_head.weight
+        if isinstance(hidden, DTensor):
+            assert isinstance(weight, DTensor)
+            return sharded_head_loss(hidden, weight, labels)
+        return head_loss(hidden, weight, labels, self._whole)
 
 
 def llama_config(settings: "LlamaSizes", rope: dict[str, Any], longest: int) -> LlamaConfig:
