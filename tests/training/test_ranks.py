@@ -16,6 +16,17 @@ SPREADS = {
         ["--set", "micro_batch_size=2", "--set", "activation_checkpointing=true"],
     ),
     "sharded x tensor parallel": (4, ["--set", "tensor_parallel=2"]),
+    "context parallel": (4, ["--set", "context_parallel=4"]),
+    "sharded x context parallel x tensor parallel": (
+        4,
+        ["--set", "context_parallel=2", "--set", "tensor_parallel=2"],
+    ),
+    "replicas x context parallel": (4, ["--set", "context_parallel=2", "--set", "replicas=2"]),
+    "pipeline of two, sharded": (4, ["--set", "pipeline_parallel=2"]),
+    "pipeline of two x tensor parallel": (
+        4,
+        ["--set", "pipeline_parallel=2", "--set", "tensor_parallel=2", "--set", "micro_batch_size=2"],
+    ),
     "replicas of shards": (4, ["--set", "replicas=2"]),
 }
 

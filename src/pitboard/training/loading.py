@@ -16,7 +16,8 @@ Collate = Callable[[list[Batch]], Batch]
 def micro_batch(settings: Settings, world: World) -> tuple[int, int]:
     """Return the samples a rank computes at once, and how many such micro-batches make its step.
 
-    Raises `PitboardError` when the global batch cannot be divided over the ranks and micro-batches.
+    A pipeline's are single samples unless the settings say otherwise. Raises `PitboardError` when the global
+    batch cannot be divided over the ranks and micro-batches, or gives a pipeline fewer than it has stages.
     """
     total = settings.global_batch_size
     if total % world.data_size:
@@ -25,11 +26,18 @@ def micro_batch(settings: Settings, world: World) -> tuple[int, int]:
             f" choose a multiple of {world.data_size}."
         )
     share = total // world.data_size
-    size = settings.micro_batch_size or share
+    stages = settings.pipeline_parallel
+    size = settings.micro_batch_size or (share if stages == 1 else 1)
     if share % size:
         raise PitboardError(
             f"global_batch_size {total} over {world.data_size} ranks is {share} samples a rank, which"
             f" micro_batch_size {size} does not divide: choose a divisor of {share}."
+        )
+    if share // size < stages:
+        raise PitboardError(
+            f"pipeline_parallel {stages} needs {stages} micro-batches a step, and global_batch_size {total}"
+            f" over {world.data_size} data-parallel ranks gives {share // size} of {size} samples: raise the"
+            " batch, lower micro_batch_size, or use fewer stages."
         )
     return size, share // size
 
@@ -72,9 +80,9 @@ def evaluation_batches(
 
     All ranks get equally many batches, since a sharded model's forward is a collective; samples that fill
     up the last ones weigh 0. With `keep` they are read here and stay in memory, else they are read as they
-    are asked for, once.
+    are asked for, once. A pipeline takes a micro-batch for each of its stages at once.
     """
-    size, _ = micro_batch(settings, world)
+    size = micro_batch(settings, world)[0] * settings.pipeline_parallel
     count = settings.evaluation_samples
     numbers = list(_MicroBatches(0, _round_up(count, size * world.data_size), size, world))
     chosen = [[number if number < count else 0 for number in batch] for batch in numbers]

@@ -10,6 +10,7 @@ from torch.distributed.tensor import DTensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from pitboard.training import attention
+from pitboard.training.context_parallel import SequenceParts
 from pitboard.training.data.packed import IGNORED
 from pitboard.training.sharded_loss import sharded_head_loss
 
@@ -36,7 +37,13 @@ _CHUNKS = nn.LinearCrossEntropyOptions(
 
 
 class LlamaWithLoss(nn.Module):
-    """Llama with its loss: `forward(tokens)` takes (samples, sequence_length + 1) and gives (samples,)."""
+    """Llama with its loss: `forward(tokens=…)` takes (samples, sequence_length + 1) and gives (samples,).
+
+    A stage of a pipeline has some of the layers; but for the first, it takes the hidden states of the stage
+    before, and but for the last it gives its own. With `split_sequences` a rank has a part of the length.
+    """
+
+    _parts: SequenceParts | None = None
 
     def __init__(self, settings: "LlamaSettings") -> None:
         super().__init__()
@@ -46,24 +53,67 @@ class LlamaWithLoss(nn.Module):
         if settings.compile:
             self.llama.model.norm.compile(dynamic=False)
 
-    def states(self, inputs: Tensor) -> Tensor:
-        """Return the last hidden states of input tokens, (samples, length, width).
-
-        Under tensor parallelism each rank has its part of the length: they come as a `DTensor`.
-        """
-        positions = torch.arange(inputs.shape[1], device=inputs.device).unsqueeze(0)
+    def keep_stage(self, stage: int, stages: int) -> None:
+        """Leave only the layers of one of so many stages; the first also has the embedding, the last the head."""
         model = self.llama.model
-        states: Tensor = model(input_ids=inputs, position_ids=positions, use_cache=False).last_hidden_state
+        count = len(model.layers)
+        for number in range(count):
+            if not count * stage // stages <= number < count * (stage + 1) // stages:
+                model.layers[number] = _Elsewhere()
+        if stage > 0:
+            model.embed_tokens = None
+        if stage < stages - 1:
+            model.norm, self.llama.lm_head = nn.Identity(), None
+
+    def split_sequences(self, parts: SequenceParts) -> None:
+        """Compute only this rank's part of the sequences."""
+        self._parts = parts
+        for layer in self.layers():
+            layer.self_attn.sequence_parts = parts
+
+    def layers(self) -> list[nn.Module]:
+        """Return the layers that this rank has."""
+        return [layer for layer in self.llama.model.layers if not isinstance(layer, _Elsewhere)]
+
+    def positions(self, length: int, device: torch.device) -> Tensor:
+        """Return which tokens of a sequence are this rank's; ranks that share layers (tensor) share them."""
+        if self._parts is not None:
+            return self._parts.positions(length, device)
+        return torch.arange(length, device=device)
+
+    def states(self, inputs: Tensor, positions: Tensor) -> Tensor:
+        """Return the last hidden states of this stage, (samples, this rank's length, width).
+
+        `inputs` are this rank's tokens, or the states of the stage before. Under tensor parallelism each rank
+        has a part of that length: the states of the last stage then come as a `DTensor`.
+        """
+        name = "inputs_embeds" if inputs.is_floating_point() else "input_ids"
+        rotated = {"position_ids": positions.unsqueeze(0), "use_cache": False}
+        states: Tensor = self.llama.model(**{name: inputs}, **rotated).last_hidden_state
         return states
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Return each sequence's mean next-token loss in nats, shape (samples,)."""
-        inputs, labels = tokens[:, :-1], tokens[:, 1:]
-        hidden, weight = self.states(inputs), self.llama.lm_head.weight
+    def forward(self, *received: Tensor, tokens: Tensor) -> Tensor:
+        """Return each sequence's mean next-token loss in nats over this rank's part, shape (samples,).
+
+        A stage before the last returns its states, and one after the first takes those `received`.
+        """
+        positions = self.positions(tokens.shape[1] - 1, tokens.device)
+        hidden = self.states(received[0] if received else tokens[:, positions], positions)
+        if self.llama.lm_head is None:
+            return hidden
+        labels, weight = tokens[:, positions + 1], self.llama.lm_head.weight
         if isinstance(hidden, DTensor):
             assert isinstance(weight, DTensor)
             return sharded_head_loss(hidden, weight, labels)
         return head_loss(hidden, weight, labels, self._whole)
+
+
+class _Elsewhere(nn.Module):
+    """A layer that another stage has."""
+
+    def forward(self, hidden_states: Tensor, **_: Any) -> Tensor:
+        """Return what it is given."""
+        return hidden_states
 
 
 def llama_config(settings: "LlamaSizes", rope: dict[str, Any], longest: int) -> LlamaConfig:
