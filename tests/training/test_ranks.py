@@ -39,10 +39,11 @@ def exact(benchmark: str) -> list[str]:
     return [*tiny(benchmark), *(EXACT if benchmark == "llama2_70b_lora" else [])]
 
 
-# The transformers are spread alike; Llama's tensor parallelism is the only plan of its own.
+# The transformers are spread alike; Llama's plans of tensor, context and pipeline parallelism are its own.
 CASES = [("llama31_8b", spread) for spread in SPREADS] + [
     (benchmark, "accumulating, activations checkpointed") for benchmark in TINY if benchmark != "llama31_8b"
 ]
+CASES.append(("llama2_70b_lora", "replicas x context parallel"))
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,10 @@
 """Sequences shared by several ranks: which tokens each has, and attention over all of them.
 
-As for Llama 3 (arXiv:2407.21783, section 3.3.2): a sequence is cut into twice as many chunks as ranks, each rank
-has the i-th of them from the start and from the end, so that causal attention costs all the same, and keys and
-values are gathered before the attention. It has fewer key heads than query heads, so they are small; any mask
-can be used; and the kernels are those of one rank. (PyTorch's `experimental.context_parallel`, a ring, wraps
-CUDA's attention kernels only and has no mask of documents.)
+As for Llama 3 (arXiv:2407.21783, section 3.3.2): a sequence is cut into twice as many chunks as ranks, rank i
+has the i-th of them from the start and from the end, so that causal attention costs all ranks the same, and
+keys and values are gathered before the attention. With fewer key heads than query heads they are small; any
+mask can be used; and the kernels are those of one rank, on a CPU too. (PyTorch's
+`experimental.context_parallel`, a ring, wraps CUDA's attention kernels only and has no mask of documents.)
 """
 
 import torch
@@ -39,11 +39,11 @@ class SequenceParts:
         """
         keys, values = self._gathered(key, value)
         size = query.shape[2] // 2
-        outputs = []
-        for number, rows in zip(self._mine, query.split(size, dim=2), strict=True):
+        outputs: list[Tensor] = []
+        for number, rows in zip(self._mine, torch.split(query, size, dim=2), strict=True):
             end = (number + 1) * size
             seen_keys, seen_values = keys[:, :, :end], values[:, :, :end]
-            mask = causal_lower_right(size, end)
+            mask: Tensor = causal_lower_right(size, end)
             if first is not None:
                 begins = first[:, len(outputs) * size : (len(outputs) + 1) * size]
                 mask = _document_mask(begins, end - size)

@@ -42,8 +42,9 @@ class World:
     it is `None` for one rank. `context` are the ranks that share this one's sequences, neighbours along
     shard; `None` where it has them whole.
     `data_rank` of `data_size` says which samples of each global batch this rank computes: ranks that share
-    layers, sequences or the pipeline see the same samples. `side_group` and `stop_group` are further gloo groups of all
-    ranks, for what talks beside the training (checkpoints, requests to stop): threads must not share one.
+    layers, sequences or the pipeline see the same samples. `side_group` and `stop_group` are further gloo
+    groups of all ranks, for what talks beside the training (checkpoints, requests to stop): threads must not
+    share one.
     """
 
     rank: int
@@ -138,9 +139,7 @@ def join_world(settings: Settings) -> World:
     )
 
 
-def make_meshes(
-    size: int, device: torch.device, settings: Settings
-) -> tuple[DeviceMesh, DeviceMesh | None]:
+def make_meshes(size: int, device: torch.device, settings: Settings) -> tuple[DeviceMesh, DeviceMesh | None]:
     """Return `mesh` and `context` of a `World` of so many ranks, whose process group has been joined."""
     stages, tensor, replicas = settings.pipeline_parallel, settings.tensor_parallel, settings.replicas
     shape = {"replicate": replicas, "shard": size // (stages * replicas * tensor), "tensor": tensor}
@@ -153,9 +152,10 @@ def make_meshes(
     if settings.context_parallel == 1:
         return mesh, None
     # Of the ranks among which FSDP shards, neighbours share sequences: parameters are spread over all.
-    parts = (size // (settings.context_parallel * tensor), settings.context_parallel, tensor)
-    names = ("others", "context", "within")
-    return mesh, init_device_mesh(device.type, parts, mesh_dim_names=names)["context"]
+    ranks = torch.arange(size).view(-1, settings.context_parallel, tensor).transpose(1, 2)
+    groups = ranks.reshape(-1, settings.context_parallel).tolist()
+    group, _ = dist.new_subgroups_by_enumeration(groups)  # type: ignore[no-untyped-call]
+    return mesh, DeviceMesh.from_group(group, device.type, mesh_dim_names=("context",))
 
 
 def data_ranks(size: int, settings: Settings) -> int:

@@ -4,11 +4,13 @@ import math
 
 import msgspec
 import torch
+from torch import nn
+from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel
 
 from pitboard import suite
 from pitboard.training.distributed import World
 from pitboard.training.loading import micro_batch
-from pitboard.training.protocol import TrainableBenchmark, benchmark_class
+from pitboard.training.protocol import Staged, TrainableBenchmark, benchmark_class
 from pitboard.training.settings import Settings
 
 
@@ -53,10 +55,8 @@ def forecast(
     micro, accumulation = micro_batch(settings, world)
     benchmark = benchmark_class(name)(settings.model_copy(update={"compile": False}))
     steps = _steps(settings)
-    everything = _parameters(benchmark, world)
-    trained = [(whole, held, size) for whole, held, size, trains in everything if trains]
-    parameters = sum(held * size for _, held, size, _ in everything)
-    gradients = sum(held * size for _, held, size in trained)
+    stages = [_parameters(benchmark, world, stage) for stage in range(settings.pipeline_parallel)]
+    everything = [parameter for stage in stages for parameter in stage]
     return Forecast(
         ranks=world.size,
         micro_batch=micro,
@@ -65,13 +65,22 @@ def forecast(
         samples=steps * settings.global_batch_size,
         evaluation=schedule(settings, settings.rules(suite.benchmark(name, round=round))),
         parameters=sum(whole for whole, *_ in everything),
-        trainable_parameters=sum(whole for whole, *_ in trained),
-        memory_per_rank=Memory(
-            parameters=parameters,
-            gradients=gradients,
-            optimizer=benchmark.optimizer_copies * gradients,
-            total=parameters + (1 + benchmark.optimizer_copies) * gradients,
+        trainable_parameters=sum(whole for whole, _, _, trains in everything if trains),
+        memory_per_rank=max(
+            (_memory(stage, benchmark.optimizer_copies) for stage in stages), key=lambda memory: memory.total
         ),
+    )
+
+
+def _memory(parameters: list[tuple[int, int, int, bool]], optimizer_copies: int) -> Memory:
+    """Return what the fullest rank holds of these parameters, as `_parameters` gives them."""
+    held = sum(count * size for _, count, size, _ in parameters)
+    gradients = sum(count * size for _, count, size, trains in parameters if trains)
+    return Memory(
+        parameters=held,
+        gradients=gradients,
+        optimizer=optimizer_copies * gradients,
+        total=held + (1 + optimizer_copies) * gradients,
     )
 
 
@@ -91,25 +100,42 @@ def _steps(settings: Settings) -> int:
     return -(-settings.sample_limit // settings.global_batch_size)
 
 
-def _parameters(benchmark: TrainableBenchmark[Settings], world: World) -> list[tuple[int, int, int, bool]]:
+def _parameters(
+    benchmark: TrainableBenchmark[Settings], world: World, stage: int
+) -> list[tuple[int, int, int, bool]]:
     """Return of each parameter its elements, whole and on the fullest rank, their bytes, and if it trains.
 
-    FSDP2 splits the first dimension over the ranks of a replica, after tensor parallelism split some layers.
+    Only those of a stage of the pipeline. FSDP2 splits the first dimension over the ranks of a replica, after
+    tensor parallelism split some layers.
     """
     settings = benchmark.settings
     with torch.device("meta"):
         model = benchmark.build()
-    split = set()
-    if settings.tensor_parallel > 1:
-        for block in benchmark.blocks(model):
-            for layer in benchmark.tensor_parallel_plan():
-                split |= set(block.get_submodule(layer).parameters())
-    shards = world.size // (settings.tensor_parallel * settings.replicas)
+    if settings.pipeline_parallel > 1:
+        assert isinstance(benchmark, Staged)
+        benchmark.keep_stage(model, stage, settings.pipeline_parallel)
+    split = _split_dimensions(model, benchmark) if settings.tensor_parallel > 1 else {}
+    shards = world.size // (settings.pipeline_parallel * settings.tensor_parallel * settings.replicas)
     found = []
     for parameter in model.parameters():
-        rows, *rest = parameter.shape
-        held = -(-rows // shards) * math.prod(rest)
+        shape = list(parameter.shape)
         if parameter in split:
-            held //= settings.tensor_parallel
+            shape[split[parameter]] //= settings.tensor_parallel
+        held = -(-shape[0] // shards) * math.prod(shape[1:])
         found.append((parameter.numel(), held, parameter.element_size(), parameter.requires_grad))
     return found
+
+
+def _split_dimensions(model: nn.Module, benchmark: TrainableBenchmark[Settings]) -> dict[nn.Parameter, int]:
+    """Return along which dimension tensor parallelism splits each parameter that it splits."""
+    plans = [(block, benchmark.tensor_parallel_plan()) for block in benchmark.blocks(model)]
+    plans.append((model, benchmark.outer_tensor_parallel_plan(model)))
+    split: dict[nn.Parameter, int] = {}
+    for module, plan in plans:
+        for name, style in plan.items():
+            layer = module.get_submodule(name)
+            if isinstance(style, ColwiseParallel | RowwiseParallel):
+                # An embedding's rows are its words: split by input, it is split along them.
+                columns = isinstance(style, RowwiseParallel) == isinstance(layer, nn.Linear)
+                split |= dict.fromkeys(layer.parameters(), int(columns))
+    return split

@@ -243,7 +243,12 @@ class Race:
     def _seed_step(self) -> None:
         """Seed a step's random numbers (dropout, stochastic rounding): a resumed run draws the same."""
         world = self.world
-        purpose = f"{self.seed}:step {self.progress.step} of rank {world.data_rank} in {world.data_size}"
+        # What ranks have together, they draw alike; other tokens of one sequence are other tokens.
+        parts, part = 1, 0
+        if world.context is not None:
+            parts, part = world.context.size(), world.context.get_local_rank()
+        rank, ranks = world.data_rank * parts + part, world.data_size * parts
+        purpose = f"{self.seed}:step {self.progress.step} of rank {rank} in {ranks}"
         torch.manual_seed(zlib.crc32(purpose.encode()))
 
     def _forward_backward(self, batch: Batch) -> Tensor:

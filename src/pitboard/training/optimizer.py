@@ -6,10 +6,10 @@ from functools import partial
 from typing import Any, Self
 
 import torch
+import torch.distributed as dist
 from mlperf_logging.mllog import constants
 from pydantic import Field
 from torch import Tensor, nn
-from torch import distributed as dist
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor, Partial, Replicate
 

@@ -23,7 +23,12 @@ class Pipeline(nn.Module):
     """
 
     def __init__(
-        self, model: nn.Module, settings: Settings, stages: DeviceMesh, device: torch.device, micro_batches: int
+        self,
+        model: nn.Module,
+        settings: Settings,
+        stages: DeviceMesh,
+        device: torch.device,
+        micro_batches: int,
     ) -> None:
         super().__init__()
         self._stages = stages
@@ -61,7 +66,7 @@ class Pipeline(nn.Module):
         One forward, one backward: a stage keeps the activations of no more micro-batches than there are
         stages.
         """
-        whole = {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
+        whole: dict[str, Any] = {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
         losses: list[Tensor] = []
         target = next(iter(whole.values()))
         self._training_schedule.step(target=target, losses=losses, return_outputs=False, **whole)
@@ -71,14 +76,13 @@ class Pipeline(nn.Module):
         dist.all_reduce(loss, group=self._stages.get_group())
         return loss
 
-    def forward(self, **batch: Tensor) -> Tensor:
+    def forward(self, **batch: Any) -> Tensor:
         """Return each sample's loss of a batch of one micro-batch a stage; no gradients.
 
         The last stage returns them times the number of stages, the others zeros: their mean is what counts,
         and no stage waits for the last.
         """
-        losses = self._evaluation_schedule.step(**batch)
+        losses: Tensor = self._evaluation_schedule.step(**batch)
         if self._is_last:
-            scaled: Tensor = losses * self._stages.size()
-            return scaled
+            return losses * self._stages.size()
         return torch.zeros(len(next(iter(batch.values()))), device=self._device)

@@ -68,6 +68,12 @@ class LlamaSizes(AdamWSettings):
             raise ValueError(f"hidden_size {self.hidden_size} must be a multiple of 2 × attention_heads.")
         if self.attention_heads % self.key_value_heads:
             raise ValueError("attention_heads must be a multiple of key_value_heads.")
+        chunks = 2 * self.context_parallel * self.tensor_parallel
+        if self.context_parallel > 1 and self.sequence_length % chunks:
+            raise ValueError(
+                f"sequence_length {self.sequence_length} must be a multiple of {chunks}, which is"
+                " 2 × context_parallel × tensor_parallel."
+            )
         return self
 
 
@@ -87,12 +93,6 @@ class LlamaSettings(LlamaSizes):
                     f"{name} {getattr(self, name)} must be a multiple of tensor_parallel"
                     f" {self.tensor_parallel}."
                 )
-        chunks = 2 * self.context_parallel * self.tensor_parallel
-        if self.context_parallel > 1 and self.sequence_length % chunks:
-            raise ValueError(
-                f"sequence_length {self.sequence_length} must be a multiple of {chunks}, which is"
-                " 2 × context_parallel × tensor_parallel."
-            )
         if self.layers < self.pipeline_parallel:
             raise ValueError(
                 f"layers {self.layers} must be at least pipeline_parallel {self.pipeline_parallel}."
@@ -238,9 +238,7 @@ class Llama31(TrainableBenchmark[LlamaSettings]):
             given = torch.randn(shape, generator=generator, device=tokens.device)
             given = given.to(torch.float32 if self.settings.precision == "fp32" else torch.bfloat16)
             changed = torch.where((rows < half).unsqueeze(1), given, given.flip(2))
-        before, after = (
-            _local(model.states(each, positions))[:, rows < half] for each in (given, changed)
-        )
+        before, after = (_local(model.states(each, positions))[:, rows < half] for each in (given, changed))
         if not before.numel():
             return
         if not torch.allclose(before, after, rtol=1e-3, atol=1e-3):
@@ -254,7 +252,9 @@ class Llama31(TrainableBenchmark[LlamaSettings]):
         """Return the positions whose states this rank has between blocks: tensor parallel divides them."""
         if self.settings.tensor_parallel == 1:
             return positions
-        ranks = model.layers()[0].mlp.down_proj.weight.device_mesh["tensor"]
+        weight = model.layers()[0].get_parameter("mlp.down_proj.weight")
+        assert isinstance(weight, DTensor)
+        ranks = weight.device_mesh["tensor"]
         return positions.chunk(ranks.size())[ranks.get_local_rank()]
 
     def hyperparameters(self) -> dict[str, object]:

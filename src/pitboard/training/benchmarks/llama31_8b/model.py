@@ -1,6 +1,7 @@
 """Llama with its loss: `transformers`' model, and a next-token loss that does not hold all logits."""
 
 from collections.abc import Callable
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -54,11 +55,11 @@ class LlamaWithLoss(nn.Module):
             self.llama.model.norm.compile(dynamic=False)
 
     def keep_stage(self, stage: int, stages: int) -> None:
-        """Leave only the layers of one of so many stages; the first also has the embedding, the last the head."""
+        """Leave only the layers of one of the stages; the first also has the embedding, the last the head."""
         model = self.llama.model
-        count = len(model.layers)
-        for number in range(count):
-            if not count * stage // stages <= number < count * (stage + 1) // stages:
+        kept = layers_of_stages(len(model.layers), stages)[stage]
+        for number in range(len(model.layers)):
+            if number not in kept:
                 model.layers[number] = _Elsewhere()
         if stage > 0:
             model.embed_tokens = None
@@ -69,7 +70,7 @@ class LlamaWithLoss(nn.Module):
         """Compute only this rank's part of the sequences."""
         self._parts = parts
         for layer in self.layers():
-            layer.self_attn.sequence_parts = parts
+            layer.self_attn.sequence_parts = parts  # type: ignore[union-attr]
 
     def layers(self) -> list[nn.Module]:
         """Return the layers that this rank has."""
@@ -116,6 +117,18 @@ class _Elsewhere(nn.Module):
         return hidden_states
 
 
+def layers_of_stages(layers: int, stages: int) -> list[range]:
+    """Return which layers each stage of a pipeline has.
+
+    Where they do not come out even, the first stage and the last, which has the head, have the fewer (as in
+    Llama 3's training, arXiv:2407.21783).
+    """
+    fewest, more = divmod(layers, stages)
+    longer = [*range(1, stages - 1), 0][:more]
+    ends = list(accumulate(fewest + (stage in longer) for stage in range(stages)))
+    return [range(start, end) for start, end in zip([0, *ends], ends, strict=False)]
+
+
 def llama_config(settings: "LlamaSizes", rope: dict[str, Any], longest: int) -> LlamaConfig:
     """Return the configuration of a Llama for training, from its rotary parameters and longest sequence."""
     config = LlamaConfig(
@@ -141,39 +154,45 @@ def head_loss(
     hidden: Tensor,
     weight: Tensor,
     labels: Tensor,
-    whole: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None,
+    whole: Callable[..., Tensor] | None = None,
+    counts: Tensor | None = None,
 ) -> Tensor:
     """Return each sequence's mean loss in nats over the tokens with a label (not −100), shape (samples,).
 
     `hidden` is (samples, length, width), `weight` (vocabulary, width), `labels` (samples, length). Logits
     that would fill the memory are made a chunk at a time; `whole` stands for `whole_head_loss`, compiled.
+    With `counts`, (samples,), the sum is divided by these, not by the number of labels.
     """
     if labels.numel() * weight.shape[0] >= _CHUNKED_LOSS_FROM:
-        return chunked_head_loss(hidden, weight, labels)
-    return (whole or whole_head_loss)(hidden, weight, labels)
+        return chunked_head_loss(hidden, weight, labels, counts)
+    return (whole or whole_head_loss)(hidden, weight, labels, counts)
 
 
-def whole_head_loss(hidden: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
+def whole_head_loss(hidden: Tensor, weight: Tensor, labels: Tensor, counts: Tensor | None = None) -> Tensor:
     """Return what `chunked_head_loss` does, from all logits at once: several times as fast on a CPU."""
     logits = F.linear(hidden, weight).flatten(0, 1).float()
     losses = F.cross_entropy(logits, labels.flatten(), reduction="none", ignore_index=IGNORED)
-    return losses.view(labels.shape).sum(dim=1) / (labels != IGNORED).sum(dim=1)
+    sums = losses.view(labels.shape).sum(dim=1)
+    return sums / (_labelled(labels) if counts is None else counts)
 
 
-def chunked_head_loss(hidden: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
+def chunked_head_loss(hidden: Tensor, weight: Tensor, labels: Tensor, counts: Tensor | None = None) -> Tensor:
     """Return `head_loss`, a chunk of tokens at a time: at 8,192 × 128,256 the logits alone are 4 GiB."""
     if torch.is_autocast_enabled(hidden.device.type):
         dtype = torch.get_autocast_dtype(hidden.device.type)
         hidden, weight = hidden.to(dtype), weight.to(dtype)
     one = _fused_loss if torch.is_grad_enabled() else _exact_loss
-    return torch.stack(
-        [one(states, weight, target) for states, target in zip(hidden, labels, strict=True)]
-    ).float()
+    sums = torch.stack([one(states, weight, target) for states, target in zip(hidden, labels, strict=True)])
+    return sums.float() / (_labelled(labels) if counts is None else counts)
+
+
+def _labelled(labels: Tensor) -> Tensor:
+    return (labels != IGNORED).sum(dim=1)
 
 
 def _fused_loss(states: Tensor, weight: Tensor, target: Tensor) -> Tensor:
     """Compute the gradient with the loss. Under BF16 the loss is rounded; the weight's gradient to 0.3 %."""
-    return F.linear_cross_entropy(states, weight, target, options=_CHUNKS)
+    return F.linear_cross_entropy(states, weight, target, reduction="sum", options=_CHUNKS)
 
 
 def _exact_loss(states: Tensor, weight: Tensor, target: Tensor) -> Tensor:
@@ -184,4 +203,4 @@ def _exact_loss(states: Tensor, weight: Tensor, target: Tensor) -> Tensor:
             torch.split(states, _EXACT_CHUNK), torch.split(target, _EXACT_CHUNK), strict=True
         )
     ]
-    return torch.stack(losses).sum() / (target != IGNORED).sum()
+    return torch.stack(losses).sum()
