@@ -263,6 +263,9 @@ def test_a_round_that_cannot_be_raced_is_refused_with_one_that_can(tmp_path: Pat
 def test_a_dry_run_refuses_what_a_run_would(tmp_path: Path) -> None:
     with pytest.raises(PitboardError, match="choose a multiple of 3"):
         called("llama31_8b", dry_run=True, nproc=3)
+    staged = ["pipeline_parallel=4", "layers=4", "global_batch_size=8", "micro_batch_size=2"]
+    with pytest.raises(PitboardError, match="needs 4 micro-batches a step, and"):
+        called("llama31_8b", assignments=staged, dry_run=True, nproc=8)
     tiny_run(tmp_path / "out")
     with pytest.raises(PitboardError, match="holds an earlier run"):
         called("llama31_8b", dry_run=True, output=tmp_path / "out")

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F  # noqa: N812 - as everywhere in the field
 from torch import Tensor
+from torch._C import _distributed_c10d
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.tensor import DTensor, Shard, distribute_tensor
 from torch.testing._internal.distributed import multi_threaded_pg
@@ -22,14 +24,17 @@ OnRanks = Callable[[Callable[[DeviceMesh], list[Tensor]]], list[list[Tensor]]]
 @pytest.fixture(params=[2, 4])
 def on_ranks(request: pytest.FixtureRequest) -> Iterator[OnRanks]:
     """Return a function that runs another on each of so many ranks, and gives what each returned."""
-    size, store = request.param, dist.HashStore()
+    # Neither tells its types.
+    threads: Any = multi_threaded_pg
+    distributed: Any = _distributed_c10d
+    size, store = request.param, distributed.HashStore()
 
     def rank(number: int, work: Callable[[DeviceMesh], list[Tensor]]) -> list[Tensor]:
         dist.init_process_group("threaded", rank=number, world_size=size, store=store)
         try:
             return work(init_device_mesh("cpu", (size,)))
         except BaseException as error:
-            multi_threaded_pg.ProcessLocalGroup.exception_handle(error)
+            threads.ProcessLocalGroup.exception_handle(error)
             raise
         finally:
             dist.destroy_process_group()
@@ -38,13 +43,12 @@ def on_ranks(request: pytest.FixtureRequest) -> Iterator[OnRanks]:
         with ThreadPoolExecutor(size) as pool:
             return list(pool.map(rank, range(size), [work] * size))
 
-    isolate = torch._C._distributed_c10d._set_thread_isolation_mode
-    isolate(True)
-    multi_threaded_pg._install_threaded_pg()
+    distributed._set_thread_isolation_mode(True)
+    threads._install_threaded_pg()
     yield run
-    multi_threaded_pg.ProcessLocalGroup.reset()
-    multi_threaded_pg._uninstall_threaded_pg()
-    isolate(False)
+    threads.ProcessLocalGroup.reset()
+    threads._uninstall_threaded_pg()
+    distributed._set_thread_isolation_mode(False)
 
 
 @pytest.mark.parametrize("documents", [False, True])
@@ -55,15 +59,15 @@ def test_ranks_that_share_sequences_attend_to_all_of_them(documents: bool, on_ra
     along = torch.randn(samples, heads, length, size)
     first = torch.where(torch.rand(samples, length) < 0.1, torch.arange(length), 0).cummax(dim=1).values
     seen = document_mask(first) if documents else torch.ones(length, length, dtype=torch.bool).tril()
-    whole = [x.clone().requires_grad_() for x in (query, key, value)]
-    expected = F.scaled_dot_product_attention(*whole, attn_mask=seen, enable_gqa=True, scale=0.3)
+    whole = q, k, v = [x.clone().requires_grad_() for x in (query, key, value)]
+    expected = F.scaled_dot_product_attention(q, k, v, attn_mask=seen, enable_gqa=True, scale=0.3)
     gradients = torch.autograd.grad(expected, whole, along)
 
     def attend(ranks: DeviceMesh) -> list[Tensor]:
         parts = SequenceParts(ranks)
         mine = parts.positions(length, torch.device("cpu"))
-        local = [x[:, :, mine].requires_grad_() for x in (query, key, value)]
-        output = parts.attend(*local, 0.3, first[:, mine] if documents else None, 0.0)
+        local = q, k, v = [x[:, :, mine].requires_grad_() for x in (query, key, value)]
+        output = parts.attend(q, k, v, 0.3, first[:, mine] if documents else None, 0.0)
         return [mine, output.detach(), *torch.autograd.grad(output, local, along[:, :, mine])]
 
     found = on_ranks(attend)
@@ -89,12 +93,12 @@ def test_ranks_that_share_the_vocabulary_find_the_loss_and_its_gradient(
     gradients = torch.autograd.grad(expected, whole, along)
 
     def loss(ranks: DeviceMesh) -> list[Tensor]:
-        split = [
-            distribute_tensor(x, ranks, [Shard(dim)]).requires_grad_()
-            for x, dim in ((hidden, 1), (weight, 0))
-        ]
-        found = sharded_loss.sharded_head_loss(*split, labels)
-        back = torch.autograd.grad(found, split, along)
+        states = distribute_tensor(hidden, ranks, [Shard(1)]).requires_grad_()
+        words = distribute_tensor(weight, ranks, [Shard(0)]).requires_grad_()
+        assert isinstance(states, DTensor)
+        assert isinstance(words, DTensor)
+        found = sharded_loss.sharded_head_loss(states, words, labels)
+        back = torch.autograd.grad(found, (states, words), along)
         assert all(isinstance(x, DTensor) for x in back)
         return [found.detach(), *(x.full_tensor() for x in back if isinstance(x, DTensor))]
 

@@ -100,7 +100,7 @@ class LoraWithLoss(nn.Module):
     def forward(self, tokens: Tensor, labels: Tensor, first: Tensor) -> Tensor:
         """Return each sequence's mean loss in nats over the tokens that have a label, shape (samples,).
 
-        A rank that has a part of the sequence returns its part of this mean, as many times as there are ranks.
+        A rank that has a part of the sequence returns its part of this mean, times the number of ranks.
         """
         positions = self.positions(tokens.shape[1], tokens.device)
         wanted = F.pad(labels[:, 1:], (0, 1), value=IGNORED)
