@@ -17,9 +17,16 @@ SPREADS = {
     ),
     "sharded x tensor parallel": (4, ["--set", "tensor_parallel=2"]),
     "context parallel": (4, ["--set", "context_parallel=4"]),
-    "sharded x context parallel x tensor parallel": (
+    "context parallel x tensor parallel, activations checkpointed": (
         4,
-        ["--set", "context_parallel=2", "--set", "tensor_parallel=2"],
+        [
+            "--set",
+            "context_parallel=2",
+            "--set",
+            "tensor_parallel=2",
+            "--set",
+            "activation_checkpointing=true",
+        ],
     ),
     "replicas x context parallel": (4, ["--set", "context_parallel=2", "--set", "replicas=2"]),
     "pipeline of two, sharded": (4, ["--set", "pipeline_parallel=2"]),
@@ -78,6 +85,24 @@ def test_the_loss_curve_does_not_depend_on_the_ranks(
     one = one_rank(benchmark)
     assert curve(tmp_path / "out") == near(one, 1e-5)
     assert one[0][1] - one[-1][1] > 0.02, "nothing was learned: the comparison says nothing"
+
+
+@pytest.mark.parametrize(
+    "spread",
+    ["context parallel x tensor parallel, activations checkpointed", "pipeline of two x tensor parallel"],
+)
+def test_what_ranks_share_is_right_in_bf16_too(
+    spread: str,
+    one_rank: Callable[[str], list[tuple[int, float]]],
+    pitboard: Command,
+    tmp_path: Path,
+) -> None:
+    """What goes between ranks then has two types: states in BF16, losses and gradients' sums in FP32."""
+    nproc, settings = SPREADS[spread]
+    base = [*exact("llama31_8b"), "--seed", 7, "--precision", "bf16"]
+    done = pitboard(*base, *settings, "--nproc", nproc, "--output", tmp_path / "out")
+    assert done.returncode == 1, done.stderr
+    assert curve(tmp_path / "out") == near(one_rank("llama31_8b"), 2e-3)
 
 
 @pytest.mark.parametrize("benchmark", TINY)
