@@ -64,8 +64,8 @@ def test_ranks_that_share_sequences_attend_to_all_of_them(documents: bool, on_ra
     gradients = torch.autograd.grad(expected, whole, along)
 
     def attend(ranks: DeviceMesh) -> list[Tensor]:
-        parts = SequenceParts(ranks)
-        mine = parts.positions(length, torch.device("cpu"))
+        parts = SequenceParts(ranks, length)
+        mine = parts.positions(torch.device("cpu"))
         local = q, k, v = [x[:, :, mine].requires_grad_() for x in (query, key, value)]
         output = parts.attend(q, k, v, 0.3, first[:, mine] if documents else None, 0.0)
         return [mine, output.detach(), *torch.autograd.grad(output, local, along[:, :, mine])]

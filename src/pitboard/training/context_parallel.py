@@ -16,16 +16,23 @@ from torch.nn.attention.bias import causal_lower_right
 
 
 class SequenceParts:
-    """This rank's part of each sequence, among the ranks of a one-dimensional mesh."""
+    """This rank's part of sequences of a length, among the ranks of a one-dimensional mesh.
 
-    def __init__(self, ranks: DeviceMesh) -> None:
+    The length must be a multiple of twice the number of ranks.
+    """
+
+    def __init__(self, ranks: DeviceMesh, length: int) -> None:
         self._ranks = ranks
+        self._length = length
         self._chunks = 2 * ranks.size()
         self._mine = ranks.get_local_rank(), self._chunks - 1 - ranks.get_local_rank()
+        size = length // self._chunks
+        # Made here: a compiler cannot make them. On a GPU they are no tensors, but choose a kernel.
+        self._causal = [causal_lower_right(size, (number + 1) * size) for number in self._mine]
 
-    def positions(self, length: int, device: torch.device) -> Tensor:
-        """Return the places of this rank's tokens in a sequence of a length that the chunks divide."""
-        chunks = torch.arange(length, device=device).chunk(self._chunks)
+    def positions(self, device: torch.device) -> Tensor:
+        """Return the places of this rank's tokens in the sequence."""
+        chunks = torch.arange(self._length, device=device).chunk(self._chunks)
         return torch.cat([chunks[number] for number in self._mine])
 
     def attend(
@@ -40,10 +47,12 @@ class SequenceParts:
         keys, values = self._gathered(key, value)
         size = query.shape[2] // 2
         outputs: list[Tensor] = []
-        for number, rows in zip(self._mine, torch.split(query, size, dim=2), strict=True):
+        for number, causal, rows in zip(
+            self._mine, self._causal, torch.split(query, size, dim=2), strict=True
+        ):
             end = (number + 1) * size
             seen_keys, seen_values = keys[:, :, :end], values[:, :, :end]
-            mask: Tensor = causal_lower_right(size, end)
+            mask: Tensor = causal
             if first is not None:
                 begins = first[:, len(outputs) * size : (len(outputs) + 1) * size]
                 mask = _document_mask(begins, end - size)

@@ -108,7 +108,7 @@ class Llama2Lora(TrainableBenchmark[LoraSettings]):
     def split_sequences(self, model: nn.Module, ranks: DeviceMesh) -> None:
         """Give each of these ranks its part of every sequence."""
         assert isinstance(model, LoraWithLoss)
-        model.split_sequences(SequenceParts(ranks))
+        model.split_sequences(SequenceParts(ranks, self.settings.sequence_length))
 
     def blocks(self, model: nn.Module) -> Sequence[nn.Module]:
         """Return the decoder layers."""

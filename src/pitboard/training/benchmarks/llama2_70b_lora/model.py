@@ -87,7 +87,7 @@ class LoraWithLoss(nn.Module):
     def positions(self, length: int, device: torch.device) -> Tensor:
         """Return which tokens of a sequence are this rank's."""
         if self._parts is not None:
-            return self._parts.positions(length, device)
+            return self._parts.positions(device)
         return torch.arange(length, device=device)
 
     def states(self, tokens: Tensor, first: Tensor, positions: Tensor) -> Tensor:

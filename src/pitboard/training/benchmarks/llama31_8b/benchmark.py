@@ -133,7 +133,7 @@ class Llama31(TrainableBenchmark[LlamaSettings]):
     def split_sequences(self, model: nn.Module, ranks: DeviceMesh) -> None:
         """Give each of these ranks its part of every sequence."""
         assert isinstance(model, LlamaWithLoss)
-        model.split_sequences(SequenceParts(ranks))
+        model.split_sequences(SequenceParts(ranks, self.settings.sequence_length))
 
     def keep_stage(self, model: nn.Module, stage: int, stages: int) -> None:
         """Leave the layers of one stage, as many in each as can be, with the embedding or the head."""

@@ -79,7 +79,7 @@ class LlamaWithLoss(nn.Module):
     def positions(self, length: int, device: torch.device) -> Tensor:
         """Return which tokens of a sequence are this rank's; ranks that share layers (tensor) share them."""
         if self._parts is not None:
-            return self._parts.positions(length, device)
+            return self._parts.positions(device)
         return torch.arange(length, device=device)
 
     def states(self, inputs: Tensor, positions: Tensor) -> Tensor:
