@@ -14,7 +14,6 @@ import pytest
 import torch
 import torch.distributed as dist
 import typer
-from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor
 from torch.testing._internal.distributed.fake_pg import FakeStore
 
@@ -24,7 +23,7 @@ from pitboard.cli.run import run
 from pitboard.errors import PitboardError, Stopped
 from pitboard.events import read_events
 from pitboard.launch.plan import RunRequest, make_plan
-from pitboard.training.distributed import World, prepare
+from pitboard.training.distributed import World, data_ranks, make_meshes, prepare
 from pitboard.training.forecast import forecast, schedule
 from pitboard.training.loop import Race
 from pitboard.training.output import Output
@@ -265,6 +264,9 @@ def test_a_round_that_cannot_be_raced_is_refused_with_one_that_can(tmp_path: Pat
 def test_a_dry_run_refuses_what_a_run_would(tmp_path: Path) -> None:
     with pytest.raises(PitboardError, match="choose a multiple of 3"):
         called("llama31_8b", dry_run=True, nproc=3)
+    staged = ["pipeline_parallel=4", "layers=4", "global_batch_size=8", "micro_batch_size=2"]
+    with pytest.raises(PitboardError, match="needs 4 micro-batches a step, and"):
+        called("llama31_8b", assignments=staged, dry_run=True, nproc=8)
     tiny_run(tmp_path / "out")
     with pytest.raises(PitboardError, match="holds an earlier run"):
         called("llama31_8b", dry_run=True, output=tmp_path / "out")
@@ -300,8 +302,10 @@ def test_the_forecast_evaluations_are_those_of_the_loop(interval: int, skipped: 
 
 
 @pytest.fixture
-def four_ranks() -> Iterator[None]:
-    dist.init_process_group("fake", store=FakeStore(), rank=0, world_size=4)
+def one_of_four(spread: dict[str, int]) -> Iterator[None]:
+    """Stand for the first rank of the last stage: it has the most."""
+    rank = 4 - 4 // spread.get("pipeline_parallel", 1)
+    dist.init_process_group("fake", store=FakeStore(), rank=rank, world_size=4)
     yield
     dist.destroy_process_group()
 
@@ -312,6 +316,9 @@ def four_ranks() -> Iterator[None]:
         ("llama31_8b", {}),
         ("llama31_8b", {"replicas": 2}),
         ("llama31_8b", {"tensor_parallel": 2, "key_value_heads": 2}),
+        ("llama31_8b", {"context_parallel": 2}),
+        ("llama31_8b", {"pipeline_parallel": 2}),
+        ("llama31_8b", {"pipeline_parallel": 2, "tensor_parallel": 2, "key_value_heads": 2}),
         ("flux1", {}),
         ("llama2_70b_lora", {}),
         ("retinanet", {}),
@@ -319,14 +326,11 @@ def four_ranks() -> Iterator[None]:
     ],
 )
 def test_the_forecast_memory_is_that_of_the_sharded_model(
-    benchmark: str, spread: dict[str, int], four_ranks: None
+    benchmark: str, spread: dict[str, int], one_of_four: None
 ) -> None:
     settings = settings_for(benchmark, "smoke", {"compile": False, **spread})
-    tensor, replicas = settings.tensor_parallel, settings.replicas
-    mesh = init_device_mesh(
-        "cpu", (replicas, 4 // (tensor * replicas), tensor), mesh_dim_names=("replicate", "shard", "tensor")
-    )
-    world = World(0, 4, torch.device("cpu"), mesh, 0, 4 // tensor, 1)
+    mesh, context = make_meshes(4, torch.device("cpu"), settings)
+    world = World(0, 4, torch.device("cpu"), mesh, 0, data_ranks(4, settings), 1, context=context)
     made = benchmark_class(benchmark)(settings)
     with torch.device("meta"):
         model = made.build()

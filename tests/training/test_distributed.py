@@ -30,12 +30,21 @@ def eight_ranks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     dist.destroy_process_group()
 
 
-@pytest.mark.parametrize(("replicas", "tensor_parallel"), [(1, 1), (2, 1), (1, 2), (2, 2)])
+@pytest.mark.parametrize(
+    "spread",
+    [
+        {},
+        {"replicas": 2},
+        {"tensor_parallel": 2},
+        {"replicas": 2, "tensor_parallel": 2},
+        {"replicas": 2, "context_parallel": 4},
+        {"context_parallel": 2, "tensor_parallel": 2, "pipeline_parallel": 2},
+    ],
+)
 def test_every_group_that_trains_is_connected_before_the_clock(
-    replicas: int, tensor_parallel: int, eight_ranks: None, monkeypatch: pytest.MonkeyPatch
+    spread: dict[str, int], eight_ranks: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    split = {"replicas": replicas, "tensor_parallel": tensor_parallel, "key_value_heads": 2}
-    settings = settings_for("llama31_8b", "smoke", split)
+    settings = settings_for("llama31_8b", "smoke", {"key_value_heads": 2, **spread})
     world = join_world(settings)
     used = set()
     reduce = dist.all_reduce

@@ -24,6 +24,10 @@ BEFORE_ANYTHING_IS_WRITTEN = {
     "llama31_8b --precision fp9": "'nvfp4' or 'mxfp4'",
     "llama31_8b --set attention_heads=5": "must be a multiple of",
     "llama31_8b --set tensor_parallel=2": "must be a multiple of tensor_parallel",
+    "llama31_8b --set context_parallel=3": "must be a multiple of 6, which is 2 × context_parallel",
+    "llama31_8b --set pipeline_parallel=99": "must be at least pipeline_parallel 99",
+    "flux1 --set pipeline_parallel=2": "spread by FSDP only: pipeline_parallel must be 1",
+    "llama2_70b_lora --set tensor_parallel=2": "by FSDP, context_parallel: tensor_parallel must be 1",
     "llama31_8b --system ../../etc": "../../etc",
     "--resume {folder}": "Nothing to resume",
     "": "Say which benchmark",
@@ -32,6 +36,7 @@ BEFORE_ANYTHING_IS_WRITTEN = {
 AT_THE_START_OF_A_RUN = {
     "--set global_batch_size=9 --set micro_batch_size=2": "choose a divisor of 9",
     "--set replicas=2": "1 ranks cannot be divided into 2 replicas",
+    "--set context_parallel=2 --set pipeline_parallel=2": "× context_parallel 2 × pipeline_parallel 2:",
     "--set device=cuda": "No GPU can be used here",
     "--preset full": "`pitboard data llama31_8b` says what to download",
     "--preset full --set data={folder}": "c4-train.en_6_text_document.idx does not exist",

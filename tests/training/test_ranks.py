@@ -16,6 +16,24 @@ SPREADS = {
         ["--set", "micro_batch_size=2", "--set", "activation_checkpointing=true"],
     ),
     "sharded x tensor parallel": (4, ["--set", "tensor_parallel=2"]),
+    "context parallel": (4, ["--set", "context_parallel=4"]),
+    "context parallel x tensor parallel, activations checkpointed": (
+        4,
+        [
+            "--set",
+            "context_parallel=2",
+            "--set",
+            "tensor_parallel=2",
+            "--set",
+            "activation_checkpointing=true",
+        ],
+    ),
+    "replicas x context parallel": (4, ["--set", "context_parallel=2", "--set", "replicas=2"]),
+    "pipeline of two, sharded": (4, ["--set", "pipeline_parallel=2"]),
+    "pipeline of two x tensor parallel": (
+        4,
+        ["--set", "pipeline_parallel=2", "--set", "tensor_parallel=2", "--set", "micro_batch_size=2"],
+    ),
     "replicas of shards": (4, ["--set", "replicas=2"]),
     "features sharded": (2, ["--set", "shard_features=true"]),
 }
@@ -29,10 +47,10 @@ def exact(benchmark: str) -> list[str]:
     return [*tiny(benchmark), *EXACT.get(benchmark, [])]
 
 
-# The models are spread alike, but for Llama's tensor parallelism, which in 405B also splits weights that are
-# read, and R-GAT's features.
+# The models are spread alike; Llama's plans of tensor, context and pipeline parallelism are its own, 405B
+# also splits weights that are read, and R-GAT its features.
 CASES = [("llama31_8b", spread) for spread in SPREADS if spread != "features sharded"]
-CASES += [("llama31_405b", "sharded x tensor parallel")]
+CASES += [("llama31_405b", "sharded x tensor parallel"), ("llama2_70b_lora", "replicas x context parallel")]
 CASES += [
     (benchmark, "accumulating, activations checkpointed") for benchmark in TINY if "llama31" not in benchmark
 ]
@@ -102,6 +120,24 @@ def test_compiled_checkpointed_and_accumulating_ranks_train_as_one_that_is_not(
     assert done.returncode == 1, errors
     assert learning(tmp_path / "out") == near(one_rank("llama31_8b"), 1e-5)
     assert set((tmp_path / "graphs").read_text().split()) == {"0", "1"}
+
+
+@pytest.mark.parametrize(
+    "spread",
+    ["context parallel x tensor parallel, activations checkpointed", "pipeline of two x tensor parallel"],
+)
+def test_what_ranks_share_is_right_in_bf16_too(
+    spread: str,
+    one_rank: Callable[[str], list[tuple[int, float]]],
+    pitboard: Command,
+    tmp_path: Path,
+) -> None:
+    """What goes between ranks then has two types: states in BF16, losses and gradients' sums in FP32."""
+    nproc, settings = SPREADS[spread]
+    base = [*exact("llama31_8b"), "--seed", 7, "--precision", "bf16"]
+    done = pitboard(*base, *settings, "--nproc", nproc, "--output", tmp_path / "out")
+    assert done.returncode == 1, done.stderr
+    assert learning(tmp_path / "out") == near(one_rank("llama31_8b"), 2e-3)
 
 
 @pytest.mark.parametrize("benchmark", TINY)

@@ -1,5 +1,6 @@
 """A killed run continues where its last checkpoint left it, as if nothing had happened."""
 
+import json
 import os
 import signal
 import time
@@ -61,6 +62,29 @@ def test_a_killed_run_continues_with_the_same_curve(
     assert after == near(((s, q) for s, q in whole if s > resumed_at), 1e-6)
     assert [e.key for e in read_events(the_log(killed))].count("run_start") == 1
     assert the_run(killed).status == "aborted"
+
+
+def test_a_checkpoint_of_a_pipeline_is_resumed_by_ranks_that_share_sequences_and_layers(
+    pitboard: Command, python: Python, tmp_path: Path
+) -> None:
+    """How a run is spread changes nothing of what is learned; its plan says how, and is edited here."""
+    run = [*command("llama31_8b"), "--precision", "fp32"]
+    pitboard(*run, "--output", tmp_path / "whole")
+    whole = curve(tmp_path / "whole")
+    killed = tmp_path / "killed"
+    staged = ["--nproc", "4", "--set", "pipeline_parallel=2"]
+    kill_when(killed, python, "checkpoints/*/run_0/samples_000000000032/.metadata", *run, *staged)
+    before = curve(killed)
+
+    plan = json.loads((killed / "run.json").read_text())
+    plan["settings"] |= {"pipeline_parallel": 1, "context_parallel": 2, "tensor_parallel": 2}
+    (killed / "run.json").write_text(json.dumps(plan))
+    done = pitboard("run", "--resume", killed)
+    assert done.returncode == 1, done.stderr
+    (resumed_at,) = [e.value for e in read_events(the_log(killed)) if e.key == "pitboard_resumed"]
+    assert resumed_at >= 32
+    after = curve(killed)[len(before) :]
+    assert after == near(((s, q) for s, q in whole if s > resumed_at), 1e-5)
 
 
 def test_a_run_killed_before_its_first_checkpoint_starts_over(

@@ -13,7 +13,7 @@ from pitboard.launch.reference_point import point_settings
 from pitboard.launch.torchrun import launched_by_torchrun, restart_name
 from pitboard.suite import raceable_round
 from pitboard.training.device import choose_device
-from pitboard.training.distributed import World, require_divisible
+from pitboard.training.distributed import World, data_ranks, require_divisible
 from pitboard.training.forecast import Forecast, forecast
 from pitboard.training.output import Output, Plan, read_plan
 from pitboard.training.protocol import Drawing, benchmark_class
@@ -219,7 +219,7 @@ def dry_run(output: Output, plan: Plan) -> tuple[Forecast, int]:
     nodes, ranks = _ranks(plan.nproc)
     device = choose_device(settings.device, -(-ranks // nodes) - 1)
     require_divisible(ranks, settings)
-    world = World(0, ranks, device, None, 0, ranks // settings.tensor_parallel, nodes)
+    world = World(0, ranks, device, None, 0, data_ranks(ranks, settings), nodes)
     settings, reasons = decide(settings, world)
     plan.settings, plan.decisions = settings.model_dump(mode="json"), {**plan.decisions, **reasons}
     return forecast(plan.benchmark, settings, world, plan.round), nodes

@@ -7,13 +7,15 @@ import torch.nn.functional as F  # noqa: N812 - as everywhere in the field
 from torch import Tensor, nn
 from transformers import AttentionInterface
 
+from pitboard.training.context_parallel import SequenceParts
+
 NAME = "pitboard_causal"
 _MOST_BLOCKS = 4
 _LEAST_ROWS, _MOST_ROWS = 32, 512
 
 
 def causal_attention(
-    module: nn.Module,  # noqa: ARG001 - the interface of transformers
+    module: nn.Module,
     query: Tensor,
     key: Tensor,
     value: Tensor,
@@ -26,11 +28,15 @@ def causal_attention(
     """Attend from each token to itself and those before it, with grouped key and value heads.
 
     `first` (samples, length) holds the index of the first token of each token's document, where a sequence
-    packs several: nothing before it is attended to.
+    packs several: nothing before it is attended to. Where ranks share sequences (`module.sequence_parts`),
+    the tokens are this rank's, and they attend to those of all.
     `query` is (samples, heads, length, head size), `key` and `value` have fewer heads; returns
     (samples, length, heads, head size), as `transformers.AttentionInterface` wants, and no weights.
     """
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    parts: SequenceParts | None = getattr(module, "sequence_parts", None)
+    if parts is not None:
+        return parts.attend(query, key, value, scale, first, dropout).transpose(1, 2), None
     if query.device.type == "cpu" and dropout == 0.0:
         exact = query.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
         if exact and not torch.compiler.is_compiling():

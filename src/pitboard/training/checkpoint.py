@@ -24,9 +24,10 @@ from pitboard.training.distributed import World, lost_contact
 
 _KEPT = 2
 _FULL = 2**20
-# A frozen base is not written: it is what it was when the run began.
-_SAVED = StateDictOptions(ignore_frozen_params=True)
-_LOADED = StateDictOptions(ignore_frozen_params=True, strict=False)
+# A frozen base is not written: it is what it was when the run began. The optimizer's state lies by the names
+# of parameters: how they are grouped, and which a rank has, may differ where a run is resumed.
+_SAVED = StateDictOptions(ignore_frozen_params=True, flatten_optimizer_state_dict=True)
+_LOADED = StateDictOptions(ignore_frozen_params=True, flatten_optimizer_state_dict=True, strict=False)
 # A run of one rank has no process group, and needs none.
 warnings.filterwarnings("ignore", message="torch.distributed is disabled", category=UserWarning)
 
@@ -44,8 +45,8 @@ class Checkpoints:
 
     A checkpoint is whole when Distributed Checkpoint has written its `.metadata`, which it does last and by
     renaming; a folder without it is the trace of a killed run and is never read. The last two are kept.
-    The state is independent of the rank count: a run may be resumed on more or fewer ranks. `saved_samples`
-    says where this process last saved, be it whole yet or not.
+    The state is independent of the ranks: a run may be resumed on more or fewer, and spread otherwise.
+    `saved_samples` says where this process last saved, be it whole yet or not.
     """
 
     def __init__(self, folder: Path, world: World) -> None:

@@ -1,6 +1,7 @@
 """The ranks of a run: process group, device mesh, and how the model is spread over it."""
 
 import json
+import math
 import os
 import time
 import uuid
@@ -23,7 +24,7 @@ from torch.distributed.tensor.parallel import parallelize_module
 
 from pitboard.errors import PitboardError
 from pitboard.training.device import choose_device
-from pitboard.training.protocol import TrainableBenchmark
+from pitboard.training.protocol import ContextParallel, Staged, TrainableBenchmark
 from pitboard.training.settings import Settings
 from pitboard.training.system import node_count
 
@@ -35,11 +36,15 @@ _SECONDS_BETWEEN_LOOKS = 0.05
 
 @dataclass(frozen=True)
 class World:
-    """The ranks of this run. `mesh` has the dimensions replicate × shard × tensor; `None` for one rank.
+    """The ranks of this run.
 
-    `data_rank` of `data_size` says which samples of each global batch this rank computes: ranks that share a
-    layer (tensor parallel) see the same samples. `side_group` and `stop_group` are further gloo groups of all
-    ranks, for what talks beside the training (checkpoints, requests to stop): threads must not share one.
+    `mesh` has the dimensions replicate × shard × tensor, with a first one, pipeline, where there are stages;
+    it is `None` for one rank. `context` are the ranks that share this one's sequences, neighbours along
+    shard; `None` where it has them whole.
+    `data_rank` of `data_size` says which samples of each global batch this rank computes: ranks that share
+    layers, sequences or the pipeline see the same samples. `side_group` and `stop_group` are further gloo
+    groups of all ranks, for what talks beside the training (checkpoints, requests to stop): threads must not
+    share one.
     """
 
     rank: int
@@ -51,18 +56,28 @@ class World:
     nodes: int
     side_group: dist.ProcessGroup | None = None
     stop_group: dist.ProcessGroup | None = None
+    context: DeviceMesh | None = None
 
     @property
     def is_main(self) -> bool:
         """Whether this rank writes the log and the display."""
         return self.rank == 0
 
+    @property
+    def stages(self) -> DeviceMesh | None:
+        """The ranks that have the stages of this one's pipeline, in order; `None` without a pipeline."""
+        whole = self.mesh is None or "pipeline" not in (self.mesh.mesh_dim_names or ())
+        return None if whole or self.mesh is None else self.mesh["pipeline"]
+
     def sum(self, values: Tensor) -> Tensor:
-        """Return the element-wise sum of a small tensor over the ranks that hold different samples."""
+        """Return the element-wise sum of a small tensor over the ranks that hold different samples.
+
+        Of ranks that share their samples, the mean counts: each may have its part of the value.
+        """
         if self.mesh is None:
             return values
         dist.all_reduce(values)
-        return values / self.mesh["tensor"].size()
+        return values / (self.size // self.data_size)
 
     def gather(self, rows: Tensor) -> Tensor:
         """Return the rows of all ranks that hold different samples, in the ranks' order, the same on each."""
@@ -75,8 +90,9 @@ class World:
         filled[: len(rows)] = rows
         found = [torch.empty_like(filled) for _ in counts]
         dist.all_gather(found, filled)
-        # Ranks that share a layer have the same rows.
-        alone = slice(None, None, self.mesh["tensor"].size())
+        # Neighbours that share a layer or a sequence have the same rows, as have a pipeline's stages.
+        stages = 1 if self.stages is None else self.stages.size()
+        alone = slice(0, self.size // stages, self.size // (stages * self.data_size))
         return torch.cat([part[:count] for part, count in zip(found[alone], counts[alone], strict=True)])
 
     def barrier(self) -> None:
@@ -90,7 +106,8 @@ class World:
             return
         whole = dist.group.WORLD
         # In one order on all ranks, or they would wait for each other for ever.
-        for group in dict.fromkeys([whole, *self.mesh.get_all_groups(), *self._flattened()]):
+        context = [] if self.context is None else [self.context.get_group()]
+        for group in dict.fromkeys([whole, *self.mesh.get_all_groups(), *self._flattened(), *context]):
             dist.all_reduce(torch.zeros(1, device=self.device), group=group)
         self.broadcast(None)
 
@@ -121,7 +138,6 @@ def join_world(settings: Settings) -> World:
     rank, size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     device = choose_device(settings.device, int(os.environ.get("LOCAL_RANK", "0")))
     require_divisible(size, settings)
-    tensor, replicas = settings.tensor_parallel, settings.replicas
     if size == 1:
         return World(0, 1, device, None, 0, 1, 1)
     if device.type == "cuda":
@@ -129,24 +145,50 @@ def join_world(settings: Settings) -> World:
     if not dist.is_initialized():
         backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
         dist.init_process_group(backend, store=_store(), rank=rank, world_size=size, timeout=_TIMEOUT)
-    shape = (replicas, size // (tensor * replicas), tensor)
-    mesh = init_device_mesh(device.type, shape, mesh_dim_names=("replicate", "shard", "tensor"))
+    mesh, context = make_meshes(size, device, settings)
+    side_group, stop_group = dist.new_group(backend="gloo"), dist.new_group(backend="gloo")
+    data_size = data_ranks(size, settings)
+    neighbours = settings.tensor_parallel * settings.context_parallel
+    data_rank = rank // neighbours % data_size
+    return World(
+        rank, size, device, mesh, data_rank, data_size, node_count(), side_group, stop_group, context
+    )
+
+
+def make_meshes(size: int, device: torch.device, settings: Settings) -> tuple[DeviceMesh, DeviceMesh | None]:
+    """Return `mesh` and `context` of a `World` of so many ranks, whose process group has been joined."""
+    stages, tensor, replicas = settings.pipeline_parallel, settings.tensor_parallel, settings.replicas
+    shape = {"replicate": replicas, "shard": size // (stages * replicas * tensor), "tensor": tensor}
+    if stages > 1:
+        shape = {"pipeline": stages, **shape}
+    mesh = init_device_mesh(device.type, tuple(shape.values()), mesh_dim_names=tuple(shape))
     if tensor > 1:
         # Lets one reduction over all shards of a gradient norm replace one for each dimension.
         mesh["shard", "tensor"]._flatten("shard_tensor")
-    side_group, stop_group = dist.new_group(backend="gloo"), dist.new_group(backend="gloo")
-    return World(
-        rank, size, device, mesh, rank // tensor, size // tensor, node_count(), side_group, stop_group
-    )
+    if settings.context_parallel == 1:
+        return mesh, None
+    # Of the ranks among which FSDP shards, neighbours share sequences: parameters are spread over all.
+    ranks = torch.arange(size).view(-1, settings.context_parallel, tensor).transpose(1, 2)
+    groups = ranks.reshape(-1, settings.context_parallel).tolist()
+    group, _ = dist.new_subgroups_by_enumeration(groups)  # type: ignore[no-untyped-call]
+    return mesh, DeviceMesh.from_group(group, device.type, mesh_dim_names=("context",))
+
+
+def data_ranks(size: int, settings: Settings) -> int:
+    """Return over how many ranks, or groups of ranks that share their samples, a batch is divided."""
+    return size // (settings.tensor_parallel * settings.context_parallel * settings.pipeline_parallel)
 
 
 def require_divisible(size: int, settings: Settings) -> None:
     """Raise `PitboardError` when so many ranks cannot be divided as the settings ask."""
-    tensor, replicas = settings.tensor_parallel, settings.replicas
-    if size % (tensor * replicas):
+    names = ("tensor_parallel", "context_parallel", "pipeline_parallel")
+    degrees = {name: getattr(settings, name) for name in names if getattr(settings, name) > 1}
+    if size % (settings.replicas * math.prod(degrees.values())):
+        product = " × ".join(
+            [f"{settings.replicas} replicas", *(f"{name} {degree}" for name, degree in degrees.items())]
+        )
         raise PitboardError(
-            f"{size} ranks cannot be divided into {replicas} replicas × tensor_parallel {tensor}:"
-            f" choose settings whose product divides {size}."
+            f"{size} ranks cannot be divided into {product}: choose settings whose product divides {size}."
         )
 
 
@@ -198,13 +240,21 @@ def leave_world() -> None:
 def prepare(model: nn.Module, benchmark: TrainableBenchmark[Settings], world: World) -> None:
     """Make a model built on `meta` ready for its ranks, in place, in the order that composes.
 
-    Tensor parallel within a block, activation checkpointing around it, compilation of it, and FSDP2 over all.
+    The stage of a pipeline, parts of sequences, tensor parallel within a block, activation checkpointing
+    around it, compilation of it, and FSDP2 over all.
     """
     settings = benchmark.settings
+    if world.stages is not None:
+        assert isinstance(benchmark, Staged)
+        benchmark.keep_stage(model, world.stages.get_local_rank(), world.stages.size())
+    if world.context is not None:
+        assert isinstance(benchmark, ContextParallel)
+        benchmark.split_sequences(model, world.context)
     if settings.tensor_parallel > 1:
         assert world.mesh is not None
         for block in benchmark.blocks(model):
             parallelize_module(block, world.mesh["tensor"], benchmark.tensor_parallel_plan())
+        parallelize_module(model, world.mesh["tensor"], benchmark.outer_tensor_parallel_plan(model))
     if settings.activation_checkpointing:
         chosen = set(benchmark.blocks(model))
         apply_activation_checkpointing(
@@ -233,5 +283,7 @@ def _shard(model: nn.Module, benchmark: TrainableBenchmark[Settings], world: Wor
         )
     own = benchmark.shard_own(model, world)
     data_mesh = mesh["replicate", "shard"] if settings.replicas > 1 else mesh["shard"]
+    # The micro-batches of a pipeline follow each other: its stage would be gathered for each of them.
+    reshard = None if settings.pipeline_parallel == 1 else False
     for unit in (*benchmark.blocks(model), model):
-        fully_shard(unit, mesh=data_mesh, mp_policy=policy, ignored_params=own)
+        fully_shard(unit, mesh=data_mesh, mp_policy=policy, ignored_params=own, reshard_after_forward=reshard)

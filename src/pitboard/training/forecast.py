@@ -4,11 +4,13 @@ import math
 
 import msgspec
 import torch
+from torch import nn
+from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel
 
 from pitboard import suite
 from pitboard.training.distributed import World
 from pitboard.training.loading import micro_batch
-from pitboard.training.protocol import TrainableBenchmark, benchmark_class
+from pitboard.training.protocol import Staged, TrainableBenchmark, benchmark_class
 from pitboard.training.settings import Settings
 
 
@@ -57,11 +59,8 @@ def forecast(
     micro, accumulation = micro_batch(settings, world)
     benchmark = benchmark_class(name)(settings.model_copy(update={"compile": False}))
     steps = _steps(settings)
-    everything = _parameters(benchmark, world)
-    trained = [(whole, held, size) for whole, held, size, trains, _ in everything if trains]
-    parameters = sum(held * size for _, held, size, *_ in everything)
-    changed = sum(held * size for _, held, size in trained)
-    gradients = sum(held * size for _, held, size, trains, rows in everything if trains and not rows)
+    stages = [_parameters(benchmark, world, stage) for stage in range(settings.pipeline_parallel)]
+    everything = [parameter for stage in stages for parameter in stage]
     return Forecast(
         ranks=world.size,
         micro_batch=micro,
@@ -70,12 +69,9 @@ def forecast(
         samples=steps * settings.global_batch_size,
         evaluation=schedule(settings, settings.rules(suite.benchmark(name, round=round))),
         parameters=sum(whole for whole, *_ in everything),
-        trainable_parameters=sum(whole for whole, *_ in trained),
-        memory_per_rank=Memory(
-            parameters=parameters,
-            gradients=gradients,
-            optimizer=benchmark.optimizer_copies * changed,
-            total=parameters + gradients + benchmark.optimizer_copies * changed,
+        trainable_parameters=sum(whole for whole, _, _, trains, _ in everything if trains),
+        memory_per_rank=max(
+            (_memory(stage, benchmark.optimizer_copies) for stage in stages), key=lambda memory: memory.total
         ),
         evaluation_data_per_rank=_evaluation_data(benchmark, world),
     )
@@ -86,9 +82,22 @@ def _evaluation_data(benchmark: TrainableBenchmark[Settings], world: World) -> i
     settings = benchmark.settings
     if settings.evaluation_interval is None or not benchmark.keep_evaluation_data:
         return 0
-    micro, _ = micro_batch(settings, world)
+    micro = micro_batch(settings, world)[0] * settings.pipeline_parallel
     batches = -(-settings.evaluation_samples // (micro * world.data_size))
     return batches * micro * sum(tensor.nbytes for tensor in benchmark.warmup_batch(1).values())
+
+
+def _memory(parameters: list[tuple[int, int, int, bool, bool]], optimizer_copies: int) -> Memory:
+    """Return what the fullest rank holds of these parameters, as `_parameters` gives them."""
+    held = sum(count * size for _, count, size, *_ in parameters)
+    changed = sum(count * size for _, count, size, trains, _ in parameters if trains)
+    gradients = sum(count * size for _, count, size, trains, rows in parameters if trains and not rows)
+    return Memory(
+        parameters=held,
+        gradients=gradients,
+        optimizer=optimizer_copies * changed,
+        total=held + gradients + optimizer_copies * changed,
+    )
 
 
 def schedule(settings: Settings, rules: suite.Benchmark) -> Schedule | None:
@@ -108,29 +117,44 @@ def _steps(settings: Settings) -> int:
 
 
 def _parameters(
-    benchmark: TrainableBenchmark[Settings], world: World
+    benchmark: TrainableBenchmark[Settings], world: World, stage: int
 ) -> list[tuple[int, int, int, bool, bool]]:
     """Return of each parameter its elements, whole and on the fullest rank, their bytes, and if it trains.
 
-    The last says whether it has a gradient of some rows only (`row_gradients`).
-    FSDP2 splits the first dimension over the ranks of a replica, after tensor parallelism split some layers.
+    The last says whether it has a gradient of some rows only (`row_gradients`). Only those of a stage of the
+    pipeline. FSDP2 splits the first dimension over the ranks of a replica, after tensor parallelism split
+    some layers.
     """
     settings = benchmark.settings
     with torch.device("meta"):
         model = benchmark.build()
-    split = set()
-    if settings.tensor_parallel > 1:
-        for block in benchmark.blocks(model):
-            for layer in benchmark.tensor_parallel_plan():
-                split |= set(block.get_submodule(layer).parameters())
-    shards = world.size // (settings.tensor_parallel * settings.replicas)
+    if settings.pipeline_parallel > 1:
+        assert isinstance(benchmark, Staged)
+        benchmark.keep_stage(model, stage, settings.pipeline_parallel)
+    split = _split_dimensions(model, benchmark) if settings.tensor_parallel > 1 else {}
+    shards = world.size // (settings.pipeline_parallel * settings.tensor_parallel * settings.replicas)
     found = []
     by_rows = {p for name in benchmark.row_gradients for p in model.get_submodule(name).parameters()}
     for parameter in model.parameters():
-        rows, *rest = parameter.shape
-        held = -(-rows // shards) * math.prod(rest)
+        shape = list(parameter.shape)
         if parameter in split:
-            held //= settings.tensor_parallel
+            shape[split[parameter]] //= settings.tensor_parallel
+        held = -(-shape[0] // shards) * math.prod(shape[1:])
         kept = parameter.requires_grad, parameter in by_rows
         found.append((parameter.numel(), held, parameter.element_size(), *kept))
     return found
+
+
+def _split_dimensions(model: nn.Module, benchmark: TrainableBenchmark[Settings]) -> dict[nn.Parameter, int]:
+    """Return along which dimension tensor parallelism splits each parameter that it splits."""
+    plans = [(block, benchmark.tensor_parallel_plan()) for block in benchmark.blocks(model)]
+    plans.append((model, benchmark.outer_tensor_parallel_plan(model)))
+    split: dict[nn.Parameter, int] = {}
+    for module, plan in plans:
+        for name, style in plan.items():
+            layer = module.get_submodule(name)
+            if isinstance(style, ColwiseParallel | RowwiseParallel):
+                # An embedding's rows are its words: split by input, it is split along them.
+                columns = isinstance(style, RowwiseParallel) == isinstance(layer, nn.Linear)
+                split |= dict.fromkeys(layer.parameters(), int(columns))
+    return split

@@ -20,7 +20,8 @@ Collate = Callable[[list[Batch]], Batch]
 def micro_batch(settings: Settings, world: World) -> tuple[int, int]:
     """Return the samples a rank computes at once, and how many such micro-batches make its step.
 
-    Raises `PitboardError` when the global batch cannot be divided over the ranks and micro-batches.
+    A pipeline's are single samples unless the settings say otherwise. Raises `PitboardError` when the global
+    batch cannot be divided over the ranks and micro-batches, or gives a pipeline fewer than it has stages.
     """
     total = settings.global_batch_size
     if total % world.data_size:
@@ -29,11 +30,18 @@ def micro_batch(settings: Settings, world: World) -> tuple[int, int]:
             f" choose a multiple of {world.data_size}."
         )
     share = total // world.data_size
-    size = settings.micro_batch_size or share
+    stages = settings.pipeline_parallel
+    size = settings.micro_batch_size or (share if stages == 1 else 1)
     if share % size:
         raise PitboardError(
             f"global_batch_size {total} over {world.data_size} ranks is {share} samples a rank, which"
             f" micro_batch_size {size} does not divide: choose a divisor of {share}."
+        )
+    if share // size < stages:
+        raise PitboardError(
+            f"pipeline_parallel {stages} needs {stages} micro-batches a step, and global_batch_size {total}"
+            f" over {world.data_size} data-parallel ranks gives {share // size} of {size} samples: raise the"
+            " batch, lower micro_batch_size, or use fewer stages."
         )
     return size, share // size
 
@@ -76,9 +84,10 @@ def evaluation_batches(
 
     All ranks get equally many batches, since a sharded model's forward is a collective; samples that fill
     up the last ones weigh 0. They are read as they are asked for; with `keep` they then stay in memory, else
-    they can be asked for once.
+    they can be asked for once. A pipeline takes a micro-batch for each of its stages
+    at once.
     """
-    size, _ = micro_batch(settings, world)
+    size = micro_batch(settings, world)[0] * settings.pipeline_parallel
     count = settings.evaluation_samples
     chosen = _Filled(count, size, world)
     weights = (torch.tensor([float(number < count) for number in batch]) for batch in chosen.numbers)

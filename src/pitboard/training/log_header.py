@@ -41,6 +41,10 @@ def log_header(
         "pitboard_emulated": emulated(settings.precision, world.device),
         "pitboard_ranks": world.size,
         **_allocator(world),
+        # As round 6.1 wants them disclosed.
+        "tensor_parallelism": settings.tensor_parallel,
+        "pipeline_parallelism": settings.pipeline_parallel,
+        "context_parallelism": settings.context_parallel,
         constants.SEED: seed,
         constants.GLOBAL_BATCH_SIZE: settings.global_batch_size,
         constants.GRADIENT_ACCUMULATION_STEPS: accumulation,

@@ -32,6 +32,7 @@ from pitboard.training.loading import (
     to_device,
     training_batches,
 )
+from pitboard.training.pipeline import Pipeline
 from pitboard.training.precision import autocast, convert, emulated, in_bf16, use_fast_products
 from pitboard.training.protocol import Batch, EvaluationBatches, TrainableBenchmark
 from pitboard.training.reporting import Reporter, RunInfo
@@ -96,6 +97,7 @@ class Race:
         self._kept_batches: KeptBatches | None = None
         self._outcome = Outcome(False, 0, None, 0, 0.0)
         self._micro, self._accumulation = micro_batch(self.settings, world)
+        self._pipeline: Pipeline | None = None
 
     def initialize(self) -> None:
         """Open the data, build, place and compile the model, and warm up; nothing of it is timed."""
@@ -113,6 +115,9 @@ class Race:
         self._convert()
         prepare(self.model, self.benchmark, self.world)
         materialize(self.model, self.benchmark, device, self.seed)
+        if self.world.stages is not None:
+            self._pipeline = Pipeline(self.model, settings, self.world.stages, device, self._accumulation)
+        self._evaluated_model = self.model if self._pipeline is None else self._pipeline
         # Before the warm-up: FSDP leaves a root's own parameters whole after a forward, and an optimizer that
         # was made then would train those copies.
         self.optimizer = self.benchmark.optimizer(self.model)
@@ -207,12 +212,17 @@ class Race:
         batch = to_device(self.benchmark.warmup_batch(self._micro), self.world.device)
         optimizer = self.benchmark.optimizer(self.model)
         for _ in range(2):
-            self._forward_backward(batch)
-            optimizer.update(0.0)
+            if self._pipeline is None:
+                self._forward_backward(batch)
+            else:
+                self._pipeline.step([batch] * self._accumulation)
+            optimizer.update(0.0, self.world.stages)
         if self._evaluating is not None:
+            batch = self.benchmark.warmup_batch(self._micro * self.settings.pipeline_parallel)
+            batch = to_device(batch, self.world.device)
             self.model.eval()
             with torch.no_grad(), autocast(self.settings, self.world.device):
-                self.model(**batch)
+                self._evaluated_model(**batch)
                 # Right after a forward of the whole model: a sharded root's own parameters are gathered.
                 with in_bf16():
                     self.benchmark.verify(self.model, batch)
@@ -231,10 +241,14 @@ class Race:
     def _step(self, batches: Iterator[Batch]) -> None:
         self._seed_step()
         loss = torch.zeros((), device=self.world.device)
-        for micro in range(self._accumulation):
-            self._sync_gradients(last=micro == self._accumulation - 1)
-            loss += self._forward_backward(next(batches))
-        norm = self.optimizer.update(self.optimizer.learning_rate(self.progress.step))
+        if self._pipeline is not None:
+            loss += self._pipeline.step([next(batches) for _ in range(self._accumulation)])
+        else:
+            for micro in range(self._accumulation):
+                self._sync_gradients(last=micro == self._accumulation - 1)
+                loss += self._forward_backward(next(batches))
+        rate = self.optimizer.learning_rate(self.progress.step)
+        norm = self.optimizer.update(rate, self.world.stages)
         self.progress.step += 1
         self.progress.samples += self.settings.global_batch_size
         self._note(loss, norm)
@@ -242,7 +256,12 @@ class Race:
     def _seed_step(self) -> None:
         """Seed a step's random numbers (dropout, stochastic rounding): a resumed run draws the same."""
         world = self.world
-        purpose = f"{self.seed}:step {self.progress.step} of rank {world.data_rank} in {world.data_size}"
+        # What ranks have together, they draw alike; other tokens of one sequence are other tokens.
+        parts, part = 1, 0
+        if world.context is not None:
+            parts, part = world.context.size(), world.context.get_local_rank()
+        rank, ranks = world.data_rank * parts + part, world.data_size * parts
+        purpose = f"{self.seed}:step {self.progress.step} of rank {rank} in {ranks}"
         torch.manual_seed(zlib.crc32(purpose.encode()))
 
     def _forward_backward(self, batch: Batch) -> Tensor:
@@ -308,7 +327,8 @@ class Race:
     def _quality(self) -> float:
         self.model.eval()
         with torch.no_grad(), autocast(self.settings, self.world.device):
-            quality = self.benchmark.evaluate(self.model, self._evaluation_batches(), self.world)
+            batches = self._evaluation_batches()
+            quality = self.benchmark.evaluate(self._evaluated_model, batches, self.world)
         self.model.train()
         return quality
 

@@ -6,9 +6,11 @@ from functools import partial
 from typing import Any, Self
 
 import torch
+import torch.distributed as dist
 from mlperf_logging.mllog import constants
 from pydantic import Field
 from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor, Partial, Replicate
 
 from pitboard.training.settings import Settings
@@ -34,9 +36,12 @@ class ScheduledOptimizer:
         self._clip_norm = clip_norm
         self._parameters = [p for p in model.parameters() if p.requires_grad]
 
-    def update(self, learning_rate: float) -> Tensor:
-        """Change the parameters by their gradients, drop those, and return their norm before clipping."""
-        norm = clip_gradients(self._parameters, self._clip_norm)
+    def update(self, learning_rate: float, stages: DeviceMesh | None = None) -> Tensor:
+        """Change the parameters by their gradients, drop those, and return their norm before clipping.
+
+        `stages` are the ranks with the other parameters of the model, where a pipeline divides them.
+        """
+        norm = clip_gradients(self._parameters, self._clip_norm, stages)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate
@@ -141,8 +146,12 @@ def cosine_learning_rate(step: int, settings: AdamWSettings, *, peak_in_warmup: 
     return end + (peak - end) * 0.5 * (1.0 + math.cos(math.pi * progress))
 
 
-def clip_gradients(parameters: Iterable[nn.Parameter], max_norm: float) -> Tensor:
+def clip_gradients(
+    parameters: Iterable[nn.Parameter], max_norm: float, stages: DeviceMesh | None = None
+) -> Tensor:
     """Scale the gradients so that their global L2 norm is at most `max_norm`; return the norm before.
+
+    With `stages` the norm is over their parameters too.
 
     An infinite `max_norm` leaves them as they are. Works on each rank's own shards, a few launches for all:
     PyTorch's own clipping takes the gradients that are spread over ranks one by one.
@@ -154,7 +163,10 @@ def clip_gradients(parameters: Iterable[nn.Parameter], max_norm: float) -> Tenso
             shards.setdefault((gradient.device_mesh, gradient.placements), []).append(gradient.to_local())
         elif gradient is not None:
             shards.setdefault(None, []).append(gradient)
-    total = torch.stack([_square(where, gradients) for where, gradients in shards.items()]).sum().sqrt()
+    total = torch.stack([_square(where, gradients) for where, gradients in shards.items()]).sum()
+    if stages is not None:
+        dist.all_reduce(total, group=stages.get_group())
+    total = total.sqrt()
     if math.isfinite(max_norm):
         # As PyTorch's clip_grad_norm_.
         factor = torch.clamp(max_norm / (total + 1e-6), max=1.0)

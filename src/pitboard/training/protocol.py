@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, TypeVar, runtime_
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor.parallel import ParallelStyle
 from torch.utils.data import Dataset
 
@@ -68,6 +69,10 @@ class TrainableBenchmark(ABC, Generic[S_co]):
 
     def tensor_parallel_plan(self) -> dict[str, ParallelStyle]:
         """Return the tensor-parallel plan of one block, by submodule name; empty if it has none."""
+        return {}
+
+    def outer_tensor_parallel_plan(self, model: nn.Module) -> dict[str, ParallelStyle]:  # noqa: ARG002
+        """Return the tensor-parallel plan of what is outside the blocks, by name within the model."""
         return {}
 
     def shard_own(self, model: nn.Module, world: "World") -> set[nn.Parameter]:  # noqa: ARG002
@@ -160,6 +165,29 @@ class Pretrained(Protocol):
 
     def rows(self, name: str, shape: torch.Size, first: int, count: int) -> Tensor:
         """Return `count` rows, from row `first` on, of a parameter that has this shape."""
+
+
+@runtime_checkable
+class ContextParallel(Protocol):
+    """A benchmark whose ranks can share sequences, each with its part of them."""
+
+    def split_sequences(self, model: nn.Module, ranks: DeviceMesh) -> None:
+        """Let the model compute this rank's part of each sequence it is given, and the loss of that part.
+
+        The mean over these ranks of a sample's loss is then what the whole model gives.
+        """
+
+
+@runtime_checkable
+class Staged(Protocol):
+    """A benchmark whose layers can be spread over the stages of a pipeline."""
+
+    def keep_stage(self, model: nn.Module, stage: int, stages: int) -> None:
+        """Leave of a model on `meta`, in place, what stage `stage` of `stages` computes; names stay.
+
+        The forward of a later stage takes what the stage before returns, and then the batch by keyword; all
+        but the last return the tensor that goes on.
+        """
 
 
 def benchmark_class(name: str) -> type[TrainableBenchmark[Settings]]:

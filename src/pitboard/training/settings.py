@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -16,7 +16,8 @@ Precision = Literal["auto", FormatName]
 EXECUTION = frozenset(
     {
         *("precision", "fp8_scaling", "compile", "device", "activation_checkpointing", "micro_batch_size"),
-        *("tensor_parallel", "replicas", "data_workers", "peak_tflops", "data", "model"),
+        *("tensor_parallel", "context_parallel", "pipeline_parallel", "replicas"),
+        *("data_workers", "peak_tflops", "data", "model"),
         "shard_features",
     }
 )
@@ -30,6 +31,9 @@ class Settings(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    spread_by: ClassVar[frozenset[str]] = frozenset()
+    """Which of `tensor_parallel`, `context_parallel` and `pipeline_parallel` the benchmark's model can do."""
 
     preset: str
     division: Literal["closed", "open"] = "open"
@@ -55,6 +59,8 @@ class Settings(BaseModel):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     activation_checkpointing: bool = False
     tensor_parallel: int = Field(default=1, gt=0, description="ranks that share each layer")
+    context_parallel: int = Field(default=1, gt=0, description="ranks that share each sequence")
+    pipeline_parallel: int = Field(default=1, gt=0, description="stages that share the layers")
     replicas: int = Field(default=1, gt=0, description="hybrid sharding: copies of the sharded model")
     data_workers: int | None = Field(default=None, ge=0, description="loader processes a rank")
     peak_tflops: float | None = Field(default=None, gt=0, description="the device's peak, where not known")
@@ -63,6 +69,14 @@ class Settings(BaseModel):
     def _limited(self) -> Self:
         if self.max_samples is None and self.max_steps is None:
             raise ValueError("give max_samples or max_steps: a run must end.")
+        return self
+
+    @model_validator(mode="after")
+    def _spread_as_it_can_be(self) -> Self:
+        for name in ("tensor_parallel", "context_parallel", "pipeline_parallel"):
+            if getattr(self, name) > 1 and name not in self.spread_by:
+                ways = ", ".join(["FSDP", *sorted(self.spread_by)]) if self.spread_by else "FSDP only"
+                raise ValueError(f"this benchmark is spread by {ways}: {name} must be 1.")
         return self
 
     @model_validator(mode="after")

@@ -75,8 +75,6 @@ class FluxSettings(AdamWSettings):
                 f"evaluation_samples {self.evaluation_samples} must be a multiple of {EVALUATION_TIMES}:"
                 " every time step must count the same."
             )
-        if self.tensor_parallel > 1:
-            raise ValueError("flux1 is spread by FSDP only, as its reference is: tensor_parallel must be 1.")
         return self
 
     @property

@@ -14,8 +14,9 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh
 from torch.utils.data import Dataset
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
@@ -25,6 +26,7 @@ from pitboard.training.benchmarks.llama2_70b_lora.model import LoraWithLoss
 from pitboard.training.benchmarks.llama2_70b_lora.pydoc import sequences
 from pitboard.training.benchmarks.llama31_8b.base_weights import PretrainedBase, base_for
 from pitboard.training.benchmarks.llama31_8b.benchmark import Llama31, LlamaSizes
+from pitboard.training.context_parallel import SequenceParts
 from pitboard.training.data.cached import default_cache
 from pitboard.training.data.downloads import required_folder
 from pitboard.training.data.embedded import smoke_dataset
@@ -52,6 +54,8 @@ class _SmallBase(Llama31):
 class LoraSettings(LlamaSizes):
     """The settings of a LoRA run: those of every run, the base's size, the adapters, and the data."""
 
+    spread_by = frozenset({"context_parallel"})
+
     dataset: Literal["govreport", "pydoc"]
     data: Path | None = Field(default=None, description="folder of GovReport's Parquet; $PITBOARD_DATA")
     model: Path | None = Field(default=None, description="folder of the base's safetensors; $PITBOARD_DATA")
@@ -61,12 +65,6 @@ class LoraSettings(LlamaSizes):
     lora_alpha: int = Field(gt=0)
     lora_dropout: float = Field(ge=0, lt=1)
     base_steps: int | None = Field(default=None, gt=0, description="smoke: steps that pre-train the base")
-
-    @model_validator(mode="after")
-    def _not_split(self) -> "LoraSettings":
-        if self.tensor_parallel > 1:
-            raise ValueError("tensor_parallel must be 1: FSDP shards the frozen base over all ranks.")
-        return self
 
 
 class Llama2Lora(TrainableBenchmark[LoraSettings]):
@@ -106,6 +104,11 @@ class Llama2Lora(TrainableBenchmark[LoraSettings]):
         llama: Any = model.llama.model  # type: ignore[union-attr]
         with torch.device(device):
             llama.rotary_emb = LlamaRotaryEmbedding(llama.config)
+
+    def split_sequences(self, model: nn.Module, ranks: DeviceMesh) -> None:
+        """Give each of these ranks its part of every sequence."""
+        assert isinstance(model, LoraWithLoss)
+        model.split_sequences(SequenceParts(ranks, self.settings.sequence_length))
 
     def blocks(self, model: nn.Module) -> Sequence[nn.Module]:
         """Return the decoder layers."""
@@ -150,18 +153,21 @@ class Llama2Lora(TrainableBenchmark[LoraSettings]):
         Either half of each sequence is changed; the states of the other must stay. Raises `PitboardError`
         when they do not: the loss of such a model says nothing.
         """
+        assert isinstance(model, LoraWithLoss)
         tokens, first = batch["tokens"], batch["first"]
         half = tokens.shape[1] // 2
+        positions = model.positions(tokens.shape[1], tokens.device)
         halves = {"later tokens": (slice(half + 1, None), slice(0, half))}
         if self.settings.document_boundaries:
             halves["another document"] = (slice(0, half), slice(half, None))
-        before = model.states(tokens, first)  # type: ignore[operator]
+        before = model.states(tokens, first, positions)
         for what, (changed, kept) in halves.items():
             other = tokens.clone()
             low = self.settings.begin_token + 1
             other[:, changed] = low + (other[:, changed] - low + 7) % (self.settings.vocabulary_size - low)
-            after = model.states(other, first)  # type: ignore[operator]
-            if not torch.allclose(before[:, kept], after[:, kept], rtol=1e-3, atol=1e-3):
+            after = model.states(other, first, positions)
+            compared = torch.isin(positions, torch.arange(tokens.shape[1], device=tokens.device)[kept])
+            if not torch.allclose(before[:, compared], after[:, compared], rtol=1e-3, atol=1e-3):
                 raise PitboardError(
                     f"The model's predictions depend on {what}: the attention mask leaks, so the validation"
                     " loss says nothing. Fix the mask."

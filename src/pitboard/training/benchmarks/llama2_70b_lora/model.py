@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 import torch
+import torch.nn.functional as F  # noqa: N812 - as everywhere in the field
 from peft import LoraConfig, inject_adapter_in_model
 from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -10,6 +11,8 @@ from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
 from pitboard.training import attention
 from pitboard.training.benchmarks.llama31_8b.model import head_loss, llama_config
+from pitboard.training.context_parallel import SequenceParts
+from pitboard.training.data.packed import IGNORED
 
 if TYPE_CHECKING:
     from pitboard.training.benchmarks.llama2_70b_lora.benchmark import LoraSettings
@@ -45,7 +48,12 @@ class FusedAttention(nn.Module):
 
 
 class LoraWithLoss(nn.Module):
-    """The adapted Llama with its loss: takes tokens, labels and document starts, each (samples, length)."""
+    """The adapted Llama with its loss: takes tokens, labels and document starts, each (samples, length).
+
+    With `split_sequences` a rank computes a part of the length.
+    """
+
+    _parts: SequenceParts | None = None
 
     def __init__(self, settings: "LoraSettings") -> None:
         super().__init__()
@@ -70,12 +78,33 @@ class LoraWithLoss(nn.Module):
                 parameter.data = parameter.data.float()
         self._boundaries = settings.document_boundaries
 
-    def states(self, tokens: Tensor, first: Tensor) -> Tensor:
-        """Return the last hidden states, (samples, length, width)."""
-        starts = first if self._boundaries else None
-        states: Tensor = self.llama.model(input_ids=tokens, use_cache=False, first=starts).last_hidden_state
+    def split_sequences(self, parts: SequenceParts) -> None:
+        """Compute only this rank's part of the sequences."""
+        self._parts = parts
+        for layer in self.llama.model.layers:
+            layer.self_attn.sequence_parts = parts
+
+    def positions(self, length: int, device: torch.device) -> Tensor:
+        """Return which tokens of a sequence are this rank's."""
+        if self._parts is not None:
+            return self._parts.positions(device)
+        return torch.arange(length, device=device)
+
+    def states(self, tokens: Tensor, first: Tensor, positions: Tensor) -> Tensor:
+        """Return the last hidden states at these positions, (samples, positions, width)."""
+        starts = first[:, positions] if self._boundaries else None
+        rotated = {"position_ids": positions.unsqueeze(0), "use_cache": False}
+        states: Tensor = self.llama.model(tokens[:, positions], first=starts, **rotated).last_hidden_state
         return states
 
     def forward(self, tokens: Tensor, labels: Tensor, first: Tensor) -> Tensor:
-        """Return each sequence's mean loss in nats over the tokens that have a label, shape (samples,)."""
-        return head_loss(self.states(tokens, first)[:, :-1], self.llama.lm_head.weight, labels[:, 1:])
+        """Return each sequence's mean loss in nats over the tokens that have a label, shape (samples,).
+
+        A rank that has a part of the sequence returns its part of this mean, times the number of ranks.
+        """
+        positions = self.positions(tokens.shape[1], tokens.device)
+        wanted = F.pad(labels[:, 1:], (0, 1), value=IGNORED)
+        share = len(positions) / tokens.shape[1]
+        counts = (wanted != IGNORED).sum(dim=1) * share
+        states = self.states(tokens, first, positions)
+        return head_loss(states, self.llama.lm_head.weight, wanted[:, positions], counts=counts)

@@ -14,7 +14,15 @@ from typing import ClassVar, Literal, Self
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
-from torch.distributed.tensor.parallel import ColwiseParallel, ParallelStyle, RowwiseParallel
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.tensor import DTensor, Replicate, Shard
+from torch.distributed.tensor.parallel import (
+    ColwiseParallel,
+    ParallelStyle,
+    PrepareModuleInput,
+    RowwiseParallel,
+    SequenceParallel,
+)
 from torch.utils.data import Dataset
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
@@ -22,6 +30,7 @@ from pitboard.errors import PitboardError
 from pitboard.training.benchmarks.llama31_8b.data import SyntheticTokens, TextTokens
 from pitboard.training.benchmarks.llama31_8b.downloads import TRAIN, VALIDATION
 from pitboard.training.benchmarks.llama31_8b.model import LlamaWithLoss
+from pitboard.training.context_parallel import SequenceParts
 from pitboard.training.data.cached import default_cache
 from pitboard.training.data.downloads import required_folder
 from pitboard.training.data.embedded import smoke_dataset
@@ -29,6 +38,7 @@ from pitboard.training.data.megatron import IndexedDataset
 from pitboard.training.data.samples import TokenSamples
 from pitboard.training.distributed import World
 from pitboard.training.evaluate import mean_loss
+from pitboard.training.initialize import seeded_generator
 from pitboard.training.optimizer import (
     AdamWSettings,
     ScheduledOptimizer,
@@ -59,21 +69,34 @@ class LlamaSizes(AdamWSettings):
             raise ValueError(f"hidden_size {self.hidden_size} must be a multiple of 2 × attention_heads.")
         if self.attention_heads % self.key_value_heads:
             raise ValueError("attention_heads must be a multiple of key_value_heads.")
+        chunks = 2 * self.context_parallel * self.tensor_parallel
+        if self.context_parallel > 1 and self.sequence_length % chunks:
+            raise ValueError(
+                f"sequence_length {self.sequence_length} must be a multiple of {chunks}, which is"
+                " 2 × context_parallel × tensor_parallel."
+            )
         return self
 
 
 class LlamaSettings(LlamaSizes):
     """The settings of a pre-training run of Llama: its sizes, and where the tokens come from."""
 
+    spread_by = frozenset({"tensor_parallel", "context_parallel", "pipeline_parallel"})
+
     dataset: Literal["c4", "bible", "synthetic"]
     data: Path | None = Field(default=None, description="folder of the preprocessed C4; $PITBOARD_DATA")
 
     @model_validator(mode="after")
     def _splittable(self) -> "LlamaSettings":
-        if self.key_value_heads % self.tensor_parallel:
+        for name in ("key_value_heads", "intermediate_size", "vocabulary_size", "sequence_length"):
+            if getattr(self, name) % self.tensor_parallel:
+                raise ValueError(
+                    f"{name} {getattr(self, name)} must be a multiple of tensor_parallel"
+                    f" {self.tensor_parallel}."
+                )
+        if self.layers < self.pipeline_parallel:
             raise ValueError(
-                f"key_value_heads {self.key_value_heads} must be a multiple of tensor_parallel"
-                f" {self.tensor_parallel}."
+                f"layers {self.layers} must be at least pipeline_parallel {self.pipeline_parallel}."
             )
         return self
 
@@ -105,20 +128,53 @@ class Llama31(TrainableBenchmark[LlamaSettings]):
 
     def blocks(self, model: nn.Module) -> Sequence[nn.Module]:
         """Return the decoder layers."""
-        return list(model.llama.model.layers)  # type: ignore[union-attr, arg-type]
+        assert isinstance(model, LlamaWithLoss)
+        return model.layers()
+
+    def split_sequences(self, model: nn.Module, ranks: DeviceMesh) -> None:
+        """Give each of these ranks its part of every sequence."""
+        assert isinstance(model, LlamaWithLoss)
+        model.split_sequences(SequenceParts(ranks, self.settings.sequence_length))
+
+    def keep_stage(self, model: nn.Module, stage: int, stages: int) -> None:
+        """Leave the layers of one stage, as many in each as can be, with the embedding or the head."""
+        assert isinstance(model, LlamaWithLoss)
+        model.keep_stage(stage, stages)
 
     def tensor_parallel_plan(self) -> dict[str, ParallelStyle]:
-        """Split heads and feed-forward columns over the ranks, as Megatron-LM (arXiv:1909.08053) does."""
-        split, join = ColwiseParallel, RowwiseParallel
+        """Split heads and feed-forward columns over the ranks, as Megatron-LM (arXiv:1909.08053) does.
+
+        Between them, in the norms and residual additions, each rank has its part of the sequence (sequence
+        parallel, arXiv:2205.05198): it is gathered before a split and scattered by the sum after it.
+        """
+        split, part, whole = ColwiseParallel, Shard(1), Replicate()
         return {
+            "input_layernorm": SequenceParallel(),
+            "self_attn": PrepareModuleInput(
+                input_kwarg_layouts={"hidden_states": part},
+                desired_input_kwarg_layouts={"hidden_states": whole},
+            ),
             "self_attn.q_proj": split(),
             "self_attn.k_proj": split(),
             "self_attn.v_proj": split(),
-            "self_attn.o_proj": join(),
+            "self_attn.o_proj": RowwiseParallel(output_layouts=part),
+            "post_attention_layernorm": SequenceParallel(),
+            "mlp": PrepareModuleInput(input_layouts=part, desired_input_layouts=whole),
             "mlp.gate_proj": split(),
             "mlp.up_proj": split(),
-            "mlp.down_proj": join(),
+            "mlp.down_proj": RowwiseParallel(output_layouts=part),
         }
+
+    def outer_tensor_parallel_plan(self, model: nn.Module) -> dict[str, ParallelStyle]:
+        """Split the vocabulary of embedding and head, and the sequence of the last norm between them."""
+        assert isinstance(model, LlamaWithLoss)
+        plan: dict[str, ParallelStyle] = {}
+        if model.llama.model.embed_tokens is not None:
+            inputs, outputs = Replicate(), Shard(1)
+            plan["llama.model.embed_tokens"] = RowwiseParallel(input_layouts=inputs, output_layouts=outputs)
+        if model.llama.lm_head is not None:
+            plan |= {"llama.model.norm": SequenceParallel(), "llama.lm_head": ColwiseParallel()}
+        return plan
 
     def optimizer(self, model: nn.Module) -> ScheduledOptimizer:
         """Return AdamW with a cosine schedule."""
@@ -165,20 +221,42 @@ class Llama31(TrainableBenchmark[LlamaSettings]):
         """Check that no prediction depends on a later token, whatever the mask or the labels claim.
 
         The second half of each sequence is replaced by random tokens; the states of the first half must stay.
+        Of a pipeline each stage is looked at by itself, the later ones with random states for tokens.
         Raises `PitboardError` when they do not: the loss of such a model says nothing.
         """
+        assert isinstance(model, LlamaWithLoss)
         tokens = batch["tokens"][:, :-1]
         half = tokens.shape[1] // 2
-        changed = tokens.clone()
-        changed[:, half:] = (changed[:, half:] + 1 + changed.flatten()[0]) % self.settings.vocabulary_size
-        backbone = model.llama.model  # type: ignore[union-attr]
-        before, after = (backbone(input_ids=t).last_hidden_state[:, :half] for t in (tokens, changed))  # type: ignore[operator]
+        positions = model.positions(tokens.shape[1], tokens.device)
+        rows = self._rows(model, positions)
+        if model.llama.model.embed_tokens is not None:
+            given = tokens[:, positions]
+            other = (given + 1 + tokens[0, 0]) % self.settings.vocabulary_size
+            changed = torch.where(positions < half, given, other)
+        else:
+            generator = seeded_generator(tokens.device, 0, "states of the stage before")
+            shape = (len(tokens), len(rows), self.settings.hidden_size)
+            given = torch.randn(shape, generator=generator, device=tokens.device)
+            given = given.to(torch.float32 if self.settings.precision == "fp32" else torch.bfloat16)
+            changed = torch.where((rows < half).unsqueeze(1), given, given.flip(2))
+        before, after = (_local(model.states(each, positions))[:, rows < half] for each in (given, changed))
+        if not before.numel():
+            return
         if not torch.allclose(before, after, rtol=1e-3, atol=1e-3):
             raise PitboardError(
                 "The model's predictions depend on later tokens (largest change"
                 f" {(before - after).abs().max().item():.3g}): the attention mask leaks the labels, so the"
                 " validation loss says nothing. Fix the mask."
             )
+
+    def _rows(self, model: LlamaWithLoss, positions: Tensor) -> Tensor:
+        """Return the positions whose states this rank has between blocks: tensor parallel divides them."""
+        if self.settings.tensor_parallel == 1:
+            return positions
+        weight = model.layers()[0].get_parameter("mlp.down_proj.weight")
+        assert isinstance(weight, DTensor)
+        ranks = weight.device_mesh["tensor"]
+        return positions.chunk(ranks.size())[ranks.get_local_rank()]
 
     def hyperparameters(self) -> dict[str, object]:
         """Return what the rules of llama31_8b want logged."""
@@ -217,6 +295,10 @@ class Llama31(TrainableBenchmark[LlamaSettings]):
             return [made.train], made.validation
         root = required_folder("llama31_8b", "the preprocessed C4", self.settings.data)
         return [root / TRAIN.prefix], root / VALIDATION.prefix
+
+
+def _local(states: Tensor) -> Tensor:
+    return states.to_local() if isinstance(states, DTensor) else states
 
 
 BENCHMARK: type[TrainableBenchmark[LlamaSettings]] = Llama31

@@ -1,15 +1,19 @@
 """Llama with its loss: `transformers`' model, and a next-token loss that does not hold all logits."""
 
 from collections.abc import Callable
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - as everywhere in the field
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from pitboard.training import attention
+from pitboard.training.context_parallel import SequenceParts
 from pitboard.training.data.packed import IGNORED
+from pitboard.training.sharded_loss import sharded_head_loss
 
 if TYPE_CHECKING:
     from pitboard.training.benchmarks.llama31_8b.benchmark import LlamaSettings, LlamaSizes
@@ -34,7 +38,13 @@ _CHUNKS = nn.LinearCrossEntropyOptions(
 
 
 class LlamaWithLoss(nn.Module):
-    """Llama with its loss: `forward(tokens)` takes (samples, sequence_length + 1) and gives (samples,)."""
+    """Llama with its loss: `forward(tokens=…)` takes (samples, sequence_length + 1) and gives (samples,).
+
+    A stage of a pipeline has some of the layers; but for the first, it takes the hidden states of the stage
+    before, and but for the last it gives its own. With `split_sequences` a rank has a part of the length.
+    """
+
+    _parts: SequenceParts | None = None
 
     def __init__(self, settings: "LlamaSettings") -> None:
         super().__init__()
@@ -44,11 +54,79 @@ class LlamaWithLoss(nn.Module):
         if settings.compile:
             self.llama.model.norm.compile(dynamic=False)
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Return each sequence's mean next-token loss in nats, shape (samples,)."""
-        inputs, labels = tokens[:, :-1], tokens[:, 1:]
-        hidden = self.llama.model(input_ids=inputs, use_cache=False).last_hidden_state
-        return head_loss(hidden, self.llama.lm_head.weight, labels, self._whole)
+    def keep_stage(self, stage: int, stages: int) -> None:
+        """Leave only the layers of one of the stages; the first also has the embedding, the last the head."""
+        model = self.llama.model
+        kept = layers_of_stages(len(model.layers), stages)[stage]
+        for number in range(len(model.layers)):
+            if number not in kept:
+                model.layers[number] = _Elsewhere()
+        if stage > 0:
+            model.embed_tokens = None
+        if stage < stages - 1:
+            model.norm, self.llama.lm_head = nn.Identity(), None
+
+    def split_sequences(self, parts: SequenceParts) -> None:
+        """Compute only this rank's part of the sequences."""
+        self._parts = parts
+        for layer in self.layers():
+            layer.self_attn.sequence_parts = parts  # type: ignore[union-attr]
+
+    def layers(self) -> list[nn.Module]:
+        """Return the layers that this rank has."""
+        return [layer for layer in self.llama.model.layers if not isinstance(layer, _Elsewhere)]
+
+    def positions(self, length: int, device: torch.device) -> Tensor:
+        """Return which tokens of a sequence are this rank's; ranks that share layers (tensor) share them."""
+        if self._parts is not None:
+            return self._parts.positions(device)
+        return torch.arange(length, device=device)
+
+    def states(self, inputs: Tensor, positions: Tensor) -> Tensor:
+        """Return the last hidden states of this stage, (samples, this rank's length, width).
+
+        `inputs` are this rank's tokens, or the states of the stage before. Under tensor parallelism each rank
+        has a part of that length: the states of the last stage then come as a `DTensor`.
+        """
+        name = "inputs_embeds" if inputs.is_floating_point() else "input_ids"
+        rotated = {"position_ids": positions.unsqueeze(0), "use_cache": False}
+        states: Tensor = self.llama.model(**{name: inputs}, **rotated).last_hidden_state
+        return states
+
+    def forward(self, *received: Tensor, tokens: Tensor) -> Tensor:
+        """Return each sequence's mean next-token loss in nats over this rank's part, shape (samples,).
+
+        A stage before the last returns its states, and one after the first takes those `received`.
+        """
+        positions = self.positions(tokens.shape[1] - 1, tokens.device)
+        hidden = self.states(received[0] if received else tokens[:, positions], positions)
+        if self.llama.lm_head is None:
+            return hidden
+        labels, weight = tokens[:, positions + 1], self.llama.lm_head.weight
+        if isinstance(hidden, DTensor):
+            assert isinstance(weight, DTensor)
+            return sharded_head_loss(hidden, weight, labels)
+        return head_loss(hidden, weight, labels, self._whole)
+
+
+class _Elsewhere(nn.Module):
+    """A layer that another stage has."""
+
+    def forward(self, hidden_states: Tensor, **_: Any) -> Tensor:
+        """Return what it is given."""
+        return hidden_states
+
+
+def layers_of_stages(layers: int, stages: int) -> list[range]:
+    """Return which layers each stage of a pipeline has.
+
+    Where they do not come out even, the first stage and the last, which has the head, have the fewer (as in
+    Llama 3's training, arXiv:2407.21783).
+    """
+    fewest, more = divmod(layers, stages)
+    longer = [*range(1, stages - 1), 0][:more]
+    ends = list(accumulate(fewest + (stage in longer) for stage in range(stages)))
+    return [range(start, end) for start, end in zip([0, *ends], ends, strict=False)]
 
 
 def llama_config(settings: "LlamaSizes", rope: dict[str, Any], longest: int) -> LlamaConfig:
@@ -76,39 +154,45 @@ def head_loss(
     hidden: Tensor,
     weight: Tensor,
     labels: Tensor,
-    whole: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None,
+    whole: Callable[..., Tensor] | None = None,
+    counts: Tensor | None = None,
 ) -> Tensor:
     """Return each sequence's mean loss in nats over the tokens with a label (not −100), shape (samples,).
 
     `hidden` is (samples, length, width), `weight` (vocabulary, width), `labels` (samples, length). Logits
     that would fill the memory are made a chunk at a time; `whole` stands for `whole_head_loss`, compiled.
+    With `counts`, (samples,), the sum is divided by these, not by the number of labels.
     """
     if labels.numel() * weight.shape[0] >= _CHUNKED_LOSS_FROM:
-        return chunked_head_loss(hidden, weight, labels)
-    return (whole or whole_head_loss)(hidden, weight, labels)
+        return chunked_head_loss(hidden, weight, labels, counts)
+    return (whole or whole_head_loss)(hidden, weight, labels, counts)
 
 
-def whole_head_loss(hidden: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
+def whole_head_loss(hidden: Tensor, weight: Tensor, labels: Tensor, counts: Tensor | None = None) -> Tensor:
     """Return what `chunked_head_loss` does, from all logits at once: several times as fast on a CPU."""
     logits = F.linear(hidden, weight).flatten(0, 1).float()
     losses = F.cross_entropy(logits, labels.flatten(), reduction="none", ignore_index=IGNORED)
-    return losses.view(labels.shape).sum(dim=1) / (labels != IGNORED).sum(dim=1)
+    sums = losses.view(labels.shape).sum(dim=1)
+    return sums / (_labelled(labels) if counts is None else counts)
 
 
-def chunked_head_loss(hidden: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
+def chunked_head_loss(hidden: Tensor, weight: Tensor, labels: Tensor, counts: Tensor | None = None) -> Tensor:
     """Return `head_loss`, a chunk of tokens at a time: at 8,192 × 128,256 the logits alone are 4 GiB."""
     if torch.is_autocast_enabled(hidden.device.type):
         dtype = torch.get_autocast_dtype(hidden.device.type)
         hidden, weight = hidden.to(dtype), weight.to(dtype)
     one = _fused_loss if torch.is_grad_enabled() else _exact_loss
-    return torch.stack(
-        [one(states, weight, target) for states, target in zip(hidden, labels, strict=True)]
-    ).float()
+    sums = torch.stack([one(states, weight, target) for states, target in zip(hidden, labels, strict=True)])
+    return sums.float() / (_labelled(labels) if counts is None else counts)
+
+
+def _labelled(labels: Tensor) -> Tensor:
+    return (labels != IGNORED).sum(dim=1)
 
 
 def _fused_loss(states: Tensor, weight: Tensor, target: Tensor) -> Tensor:
     """Compute the gradient with the loss. Under BF16 the loss is rounded; the weight's gradient to 0.3 %."""
-    return F.linear_cross_entropy(states, weight, target, options=_CHUNKS)
+    return F.linear_cross_entropy(states, weight, target, reduction="sum", options=_CHUNKS)
 
 
 def _exact_loss(states: Tensor, weight: Tensor, target: Tensor) -> Tensor:
@@ -119,4 +203,4 @@ def _exact_loss(states: Tensor, weight: Tensor, target: Tensor) -> Tensor:
             torch.split(states, _EXACT_CHUNK), torch.split(target, _EXACT_CHUNK), strict=True
         )
     ]
-    return torch.stack(losses).sum() / (target != IGNORED).sum()
+    return torch.stack(losses).sum()
