@@ -32,7 +32,7 @@ class FusedAttention(nn.Module):
         hidden_states: Tensor,
         position_embeddings: tuple[Tensor, Tensor],
         attention_mask: Tensor | None = None,
-        first: Tensor | None = None,
+        documents: attention.Documents | None = None,
         **_: Any,
     ) -> tuple[Tensor, None]:
         """Return the attention's output, (samples, length, width), and no weights."""
@@ -40,7 +40,9 @@ class FusedAttention(nn.Module):
         fused = self.qkv_proj(hidden_states).split([width, self.key_width, self.key_width], dim=-1)
         query, key, value = (x.view(samples, length, -1, self.head_size).transpose(1, 2) for x in fused)
         query, key = apply_rotary_pos_emb(query, key, *position_embeddings)
-        output, _none = attention.causal_attention(self, query, key, value, attention_mask, first=first)
+        output, _none = attention.causal_attention(
+            self, query, key, value, attention_mask, documents=documents
+        )
         return self.o_proj(output.reshape(samples, length, width)), None
 
 
@@ -72,8 +74,9 @@ class LoraWithLoss(nn.Module):
 
     def states(self, tokens: Tensor, first: Tensor) -> Tensor:
         """Return the last hidden states, (samples, length, width)."""
-        starts = first if self._boundaries else None
-        states: Tensor = self.llama.model(input_ids=tokens, use_cache=False, first=starts).last_hidden_state
+        documents = attention.documents(first) if self._boundaries else None
+        output = self.llama.model(input_ids=tokens, use_cache=False, documents=documents)
+        states: Tensor = output.last_hidden_state
         return states
 
     def forward(self, tokens: Tensor, labels: Tensor, first: Tensor) -> Tensor:
