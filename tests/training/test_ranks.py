@@ -17,6 +17,7 @@ SPREADS = {
     ),
     "sharded x tensor parallel": (4, ["--set", "tensor_parallel=2"]),
     "replicas of shards": (4, ["--set", "replicas=2"]),
+    "replicas of shards, accumulating": (4, ["--set", "replicas=2", "--set", "micro_batch_size=1"]),
 }
 
 
