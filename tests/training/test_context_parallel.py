@@ -15,7 +15,6 @@ from torch.distributed.tensor import DTensor, Shard, distribute_tensor
 from torch.testing._internal.distributed import multi_threaded_pg
 
 from pitboard.training import sharded_loss
-from pitboard.training.attention import document_mask
 from pitboard.training.context_parallel import SequenceParts
 
 OnRanks = Callable[[Callable[[DeviceMesh], list[Tensor]]], list[list[Tensor]]]
@@ -58,7 +57,9 @@ def test_ranks_that_share_sequences_attend_to_all_of_them(documents: bool, on_ra
     key, value = torch.randn(2, samples, key_heads, length, size)
     along = torch.randn(samples, heads, length, size)
     first = torch.where(torch.rand(samples, length) < 0.1, torch.arange(length), 0).cummax(dim=1).values
-    seen = document_mask(first) if documents else torch.ones(length, length, dtype=torch.bool).tril()
+    seen = torch.ones(length, length, dtype=torch.bool).tril()
+    if documents:
+        seen = (seen & (torch.arange(length) >= first.unsqueeze(2))).unsqueeze(1)
     whole = q, k, v = [x.clone().requires_grad_() for x in (query, key, value)]
     expected = F.scaled_dot_product_attention(q, k, v, attn_mask=seen, enable_gqa=True, scale=0.3)
     gradients = torch.autograd.grad(expected, whole, along)

@@ -36,6 +36,7 @@ SPREADS = {
     ),
     "replicas of shards": (4, ["--set", "replicas=2"]),
     "features sharded": (2, ["--set", "shard_features=true"]),
+    "replicas of shards, accumulating": (4, ["--set", "replicas=2", "--set", "micro_batch_size=1"]),
 }
 
 

@@ -1,10 +1,12 @@
-"""Causal attention for `transformers` models: the device's flash kernel, or blocked products on the CPU."""
+"""Causal attention for `transformers` models: the device's fused kernels, or blocked products on the CPU."""
 
+from functools import cache
 from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - as everywhere in the field
 from torch import Tensor, nn
+from torch.nn.attention.flex_attention import BlockMask, flex_attention
 from transformers import AttentionInterface
 
 from pitboard.training.context_parallel import SequenceParts
@@ -12,6 +14,11 @@ from pitboard.training.context_parallel import SequenceParts
 NAME = "pitboard_causal"
 _MOST_BLOCKS = 4
 _LEAST_ROWS, _MOST_ROWS = 32, 512
+# Rows and columns of a tile of FlexAttention's kernels.
+_TILE = 128
+
+Documents = Tensor | BlockMask
+"""What keeps packed documents from each other, for the device it is on: see `documents`."""
 
 
 def causal_attention(
@@ -22,47 +29,104 @@ def causal_attention(
     attention_mask: Tensor | None,  # noqa: ARG001 - causal by construction
     scaling: float | None = None,
     dropout: float = 0.0,
-    first: Tensor | None = None,
+    documents: Documents | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
     """Attend from each token to itself and those before it, with grouped key and value heads.
 
-    `first` (samples, length) holds the index of the first token of each token's document, where a sequence
-    packs several: nothing before it is attended to. Where ranks share sequences (`module.sequence_parts`),
-    the tokens are this rank's, and they attend to those of all.
+    `documents`, where a sequence packs several, are what the function of that name returns: nothing before
+    the first token of its own document is attended to. Where ranks share sequences
+    (`module.sequence_parts`), the tokens are this rank's, they attend to those of all, and `documents` are
+    where each token's document begins in the whole sequence.
     `query` is (samples, heads, length, head size), `key` and `value` have fewer heads; returns
     (samples, length, heads, head size), as `transformers.AttentionInterface` wants, and no weights.
     """
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     parts: SequenceParts | None = getattr(module, "sequence_parts", None)
     if parts is not None:
-        return parts.attend(query, key, value, scale, first, dropout).transpose(1, 2), None
+        assert not isinstance(documents, BlockMask), "made for whole sequences"
+        return parts.attend(query, key, value, scale, documents, dropout).transpose(1, 2), None
+    if isinstance(documents, BlockMask):
+        return _by_documents(query, key, value, documents, scale).transpose(1, 2), None
     if query.device.type == "cpu" and dropout == 0.0:
         exact = query.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
         if exact and not torch.compiler.is_compiling():
-            attended: Tensor = _Eager.apply(query, key, value, scale, first)  # type: ignore[no-untyped-call]
+            attended: Tensor = _Eager.apply(query, key, value, scale, documents)  # type: ignore[no-untyped-call]
             return attended, None
-        output = _blocked(query, key, value, scale, first)
+        output = _blocked(query, key, value, scale, documents)
     else:
-        grouped = query.shape[1] != key.shape[1]
+        assert documents is None, "made for the CPU"
         output = F.scaled_dot_product_attention(
             query,
             key,
             value,
-            attn_mask=None if first is None else document_mask(first),
             dropout_p=dropout,
-            is_causal=first is None,
+            is_causal=True,
             scale=scale,
-            enable_gqa=grouped,
+            enable_gqa=query.shape[1] != key.shape[1],
         )
     return output.transpose(1, 2), None
 
 
-def document_mask(first: Tensor) -> Tensor:
-    """Return which keys each token sees, (samples, 1, length, length), from its document's first token."""
-    place = torch.arange(first.shape[1], device=first.device)
-    row, column = place.unsqueeze(1), place
-    return ((column <= row) & (column >= first.unsqueeze(2))).unsqueeze(1)
+def documents(first: Tensor) -> Documents:
+    """Return packed documents as `causal_attention` takes them, to be made once for all layers of a model.
+
+    `first` (samples, length) holds the index of the first token of each token's document. On the CPU that is
+    all; elsewhere it is a mask of tiles for FlexAttention. PyTorch's other kernels take no documents with
+    grouped heads: with a mask of length × length they would hold all scores, 16 GiB a layer at 8,192 tokens
+    of 64 heads.
+    """
+    return first if first.device.type == "cpu" else document_tiles(first)
+
+
+def document_tiles(first: Tensor) -> BlockMask:
+    """Return which tiles of the scores are computed, and which of these whole, from `first` as `documents`.
+
+    In a tile's rows the first tokens of documents never go back, so that the keys they see begin in the tile
+    of the first row's `first` and are all seen from the last row's on: nothing of length × length is made.
+    """
+    length = first.shape[1]
+    tile = torch.arange(-(-length // _TILE), device=first.device)
+    begins = first[:, ::_TILE].unsqueeze(2)
+    whole_from = first[:, (tile * _TILE + _TILE - 1).clamp(max=length - 1)].unsqueeze(2)
+    row, column = tile.unsqueeze(1), tile
+    whole = (column < row) & (column * _TILE >= whole_from) & ((row + 1) * _TILE <= length)
+    seen = (column <= row) & (column >= begins // _TILE)
+
+    def mask(sample: Tensor, _head: Tensor, row: Tensor, column: Tensor) -> Tensor:
+        return (column <= row) & (column >= first[sample, row])
+
+    made: BlockMask = BlockMask.from_kv_blocks(
+        *_listed(seen & ~whole),
+        *_listed(whole),
+        BLOCK_SIZE=_TILE,
+        mask_mod=mask,
+        seq_lengths=(length, length),
+    )
+    return made
+
+
+def _listed(tiles: Tensor) -> tuple[Tensor, Tensor]:
+    """Return how many tiles of each row are set, and the columns of these followed by the others."""
+    tiles = tiles.unsqueeze(1)
+    columns = torch.argsort(tiles.int(), dim=-1, descending=True, stable=True)
+    return tiles.sum(dim=-1, dtype=torch.int32), columns.to(torch.int32)
+
+
+def _by_documents(query: Tensor, key: Tensor, value: Tensor, tiles: BlockMask, scale: float) -> Tensor:
+    """Attend by FlexAttention, whose kernels exist only compiled, also where the model is not."""
+    flex: Any = flex_attention if torch.compiler.is_compiling() else _compiled_flex_attention()
+    # Rotary tables may have widened them; unlike PyTorch's other kernels this one knows no autocast.
+    query, key = query.to(value.dtype), key.to(value.dtype)
+    output: Tensor = flex(
+        query, key, value, block_mask=tiles, scale=scale, enable_gqa=query.shape[1] != key.shape[1]
+    )
+    return output
+
+
+@cache
+def _compiled_flex_attention() -> Any:
+    return torch.compile(flex_attention, dynamic=False)
 
 
 def _blocked(query: Tensor, key: Tensor, value: Tensor, scale: float, first: Tensor | None) -> Tensor:

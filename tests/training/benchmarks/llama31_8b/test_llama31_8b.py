@@ -136,14 +136,12 @@ def test_attention_on_a_cpu_is_causal_attention(
     if documents:
         begins = torch.rand(samples, length, generator=generator) < 0.1
         first = torch.where(begins, torch.arange(length), 0).cummax(dim=1).values
-    seen = (
-        torch.ones(length, length, dtype=torch.bool).tril()
-        if first is None
-        else attention.document_mask(first)
-    )
+    seen = torch.ones(length, length, dtype=torch.bool).tril()
+    if first is not None:
+        seen = (seen & (torch.arange(length) >= first.unsqueeze(2))).unsqueeze(1)
     reference = nn.functional.scaled_dot_product_attention(query, key, value, seen, enable_gqa=True)
     along = torch.randn(reference.shape, generator=generator)
-    written_out, _ = attention.causal_attention(nn.Module(), query, key, value, None, first=first)
+    written_out, _ = attention.causal_attention(nn.Module(), query, key, value, None, documents=first)
     compiled = attention._blocked(query, key, value, query.shape[-1] ** -0.5, first)
     for ours in (written_out.transpose(1, 2), compiled):
         torch.testing.assert_close(ours, reference, rtol=1e-4, atol=1e-5)

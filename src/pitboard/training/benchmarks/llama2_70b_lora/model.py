@@ -35,7 +35,7 @@ class FusedAttention(nn.Module):
         hidden_states: Tensor,
         position_embeddings: tuple[Tensor, Tensor],
         attention_mask: Tensor | None = None,
-        first: Tensor | None = None,
+        documents: attention.Documents | None = None,
         **_: Any,
     ) -> tuple[Tensor, None]:
         """Return the attention's output, (samples, length, width), and no weights."""
@@ -43,7 +43,9 @@ class FusedAttention(nn.Module):
         fused = self.qkv_proj(hidden_states).split([width, self.key_width, self.key_width], dim=-1)
         query, key, value = (x.view(samples, length, -1, self.head_size).transpose(1, 2) for x in fused)
         query, key = apply_rotary_pos_emb(query, key, *position_embeddings)
-        output, _none = attention.causal_attention(self, query, key, value, attention_mask, first=first)
+        output, _none = attention.causal_attention(
+            self, query, key, value, attention_mask, documents=documents
+        )
         return self.o_proj(output.reshape(samples, length, width)), None
 
 
@@ -92,9 +94,11 @@ class LoraWithLoss(nn.Module):
 
     def states(self, tokens: Tensor, first: Tensor, positions: Tensor) -> Tensor:
         """Return the last hidden states at these positions, (samples, positions, width)."""
-        starts = first[:, positions] if self._boundaries else None
-        rotated = {"position_ids": positions.unsqueeze(0), "use_cache": False}
-        states: Tensor = self.llama.model(tokens[:, positions], first=starts, **rotated).last_hidden_state
+        given: dict[str, Any] = {"position_ids": positions.unsqueeze(0), "use_cache": False}
+        if self._boundaries:
+            begins = first[:, positions]
+            given["documents"] = attention.documents(begins) if self._parts is None else begins
+        states: Tensor = self.llama.model(tokens[:, positions], **given).last_hidden_state
         return states
 
     def forward(self, tokens: Tensor, labels: Tensor, first: Tensor) -> Tensor:
