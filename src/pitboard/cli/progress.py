@@ -211,7 +211,9 @@ def _facts(summary: "Summary") -> list[tuple[str, str]]:
     unit = "tokens" if summary.tokens_per_sample > 1 else "samples"
     facts = [(first, verdict)]
     if summary.quality is not None:
-        facts.append(("Validation loss", f"{summary.quality:.4f}{goal}"))
+        facts.append(
+            (f"{summary.quality_name[0].upper()}{summary.quality_name[1:]}", f"{summary.quality:.4f}{goal}")
+        )
         facts.append(("Samples to target" if summary.reached else "Samples", f"{summary.samples:,}"))
     if summary.emulated:
         facts.insert(1, ("", f"[bold]not comparable[/]: {summary.precision} is emulated on this device"))

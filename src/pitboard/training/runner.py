@@ -47,6 +47,7 @@ class Summary:
     reached: bool
     target: float | None
     quality: float | None
+    quality_name: str
     seed: int
     minutes: float
     samples: int
@@ -305,6 +306,7 @@ def _summary(path: Path, race: Race, outcome: Outcome) -> Summary:
         reached=outcome.reached,
         target=settings.target,
         quality=outcome.quality,
+        quality_name=benchmark.quality_name,
         seed=race.seed,
         minutes=read_run(path).minutes or 0.0,
         samples=outcome.samples,
