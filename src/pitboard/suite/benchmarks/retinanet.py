@@ -5,7 +5,7 @@ reference's README.
 """
 
 from pitboard.suite.model import Benchmark, EvaluationSchedule, Preset, Scalar, fixed, free
-from pitboard.suite.presets import with_presets
+from pitboard.suite.presets import measured, with_presets
 
 _TRAINING_IMAGES = 1_170_301
 
@@ -110,6 +110,7 @@ RETINANET = with_presets(
         name="smoke",
         summary="The same detector and code path, scaled down to handwritten digits; no download.",
         values=_SMOKE,
+        reference_convergence=measured("retinanet_smoke"),
     ),
     Preset(
         name="full",
