@@ -48,6 +48,7 @@ class Summary:
     target: float | None
     quality_name: str
     quality: float | None
+    quality_name: str
     seed: int
     minutes: float
     samples: int
@@ -303,6 +304,7 @@ def _summary(path: Path, race: Race, outcome: Outcome) -> Summary:
         target=settings.target,
         quality_name=benchmark.quality_name,
         quality=outcome.quality,
+        quality_name=benchmark.quality_name,
         seed=race.seed,
         minutes=read_run(path).minutes or 0.0,
         samples=outcome.samples,

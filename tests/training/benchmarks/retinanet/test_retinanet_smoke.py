@@ -82,14 +82,19 @@ class Groundless(RetinaNet):
             return super().losses(logits, shifts, anchors, boxes, labels)
 
 
-@pytest.mark.parametrize("broken", [Shifted, Groundless])
+@pytest.mark.parametrize(("broken", "samples", "most"), [(Shifted, 1024, 0.05), (Groundless, 1536, 0.19)])
 def test_a_broken_detector_falls_behind(
-    broken: type[RetinaNet], monkeypatch: pytest.MonkeyPatch, cache: Path, tmp_path: Path
+    broken: type[RetinaNet],
+    samples: int,
+    most: float,
+    monkeypatch: pytest.MonkeyPatch,
+    cache: Path,
+    tmp_path: Path,
 ) -> None:
-    """Every sound run that was measured stands above 0.16 here."""
+    """Twenty sound runs stand above 0.12 after 1,024 samples and at the target, 0.25, after 1,536."""
     monkeypatch.setattr(retinanet, "RetinaNet", broken)
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
-    short: dict[str, Any] = {"max_samples": 1024, "evaluation_interval": 1024, "precision": "fp32"}
+    short: dict[str, Any] = {"max_samples": samples, "evaluation_interval": samples, "precision": "fp32"}
     plan = Plan(
         benchmark="retinanet",
         preset="smoke",
@@ -99,4 +104,4 @@ def test_a_broken_detector_falls_behind(
         submitter="Test",
     )
     execute(Output(tmp_path), plan, 0, Silent())
-    assert the_run(tmp_path).evaluations[-1].quality < 0.05
+    assert the_run(tmp_path).evaluations[-1].quality < most

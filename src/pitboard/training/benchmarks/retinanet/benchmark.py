@@ -97,7 +97,7 @@ class RetinaNetBenchmark(TrainableBenchmark[RetinaNetSettings]):
     """The benchmark `retinanet` for the loop."""
 
     settings_class = RetinaNetSettings
-    quality_name = "mAP"
+    quality_name = "mean average precision"
     # The images to evaluate on take 190 GB as the model gets them.
     keep_evaluation_data = False
 
