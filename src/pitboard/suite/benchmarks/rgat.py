@@ -6,7 +6,7 @@ tables of the training rules, the reference's README and scripts (mlcommons/trai
 """
 
 from pitboard.suite.model import Benchmark, EvaluationSchedule, Preset, Scalar, fixed, free
-from pitboard.suite.presets import with_presets
+from pitboard.suite.presets import measured, with_presets
 
 _FULL: dict[str, Scalar] = {
     "dataset": "igbh-full",
@@ -37,6 +37,7 @@ _SMOKE: dict[str, Scalar] = {
     "evaluation_samples": 1555,
     # A tenth of the epoch.
     "evaluation_interval": 1866,
+    # Twenty of twenty seeds reach it by 23,040 samples; a perceptron on the same features comes to 0.30.
     "target": 0.45,
     "global_batch_size": 128,
     "learning_rate": 4e-3,
@@ -90,7 +91,7 @@ RGAT = with_presets(
         name="smoke",
         summary="The same layers, sampling and code path on the verses of a packaged text; no download.",
         values=_SMOKE,
-        reference_convergence=(),
+        reference_convergence=measured("rgat_smoke"),
     ),
     Preset(
         name="full",
