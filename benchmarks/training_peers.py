@@ -135,7 +135,7 @@ def _dlrm(benchmark: "DlrmDcnv2", step: Step, *, sparse: bool) -> None:
             )
 
         def forward(self, ids: Tensor) -> Tensor:
-            parts = torch.split(ids, list(settings.ids_per_table), dim=1)  # type: ignore[no-untyped-call]
+            parts = torch.split(ids, list(settings.ids_per_table), dim=1)
             return torch.cat([bag(part) for bag, part in zip(self.bags, parts, strict=True)], dim=1)
 
     model: Any = benchmark.build()
