@@ -6,7 +6,7 @@ the tables of the training rules, the reference's README (mlcommons/training,
 """
 
 from pitboard.suite.model import Benchmark, EvaluationSchedule, Preset, Scalar, fixed, free
-from pitboard.suite.presets import with_presets
+from pitboard.suite.presets import measured, with_presets
 
 _SAMPLES, _EVALUATION_SAMPLES = 4_195_197_692, 89_137_319
 
@@ -113,6 +113,7 @@ DLRM_DCNV2 = with_presets(
         name="smoke",
         summary="The same model and code path, scaled down to late arrivals of flights; no download.",
         values=_SMOKE,
+        reference_convergence=measured("dlrm_dcnv2_smoke"),
     ),
     Preset(
         name="full",

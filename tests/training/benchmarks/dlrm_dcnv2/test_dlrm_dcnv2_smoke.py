@@ -43,8 +43,9 @@ def test_it_reaches_the_target(smoke: Path) -> None:
 
 
 def test_the_official_checker_names_exactly_the_scaled_values(smoke: Path, tmp_path: Path) -> None:
+    # The ruleset of the open division has no target for it.
+    assert official_messages(the_log(smoke)) == set()
     target = "v['value'] >= 0.80275 and v['value'] <= 1.0"
-    assert official_messages(the_log(smoke)) == {f"Failed checks for eval_accuracy : {target}"}
     closed = tmp_path / "result_0.txt"
     closed.write_text(the_log(smoke).read_text().replace('"open"', '"closed"'))
     assert official_messages(closed) == {
