@@ -27,9 +27,6 @@ def run(
     benchmark: Annotated[
         str | None, typer.Argument(help="The benchmark, e.g. llama31_8b; `pitboard suite` lists them.")
     ] = None,
-    every: Annotated[
-        bool, typer.Option("--all", help="Race every benchmark that has the preset, one after the other.")
-    ] = False,
     preset: Annotated[
         str | None,
         typer.Option(help="smoke (small, needs no download), full, or sanity.", show_default="smoke"),
@@ -107,6 +104,9 @@ def run(
     ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be run, and write nothing.")
+    ] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="Race every benchmark that has the preset, one after the other.")
     ] = False,
     only: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:

@@ -134,32 +134,30 @@ def _show_round(raced: catalogue.Round) -> None:
     console = _console()
     console.print(_raced(console, raced), "")
     console.print(_retired(console, raced), "")
+    console.print(_raceable(console, raced), "")
     console.print("One in full: pitboard suite BENCHMARK. Race one: pitboard run BENCHMARK", style="dim")
     console.print("Race every one that has the preset smoke: pitboard run --all", style="dim")
 
 
 def _raced(console: "Console", raced: catalogue.Round) -> "Table":
-    first = ("Benchmark", "Area", "Model", "Dataset", "Quality target", "Presets")
-    columns = (*first, "Samples per evaluation", "Runs")
+    columns = ("Benchmark", "Area", "Model", "Dataset", "Quality target", "Samples per evaluation", "Runs")
     rows = [
-        (
-            b.id,
-            b.area,
-            b.model,
-            b.dataset,
-            _target(b),
-            _raced_as(b),
-            f"{b.evaluation.samples:,}",
-            str(b.runs),
-        )
+        (b.id, b.area, b.model, b.dataset, _target(b), f"{b.evaluation.samples:,}", str(b.runs))
         for b in raced.benchmarks
     ]
     return _table(console, _title(raced), columns, rows)
 
 
-def _raced_as(benchmark: catalogue.Benchmark) -> str:
-    """Name what `pitboard run` can race of a benchmark."""
-    return ", ".join(preset.name for preset in benchmark.presets) or "not yet"
+def _raceable(console: "Console", raced: catalogue.Round) -> "Table":
+    """Say for each preset which benchmarks `pitboard run` can race in it."""
+    names = dict.fromkeys(preset.name for b in raced.benchmarks for preset in b.presets)
+    rows = [
+        (name, ", ".join(b.id for b in raced.benchmarks if any(p.name == name for p in b.presets)))
+        for name in names
+    ]
+    if without := [b.id for b in raced.benchmarks if not b.presets]:
+        rows.append(("not yet", ", ".join(without)))
+    return _table(console, "What `pitboard run` can race", ("Preset", "Benchmarks"), rows)
 
 
 def _title(raced: catalogue.Round) -> str:
