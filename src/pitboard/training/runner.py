@@ -48,7 +48,6 @@ class Summary:
     target: float | None
     quality_name: str
     quality: float | None
-    quality_name: str
     seed: int
     minutes: float
     samples: int
@@ -304,7 +303,6 @@ def _summary(path: Path, race: Race, outcome: Outcome) -> Summary:
         target=settings.target,
         quality_name=benchmark.quality_name,
         quality=outcome.quality,
-        quality_name=benchmark.quality_name,
         seed=race.seed,
         minutes=read_run(path).minutes or 0.0,
         samples=outcome.samples,
