@@ -73,7 +73,9 @@ def test_logistic_regression_on_the_same_features_misses_it(parts: tuple[Flights
         return hstack([named, csr_matrix(part.dense)]).tocsr()
 
     train, held_out = parts
-    fitted = LogisticRegression(C=0.1, max_iter=40).fit(features(train), train.label)
+    # The regularization that suits the flights held out best, and enough iterations to converge.
+    fitted = LogisticRegression(C=0.003, max_iter=200).fit(features(train), train.label)
+    assert fitted.n_iter_ < 200
     area = roc_auc_score(held_out.label, fitted.predict_proba(features(held_out))[:, 1])
     assert 0.7 < area < TARGET
 
