@@ -160,8 +160,7 @@ class Checkpoints:
         told = ""
         for path in reversed(whole):
             found = damage(path, world.rank, world.size)
-            broken = torch.tensor([float(found is not None)], device=world.device)
-            if not bool(world.sum(broken) > 0):
+            if not world.any(found is not None):
                 return path
             told = f"the checkpoint {path} is damaged ({found or 'another rank found it'})"
             notice(f"{told}: the one before it is taken")
