@@ -1,8 +1,8 @@
 """Embedding tables whose rows lie on all ranks, and the Adagrad that changes only rows that were looked up.
 
 What `torchrec` does with `fbgemm`'s kernels, in plain PyTorch: `fbgemm-gpu-cpu` 1.9.0 does not load beside
-PyTorch 2.13 (an undefined symbol of the autograd engine), and beside 1.8.0, which does, `torchrec` failed on a
-missing `tensordict`. A gradient is kept as the numbers of the rows and one vector a sample; neither a dense
+PyTorch 2.13 (an undefined symbol of the autograd engine), and beside 1.8.0, which does, `torchrec` failed on
+a missing `tensordict`. A gradient is kept as the numbers of the rows and one vector a sample; neither a dense
 gradient of a table nor one vector for each looked-up row exists.
 """
 
