@@ -97,8 +97,9 @@ def _flux(benchmark: "Flux1", step: Step, *, compiled: bool) -> None:
         time, latent, noise = batch["time"].view(-1, 1, 1, 1), batch["latent"], batch["noise"]
         predicted = model(
             hidden_states=patches((1.0 - time) * latent + time * noise),
-            encoder_hidden_states=batch["text"],
-            pooled_projections=batch["pooled"],
+            # Kept in BF16.
+            encoder_hidden_states=batch["text"].to(latent.dtype),
+            pooled_projections=batch["pooled"].to(latent.dtype),
             timestep=batch["time"],
             img_ids=image_ids,
             txt_ids=text_ids,

@@ -239,9 +239,10 @@ class Llama31(TrainableBenchmark[LlamaSettings]):
             given = torch.randn(shape, generator=generator, device=tokens.device)
             given = given.to(torch.float32 if self.settings.precision == "fp32" else torch.bfloat16)
             changed = torch.where((rows < half).unsqueeze(1), given, given.flip(2))
-        before, after = (_local(model.states(each, positions))[:, rows < half] for each in (given, changed))
-        if not before.numel():
-            return
+        others = (rows >= half).unsqueeze(1)
+        before, after = (
+            _local(model.states(each, positions)).masked_fill(others, 0.0) for each in (given, changed)
+        )
         if not torch.allclose(before, after, rtol=1e-3, atol=1e-3):
             raise PitboardError(
                 "The model's predictions depend on later tokens (largest change"
