@@ -282,7 +282,7 @@ def _as_readable_errors() -> Iterator[None]:
     except torch.OutOfMemoryError as error:
         raise PitboardError(
             f"Out of device memory ({str(error).splitlines()[0]}): lower --set micro_batch_size, turn on"
-            " --set activation_checkpointing=true, or use more ranks."
+            " --set activation_checkpointing=full, or use more ranks."
         ) from error
     except OSError as error:
         where = f" on {error.filename}" if error.filename else ""
