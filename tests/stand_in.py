@@ -1,6 +1,6 @@
 """A stand-in for the model and data of a full-size benchmark: settings, loop and log are the real ones."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +42,12 @@ class Numbers(Dataset[dict[str, Tensor]]):
 class StandIn:
     """A benchmark that keeps its settings, hyperparameters and counts, with `Falling` from a first loss."""
 
-    def __init__(self, benchmark: TrainableBenchmark[Settings], loss: float) -> None:
+    def __init__(
+        self, benchmark: TrainableBenchmark[Settings], loss: float, qualities: Iterable[float] | None
+    ) -> None:
         self._benchmark = benchmark
         self._loss = loss
+        self._qualities = None if qualities is None else iter(qualities)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._benchmark, name)
@@ -71,11 +74,10 @@ class StandIn:
         return Numbers()
 
     def collate(self, samples: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-        (batch,) = samples
-        return batch
+        return {"number": torch.cat([sample["number"].reshape(-1) for sample in samples])}
 
     def evaluate(self, model: nn.Module, batches: EvaluationBatches, world: World) -> float:
-        return mean_loss(model, batches, world)
+        return mean_loss(model, batches, world) if self._qualities is None else next(self._qualities)
 
     def warmup_batch(self, samples: int) -> dict[str, Tensor]:
         return {"number": torch.zeros(samples)}
@@ -84,10 +86,20 @@ class StandIn:
         pass
 
 
-def race(benchmark: TrainableBenchmark[Settings], plan: Plan, folder: Path, *, loss: float) -> Path:
-    """Race the benchmark's stand-in from this loss on, and return the log."""
+def race(
+    benchmark: TrainableBenchmark[Settings],
+    plan: Plan,
+    folder: Path,
+    *,
+    loss: float,
+    qualities: Iterable[float] | None = None,
+) -> Path:
+    """Race the benchmark's stand-in from this loss on, and return the log.
+
+    Evaluations give the `qualities`, where the benchmark's is no loss.
+    """
     world = World(0, 1, torch.device("cpu"), None, 0, 1, 1)
-    stand_in: Any = StandIn(benchmark, loss)
+    stand_in: Any = StandIn(benchmark, loss, qualities)
     # Its model takes no memory worth an estimate of the real one's.
     settings = benchmark.settings.model_copy(update={"activation_checkpointing": "none"})
     stand_in.settings, _ = decide(plan.benchmark, settings, world)

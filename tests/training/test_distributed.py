@@ -78,7 +78,7 @@ def test_ranks_gather_the_rows_of_different_samples_once(
         together.wait(timeout=60)
 
     monkeypatch.setattr(dist, "all_gather", all_gather)
-    mesh: Any = {"tensor": SimpleNamespace(size=lambda: tensor)}
+    mesh: Any = SimpleNamespace(mesh_dim_names=("replicate", "shard", "tensor"))
 
     def gathered(rank: int) -> list[list[float]]:
         rank_of.number = rank

@@ -4,22 +4,23 @@ import errno
 import os
 import shutil
 import warnings
-from collections.abc import Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.distributed.checkpoint.api import CheckpointException
-from torch.distributed.checkpoint.filesystem import FileSystemReader
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import async_save
 
 from pitboard.errors import PitboardError, StorageError
+from pitboard.training.checkpoint_parts import PartsPlanner, PartsReader, damage, write_digests
 from pitboard.training.distributed import World, lost_contact
 
 _KEPT = 2
@@ -46,7 +47,8 @@ class Checkpoints:
     A checkpoint is whole when Distributed Checkpoint has written its `.metadata`, which it does last and by
     renaming; a folder without it is the trace of a killed run and is never read. The last two are kept.
     The state is independent of the ranks: a run may be resumed on more or fewer, and spread otherwise.
-    `saved_samples` says where this process last saved, be it whole yet or not.
+    `saved_samples` says where this process last saved, be it whole yet or not. Once a checkpoint is whole its
+    files are summed up, and they are held against that before they are loaded.
     """
 
     def __init__(self, folder: Path, world: World) -> None:
@@ -54,6 +56,7 @@ class Checkpoints:
         self.saved_samples: int | None = None
         self._world = world
         self._pending: Future[Any] | None = None
+        self._writing = ThreadPoolExecutor(1, "checkpoint")
 
     def save(
         self, model: nn.Module, optimizers: Sequence[torch.optim.Optimizer], progress: TrainingProgress
@@ -82,8 +85,12 @@ class Checkpoints:
                 no_dist=self._world.mesh is None,
             )
         assert isinstance(pending, Future)
-        self._pending = pending
+        self._pending = self._writing.submit(self._finish, pending, path)
         self.saved_samples = progress.samples
+
+    def _finish(self, pending: "Future[Any]", path: Path) -> None:
+        pending.result()
+        write_digests(path, self._world.rank)
 
     def wait(self) -> None:
         """Wait until the checkpoint being written is whole, then delete those before the last two."""
@@ -98,26 +105,39 @@ class Checkpoints:
                 (old / ".metadata").unlink()
                 shutil.rmtree(old)
 
-    def restore(self, model: nn.Module, optimizers: Sequence[torch.optim.Optimizer]) -> TrainingProgress:
+    def restore(
+        self,
+        model: nn.Module,
+        optimizers: Sequence[torch.optim.Optimizer],
+        notice: Callable[[str], None] = lambda _: None,
+    ) -> TrainingProgress:
         """Load the last whole checkpoint into model, optimizers and generators; say how far it had come.
 
-        With no whole checkpoint, nothing is changed and the run starts from its first sample.
+        One that is damaged is told by `notice`, and the one before it is taken. With no whole checkpoint,
+        nothing is changed and the run starts from its first sample. Raises `PitboardError` where all are
+        damaged.
         """
-        whole = _whole(self.folder)
-        if not whole:
+        path = self._last_sound(notice)
+        if path is None:
             return TrainingProgress()
         model_state, optimizer_state = get_state_dict(model, optimizers, options=_SAVED)
         progress = torch.zeros(2, dtype=torch.int64)
         rng = _rng_state(self._world.device)
         state = {"model": model_state, "optimizer": optimizer_state, "progress": progress}
-        saved = FileSystemReader(whole[-1]).read_metadata().state_dict_metadata
-        if self._rng_key in saved:
+        reader = PartsReader(path)
+        if self._rng_key in reader.read_metadata().state_dict_metadata:
             state[self._rng_key] = rng
         try:
-            load(state, checkpoint_id=whole[-1], no_dist=self._world.mesh is None)
-        except (OSError, RuntimeError, CheckpointException) as error:
+            load(
+                state,
+                checkpoint_id=path,
+                storage_reader=reader,
+                planner=PartsPlanner(),
+                no_dist=self._world.mesh is None,
+            )
+        except (OSError, RuntimeError, UnpicklingError, CheckpointException) as error:
             raise PitboardError(
-                f"The checkpoint {whole[-1]} cannot be read ({_first_line(error)}); delete that folder to"
+                f"The checkpoint {path} cannot be read ({_first_line(error)}); delete that folder to"
                 " resume from the one before."
             ) from error
         set_state_dict(
@@ -132,6 +152,24 @@ class Checkpoints:
             torch.cuda.set_rng_state(rng[torch.get_rng_state().numel() :], self._world.device)
         step, samples = progress.tolist()
         return TrainingProgress(step, samples)
+
+    def _last_sound(self, notice: Callable[[str], None]) -> Path | None:
+        """Return the last checkpoint whose files are what was written; all ranks look, at a part each."""
+        world = self._world
+        whole = [self.folder / name for name in world.broadcast([path.name for path in _whole(self.folder)])]
+        told = ""
+        for path in reversed(whole):
+            found = damage(path, world.rank, world.size)
+            if not world.any(found is not None):
+                return path
+            told = f"the checkpoint {path} is damaged ({found or 'another rank found it'})"
+            notice(f"{told}: the one before it is taken")
+        if told:
+            raise PitboardError(
+                f"No checkpoint of this run can be used: {told}. Delete {self.folder} to train from the first"
+                " sample again, the clock running on."
+            )
+        return None
 
     @property
     def _rng_key(self) -> str:

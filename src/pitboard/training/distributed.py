@@ -89,6 +89,14 @@ class World:
         dist.all_reduce(values)
         return values / (self.size // self.data_size)
 
+    def any(self, found: bool) -> bool:
+        """Return on all ranks whether one of them found something."""
+        if self.mesh is None:
+            return found
+        ranks = torch.tensor([float(found)], device=self.device)
+        dist.all_reduce(ranks)
+        return bool(ranks > 0)
+
     def gather(self, rows: Tensor) -> Tensor:
         """Return the rows of all ranks that hold different samples, in the ranks' order, the same on each."""
         if self.mesh is None:

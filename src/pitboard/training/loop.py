@@ -141,7 +141,7 @@ class Race:
         `evaluated` is the samples count of the log's last evaluation: a stop may have left the next one.
         """
         assert self.checkpoints is not None
-        self.progress = self.checkpoints.restore(self.model, self.optimizer.optimizers)
+        self.progress = self.checkpoints.restore(self.model, self.optimizer.optimizers, self.reporter.notice)
         self._evaluated = evaluated
 
     def run(self) -> Outcome:

@@ -57,7 +57,7 @@ def test_a_folder_with_a_space_is_quoted(tmp_path: Path, data: Command) -> None:
 def test_what_cannot_run(data: Command) -> None:
     for arguments, sentence in [
         (("llama31_8", "--format", "json"), "Did you mean 'llama31_8b'?"),
-        (("dlrm_dcnv2",), "does not handle the data of 'dlrm_dcnv2' yet"),
+        (("bert",), "retired after round 5.0"),
         (("llama31_8b", "--path", __file__), "is not a folder"),
     ]:
         done = data(*arguments)

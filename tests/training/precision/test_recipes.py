@@ -15,13 +15,19 @@ CPU = torch.device("cpu")
 NARROW = ("fp8", "mxfp8", "nvfp4", "mxfp4")
 
 
+class Spread(Settings):
+    """Settings of a benchmark whose layers can be split."""
+
+    spread_by = frozenset({"tensor_parallel"})
+
+
 def settings(precision: str, **values: object) -> Settings:
     base = {
         "preset": "p",
         "global_batch_size": 8,
         "max_steps": 9,
     }
-    return Settings.build(base, {"precision": precision, **values})
+    return Spread.build(base, {"precision": precision, **values})
 
 
 def blocks(count: int) -> list[nn.Module]:

@@ -207,20 +207,12 @@ def test_the_log_of_full_is_valid_closed(tmp_path: Path, monkeypatch: pytest.Mon
         )
 
     monkeypatch.setattr(full, "optimizer", plain)
-    monkeypatch.setattr(full, "evaluate", lambda *_: 0.8028)
-    # One micro-batch of numbers stands for a step.
-    monkeypatch.setattr(full, "collate", lambda samples: {"number": samples[0]["number"].view(1)})
-    monkeypatch.setattr(stand_in.Numbers, "__getitems__", few, raising=False)
-    log = stand_in.race(full, the_plan("full"), tmp_path, loss=0.1)
+    log = stand_in.race(full, the_plan("full"), tmp_path, loss=0.1, qualities=[0.8028])
     assert official_messages(log) == set()
     run = Run.from_events(read_events(log))
     assert (run.division, run.status) == ("closed", "success")
     assert [e.epoch for e in run.evaluations] == [2 * 65_536 / 4_195_197_692]
     assert run.settings["opt_adagrad_epsilon"] == 1e-8
-
-
-def few(_: object, numbers: list[int]) -> list[dict[str, Tensor]]:
-    return [{"number": torch.tensor(numbers[0])}]
 
 
 def test_flights_know_nothing_of_what_comes_later() -> None:

@@ -267,19 +267,13 @@ def test_the_work_of_an_image_is_that_of_its_convolutions() -> None:
     assert 0.85 < flops / (6 * 151.5e9) < 1.05
 
 
-def test_the_log_of_full_is_valid_closed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_log_of_full_is_valid_closed(tmp_path: Path) -> None:
     """As after the second epoch, each of ten steps here: a real one takes 4,572."""
-    qualities = iter([0.2, 0.345])
-    monkeypatch.setattr(RetinaNetBenchmark, "evaluate", lambda *_: next(qualities))
-    monkeypatch.setattr(RetinaNetBenchmark, "collate", lambda _, samples: stand_in_batch(samples))
     short = {"evaluation_interval": 2560, "training_images": 2560, "data_workers": 0}
-    log = stand_in.race(detector("full", **short), the_plan("full", **short), tmp_path, loss=1.0)
+    full = detector("full", **short)
+    log = stand_in.race(full, the_plan("full", **short), tmp_path, loss=1.0, qualities=[0.2, 0.345])
     assert official_messages(log) == set()
     run = Run.from_events(read_events(log))
     assert (run.division, run.status, run.target) == ("closed", "success", 0.34)
     assert [(e.samples, e.epoch) for e in run.evaluations] == [(2560, 1), (5120, 2)]
     assert run.settings["opt_weight_decay"] == 0
-
-
-def stand_in_batch(samples: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    return {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
