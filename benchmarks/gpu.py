@@ -372,7 +372,7 @@ def settings_of(name: str, precision: str, device: str, count: int) -> Any:
         changes |= _TINY[name]
     changes |= _layer_settings(name, count) | {"precision": precision, "device": device}
     changes |= {"target": None, "evaluation_interval": None, "max_steps": 10_000, "warmup_steps": 10}
-    changes |= {"activation_checkpointing": False, "compile": device == "cuda"}
+    changes |= {"activation_checkpointing": "none", "compile": device == "cuda"}
     return settings_for(name, changes.pop("preset"), changes)
 
 

@@ -118,7 +118,7 @@ def _contest(arguments: argparse.Namespace) -> None:
         {"max_steps": steps, "max_samples": None, "precision": arguments.precisions},
     )
     if name == "Pitboard":
-        settings, _ = decide(settings, join_world(settings))
+        settings, _ = decide(arguments.benchmark, settings, join_world(settings))
     else:
         # These say for themselves whether they are compiled.
         settings = settings.model_copy(update={"compile": False})

@@ -25,7 +25,7 @@ SPREADS = {
             "--set",
             "tensor_parallel=2",
             "--set",
-            "activation_checkpointing=true",
+            "activation_checkpointing=selective",
         ],
     ),
     "replicas x context parallel": (4, ["--set", "context_parallel=2", "--set", "replicas=2"]),

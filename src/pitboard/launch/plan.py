@@ -220,6 +220,6 @@ def dry_run(output: Output, plan: Plan) -> tuple[Forecast, int]:
     device = choose_device(settings.device, -(-ranks // nodes) - 1)
     require_divisible(ranks, settings)
     world = World(0, ranks, device, None, 0, data_ranks(ranks, settings), nodes)
-    settings, reasons = decide(settings, world)
+    settings, reasons = decide(plan.benchmark, settings, world)
     plan.settings, plan.decisions = settings.model_dump(mode="json"), {**plan.decisions, **reasons}
     return forecast(plan.benchmark, settings, world, plan.round), nodes

@@ -198,7 +198,10 @@ class _Eager(torch.autograd.Function):
         rows = output.transpose(1, 2)
         weights = []
         for start, end in _blocks(length):
-            scores = torch.bmm(queries[:, start * shared : end * shared], keys[:, :end].transpose(1, 2))
+            block = queries[:, start * shared : end * shared]
+            # Changed in place below: selective checkpointing must not keep it, and does not with `out`.
+            scores = block.new_empty(len(block), block.shape[1], end)
+            torch.bmm(block, keys[:, :end].transpose(1, 2), out=scores)
             _hide(scores.view(samples, -1, end - start, shared, end), start, first)
             weights.append(torch.softmax(scores, dim=-1))
             product = torch.bmm(weights[-1], values[:, :end])

@@ -7,6 +7,7 @@ import shutil
 import time
 from typing import NamedTuple
 
+import psutil
 import torch
 
 from pitboard.errors import PitboardError
@@ -114,6 +115,13 @@ def peak_memory_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def memory_of_rank(device: torch.device, ranks: int) -> int:
+    """Return the bytes of memory that a rank can have: its GPU's, or its part of the host's for the CPU."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    return int(psutil.virtual_memory().total) // ranks
 
 
 def can_compile(device: torch.device) -> bool:

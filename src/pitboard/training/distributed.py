@@ -5,8 +5,10 @@ import math
 import os
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar, cast
 
 import torch
@@ -21,6 +23,11 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.distributed.rendezvous import rendezvous
 from torch.distributed.tensor.parallel import parallelize_module
+from torch.utils.checkpoint import (
+    CheckpointPolicy,
+    SelectiveCheckpointContext,
+    create_selective_checkpoint_contexts,
+)
 
 from pitboard.errors import PitboardError
 from pitboard.training.device import choose_device
@@ -32,6 +39,9 @@ T = TypeVar("T")
 
 _TIMEOUT = timedelta(minutes=30)
 _SECONDS_BETWEEN_LOOKS = 0.05
+_PRODUCTS = frozenset(
+    {"aten::mm", "aten::addmm", "aten::bmm", "aten::_scaled_mm", "aten::_scaled_mm_v2", "flex_attention"}
+)
 
 
 @dataclass(frozen=True)
@@ -263,16 +273,40 @@ def prepare(model: nn.Module, benchmark: TrainableBenchmark[Settings], world: Wo
         for block in benchmark.blocks(model):
             parallelize_module(block, world.mesh["tensor"], benchmark.tensor_parallel_plan())
         parallelize_module(model, world.mesh["tensor"], benchmark.outer_tensor_parallel_plan(model))
-    if settings.activation_checkpointing:
-        chosen = set(benchmark.blocks(model))
-        apply_activation_checkpointing(
-            model, checkpoint_wrapper_fn=checkpoint_wrapper, check_fn=lambda module: module in chosen
-        )
+    if settings.activation_checkpointing != "none":
+        _checkpoint_activations(model, benchmark)
     if settings.compile:
         for block in benchmark.blocks(model):
             block.compile(dynamic=False)
     if world.mesh is not None:
         _shard(model, benchmark, world, world.mesh)
+
+
+def _checkpoint_activations(model: nn.Module, benchmark: TrainableBenchmark[Settings]) -> None:
+    """Let each block keep its input, and with `selective` the results worth their memory; not the rest."""
+    wrapper: Callable[[nn.Module], nn.Module] = checkpoint_wrapper
+    if benchmark.settings.activation_checkpointing == "selective":
+        contexts = partial(create_selective_checkpoint_contexts, _keep_or_recompute)
+        wrapper = partial(checkpoint_wrapper, context_fn=contexts)
+    chosen = set(benchmark.blocks(model))
+    apply_activation_checkpointing(
+        model, checkpoint_wrapper_fn=wrapper, check_fn=lambda module: module in chosen
+    )
+
+
+def is_kept(operation: Any) -> bool:
+    """Whether selective checkpointing keeps what an operation returns: matrix products and attention.
+
+    They take most of a forward's time. Other overloads, as those with `out=`, are computed again.
+    """
+    name: str = operation.name()
+    return name in _PRODUCTS or name.startswith("aten::_scaled_dot_product_")
+
+
+def _keep_or_recompute(
+    _context: SelectiveCheckpointContext, operation: Any, *_arguments: Any, **_named: Any
+) -> CheckpointPolicy:
+    return CheckpointPolicy.MUST_SAVE if is_kept(operation) else CheckpointPolicy.PREFER_RECOMPUTE
 
 
 def _shard(model: nn.Module, benchmark: TrainableBenchmark[Settings], world: World, mesh: DeviceMesh) -> None:

@@ -13,6 +13,9 @@ from pitboard.training.loading import micro_batch
 from pitboard.training.protocol import Staged, TrainableBenchmark, benchmark_class
 from pitboard.training.settings import Settings
 
+# As `_parameters` gives them.
+_Parameter = tuple[int, int, int, bool, bool]
+
 
 class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     """When a run is evaluated, in training samples; `most` is how often, if it never meets its target."""
@@ -59,7 +62,7 @@ def forecast(
     micro, accumulation = micro_batch(settings, world)
     benchmark = benchmark_class(name)(settings.model_copy(update={"compile": False}))
     steps = _steps(settings)
-    stages = [_parameters(benchmark, world, stage) for stage in range(settings.pipeline_parallel)]
+    stages = _stages(benchmark, world)
     everything = [parameter for stage in stages for parameter in stage]
     return Forecast(
         ranks=world.size,
@@ -70,9 +73,7 @@ def forecast(
         evaluation=schedule(settings, settings.rules(suite.benchmark(name, round=round))),
         parameters=sum(whole for whole, *_ in everything),
         trainable_parameters=sum(whole for whole, _, _, trains, _ in everything if trains),
-        memory_per_rank=max(
-            (_memory(stage, benchmark.optimizer_copies) for stage in stages), key=lambda memory: memory.total
-        ),
+        memory_per_rank=_fullest(benchmark, stages),
         evaluation_data_per_rank=_evaluation_data(benchmark, world),
     )
 
@@ -87,7 +88,21 @@ def _evaluation_data(benchmark: TrainableBenchmark[Settings], world: World) -> i
     return batches * micro * sum(tensor.nbytes for tensor in benchmark.warmup_batch(1).values())
 
 
-def _memory(parameters: list[tuple[int, int, int, bool, bool]], optimizer_copies: int) -> Memory:
+def fullest_memory(benchmark: TrainableBenchmark[Settings], world: World) -> Memory:
+    """Return the training state of the rank that holds most of it."""
+    return _fullest(benchmark, _stages(benchmark, world))
+
+
+def _fullest(benchmark: TrainableBenchmark[Settings], stages: list[list[_Parameter]]) -> Memory:
+    memories = (_memory(stage, benchmark.optimizer_copies) for stage in stages)
+    return max(memories, key=lambda memory: memory.total)
+
+
+def _stages(benchmark: TrainableBenchmark[Settings], world: World) -> list[list[_Parameter]]:
+    return [_parameters(benchmark, world, stage) for stage in range(benchmark.settings.pipeline_parallel)]
+
+
+def _memory(parameters: list[_Parameter], optimizer_copies: int) -> Memory:
     """Return what the fullest rank holds of these parameters, as `_parameters` gives them."""
     held = sum(count * size for _, count, size, *_ in parameters)
     changed = sum(count * size for _, count, size, trains, _ in parameters if trains)
@@ -116,9 +131,7 @@ def _steps(settings: Settings) -> int:
     return -(-settings.sample_limit // settings.global_batch_size)
 
 
-def _parameters(
-    benchmark: TrainableBenchmark[Settings], world: World, stage: int
-) -> list[tuple[int, int, int, bool, bool]]:
+def _parameters(benchmark: TrainableBenchmark[Settings], world: World, stage: int) -> list[_Parameter]:
     """Return of each parameter its elements, whole and on the fullest rank, their bytes, and if it trains.
 
     The last says whether it has a gradient of some rows only (`row_gradients`). Only those of a stage of the

@@ -14,11 +14,13 @@ from pitboard import __version__, suite
 from pitboard.errors import LostContactError, PitboardError, Stopped, StorageError
 from pitboard.events import Run
 from pitboard.events.writer import LogWriter
+from pitboard.training.activations import choose_checkpointing
 from pitboard.training.checkpoint import Checkpoints
 from pitboard.training.device import (
     can_compile,
     device_name,
     measured_peak_tflops,
+    memory_of_rank,
     peak_memory_bytes,
     published_peak_tflops,
 )
@@ -32,6 +34,9 @@ from pitboard.training.protocol import Drawing, Pretrained, benchmark_class
 from pitboard.training.reporting import Reporter, Silent
 from pitboard.training.settings import Settings
 from pitboard.training.stopping import StopSignals
+
+# What another machine decides anew, and its value before that.
+_BY_MACHINE = {"compile": None, "activation_checkpointing": "auto"}
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,8 @@ def settings_for(
 def settings_of(plan: Plan, overrides: dict[str, Any] | None = None) -> Settings:
     """Return the settings that a plan recorded, whatever its preset holds by now, with overrides on top.
 
-    Compilation that the machine decided is left to this machine again: it changes nothing of what is learned.
+    Compilation and recomputation that the machine decided are left to this machine again: they change nothing
+    of what is learned.
     A plan without recorded settings, of an older Pitboard, takes its preset's. Raises `PitboardError` for
     recorded settings that this Pitboard cannot take, and for overrides as `settings_for`.
     """
@@ -92,13 +98,17 @@ def settings_of(plan: Plan, overrides: dict[str, Any] | None = None) -> Settings
             f"The recorded run has the setting '{min(unknown)}', which Pitboard {__version__} does not know:"
             f" use Pitboard {plan.version}, which made it, or start a new run."
         )
-    if "compile" in plan.decisions:
-        recorded["compile"] = None
+    for name, undecided in _BY_MACHINE.items():
+        if name in plan.decisions:
+            recorded[name] = undecided
     return settings_class.build(recorded, overrides)
 
 
-def decide(settings: Settings, world: World) -> tuple[Settings, dict[str, str]]:
-    """Return the settings with what they leave to the machine decided, and the reasons by setting."""
+def decide(name: str, settings: Settings, world: World) -> tuple[Settings, dict[str, str]]:
+    """Return a benchmark's settings with what they leave to the machine decided, and the reasons by setting.
+
+    Raises `PitboardError` when what is decided by memory finds a batch that cannot be divided.
+    """
     decided: dict[str, Any] = {}
     reasons: dict[str, str] = {}
     if settings.precision == "auto":
@@ -111,7 +121,13 @@ def decide(settings: Settings, world: World) -> tuple[Settings, dict[str, str]]:
     if settings.batch_follows_ranks:
         decided["global_batch_size"] = world.data_size * (settings.micro_batch_size or 1)
         reasons["global_batch_size"] = f"a micro-batch for each of {world.data_size} data-parallel ranks"
-    return settings.model_copy(update=decided), reasons
+    settings = settings.model_copy(update=decided)
+    if settings.activation_checkpointing == "auto":
+        memory = memory_of_rank(world.device, -(-world.size // world.nodes))
+        chosen = choose_checkpointing(name, settings, world, memory)
+        settings = settings.model_copy(update={"activation_checkpointing": chosen.checkpointing})
+        reasons["activation_checkpointing"] = chosen.reason
+    return settings, reasons
 
 
 def _compiled(precision: str, world: World) -> tuple[bool, str]:
@@ -156,6 +172,10 @@ def execute(output: Output, plan: Plan, index: int, reporter: Reporter) -> Summa
                     if index == 0 and plan.round == suite.NEWEST_RACED.version:
                         reporter.notice(f"round {suite.NEWEST_RACED_LABEL}")
                     _say_precision(settings, decisions, world, reporter)
+                    if why := decisions.get("activation_checkpointing"):
+                        reporter.notice(
+                            f"activation checkpointing {settings.activation_checkpointing}: {why}"
+                        )
                     output.record_settings(plan, settings.model_dump(mode="json"), decisions)
                 race = Race(
                     benchmark_class(plan.benchmark)(settings),
@@ -208,7 +228,9 @@ def _decided(settings: Settings, plan: Plan, world: World) -> tuple[Settings, di
     Rank 0 decides for all ranks: two that measure a device between two answers could disagree. A resumed run
     has nothing left to decide: its plan recorded what its first start decided.
     """
-    settings, reasons = world.broadcast(decide(settings, world) if world.is_main else (settings, {}))
+    settings, reasons = world.broadcast(
+        decide(plan.benchmark, settings, world) if world.is_main else (settings, {})
+    )
     return settings, {**plan.decisions, **reasons}
 
 
@@ -282,7 +304,7 @@ def _as_readable_errors() -> Iterator[None]:
     except torch.OutOfMemoryError as error:
         raise PitboardError(
             f"Out of device memory ({str(error).splitlines()[0]}): lower --set micro_batch_size, turn on"
-            " --set activation_checkpointing=true, or use more ranks."
+            " --set activation_checkpointing=full, or use more ranks."
         ) from error
     except OSError as error:
         where = f" on {error.filename}" if error.filename else ""

@@ -5,13 +5,23 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from pitboard import suite
 from pitboard.errors import PitboardError, near
 from pitboard.suite.formats import FORMATS, FormatName
 
 Precision = Literal["auto", FormatName]
+Checkpointing = Literal["none", "selective", "full", "auto"]
+_YES_OR_NO = TypeAdapter(bool)
 
 EXECUTION = frozenset(
     {
@@ -57,13 +67,22 @@ class Settings(BaseModel):
     fp8_scaling: Literal["rowwise", "tensorwise"] = "rowwise"
     compile: bool | None = Field(default=None, description="torch.compile; None: where there is a compiler")
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    activation_checkpointing: bool = False
+    activation_checkpointing: Checkpointing = Field(default="none", description="what is computed twice")
     tensor_parallel: int = Field(default=1, gt=0, description="ranks that share each layer")
     context_parallel: int = Field(default=1, gt=0, description="ranks that share each sequence")
     pipeline_parallel: int = Field(default=1, gt=0, description="stages that share the layers")
     replicas: int = Field(default=1, gt=0, description="hybrid sharding: copies of the sharded model")
     data_workers: int | None = Field(default=None, ge=0, description="loader processes a rank")
     peak_tflops: float | None = Field(default=None, gt=0, description="the device's peak, where not known")
+
+    @field_validator("activation_checkpointing", mode="before")
+    @classmethod
+    def _once_yes_or_no(cls, value: object) -> object:
+        """Read what older presets, `run.json` and commands have: yes stands for all of each block."""
+        try:
+            return "full" if _YES_OR_NO.validate_python(value) else "none"
+        except ValidationError:
+            return value
 
     @model_validator(mode="after")
     def _limited(self) -> Self:

@@ -32,7 +32,7 @@ _FULL: dict[str, Scalar] = {
     "warmup_steps": 1600,
     "max_steps": 30_000,
     "decay_vectors": True,
-    "activation_checkpointing": True,
+    "activation_checkpointing": "auto",
 }
 
 # The same transformer, optimizer and schedule, small enough for two CPU cores and the images in a package.
@@ -56,7 +56,7 @@ _SMOKE: dict[str, Scalar] = {
     "learning_rate": 2e-3,
     "warmup_steps": 50,
     "max_steps": 384,
-    "activation_checkpointing": False,
+    "activation_checkpointing": "none",
     # Compiling two kinds of block takes longer here than it saves.
     "compile": False,
 }

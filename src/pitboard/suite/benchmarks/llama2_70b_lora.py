@@ -32,7 +32,7 @@ _FULL: dict[str, Scalar] = {
     "beta1": 0.9,
     "beta2": 0.999,
     "epsilon": 1e-8,
-    "activation_checkpointing": True,
+    "activation_checkpointing": "auto",
 }
 
 # The same architecture, adapters, optimizer and schedule; the base is pre-trained in initialisation.
@@ -55,7 +55,7 @@ _SMOKE: dict[str, Scalar] = {
     "micro_batch_size": None,
     "learning_rate": 6e-3,
     "max_steps": 64,
-    "activation_checkpointing": False,
+    "activation_checkpointing": "none",
     # Compiling takes longer here than it saves.
     "compile": False,
 }

@@ -41,7 +41,7 @@ _FULL: dict[str, Scalar] = {
     # The schedule's 1.4 billion sequences would read each document some 260 times; the reference converges
     # within half a million.
     "max_samples": 1_000 * _BATCH,
-    "activation_checkpointing": True,
+    "activation_checkpointing": "auto",
 }
 
 # The same architecture, optimizer and schedule; the base is pre-trained in initialisation.
@@ -65,7 +65,7 @@ _SMOKE: dict[str, Scalar] = {
     "warmup_steps": 8,
     "max_steps": 64,
     "max_samples": None,
-    "activation_checkpointing": False,
+    "activation_checkpointing": "none",
     # Compiling takes longer here than it saves.
     "compile": False,
 }

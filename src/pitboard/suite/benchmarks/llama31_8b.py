@@ -29,7 +29,7 @@ _FULL: dict[str, Scalar] = {
     "learning_rate": 8e-4,
     # The reference warms up over 4,096 samples at this batch size.
     "warmup_steps": 128,
-    "activation_checkpointing": True,
+    "activation_checkpointing": "auto",
 }
 
 # The same architecture, optimizer and schedule, small enough for two CPU cores and a text in a package.
@@ -52,7 +52,7 @@ _SMOKE: dict[str, Scalar] = {
     "learning_rate": 4e-3,
     "warmup_steps": 50,
     "max_steps": 540,
-    "activation_checkpointing": False,
+    "activation_checkpointing": "none",
 }
 
 _SANITY: dict[str, Scalar] = {
