@@ -181,7 +181,8 @@ def _square(where: Any, gradients: list[Tensor]) -> Tensor:
     if where is None:
         return square
     mesh, placements = where
-    sums = [Partial() if placement.is_shard() else Replicate() for placement in placements]
+    # Not by `is_shard`: FSDP's part of what tensor parallelism has split already is a `_StridedShard`.
+    sums = [Replicate() if placement.is_replicate() else Partial() for placement in placements]
     whole: Tensor = DTensor.from_local(square, mesh, sums, run_check=False).full_tensor()
     return whole
 
