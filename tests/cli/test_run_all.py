@@ -10,7 +10,7 @@ import typer
 from pitboard import suite
 from pitboard.cli.run import run
 from pitboard.errors import PitboardError
-from pitboard.launch import suite_race
+from pitboard.launch import series
 from pitboard.launch.plan import RunRequest, make_plan
 from pitboard.launch.suite_race import SuiteRace, record
 from pitboard.training.output import Output
@@ -106,7 +106,7 @@ def test_the_exit_code_is_the_worst_of_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     begun(tmp_path / "out")
-    monkeypatch.setattr(suite_race, "run_series", lambda *_, **__: None)
+    monkeypatch.setattr(series, "run_series", lambda *_, **__: None)
     with pytest.raises(typer.Exit) as ended:
         run(resume=tmp_path / "out", quiet=True)
     assert ended.value.exit_code == 1

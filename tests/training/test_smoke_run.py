@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from mlperf_logging.system_desc_checker.system_desc_checker import check_system_desc
 
-from official import official_messages
+from official import messages_as_closed, official_messages
 from pitboard import suite
 from pitboard.events import read_events
 from support import number, the_log, the_run
@@ -62,9 +62,7 @@ def test_as_open_the_official_checker_has_only_its_known_oversight(smoke: tuple[
 def test_as_closed_the_official_checker_names_exactly_the_scaled_values(
     smoke: tuple[Path, str], tmp_path: Path
 ) -> None:
-    closed = tmp_path / "result_0.txt"
-    closed.write_text(the_log(smoke[0]).read_text().replace('"open"', '"closed"'))
-    assert official_messages(closed) == {
+    assert messages_as_closed(the_log(smoke[0]), tmp_path) == {
         "CHECK for 'max_sequence_length'  v['value'] == 8192 ",
         "CHECK for 'opt_learning_rate_decay_steps' "
         " v['value'] == 1_200_000 - s['opt_learning_rate_warmup_steps'] ",

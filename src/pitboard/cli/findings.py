@@ -33,33 +33,31 @@ def _judged(report: "TreeReport") -> list[str]:
             "Judged by the official rules, like every submission. The output folder of",
             "`pitboard run` is judged with the preset's own target.",
         ]
-    from pitboard.compliance.result.benchmarks import counts_in_epochs
-
     targets = any(log.run.target is not None for log in report.logs)
     own = ", with the preset's own target" if targets else ""
     lines = [f"Judged by the log rules of the open division{own}."]
     for result in report.results:
-        words = convergence_in_words(
-            result.rcp, result.rcp_not_held, result.rcp_precision, epochs=counts_in_epochs(result.benchmark)
-        )
+        words = convergence_in_words(result.benchmark, result.rcp, result.rcp_not_held, result.rcp_precision)
         lines.append(f"RCP test {printable(words)}.")
     return lines
 
 
 def convergence_in_words(
-    rcp: "RcpVerdict | None", not_held: str | None, precision: str | None, *, epochs: bool
+    benchmark: str, rcp: "RcpVerdict | None", not_held: str | None, precision: str | None
 ) -> str:
-    """Say how an RCP test of one's own runs ended, or why there was none.
+    """Say how an RCP test of one's own runs of a benchmark ended, or why there was none.
 
-    `precision` is what the preset's own points were measured in; `None` for the official ones. The test
-    counted in `epochs`, or else in samples.
+    `precision` is what the preset's own points were measured in; `None` for the official ones.
     """
+    from pitboard.compliance.result.benchmarks import counts_in_epochs
+
     if rcp is None:
         return f"not made: {not_held or 'nothing to compare'}"
     if rcp.submission_mean is None or rcp.reference_mean is None:
         few = rcp.verdict == "Insufficient convergence"
         return f"not passed: {'too many runs did not reach the target' if few else rcp.verdict}"
     whose = f"the preset's own, measured in {precision.upper()}" if precision else "the official ones"
+    epochs = counts_in_epochs(benchmark)
     ours, theirs = (
         f"{mean:.3f}" if epochs else f"{mean:,.0f}" for mean in (rcp.submission_mean, rcp.reference_mean)
     )

@@ -266,7 +266,6 @@ def verdict_on(output: "Output", plan: "Plan") -> "RunsVerdict":
 def show_verdict(output: "Output", plan: "Plan") -> None:
     """Print what the rules say of the logs, and the RCP test of the runs' convergence."""
     from pitboard.cli.findings import convergence_in_words
-    from pitboard.compliance.result.benchmarks import counts_in_epochs
 
     verdict = verdict_on(output, plan)
     table = Table.grid(padding=(0, 2))
@@ -275,9 +274,8 @@ def show_verdict(output: "Output", plan: "Plan") -> None:
     own = verdict.note and verdict.target is not None
     nothing = f"no finding; the target is the preset's own, {verdict.target:g}" if own else "no finding"
     table.add_row(f"Rules of {verdict.round}", _problems(verdict.findings) or nothing)
-    epochs = counts_in_epochs(plan.benchmark)
     words = convergence_in_words(
-        verdict.rcp, verdict.rcp_not_held, verdict.reference_precision, epochs=epochs
+        plan.benchmark, verdict.rcp, verdict.rcp_not_held, verdict.reference_precision
     )
     table.add_row("RCP test", escape(words))
     console = Console()

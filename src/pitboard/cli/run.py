@@ -1,7 +1,7 @@
 """The `pitboard run` command."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
@@ -125,8 +125,11 @@ def run(
             if dry_run or like is not None:
                 other = "--dry-run" if dry_run else "--like"
                 raise PitboardError(f"--resume continues runs as they were started: leave out {other}.")
-            if only is None and _resume_all(report, resume, nproc):
-                return
+            if only is None:
+                from pitboard.launch.suite_race import is_suite_race
+
+                if is_suite_race(resume):
+                    _resume_all(report, resume, nproc)
             report.output = Output(resume)
             _resume(report.output, nproc, only)
             return
@@ -177,15 +180,12 @@ def _race_all(report: "EndReport", output: Path | None, request: "RunRequest") -
         race_suite(report, race)
 
 
-def _resume_all(report: "EndReport", folder: Path, nproc: int | None) -> bool:
-    """Continue the race of all benchmarks that a folder holds; `False` where it holds the runs of one."""
+def _resume_all(report: "EndReport", folder: Path, nproc: int | None) -> NoReturn:
+    """Continue the race of all benchmarks that a folder holds, and exit with the worst of their codes."""
     from pitboard.cli.suite_race import race_suite
-    from pitboard.launch.suite_race import is_suite_race, read_suite_race
+    from pitboard.launch.suite_race import read_suite_race
 
-    if not is_suite_race(folder):
-        return False
     race_suite(report, read_suite_race(folder, nproc))
-    return True
 
 
 def _overrides(

@@ -85,7 +85,8 @@ def _plain(value: object) -> Any:
     raise TypeError(f"{type(value).__name__} cannot be written as JSON")
 
 
-def _console() -> "Console":
+def suite_console() -> "Console":
+    """Return a console for tables of benchmarks: in a pipe a row is a line."""
     from rich.console import Console
 
     return Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
@@ -131,7 +132,7 @@ def _target(benchmark: catalogue.Benchmark) -> str:
 
 
 def _show_round(raced: catalogue.Round) -> None:
-    console = _console()
+    console = suite_console()
     console.print(_raced(console, raced), "")
     console.print(_retired(console, raced), "")
     console.print(_raceable(console, raced), "")
@@ -170,7 +171,7 @@ def _title(raced: catalogue.Round) -> str:
 
 def _show_official(raced: catalogue.Round, official: Sequence[catalogue.OfficialBenchmark]) -> None:
     """Show a round of which only the official rules are known."""
-    console = _console()
+    console = suite_console()
     described = {each.id: known.version for known in catalogue.ROUNDS for each in known.benchmarks}
     columns = ("Benchmark", "Quality target", "Runs", "In full")
     rows = [
@@ -197,7 +198,7 @@ def _retired(console: "Console", raced: catalogue.Round) -> "Table":
 
 
 def _show_benchmark(benchmark: catalogue.Benchmark, raced: catalogue.Round) -> None:
-    console = _console()
+    console = suite_console()
     console.print(f"{benchmark.id}: {benchmark.name}, MLPerf Training {raced.version}", style="bold")
     console.print("", _facts(benchmark), "")
     console.print(_hyperparameters(console, benchmark), "")

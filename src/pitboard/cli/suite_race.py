@@ -1,22 +1,19 @@
 """How `pitboard run --all` races and shows the benchmarks of a round."""
 
-import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
 from pitboard import suite
+from pitboard.cli.suite import suite_console
 
 if TYPE_CHECKING:
     from pitboard.cli.outcome import EndReport
     from pitboard.errors import PitboardError
     from pitboard.launch.suite_race import SuiteRace
 
-# As `pitboard suite`: in a pipe a row is a line.
-_PIPE_WIDTH = 1000
 
-
-def race_suite(report: "EndReport", race: "SuiteRace") -> None:
+def race_suite(report: "EndReport", race: "SuiteRace") -> NoReturn:
     """Race the benchmarks, print a table of them, and exit with the worst of their codes."""
     from pitboard.cli.outcome import run_document
     from pitboard.cli.progress import Display
@@ -55,7 +52,6 @@ def _document(race: "SuiteRace", documents: list[dict[str, Any]]) -> dict[str, A
 
 
 def _print(race: "SuiteRace", documents: list[dict[str, Any]]) -> None:
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
@@ -67,7 +63,7 @@ def _print(race: "SuiteRace", documents: list[dict[str, Any]]) -> None:
         table.add_column(column, justify="right" if right else "left", no_wrap=column == "Benchmark")
     for document in documents:
         table.add_row(*(escape(cell) for cell in _row(document)))
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+    console = suite_console()
     console.print()
     console.print(table)
     if race.left_out:

@@ -1,6 +1,7 @@
 """A run: one training of one benchmark, from `run_start` to `run_stop`, as its events tell it."""
 
 from collections.abc import Callable, Iterable
+from math import isnan
 from typing import Any
 
 import msgspec
@@ -111,7 +112,7 @@ def _text(value: Any) -> str | None:
 
 def _time(event: Event) -> int | float | None:
     """Give an event's time, `None` where its line does not say it."""
-    return event.time_ms if event.time_ms == event.time_ms else None  # NaN is unlike itself
+    return None if isnan(event.time_ms) else event.time_ms
 
 
 def _setting(run: Run, event: Event) -> None:

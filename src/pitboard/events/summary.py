@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from math import isnan
 from typing import Any
 
 import msgspec
@@ -107,7 +108,7 @@ class _Stopwatch:
         return self._total / 60_000 if self._pairs else None
 
     def take(self, event: Event) -> None:
-        if self._over or event.time_ms != event.time_ms:  # a line without a time: NaN is unlike itself
+        if self._over or isnan(event.time_ms):  # a line that does not say its time
             return
         if event.key == "run_start":
             self._running = True

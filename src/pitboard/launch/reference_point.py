@@ -11,7 +11,7 @@ from pitboard.training.runner import settings_for
 
 
 def point_settings(
-    batch: int, benchmark: str, preset: str, round: str, asked: Collection[str] = ()
+    batch: int, benchmark: str, preset: str, round: str, asked: Collection[str]
 ) -> dict[str, Any]:
     """Return the settings that the official point at a global batch size states, by name.
 

@@ -1,8 +1,9 @@
 """Do the runs of a plan: new ones or unfinished ones, from the user's process or as ranks of torchrun."""
 
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Literal, Protocol
 
 import msgspec
@@ -102,6 +103,28 @@ def run_series(
                     _launch(output, plan, index)
         except PitboardError as error:
             failed(index, error)
+
+
+def run_all(
+    members: Iterable[tuple[str, tuple[Output, Plan]]],
+    reporter: SeriesReporter,
+    command: str,
+    failed: Callable[[str, int, PitboardError], None],
+    *,
+    apart: bool = False,
+) -> None:
+    """Do the unfinished runs of several named plans, one after the other; `command` is what continues them.
+
+    `failed` is given a run that fails, by its plan's name and its number; the next is started. Raises
+    `PitboardError` where a folder is in use, and `Stopped`, which says the command, when a signal stops a
+    run.
+    """
+    for name, (output, plan) in members:
+        output.lock()
+        try:
+            run_series(output, plan, reporter, partial(failed, name), apart=apart)
+        except Stopped as stop:
+            raise Stopped(stop.number, f"Stopped by {stop.name}: `{command}` continues.") from None
 
 
 def _from_user_process(output: Output, plan: Plan, reporter: SeriesReporter) -> SeriesResult:

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import msgspec
 
-from pitboard.errors import PitboardError, Stopped
+from pitboard.errors import PitboardError
 from pitboard.files import write_atomically
 from pitboard.launch.plan import RunRequest, make_plan, prepare_output
-from pitboard.launch.series import SeriesReporter, run_series
+from pitboard.launch.series import SeriesReporter, run_all
 from pitboard.launch.torchrun import launched_by_torchrun
 from pitboard.suite import Round, find_round, raceable_round
 from pitboard.training.output import Output, Plan
@@ -137,15 +137,11 @@ def run_suite_race(
     A run that fails is given to `failed`, and the next is started. Raises `PitboardError` where a folder is
     in use, and `Stopped` when a signal stops a run.
     """
-    for name, (output, plan) in race.benchmarks.items():
 
-        def note(index: int, error: PitboardError, name: str = name, runs: int = len(plan.seeds)) -> None:
-            reporter.failed(name if runs == 1 else f"{name}, run {index}", error)
-            failed(name, error)
+    def note(name: str, index: int, error: PitboardError) -> None:
+        _, plan = race.benchmarks[name]
+        reporter.failed(name if len(plan.seeds) == 1 else f"{name}, run {index}", error)
+        failed(name, error)
 
-        output.lock()
-        try:
-            run_series(output, plan, reporter, note, apart=True)
-        except Stopped as stop:
-            command = f"`pitboard run --resume {shlex.quote(str(race.folder))}`"
-            raise Stopped(stop.number, f"Stopped by {stop.name}: {command} continues.") from None
+    command = f"pitboard run --resume {shlex.quote(str(race.folder))}"
+    run_all(race.benchmarks.items(), reporter, command, note, apart=True)

@@ -8,16 +8,15 @@ import secrets
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from pitboard import suite
-from pitboard.errors import PitboardError, Stopped, near
+from pitboard.errors import PitboardError, near
 from pitboard.files import write_atomically
 from pitboard.launch.plan import RunRequest, make_plan, prepare_output
-from pitboard.launch.series import SeriesReporter, run_series
+from pitboard.launch.series import SeriesReporter, run_all
 from pitboard.suite.formats import TRAINED
 from pitboard.training.device import choose_device
 from pitboard.training.output import Output, Plan
@@ -107,10 +106,5 @@ def run_sweep(sweep: Sweep, reporter: SeriesReporter) -> None:
     def failed(name: str, index: int, error: PitboardError) -> None:
         reporter.failed(f"{name}, run {index}", error)
 
-    for name, (output, plan) in sweep.formats.items():
-        output.lock()
-        try:
-            run_series(output, plan, reporter, partial(failed, name))
-        except Stopped as stop:
-            command = f"`pitboard precision --resume {shlex.quote(str(sweep.folder))}`"
-            raise Stopped(stop.number, f"Stopped by {stop.name}: {command} continues.") from None
+    command = f"pitboard precision --resume {shlex.quote(str(sweep.folder))}"
+    run_all(sweep.formats.items(), reporter, command, failed)

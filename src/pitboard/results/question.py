@@ -124,7 +124,6 @@ BENCHMARK = Option("benchmark", "The benchmark, such as llama31_8b.", column="be
 SUBMITTER = Option("submitter", "Only this submitter.", column="submitter")
 ACCELERATOR = Option("accelerator", "Only this accelerator, such as B200.", column="accelerator")
 DIVISION = Option("division", "Only this division: closed or open.", choices=("closed", "open"))
-NOT_VERIFIED = "Entries marked '(own)' are not published results: not verified by MLCommons Association."
 WITH_OWN = Option("with_own", "Show what you added, too: it is not verified, and marked so.")
 A = Option("a", "A result, ROUND/SUBMITTER/SYSTEM/BENCHMARK.", argument=True)
 B = Option("b", "The other result, written the same way.", argument=True)

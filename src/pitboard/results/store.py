@@ -260,7 +260,8 @@ class Store:
         """Leave out what the store has already."""
         folder = _generation(self.folder)
         known = {table: self._digests(folder, table) for table in ("results", "systems")}
-        published = {table: self._digests(SHIPPED if self.shipped else None, table) for table in known}
+        shipped = SHIPPED if self.shipped else None
+        published = {table: self._digests(shipped, table) for table in known}
         changed: dict[str, set[tuple[object, ...]]] = {"results": set(), "systems": set()}
         counts = {"new": 0, "changed": 0, "same": 0}
         for table in ("results", "systems"):
@@ -280,7 +281,7 @@ class Store:
                 fresh[table] = [row for row in rows[table] if tuple(row[n] for n in names) in changed[owner]]
         for table in ("rounds", "incomplete"):
             names = _IDENTITY[table]
-            here = self._keys(folder, table) | self._keys(SHIPPED if self.shipped else None, table)
+            here = self._keys(folder, table) | self._keys(shipped, table)
             fresh[table] = [row for row in rows[table] if tuple(row[n] for n in names) not in here]
         return fresh, counts
 

@@ -5,7 +5,7 @@ Nothing of `mlperf-logging` or `yaml` is imported before a question needs it.
 
 import ast
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -58,10 +58,22 @@ def official_points(raced: Round, benchmark: str) -> tuple[ReferenceConvergenceP
 
     Empty where the installed package has none. Raises `PitboardError` where it is not installed.
     """
-    folder = package_folder() / "rcp_checker" / f"training_{raced.ruleset}"
-    path = folder / f"rcps_{raced.benchmark(benchmark).id}.json"
+    path = points_file(raced.benchmark(benchmark).id, raced.ruleset)
     points = decode_points(path.read_bytes()) if path.is_file() else ()
     return tuple(sorted(points, key=lambda point: point.global_batch_size))
+
+
+def points_file(benchmark: str, ruleset: str) -> Path:
+    """Return where the installed package has a benchmark's reference convergence points, if it has any."""
+    return package_folder() / "rcp_checker" / f"training_{ruleset}" / f"rcps_{benchmark}.json"
+
+
+def converged_at(point: Mapping[str, Any]) -> Any:
+    """Return the samples (or epochs) to target of a reference point in MLCommons' format, one a run.
+
+    Raises `KeyError` where it has neither.
+    """
+    return point["samples to converge" if "samples to converge" in point else "Epochs to converge"]
 
 
 def decode_points(data: bytes) -> tuple[ReferenceConvergencePoint, ...]:
@@ -71,9 +83,7 @@ def decode_points(data: bytes) -> tuple[ReferenceConvergencePoint, ...]:
             global_batch_size=point["BS"],
             precision=point["Precision"].lower(),
             hyperparameters=point["Hyperparams"],
-            samples_to_target=tuple(
-                point["samples to converge" if "samples to converge" in point else "Epochs to converge"]
-            ),
+            samples_to_target=tuple(converged_at(point)),
         )
         for point in json.loads(data).values()
     )

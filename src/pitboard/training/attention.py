@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
 from transformers import AttentionInterface
 
-from pitboard.training.context_parallel import SequenceParts
+from pitboard.training.context_parallel import SequenceParts, document_mask
 
 NAME = "pitboard_causal"
 _MOST_BLOCKS = 4
@@ -144,13 +144,12 @@ def _blocked(query: Tensor, key: Tensor, value: Tensor, scale: float, first: Ten
     outputs = []
     for start, end in _blocks(length):
         block = queries[:, :, start:end].reshape(groups, shared * (end - start), size)
-        row = torch.arange(start, end, device=query.device).unsqueeze(1)
-        column = torch.arange(end, device=query.device)
-        seen = column <= row
-        if first is not None:
+        if first is None:
+            row = torch.arange(start, end, device=query.device).unsqueeze(1)
+            seen = torch.arange(end, device=query.device) <= row
+        else:
             # One mask a sample, the same for its groups of heads: (groups, 1, rows, keys).
-            inside = column >= first[:, start:end].unsqueeze(2)
-            seen = (seen & inside).repeat_interleave(key.shape[1], dim=0).unsqueeze(1)
+            seen = document_mask(first[:, start:end], start).repeat_interleave(key.shape[1], dim=0)
         weights = torch.softmax(_scores(block, keys[:, :end], seen, scale), dim=-1).to(values.dtype)
         product = torch.bmm(weights, values[:, :end])
         outputs.append(product.view(groups, shared, end - start, size))

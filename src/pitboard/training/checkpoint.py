@@ -20,7 +20,13 @@ from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import async_save
 
 from pitboard.errors import PitboardError, StorageError
-from pitboard.training.checkpoint_parts import PartsPlanner, PartsReader, damage, write_digests
+from pitboard.training.checkpoint_parts import (
+    DamagedCheckpointError,
+    PartsPlanner,
+    PartsReader,
+    damage,
+    write_digests,
+)
 from pitboard.training.distributed import World, lost_contact
 
 _KEPT = 2
@@ -125,9 +131,9 @@ class Checkpoints:
         rng = _rng_state(self._world.device)
         state = {"model": model_state, "optimizer": optimizer_state, "progress": progress}
         reader = PartsReader(path)
-        if self._rng_key in reader.read_metadata().state_dict_metadata:
-            state[self._rng_key] = rng
         try:
+            if self._rng_key in reader.read_metadata().state_dict_metadata:
+                state[self._rng_key] = rng
             load(
                 state,
                 checkpoint_id=path,
@@ -135,7 +141,7 @@ class Checkpoints:
                 planner=PartsPlanner(),
                 no_dist=self._world.mesh is None,
             )
-        except (OSError, RuntimeError, UnpicklingError, CheckpointException) as error:
+        except (OSError, RuntimeError, UnpicklingError, DamagedCheckpointError, CheckpointException) as error:
             raise PitboardError(
                 f"The checkpoint {path} cannot be read ({_first_line(error)}); delete that folder to"
                 " resume from the one before."

@@ -7,7 +7,6 @@ checkpoint that comes from elsewhere is read here by what its own kinds of objec
 import hashlib
 import io
 import pickle
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +113,7 @@ def damage(checkpoint: Path, rank: int, ranks: int) -> str | None:
             known |= msgspec.json.decode(summed.read_bytes(), type=dict[str, str])
         if rank == 0:
             _require_parts(checkpoint)
-        for name in _dealt(known, rank, ranks):
+        for name in sorted(known)[rank::ranks]:
             if Path(name).name != name:
                 return f"{name!r} is no part of it"
             if _digest(checkpoint / name) != known[name]:
@@ -126,10 +125,6 @@ def damage(checkpoint: Path, rank: int, ranks: int) -> str | None:
     except OSError as error:
         return f"{Path(error.filename or checkpoint).name}: {error.strerror or error}"
     return None
-
-
-def _dealt(names: Iterable[str], rank: int, ranks: int) -> list[str]:
-    return sorted(names)[rank::ranks]
 
 
 def _require_parts(checkpoint: Path) -> None:

@@ -47,15 +47,15 @@ class SequenceParts:
         keys, values = self._gathered(key, value)
         size = query.shape[2] // 2
         outputs: list[Tensor] = []
-        for number, causal, rows in zip(
-            self._mine, self._causal, torch.split(query, size, dim=2), strict=True
+        begins = (None, None) if first is None else torch.split(first, size, dim=1)
+        for number, causal, rows, begin in zip(
+            self._mine, self._causal, torch.split(query, size, dim=2), begins, strict=True
         ):
             end = (number + 1) * size
             seen_keys, seen_values = keys[:, :, :end], values[:, :, :end]
             mask: Tensor = causal
-            if first is not None:
-                begins = first[:, len(outputs) * size : (len(outputs) + 1) * size]
-                mask = _document_mask(begins, end - size)
+            if begin is not None:
+                mask = document_mask(begin, end - size)
                 # The kernel that takes such a mask on a GPU knows no grouped heads.
                 group = query.shape[1] // key.shape[1]
                 seen_keys = seen_keys.repeat_interleave(group, dim=1)
@@ -84,7 +84,7 @@ class SequenceParts:
         return keys, values
 
 
-def _document_mask(first: Tensor, start: int) -> Tensor:
+def document_mask(first: Tensor, start: int) -> Tensor:
     """Return which of all keys up to their own the tokens from place `start` on see, of their documents."""
     row = torch.arange(start, start + first.shape[1], device=first.device).unsqueeze(1)
     column = torch.arange(start + first.shape[1], device=first.device)

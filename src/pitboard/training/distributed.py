@@ -76,8 +76,9 @@ class World:
     @property
     def stages(self) -> DeviceMesh | None:
         """The ranks that have the stages of this one's pipeline, in order; `None` without a pipeline."""
-        whole = self.mesh is None or "pipeline" not in (self.mesh.mesh_dim_names or ())
-        return None if whole or self.mesh is None else self.mesh["pipeline"]
+        if self.mesh is None or "pipeline" not in (self.mesh.mesh_dim_names or ()):
+            return None
+        return self.mesh["pipeline"]
 
     def sum(self, values: Tensor) -> Tensor:
         """Return the element-wise sum of a small tensor over the ranks that hold different samples.
@@ -93,9 +94,7 @@ class World:
         """Return on all ranks whether one of them found something."""
         if self.mesh is None:
             return found
-        ranks = torch.tensor([float(found)], device=self.device)
-        dist.all_reduce(ranks)
-        return bool(ranks > 0)
+        return bool(self.sum(torch.tensor([float(found)], device=self.device)) > 0)
 
     def gather(self, rows: Tensor) -> Tensor:
         """Return the rows of all ranks that hold different samples, in the ranks' order, the same on each."""
@@ -176,7 +175,7 @@ def join_world(settings: Settings) -> World:
 def make_meshes(size: int, device: torch.device, settings: Settings) -> tuple[DeviceMesh, DeviceMesh | None]:
     """Return `mesh` and `context` of a `World` of so many ranks, whose process group has been joined."""
     stages, tensor, replicas = settings.pipeline_parallel, settings.tensor_parallel, settings.replicas
-    shape = {"replicate": replicas, "shard": size // (stages * replicas * tensor), "tensor": tensor}
+    shape = {"replicate": replicas, "shard": shard_ranks(size, settings), "tensor": tensor}
     if stages > 1:
         shape = {"pipeline": stages, **shape}
     mesh = init_device_mesh(device.type, tuple(shape.values()), mesh_dim_names=tuple(shape))
@@ -190,6 +189,11 @@ def make_meshes(size: int, device: torch.device, settings: Settings) -> tuple[De
     groups = ranks.reshape(-1, settings.context_parallel).tolist()
     group, _ = dist.new_subgroups_by_enumeration(groups)  # type: ignore[no-untyped-call]
     return mesh, DeviceMesh.from_group(group, device.type, mesh_dim_names=("context",))
+
+
+def shard_ranks(size: int, settings: Settings) -> int:
+    """Return over how many ranks FSDP shards what each of a layer's parts is."""
+    return size // (settings.pipeline_parallel * settings.replicas * settings.tensor_parallel)
 
 
 def data_ranks(size: int, settings: Settings) -> int:

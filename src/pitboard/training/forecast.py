@@ -8,8 +8,8 @@ from torch import nn
 from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel
 
 from pitboard import suite
-from pitboard.training.distributed import World
-from pitboard.training.loading import micro_batch
+from pitboard.training.distributed import World, shard_ranks
+from pitboard.training.loading import evaluation_batch_size, micro_batch
 from pitboard.training.protocol import Staged, TrainableBenchmark, benchmark_class
 from pitboard.training.settings import Settings
 
@@ -83,9 +83,9 @@ def _evaluation_data(benchmark: TrainableBenchmark[Settings], world: World) -> i
     settings = benchmark.settings
     if settings.evaluation_interval is None or not benchmark.keep_evaluation_data:
         return 0
-    micro = micro_batch(settings, world)[0] * settings.pipeline_parallel
-    batches = -(-settings.evaluation_samples // (micro * world.data_size))
-    return batches * micro * sum(tensor.nbytes for tensor in benchmark.warmup_batch(1).values())
+    size = evaluation_batch_size(settings, world)
+    batches = -(-settings.evaluation_samples // (size * world.data_size))
+    return batches * size * sum(tensor.nbytes for tensor in benchmark.warmup_batch(1).values())
 
 
 def fullest_memory(benchmark: TrainableBenchmark[Settings], world: World) -> Memory:
@@ -145,7 +145,7 @@ def _parameters(benchmark: TrainableBenchmark[Settings], world: World, stage: in
         assert isinstance(benchmark, Staged)
         benchmark.keep_stage(model, stage, settings.pipeline_parallel)
     split = _split_dimensions(model, benchmark) if settings.tensor_parallel > 1 else {}
-    shards = world.size // (settings.pipeline_parallel * settings.tensor_parallel * settings.replicas)
+    shards = shard_ranks(world.size, settings)
     found = []
     by_rows = {p for name in benchmark.row_gradients for p in model.get_submodule(name).parameters()}
     for parameter in model.parameters():

@@ -77,6 +77,14 @@ def training_batches(
     yield from on_device(_read_ahead(data, settings, world, collate, numbers), world.device)
 
 
+def evaluation_batch_size(settings: Settings, world: World) -> int:
+    """Return the samples that a rank evaluates at once: in a pipeline, a micro-batch for each stage.
+
+    Raises as `micro_batch` does.
+    """
+    return micro_batch(settings, world)[0] * settings.pipeline_parallel
+
+
 def evaluation_batches(
     data: Dataset[Batch], settings: Settings, world: World, collate: Collate, *, keep: bool
 ) -> "KeptBatches | EvaluationBatches":
@@ -84,10 +92,9 @@ def evaluation_batches(
 
     All ranks get equally many batches, since a sharded model's forward is a collective; samples that fill
     up the last ones weigh 0. They are read as they are asked for; with `keep` they then stay in memory, else
-    they can be asked for once. A pipeline takes a micro-batch for each of its stages
-    at once.
+    they can be asked for once.
     """
-    size = micro_batch(settings, world)[0] * settings.pipeline_parallel
+    size = evaluation_batch_size(settings, world)
     count = settings.evaluation_samples
     chosen = _Filled(count, size, world)
     weights = (torch.tensor([float(number < count) for number in batch]) for batch in chosen.numbers)

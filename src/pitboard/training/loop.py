@@ -26,6 +26,7 @@ from pitboard.training.distributed import World, prepare
 from pitboard.training.initialize import materialize
 from pitboard.training.loading import (
     KeptBatches,
+    evaluation_batch_size,
     evaluation_batches,
     micro_batch,
     on_device,
@@ -218,7 +219,7 @@ class Race:
                 self._pipeline.step([batch] * self._accumulation)
             optimizer.update(0.0, self.world.stages)
         if self._evaluating is not None:
-            batch = self.benchmark.warmup_batch(self._micro * self.settings.pipeline_parallel)
+            batch = self.benchmark.warmup_batch(evaluation_batch_size(self.settings, self.world))
             batch = to_device(batch, self.world.device)
             self.model.eval()
             with torch.no_grad(), autocast(self.settings, self.world.device):
@@ -360,8 +361,11 @@ class Race:
         self.log.start(constants.BLOCK_START, samples_count=self.progress.samples)
         self._block = Block()
         self._clock = time.perf_counter()
-        if self._evaluating is not None and isinstance(share := self._evaluation_share(), KeptBatches):
-            share.read_ahead()
+        # Only what is kept: other batches begin to be read as soon as they are made.
+        if self._evaluating is not None and self.benchmark.keep_evaluation_data:
+            share = self._evaluation_share()
+            if isinstance(share, KeptBatches):
+                share.read_ahead()
 
     def _stop_block(self) -> None:
         """Log the end of a stretch of training, if one is open: its throughput (samples/s), its mean loss."""

@@ -226,7 +226,7 @@ def _decided(settings: Settings, plan: Plan, world: World) -> tuple[Settings, di
     """Return the settings with all decided, and the reasons, those of an earlier start of the plan included.
 
     Rank 0 decides for all ranks: two that measure a device between two answers could disagree. A resumed run
-    has nothing left to decide: its plan recorded what its first start decided.
+    decides again only what is this machine's: compilation and activation checkpointing.
     """
     settings, reasons = world.broadcast(
         decide(plan.benchmark, settings, world) if world.is_main else (settings, {})

@@ -2,8 +2,9 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import chain, zip_longest
+from math import inf
 from pathlib import Path
 
 from pitboard.compliance.log.check import judge_log
@@ -16,7 +17,7 @@ _OF_ONE_BENCHMARK = 3
 
 # Results are entered again: runs of published rounds are up to 21 months older than the round. What is older
 # than this before the first round that knows its benchmark carries a clock that was not set.
-_OLDEST = timedelta(days=1000)
+_OLDEST = timedelta(days=1000).total_seconds()
 
 
 def sampled(paths: Sequence[Path]) -> list[Path]:
@@ -63,8 +64,8 @@ def _open_at(run: Run) -> str | None:
     if run.run_start_ms is None or not knowing:
         return None
     time = float(run.run_start_ms) / 1000
-    first = find_round(knowing[0]).published_by
-    if first is not None and time < (_midnight(first) - _OLDEST).timestamp():
+    first = _published(knowing[0])
+    if first < inf and time < first - _OLDEST:
         return None
     return next((ruleset for ruleset in knowing if _published(ruleset) > time), knowing[-1])
 
@@ -72,11 +73,7 @@ def _open_at(run: Run) -> str | None:
 def _published(ruleset: str) -> float:
     """Return when a round's results were out, in seconds since 1970: a run over by then may be for it."""
     day = find_round(ruleset).published_by
-    return float("inf") if day is None else _midnight(day).timestamp()
-
-
-def _midnight(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+    return inf if day is None else datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()
 
 
 def _most(rulesets: Sequence[str], count: Callable[[str], int]) -> list[str]:

@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 import msgspec
 
-from pitboard.compliance.log.rulesets import folder as rules_folder
 from pitboard.errors import PitboardError
 from pitboard.suite.model import Preset
+from pitboard.suite.official import converged_at, points_file
 
 
 class ReferencePoint(msgspec.Struct, frozen=True):
@@ -52,8 +52,7 @@ def load_points(benchmark: str, ruleset: str) -> tuple[ReferencePoint, ...]:
     """
     if not benchmark.isidentifier():  # the name comes from a log and becomes part of a path
         return ()
-    folder = rules_folder().parent / "rcp_checker" / f"training_{ruleset}"
-    path = folder / f"rcps_{benchmark}.json"
+    path = points_file(benchmark, ruleset)
     return parse_points(path.read_bytes(), str(path)) if path.is_file() else ()
 
 
@@ -129,5 +128,4 @@ def parse_points(data: bytes, source: str) -> tuple[ReferencePoint, ...]:
 
 
 def _point(record: dict[str, Any]) -> ReferencePoint:
-    samples = record["samples to converge" if "samples to converge" in record else "Epochs to converge"]
-    return msgspec.convert({"batch_size": record["BS"], "samples": samples}, ReferencePoint)
+    return msgspec.convert({"batch_size": record["BS"], "samples": converged_at(record)}, ReferencePoint)

@@ -5,9 +5,10 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from pitboard.errors import PitboardError
+from pitboard.results import own
 from pitboard.results.answer import Answer, Column, Table
 from pitboard.results.find import default_store, known, latest_round, reference
-from pitboard.results.question import BENCHMARK, NOT_VERIFIED, ROUND, WITH_OWN, Chart, Question
+from pitboard.results.question import BENCHMARK, ROUND, WITH_OWN, Chart, Question
 from pitboard.results.schema import Row
 from pitboard.results.store import Store
 from pitboard.results.throughput import MEAN_TRAINING, TIMED_RUNS
@@ -42,7 +43,7 @@ from results r join (
   ) group by all
 ) u using (round, submitter, system, benchmark)
 where r.round = $round and r.benchmark = $benchmark and r.minutes is not null
-  and (not r.own or $with_own and coalesce(r.preset, 'full') = 'full')
+  and {own.SHOWN}
   and r.samples_to_target > 0 and r.global_batch_size > 0
 order by r.global_batch_size, r.submitter, r.system"""
 
@@ -87,7 +88,7 @@ def converge(
         parameters=values,
         columns=_columns(unit),
         rows=rows,
-        notes=[*([NOT_VERIFIED] if with_own else []), *_notes(rows, points, precisions, unit)],
+        notes=[*own.notes(with_own), *_notes(rows, points, precisions, unit)],
         facts=_facts(rows, fewest),
         more={"reference": _reference(points, unit), "precisions": precisions},
     )

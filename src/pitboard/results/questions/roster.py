@@ -4,10 +4,11 @@ from collections import Counter
 from itertools import takewhile
 from typing import Any
 
+from pitboard.results import own
 from pitboard.results.answer import Answer, Column, Table
 from pitboard.results.find import default_store, known, latest_round, rounds_of
 from pitboard.results.organisations import one_name
-from pitboard.results.question import NOT_VERIFIED, ROUND, WITH_OWN, Question
+from pitboard.results.question import ROUND, WITH_OWN, Question
 from pitboard.results.schema import Row
 from pitboard.results.store import Store
 
@@ -18,14 +19,13 @@ DEFINITION = (
     "earlier round in the store has, under any of their known names."
 )
 
-SQL = """select organisation, submitter, system_name, benchmark, division, availability, nodes, accelerator,
+SQL = f"""select organisation, submitter, system_name, benchmark, division, availability, nodes, accelerator,
   accelerators
 from results where round = $round
-  and (not own or $with_own and coalesce(preset, 'full') = 'full')
+  and {own.SHOWN}
 order by all"""
 
-_BEFORE = """select distinct round, organisation from results
-where not own or $with_own and coalesce(preset, 'full') = 'full'"""
+_BEFORE = f"select distinct round, organisation from results where {own.SHOWN}"
 
 _ORGANISATIONS = [
     Column("organisation", "Organisation"),
@@ -74,7 +74,7 @@ def roster(round: str | None = None, with_own: bool = False, *, store: Store | N
         parameters={"round": round, "with_own": with_own},
         columns=_ORGANISATIONS,
         rows=rows,
-        notes=[*([NOT_VERIFIED] if with_own else []), *_notes(facts, earlier)],
+        notes=[*own.notes(with_own), *_notes(facts, earlier)],
         facts=facts,
         more=_more(entries, last, earlier),
     )

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from pitboard.errors import PitboardError
+from pitboard.results import own
 from pitboard.results.answer import Answer, Column, Table
 from pitboard.results.find import default_store, known, latest_round, reference
 from pitboard.results.law import Law, fit
@@ -14,7 +15,6 @@ from pitboard.results.question import (
     ACCELERATOR,
     BENCHMARK,
     DIVISION,
-    NOT_VERIFIED,
     ROUND,
     SUBMITTER,
     WITH_OWN,
@@ -22,7 +22,7 @@ from pitboard.results.question import (
     Option,
     Question,
 )
-from pitboard.results.schema import OWN, Row
+from pitboard.results.schema import Row
 from pitboard.results.store import Store
 from pitboard.results.throughput import MEAN_TRAINING, TIMED_RUNS, per_second
 from pitboard.results.units import counted_in
@@ -50,7 +50,7 @@ from results r left join (
   ) where kept group by all
 ) u using (round, submitter, system, benchmark)
 where r.round = $round and r.benchmark = $benchmark and r.minutes > 0 and r.accelerators > 0
-  and (not r.own or $with_own and coalesce(r.preset, 'full') = 'full')
+  and {own.SHOWN}
   and ($division is null or r.division = $division)
   and ($submitter is null or lower(r.submitter) = lower($submitter))
   and ($accelerator is null or r.accelerator = $accelerator)
@@ -112,7 +112,7 @@ def scale(
         "accelerator": known(store, "accelerator", accelerator),
         "with_own": with_own,
     }
-    values["with_own"] = with_own = with_own or str(values["submitter"]).endswith(OWN)
+    values["with_own"] = with_own = own.asked_for(with_own, values["submitter"])
     found = store.rows(SQL, values)
     if not found:
         raise PitboardError(_nothing(store, values))
@@ -128,7 +128,7 @@ def scale(
         columns=_columns(counted_in(rows)),
         rows=rows,
         warnings=_warnings(families),
-        notes=[*([NOT_VERIFIED] if with_own else []), *_notes(families, laws)],
+        notes=[*own.notes(with_own), *_notes(families, laws)],
         facts=_facts(families, laws),
         more={"fits": _fits(laws), "fitted": _fitted(laws)},
     )

@@ -3,12 +3,12 @@
 from typing import Any
 
 from pitboard.errors import PitboardError
+from pitboard.results import own
 from pitboard.results.answer import Answer, Column
 from pitboard.results.find import default_store, known, latest_round
 from pitboard.results.question import (
     ACCELERATOR,
     DIVISION,
-    NOT_VERIFIED,
     ROUND,
     SUBMITTER,
     WITH_OWN,
@@ -16,7 +16,6 @@ from pitboard.results.question import (
     Option,
     Question,
 )
-from pitboard.results.schema import OWN
 from pitboard.results.store import Store, quoted
 
 DEFINITION = (
@@ -36,8 +35,8 @@ COLUMNS = [
     Column("framework", "Framework"),
 ]
 
-_WHERE = """
-where round = $round and (not own or $with_own and coalesce(preset, 'full') = 'full')
+_WHERE = f"""
+where round = $round and {own.SHOWN}
   and ($benchmark is null or benchmark = $benchmark)
   and ($division is null or division = $division)
   and ($accelerator is null or accelerator = $accelerator)
@@ -75,7 +74,7 @@ def table(
         "availability": known(store, "availability", availability),
         "with_own": with_own,
     }
-    values["with_own"] = with_own = with_own or str(values["submitter"]).endswith(OWN)
+    values["with_own"] = with_own = own.asked_for(with_own, values["submitter"])
     found = store.rows(f"select distinct benchmark from results{_WHERE} order by all", values)
     benchmarks = [str(row["benchmark"]) for row in found]
     minutes = "".join(
@@ -100,7 +99,8 @@ def table(
         columns=[*COLUMNS[:-1], *(Column(name, name, "number", "min") for name in benchmarks), COLUMNS[-1]],
         rows=rows,
         notes=[
-            *([NOT_VERIFIED] if with_own else _unseen(store, values) if not rows else []),
+            *own.notes(with_own),
+            *([] if with_own or rows else _unseen(store, values)),
             *_incomplete(store, str(values["round"]), values["submitter"], values["benchmark"]),
             "Systems of different counts, accelerators or availability are not like for like: "
             "`pitboard results compare` says what may be compared.",
@@ -110,8 +110,8 @@ def table(
 
 def _unseen(store: Store, values: dict[str, object]) -> list[str]:
     """Say where to find what the user added, for a table that is empty without it."""
-    own = store.rows("select 1 from results where own and round = $round limit 1", {"round": values["round"]})
-    return [f"You added results of v{values['round']}: --with-own shows them."] if own else []
+    added = store.rows("select 1 from results where own and round = $1 limit 1", [values["round"]])
+    return [f"You added results of v{values['round']}: --with-own shows them."] if added else []
 
 
 def _incomplete(store: Store, round: str, submitter: object, benchmark: object) -> list[str]:

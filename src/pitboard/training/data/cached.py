@@ -14,6 +14,11 @@ _MANIFEST = "manifest.json"
 _State = Callable[[Path], str]
 
 
+def cache_key(*facts: object) -> str:
+    """Return what a folder of the cache is called after: it changes with any of the facts it depends on."""
+    return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+
+
 def default_cache() -> Path:
     """Return `$XDG_CACHE_HOME/pitboard`, or `~/.cache/pitboard` where that is not set."""
     root = os.environ.get("XDG_CACHE_HOME")

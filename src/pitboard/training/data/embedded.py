@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pitboard.errors import PitboardError
-from pitboard.training.data.cached import cached
+from pitboard.training.data.cached import cache_key, cached
 from pitboard.training.data.megatron import token_dtype, write_indexed_dataset
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def key(vocabulary_size: int) -> str:
     import tokenizers
 
     facts = (_MODULE_SHA256, vocabulary_size, tokenizers.__version__, _FORMAT_VERSION)
-    return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+    return cache_key(*facts)
 
 
 def _build(vocabulary_size: int, folder: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from official import official_messages
+from official import messages_as_closed, official_messages
 from pitboard import suite
 from pitboard.training.benchmarks.llama31_405b.benchmark import Llama405B
 from pitboard.training.output import Output, Plan
@@ -34,10 +34,9 @@ def test_it_reaches_the_target_and_its_log_is_official_but_for_its_sizes(
     # The open ruleset too wants a fixed length and number of sequences.
     scaled = {"CHECK for 'max_sequence_length'", "CHECK for 'eval_samples'"}
     assert {message.partition("  ")[0] for message in official_messages(the_log(tmp_path / "out"))} == scaled
-    closed = tmp_path / "result_0.txt"
-    closed.write_text(the_log(tmp_path / "out").read_text().replace('"open"', '"closed"'))
     scaled |= {"CHECK for 'opt_base_learning_rate'", "CHECK for 'opt_learning_rate_decay_steps'"}
-    assert {message.partition("  ")[0] for message in official_messages(closed)} == scaled
+    closed = messages_as_closed(the_log(tmp_path / "out"), tmp_path)
+    assert {message.partition("  ")[0] for message in closed} == scaled
 
 
 def without_its_base(patch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from torch import Tensor
 
-from official import official_messages
+from official import messages_as_closed, official_messages
 from pitboard import suite
 from pitboard.training.benchmarks.retinanet import benchmark as retinanet
 from pitboard.training.benchmarks.retinanet.boxes import IGNORED
@@ -55,11 +55,9 @@ def test_what_it_finds_is_drawn(smoke: Path) -> None:
 def test_the_official_checker_names_exactly_the_scaled_values(smoke: Path, tmp_path: Path) -> None:
     """As open nothing: the open ruleset has no bound. As closed the target, which is lower here."""
     assert official_messages(the_log(smoke)) == set()
-    closed = tmp_path / "result_0.txt"
-    closed.write_text(the_log(smoke).read_text().replace('"open"', '"closed"'))
     quality = the_run(smoke).evaluations[-1].quality
     expected = {"Failed checks for eval_accuracy : v['value'] >= 0.340 and v['value'] < 1.0"}
-    assert official_messages(closed) == (expected if quality < 0.34 else set())
+    assert messages_as_closed(the_log(smoke), tmp_path) == (expected if quality < 0.34 else set())
 
 
 class Shifted(RetinaNet):

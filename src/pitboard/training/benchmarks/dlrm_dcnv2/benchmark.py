@@ -59,10 +59,8 @@ class DlrmSettings(Settings):
 
     @model_validator(mode="after")
     def _possible(self) -> "DlrmSettings":
-        if self.tensor_parallel > 1 or self.replicas > 1:
-            raise ValueError(
-                "dlrm_dcnv2 spreads its tables over all ranks: tensor_parallel and replicas must be 1."
-            )
+        if self.replicas > 1:
+            raise ValueError("dlrm_dcnv2 spreads its tables over all ranks: replicas must be 1.")
         if len(self.table_rows) != len(self.ids_per_table):
             raise ValueError(
                 f"table_rows has {len(self.table_rows)} numbers and ids_per_table {len(self.ids_per_table)}:"

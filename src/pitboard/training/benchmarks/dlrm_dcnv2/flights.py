@@ -20,7 +20,7 @@ import numpy as np
 
 from pitboard.errors import PitboardError
 from pitboard.training.benchmarks.dlrm_dcnv2.data import Rows
-from pitboard.training.data.cached import cached, default_cache
+from pitboard.training.data.cached import cache_key, cached, default_cache
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -106,8 +106,7 @@ def load_flights() -> tuple[Flights, Flights]:
     They are made once, in the cache. Raises `PitboardError` if the package that carries them is not
     installed, its files are not those, or the cache cannot be written.
     """
-    sums = hashlib.sha256(repr((_SUMS, _FORMAT_VERSION)).encode()).hexdigest()
-    folder = cached(default_cache() / f"flights-{sums[:16]}", _build)
+    folder = cached(default_cache() / f"flights-{cache_key(_SUMS, _FORMAT_VERSION)}", _build)
     made = Flights(*(np.load(folder / f"{field.name}.npy") for field in fields(Flights)))
     held_out = made.day >= _day_of_year(*FIRST_HELD_OUT)
     train, evaluation = (

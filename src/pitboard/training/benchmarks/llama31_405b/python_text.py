@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pitboard.errors import PitboardError
 from pitboard.training.data import embedded
-from pitboard.training.data.cached import cached
+from pitboard.training.data.cached import cache_key, cached
 
 # Large ones that change little from one Python to the next: 0.7 million characters.
 _MODULES = ("_pydecimal", "argparse", "datetime", "inspect", "tarfile", "turtle")
@@ -37,7 +37,7 @@ def python_shards(cache: Path, vocabulary_size: int) -> PythonShards:
     """
     texts = load_texts()
     facts = embedded.key(vocabulary_size), *(hashlib.sha256(t.encode()).hexdigest() for t in texts)
-    key = hashlib.sha256(repr((*facts, _FORMAT_VERSION)).encode()).hexdigest()[:16]
+    key = cache_key(*facts, _FORMAT_VERSION)
     folder = cached(cache / f"python-{key}", partial(_build, texts, cache, vocabulary_size))
     return PythonShards((folder / "topics", folder / "source"), folder / "validation")
 

@@ -1,6 +1,5 @@
 """A small base for the smoke presets that start from one: pre-trained once on the embedded text."""
 
-import hashlib
 import json
 import os
 import time
@@ -18,7 +17,7 @@ from pitboard.events.writer import LogWriter
 from pitboard.suite.benchmarks.llama31_8b import LLAMA31_8B
 from pitboard.training.benchmarks.llama31_8b.benchmark import Llama31, LlamaSettings, LlamaSizes
 from pitboard.training.data import embedded
-from pitboard.training.data.cached import cached, default_cache
+from pitboard.training.data.cached import cache_key, cached, default_cache
 from pitboard.training.device import choose_device
 from pitboard.training.distributed import World
 from pitboard.training.loop import Race
@@ -81,7 +80,7 @@ def pretrained_base(
     versions = __version__, torch.__version__, transformers.__version__, _FORMAT_VERSION
     made = settings.model_dump_json(exclude={"data", "device"}), device.type, llama.__qualname__, _SEED
     facts = *made, text, versions
-    key = hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+    key = cache_key(*facts)
     folder = cached(default_cache() / f"base-{key}", partial(_pretrain, llama(settings), device, preparing))
     return PretrainedBase(folder, json.loads((folder / "base.json").read_bytes())["seconds"])
 

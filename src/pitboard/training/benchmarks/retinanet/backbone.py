@@ -1,6 +1,5 @@
 """The backbone's weights: torchvision's file, or the small one that the smoke preset pre-trains."""
 
-import hashlib
 import json
 import pickle
 import time
@@ -18,7 +17,7 @@ from pitboard import __version__
 from pitboard.errors import PitboardError
 from pitboard.training.benchmarks.retinanet.canvases import CLASSES, digits_alone
 from pitboard.training.benchmarks.retinanet.model import ResNeXt, normalised
-from pitboard.training.data.cached import cached, default_cache
+from pitboard.training.data.cached import cache_key, cached, default_cache
 from pitboard.training.device import tune_cpu
 from pitboard.training.initialize import seeded_generator
 
@@ -96,7 +95,7 @@ def pretrained_backbone(
     """
     recipe = _STEPS, _BATCH, _LEARNING_RATE, _EDGE, _FORMAT_VERSION
     facts = sizes, recipe, device.type, __version__, torch.__version__, _SEED
-    key = hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+    key = cache_key(*facts)
     folder = cached(default_cache() / f"digits-{key}", partial(_pretrain, sizes, device, preparing))
     facts_of = json.loads((folder / "backbone.json").read_bytes())
     return PretrainedBackbone(folder / "model.safetensors", **facts_of)

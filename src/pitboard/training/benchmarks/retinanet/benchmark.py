@@ -76,10 +76,6 @@ class RetinaNetSettings(Settings):
     def _possible(self) -> "RetinaNetSettings":
         if (2 * self.planes) % self.groups:
             raise ValueError(f"groups {self.groups} must divide {2 * self.planes}, twice the planes.")
-        if self.tensor_parallel > 1:
-            raise ValueError(
-                "retinanet is spread by FSDP only: its layers are convolutions; tensor_parallel must be 1."
-            )
         return self
 
     @property

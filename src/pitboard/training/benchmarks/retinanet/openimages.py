@@ -4,7 +4,6 @@ The boxes of the training set are gigabytes of JSON: they are read once, and kep
 every rank and later run maps.
 """
 
-import hashlib
 import mmap
 from functools import partial
 from pathlib import Path
@@ -17,7 +16,7 @@ from pitboard.errors import PitboardError
 from pitboard.training.benchmarks.retinanet.average_precision import Truth
 from pitboard.training.benchmarks.retinanet.data import Labelled
 from pitboard.training.benchmarks.retinanet.downloads import ANNOTATIONS, IMAGES
-from pitboard.training.data.cached import cached, default_cache
+from pitboard.training.data.cached import cache_key, cached, default_cache
 
 _COLUMNS = ("names", "starts", "boxes", "labels", "area", "group", "categories")
 # To be raised when what is kept changes.
@@ -55,7 +54,8 @@ class OpenImages:
 
     def __init__(self, folder: Path, classes: int, *, to_train: bool) -> None:
         self.folder = folder
-        self._columns = {name: np.load(_index(folder) / f"{name}.npy", mmap_mode="r") for name in _COLUMNS}
+        index = _index(folder)
+        self._columns = {name: np.load(index / f"{name}.npy", mmap_mode="r") for name in _COLUMNS}
         self.classes = len(self._columns["categories"])
         if self.classes != classes:
             raise PitboardError(
@@ -134,7 +134,7 @@ def _index(folder: Path) -> Path:
             f"{path} cannot be read ({error.strerror}): `pitboard data retinanet` says what to download."
         ) from error
     facts = str(path.resolve()), state.st_size, state.st_mtime_ns, _FORMAT_VERSION
-    key = hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+    key = cache_key(*facts)
     return cached(default_cache() / f"boxes-{key}", partial(_write_columns, path), large=True)
 
 

@@ -56,8 +56,6 @@ class RgatSettings(Settings):
                 f"hidden_size {self.hidden_size} must be a multiple of attention_heads"
                 f" {self.attention_heads}."
             )
-        if self.tensor_parallel > 1:
-            raise ValueError("rgat is spread by FSDP only: tensor_parallel must be 1.")
         if self.dataset == "synthetic" and not self.synthetic_papers:
             raise ValueError("the synthetic dataset needs synthetic_papers.")
         return self

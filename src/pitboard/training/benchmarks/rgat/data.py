@@ -122,14 +122,17 @@ class Samples(Dataset[Batch]):
 
     def sampled(self, numbers: Sequence[int]) -> Neighbourhood:
         """Return the sampled surroundings of some samples, all of one training step."""
-        step = f"step {numbers[0] // self._batch_size}" if self._shuffled else "evaluation"
-        return neighbourhood(self._source.graph, self.nodes(numbers), self._fan_out, f"{self._seed}:{step}")
+        return self._around(self.nodes(numbers), numbers[0])
+
+    def _around(self, nodes: Integers, first: int) -> Neighbourhood:
+        step = f"step {first // self._batch_size}" if self._shuffled else "evaluation"
+        return neighbourhood(self._source.graph, nodes, self._fan_out, f"{self._seed}:{step}")
 
     def __getitems__(self, numbers: list[int]) -> list[Batch]:
         """Return these samples as one batch, in a list of one."""
-        sampled = self.sampled(numbers)
+        nodes = self.nodes(numbers)
         features = self._source.features if self._with_features else None
-        return [batch_of(sampled, features, self._source.classes[self.nodes(numbers)])]
+        return [batch_of(self._around(nodes, numbers[0]), features, self._source.classes[nodes])]
 
 
 def batch_of(

@@ -84,7 +84,8 @@ def neighbourhood(graph: Graph, seeds: Integers, fan_out: Sequence[int], key: st
     For each layer a node draws its neighbours anew, without replacement, by the `key`, the layer and its own
     number: whatever else is sampled beside it, so a batch may be divided over ranks in any way.
     """
-    wanted: dict[str, Integers] = {graph.classified: np.unique(seeds)}
+    classified, places = np.unique(seeds, return_inverse=True)
+    wanted: dict[str, Integers] = {graph.classified: classified}
     chosen = relations_by_layer(list(graph.relations), graph.classified, len(fan_out))
     layers = []
     for hop, (width, relations) in enumerate(zip(fan_out, reversed(chosen), strict=True)):
@@ -102,7 +103,7 @@ def neighbourhood(graph: Graph, seeds: Integers, fan_out: Sequence[int], key: st
         kept = {kind: np.searchsorted(given[kind], numbers) for kind, numbers in wanted.items()}
         layers.append(Layer(edges, kept))
         wanted = given
-    return Neighbourhood(wanted, layers[::-1], np.searchsorted(np.unique(seeds), seeds))
+    return Neighbourhood(wanted, layers[::-1], places)
 
 
 def _draw(columns: Columns, receivers: Integers, width: int, key: str) -> tuple[Integers, Integers]:
