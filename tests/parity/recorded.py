@@ -15,7 +15,6 @@ from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache, partial
 from importlib.metadata import version
-from math import isnan, nan
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -55,14 +54,12 @@ def ask(place: Path, ruleset: str) -> Answers:
     }
     return {
         "logs": logs,
-        "rows": {
-            system: {name: minutes for name, minutes in row.items() if not isnan(minutes or nan)}
-            for system, row in official_package.rows(place, ruleset, lambda log: bool(logs[log])).items()
-        },
+        "rows": official_package.rows(place, ruleset, lambda log: bool(logs[log])),
         "results": {
             str(folder.relative_to(place)): {
                 "rcp": official_package.rcp(folder, ruleset),
                 "seeds": official_package.seeds_pass(folder, ruleset),
+                "score": official_package.score(folder, ruleset, lambda log: bool(logs[log])),
             }
             for folder in sorted(place.glob("results/*/*"))
             if folder.is_dir()

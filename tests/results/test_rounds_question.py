@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pitboard.errors import PitboardError
-from pitboard.results.claims import trace
 from pitboard.results.find import reference, result
 from pitboard.results.questions.rounds import ANY_SUBMITTER, SAME_SUBMITTER, rounds
 from pitboard.results.store import Store
+from pitboard.results.tracing import trace
 
 LAMBDA = "5.1/Lambda/gb300_n18_ngc25.04_nemo/llama2_70b_lora"
 BOTH = ["dlrm_dcnv2", "llama2_70b_lora", "llama31_405b", "retinanet", "rgat"]

@@ -53,6 +53,16 @@ def official_benchmarks(raced: Round) -> tuple[OfficialBenchmark, ...]:
     )
 
 
+@cache
+def official_targets(raced: Round, benchmark: str) -> tuple[Target, ...]:
+    """Return the bounds of a round's benchmark; none where the installed package has no rules for it.
+
+    Raises `PitboardError` where the package is not installed.
+    """
+    path = package_folder() / "compliance_checker" / f"training_{raced.ruleset}" / f"closed_{benchmark}.yaml"
+    return _targets(path) if benchmark.isidentifier() and path.is_file() else ()
+
+
 def official_points(raced: Round, benchmark: str) -> tuple[ReferenceConvergencePoint, ...]:
     """Return the official reference convergence points of a round's benchmark, by batch size.
 
@@ -95,7 +105,8 @@ def _targets(path: Path) -> tuple[Target, ...]:
 
     state: dict[str, Any] = {}
     targets: dict[str, Target] = {}
-    for record in yaml.safe_load(path.read_text(encoding="utf-8")):
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    for record in yaml.load(path.read_text(encoding="utf-8"), Loader=loader):
         if "BEGIN" in record:
             state |= _initial_state(record["BEGIN"]["CODE"])
         check = record.get("KEY", {}).get("ATLEAST_ONE_CHECK")
