@@ -26,8 +26,8 @@ import official_package
 _FOLDER = Path(__file__).parent / "official"
 
 Answers = dict[str, Any]
-"""`logs_not_valid`, `logs` (their number and a digest of their names), and by place `rows` and `results`; of a
-result `rcp`, `seeds` and `score`, its minutes and energy. `None` is a traceback."""
+"""`logs_not_valid`, `logs` (their number and a digest of their names), and by place `rows` and `results`; of
+a result `rcp`, `seeds` and `score`, its minutes and energy. `None` is a traceback."""
 
 
 @cache

@@ -1,5 +1,6 @@
 """How each benchmark got faster over its life, against a Moore's-law line from its first round."""
 
+from collections import Counter
 from datetime import date
 from itertools import pairwise
 from math import exp, log
@@ -29,6 +30,9 @@ SQL = """select round, submitter, system, benchmark, accelerator, accelerators, 
 from results
 where division = 'closed' and not own and minutes is not null and ($benchmark is null or benchmark in $names)
 order by minutes, submitter, system"""
+
+_LOST = """select distinct round, submitter, system, benchmark from incomplete
+where not own and what like '%missing%' and benchmark is not null"""
 
 MEASURES = {
     "any": "at any scale",
@@ -61,6 +65,7 @@ COLUMNS = [
     Column("speedup_hours", "Accelerator-hours saved", "number", "×", 2),
     Column("ahead_hours", "Ahead of Moore per accelerator-hour", "number", "×", 2, detail=True),
     Column("result_hours", "Result of fewest accelerator-hours", detail=True),
+    Column("lost", "Entries without their logs", "integer", detail=True),
 ]
 _OUTCOME = [
     Column("measure", "Measure"),
@@ -92,7 +97,10 @@ def trend(benchmark: str | None = None, since: str | None = None, *, store: Stor
         if have.index(row["round"]) >= begin:
             found.setdefault(row["benchmark"], {}).setdefault(row["round"], []).append(row)
     series, breaks = _series({each: _in_order(rounds, have) for each, rounds in found.items()})
-    rows = [row for each in series for row in _rows(each, found)]
+    lost = Counter((row["round"], row["benchmark"]) for row in store.rows(_LOST))
+    rows = [
+        row | {"lost": lost[row["round"], row["benchmark"]]} for each in series for row in _rows(each, found)
+    ]
     facts = _facts(rows)
     return Answer(
         question="trend",
@@ -105,6 +113,7 @@ def trend(benchmark: str | None = None, since: str | None = None, *, store: Stor
         notes=[
             *breaks,
             *_summary(facts),
+            *_begun_short(rows),
             *_missing(missing_rounds(store)),
         ],
         facts=facts,
@@ -260,6 +269,18 @@ def _summary(facts: dict[str, Any]) -> list[str]:
         f"{each['a_year']:.2f} × faster a year (Moore's law: {2 ** (1 / _YEARS_TO_DOUBLE):.2f} ×)."
         for measure, words in MEASURES.items()
         if (each := facts[measure])["series"]
+    ]
+
+
+def _begun_short(rows: list[Row]) -> list[str]:
+    """Name the series whose first round lacks entries: what they gained since is at most what is shown."""
+    short = [row for row in rows if row["years"] == 0 and row["lost"]]
+    if not short:
+        return []
+    names = "; ".join(f"{row['series']}, {row['lost']}" for row in short)
+    return [
+        "Entries of a first round whose logs this copy lacks may have been faster, so that the speed-ups of "
+        f"their series may be too large: {names}."
     ]
 
 
