@@ -53,7 +53,6 @@ def official_benchmarks(raced: Round) -> tuple[OfficialBenchmark, ...]:
     )
 
 
-@cache
 def official_targets(raced: Round, benchmark: str) -> tuple[Target, ...]:
     """Return the bounds of a round's benchmark; none where the installed package has no rules for it.
 
@@ -99,6 +98,7 @@ def decode_points(data: bytes) -> tuple[ReferenceConvergencePoint, ...]:
     )
 
 
+@cache
 def _targets(path: Path) -> tuple[Target, ...]:
     """Return the bounds that one evaluation must meet, from the rule that at least one line must pass."""
     import yaml

@@ -64,18 +64,20 @@ def _roster(figure: str, value: int) -> Callable[[Store, str], Finding]:
     return judge
 
 
-def _rose(figure: str, words: str, against: str) -> Callable[[Store, str], Finding]:
-    """Judge that a count of the roster rose sharply against an earlier round."""
+def _multi_node_rose(against: str) -> Callable[[Store, str], Finding]:
+    """Judge that multi-node entries rose sharply against an earlier round, by results and by systems."""
 
     def judge(store: Store, round: str) -> Finding:
         facts = roster(round, against=against, store=store).facts
-        before, now = facts["before"][figure], facts[figure]
-        share = facts["multi_node_share"], facts["before"]["multi_node_share"]
-        verdict = SUPPORTED if now >= _SHARP * before else PARTLY if now > before else NOT
+        before = facts["before"]
+        ratios = [facts[each] / max(before[each], 1) for each in ("multi_node_results", "multi_node_systems")]
+        sharp = [ratio >= _SHARP for ratio in ratios]
         return (
-            verdict,
-            f"{now} {words}, {before} in v{against} ({now / before - 1:+.0%}); their share of results is "
-            f"{share[0]:.0%}, it was {share[1]:.0%}",
+            SUPPORTED if all(sharp) else PARTLY if any(ratio > 1 for ratio in ratios) else NOT,
+            f"{facts['multi_node_results']} multi-node results, {before['multi_node_results']} in v{against} "
+            f"({ratios[0] - 1:+.0%}), {facts['multi_node_share']:.0%} of all instead of "
+            f"{before['multi_node_share']:.0%}; {facts['multi_node_systems']} multi-node systems, "
+            f"{before['multi_node_systems']} in v{against} ({ratios[1] - 1:+.0%})",
             f"pitboard results roster --round {round} --against {against}",
         )
 
@@ -182,7 +184,7 @@ CLAIMS = (
     Claim(
         "5.1",
         "Multi-node entries climbed sharply within a year",
-        _rose("multi_node_systems", "multi-node systems", "4.1"),
+        _multi_node_rose("4.1"),
     ),
     Claim("5.1", "Performance outpaced a simple Moore's-law line", _outpaced),
     Claim(

@@ -23,8 +23,8 @@ DEFINITION = (
     "that are missing."
 )
 
-SQL = f"""select organisation, submitter, system_name, benchmark, division, availability, nodes, accelerator,
-  accelerators
+SQL = f"""select organisation, submitter, system, system_name, benchmark, division, availability, nodes,
+  accelerator, accelerators
 from results where round = $round
   and {own.SHOWN}
 order by all"""
@@ -48,7 +48,8 @@ _CHANGE = [
     Column("change", "Change", "number", "", 0),
 ]
 _FIGURES = {
-    "multi_node_systems": "multi-node systems",
+    "multi_node_systems": "multi-node systems, by folder",
+    "multi_node_results": "multi-node results",
     "multi_node_share": "multi-node share of results, %",
     "generative_share": "generative benchmarks' share of results, %",
     "accelerator_models": "accelerator models",
@@ -65,11 +66,12 @@ def roster(
 ) -> Answer:
     """Give a round's organisations, one a row, and in `facts` the round's counts; `more` holds the change.
 
-    `facts`: organisations, systems, results, multi_node_systems, multi_node_share and generative_share (0 to
-    1 of results), accelerator_models, largest, first_timers, and `before` with the same of the round that it
-    is set against. `more`: "change" against the round before (the latest that the store has, or `against`),
-    "benchmarks" and "accelerators" with their results. `with_own` counts what the user added, too. Raises
-    `PitboardError` for a round that the store does not have, or one to set it against that is not earlier.
+    `facts`: organisations, systems, results, multi_node_systems (by folder: one name may stand for several
+    sizes), multi_node_results, multi_node_share and generative_share (0 to 1 of results), accelerator_models,
+    largest, first_timers, and `before` with the same of the round that it is set against. `more`: "change"
+    against the round before (the latest that the store has, or `against`), "benchmarks" and "accelerators"
+    with their results. `with_own` counts what the user added, too. Raises `PitboardError` for a round that
+    the store does not have, or one to set it against that is not earlier.
     """
     store = store or default_store()
     round = known(store, "round", round) or latest_round(store)
@@ -140,8 +142,9 @@ def _facts(entries: list[Row]) -> dict[str, Any]:
         "systems": len({(row["organisation"], row["system_name"]) for row in entries}),
         "results": len(entries),
         "multi_node_systems": len(
-            {(row["organisation"], row["system_name"]) for row in entries if (row["nodes"] or 0) > 1}
+            {(row["submitter"], row["system"]) for row in entries if (row["nodes"] or 0) > 1}
         ),
+        "multi_node_results": sum((row["nodes"] or 0) > 1 for row in entries),
         "multi_node_share": sum((row["nodes"] or 0) > 1 for row in entries) / max(len(entries), 1),
         "generative_share": sum(row["benchmark"] in GENERATIVE for row in entries) / max(len(entries), 1),
         "accelerator_models": len({row["accelerator"] for row in entries if row["accelerator"]}),
@@ -155,8 +158,8 @@ def _title(round: str, facts: dict[str, Any], *, asked: bool) -> str:
     )
     if not asked:
         return title
-    now, then = facts["multi_node_systems"], facts["before"]["multi_node_systems"]
-    return f"{title}; against v{facts['before']['round']}, {now} multi-node systems instead of {then}"
+    now, then = facts["multi_node_results"], facts["before"]["multi_node_results"]
+    return f"{title}; against v{facts['before']['round']}, {now} multi-node results instead of {then}"
 
 
 def _notes(facts: dict[str, Any], earlier: list[str], missing: list[str]) -> list[str]:
