@@ -91,10 +91,9 @@ def _compare(place: Path, result: ResultReport, score: Score, said: recorded.Ans
         assert failed != said["seeds"], where
     # Without an answer the official tool ends in a traceback: a run has no power files, or has no window.
     minutes, energy = said["score"] or (score.minutes, None)
-    assert (score.minutes is None) == (minutes is None), where
-    assert score.minutes is None or abs(score.minutes - minutes) <= 1e-9, where
-    assert (score.joules is None) == (energy is None), where
-    assert score.joules is None or math.isclose(score.joules, energy, rel_tol=1e-9), where
+    for ours, theirs in ((score.minutes, minutes), (score.joules, energy)):
+        assert (ours is None) == (theirs is None), where
+        assert ours is None or math.isclose(ours, float(theirs or 0), rel_tol=1e-9), where
 
 
 def _ask_about_some(

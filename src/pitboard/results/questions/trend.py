@@ -70,7 +70,8 @@ COLUMNS = [
 _OUTCOME = [
     Column("measure", "Measure"),
     Column("series", "Series over two rounds or more", "integer"),
-    Column("outpaced", "Outpaced Moore's law", "integer"),
+    Column("outpaced", "Outpaced Moore's law by their last", "integer"),
+    Column("ever", "In some round", "integer"),
     Column("ahead", "Ahead of Moore, geometric mean", "number", "×", 2),
     Column("a_year", "Speed-up a year, geometric mean", "number", "×", 2),
 ]
@@ -82,7 +83,8 @@ def trend(benchmark: str | None = None, since: str | None = None, *, store: Stor
     Rows are rounds of a series: a benchmark, and what it was called before, while dataset and target stayed.
     `since` leaves out earlier rounds, so that series begin there. `facts`: by measure ("any", "eight",
     "hours") how many `series` have two rounds or more, how many of them had `outpaced` the line by their last
-    round, how far `ahead` they were and their speed-up `a_year` (geometric means; `None` without a series).
+    round and how many in some round (`ever`), how far `ahead` they were in the last and their speed-up
+    `a_year` (geometric means; `None` without a series).
     `more["outcome"]` has them as a table. Raises `PitboardError` for an unknown benchmark or round.
     """
     store = store or default_store()
@@ -234,14 +236,18 @@ def _facts(rows: list[Row]) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     for measure in MEASURES:
         lasts: dict[str, Row] = {}
+        ever: set[str] = set()
         for row in rows:
             if row[f"speedup_{measure}"] is not None and row[f"years_{measure}"] > 0:
                 lasts[row["series"]] = row
+                if row[f"ahead_{measure}"] > 1:
+                    ever.add(row["series"])
         ahead = [row[f"ahead_{measure}"] for row in lasts.values()]
         a_year = [exp(log(r[f"speedup_{measure}"]) / r[f"years_{measure}"]) for r in lasts.values()]
         facts[measure] = {
             "series": len(ahead),
             "outpaced": sum(each > 1 for each in ahead),
+            "ever": len(ever),
             "ahead": geometric_mean(ahead) if ahead else None,
             "a_year": geometric_mean(a_year) if a_year else None,
         }
@@ -252,12 +258,13 @@ def _title(facts: dict[str, Any], series: list[list[Step]], name: str | None) ->
     whole = facts["any"]
     if not whole["series"]:
         return f"{name or 'No benchmark'}: one round only, so there is no trend"
-    what = _label(series[-1]) if name and len(series) == 1 else f"{whole['series']} series of benchmarks"
     if whole["series"] == 1:
+        label = _label(max(series, key=len))
         verb = "outpaced" if whole["outpaced"] else "did not outpace"
-        return f"{what} {verb} Moore's law at any scale: {whole['ahead']:.2f} × the line"
+        return f"{label} {verb} Moore's law at any scale: {whole['ahead']:.2f} × the line"
     return (
-        f"At any scale {whole['outpaced']} of {what} outpaced Moore's law; at 8 accelerators "
+        f"At any scale {whole['outpaced']} of {whole['series']} series of benchmarks outpaced Moore's law; "
+        f"at 8 accelerators "
         f"{facts['eight']['outpaced']} of {facts['eight']['series']}"
     )
 
@@ -265,8 +272,9 @@ def _title(facts: dict[str, Any], series: list[list[Step]], name: str | None) ->
 def _summary(facts: dict[str, Any]) -> list[str]:
     return [
         f"Best {words}: {each['outpaced']} of {each['series']} series of two rounds or more outpaced a "
-        f"doubling every two years; they ended {each['ahead']:.2f} × ahead of it (geometric mean) and got "
-        f"{each['a_year']:.2f} × faster a year (Moore's law: {2 ** (1 / _YEARS_TO_DOUBLE):.2f} ×)."
+        f"doubling every two years by their last round, {each['ever']} in some round; they ended at "
+        f"{each['ahead']:.2f} × the line and got {each['a_year']:.2f} × faster a year (geometric means; the "
+        f"line: {2 ** (1 / _YEARS_TO_DOUBLE):.2f} ×)."
         for measure, words in MEASURES.items()
         if (each := facts[measure])["series"]
     ]
