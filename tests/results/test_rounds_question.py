@@ -133,7 +133,7 @@ def test_the_lambda_claim_is_not_in_the_data(store: Store) -> None:
     assert [answer.facts["same_count_low"], answer.facts["same_count_high"]] == [same[0], same[-1]]
     assert [round(ratio, 3) for ratio in same] == [1.267, 1.309, 1.329]
     assert list(answer.facts["like_for_like"]) == ["5.0/Oracle/18xBM.GPU.GB200.4/llama2_70b_lora"]
-    assert answer.facts["nearest"] == "5.0/Oracle/8xBM.GPU.B200.8/llama2_70b_lora"
+    assert answer.facts["nearest"] == "4.0/smc/64xSMC-H100-SXM-80GB/llama2_70b_lora"
     assert any("state FP8" in note and "FP4 over FP8 is not in these runs" in note for note in answer.notes)
     parts = {row["candidate"] for row in answer.more["split"]}
     assert parts == {reference(row) for row in old if row["accelerators"] == 72}

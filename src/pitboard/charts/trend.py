@@ -1,12 +1,13 @@
 """Speed-up over the years: a line for each benchmark, against one that doubles every two."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 import altair as alt
 
 from pitboard.charts.axes import linear_span, log_span, log_ticks, x_axis, y_axis
-from pitboard.charts.converging import by_label
-from pitboard.charts.frame import data, finish
+from pitboard.charts.converging import MOST, by_label
+from pitboard.charts.frame import data, finish, haloed
 from pitboard.charts.rows import ChartRow, number, some, text_of
 from pitboard.charts.scaling import ThemeName
 from pitboard.charts.theme import find_theme
@@ -27,7 +28,8 @@ def trend(
     """Speed-up since each series' first round on a logarithmic scale, over the years since then.
 
     A row has `series` (label), `years` (0 at its first round) and `speedup` (1 there). Moore's law is the
-    dashed straight line. Raises `PitboardError` for no rows, or for a number that cannot be drawn.
+    dashed straight line. Beyond eight series the shorter ones are grey, named at their ends. Raises
+    `PitboardError` for no rows, or for a number that cannot be drawn.
     """
     look = find_theme(theme)
     points: list[dict[str, object]] = [
@@ -38,7 +40,8 @@ def trend(
         }
         for row in some(rows, "benchmark with two rounds")
     ]
-    series = list(dict.fromkeys(str(point["series"]) for point in points))
+    counts = Counter(str(point["series"]) for point in points)
+    series = sorted(counts, key=lambda name: (-counts[name], name))
     last = max(number(point, "years", positive=False) for point in points)
     law: list[dict[str, object]] = [
         {"years": years, "speedup": 2 ** (years / _YEARS_TO_DOUBLE), "word": "Moore's law"}
@@ -63,11 +66,16 @@ def trend(
     }
     lines = base.mark_line(strokeWidth=1.8, point=alt.OverlayMarkDef(size=22)).encode(**encoded)
     moore = alt.Chart(data(law))
-    word = alt.Chart(data(law[-1:])).mark_text(align="right", dy=14, fontStyle="italic", color=look.muted)
+    word = alt.Chart(data(law[-1:])).mark_text(
+        align="right", dx=-4, dy=30, fontStyle="italic", color=look.muted
+    )
+    ends = {str(point["series"]): point for point in points}
+    halo, name = haloed([ends[label] for label in series[MOST:]], look)
     layers = [
         moore.mark_line(strokeDash=[4, 3], strokeWidth=1.6, color=look.ink).encode(x, y),
         lines,
         word.encode(x, y, text="word:N"),
+        *(each.encode(x, y, text="series:N") for each in (halo, name)),
     ]
     chart = alt.LayerChart(layer=layers).properties(width=inner, height=_HEIGHT)
     note = "Dashed: Moore's law, a doubling every two years from each benchmark's first round."
