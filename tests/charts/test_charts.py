@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import cache
 from hashlib import sha256
 from html.parser import HTMLParser
-from math import inf, nan
+from math import inf, log2, nan
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -95,7 +95,7 @@ FACTORS: Rows = [
     {"part": "Software and configuration", "factor": 1.2, "known": False},
 ]
 TREND: Rows = [
-    {"series": name, "years": count / 8 - 1, "speedup": points[0][1] / minutes}
+    {"series": name, "years": log2(count) - 3, "speedup": points[0][1] / minutes}
     for name, points in FAMILIES.items()
     for count, minutes in points
 ]

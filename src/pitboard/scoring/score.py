@@ -38,12 +38,12 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     rcp_scale: float
     unused_scale: float | None
     samples_to_target: list[float | None]
+    joules: float | None = None
+    run_joules: list[float | None] = []
     valid: bool
     emulated: bool
     kind: Kind = "mlperf"
     preset: str | None = None
-    joules: float | None = None
-    run_joules: list[float | None] = []
 
 
 def score_result(result: ResultReport, logs: Sequence[LogReport], *, published: bool = False) -> Score:
