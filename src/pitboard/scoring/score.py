@@ -50,14 +50,15 @@ def score_result(result: ResultReport, logs: Sequence[LogReport], *, published: 
     """Score one result; `logs` are the reports on its logs, in any order.
 
     The factor is that of an RCP test that passed. Of a `published` result the one in its `scaling.json`
-    counts, which is the review committee's; in any other a submitter may have written it. Where
+    counts, which is the review committee's, and none without the file: several early rounds were published
+    so. In any other result a submitter may have written it. Where
     there are too few runs for an olympic mean, the score is their mean, as in the official `compute_score`;
     such a result is not valid.
     """
     runs = [log.run.minutes if _counts(log) else None for log in logs]
     scale, filed = (result.rcp.factor if result.rcp else 1.0), result.filed_scale
-    if published and filed is not None:
-        scale = filed
+    if published:
+        scale = 1.0 if filed is None else filed
     drops = official_drops(result.benchmark)
     drops = drops if len(runs) > 2 * drops else 0
     minutes = olympic_mean(runs, drops)
