@@ -128,8 +128,7 @@ def _head(job: SlurmJob) -> list[str]:
     if job.checkpoints:
         return [
             *lines,
-            f"# {_NOTICE_SECONDS} seconds before the time limit the ranks are told to stop, which they do with a",
-            "# checkpoint.",
+            f"# {_NOTICE_SECONDS} seconds before the time limit the ranks are told to checkpoint and stop.",
             f"#SBATCH --signal=TERM@{_NOTICE_SECONDS}",
             "# After a lost node or a preemption the job starts again, and goes on from its last checkpoint.",
             "#SBATCH --requeue",
@@ -148,6 +147,11 @@ def _body(job: SlurmJob) -> list[str]:
         "# On the file system that all nodes share; rank 0 alone writes the log there.",
         f"output={output}",
     ]
+    if not job.array:
+        lines += [
+            "# Submitted again it goes on with what it has begun, as where Slurm starts it again.",
+            'export SLURM_RESTART_COUNT="${SLURM_RESTART_COUNT:-1}"',
+        ]
     if job.checkpoints:
         lines += ['begun="$output/slurm/.begun-$SLURM_JOB_ID"', 'touch "$begun"']
     srun = ["srun", "--kill-on-bad-exit=0", f"--wait={_SECONDS_TO_END}"]

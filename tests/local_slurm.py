@@ -44,7 +44,7 @@ SelectTypeParameters=CR_Core
 JobAcctGatherType=jobacct_gather/none
 AccountingStorageType=accounting_storage/none
 JobCompType=jobcomp/none
-SlurmctldParameters=idle_on_node_suspend
+SlurmdParameters=config_overrides
 SchedulerParameters=batch_sched_delay=0,sched_min_interval=0,bf_interval=1
 ReturnToService=2
 KillWait=4
@@ -82,7 +82,7 @@ class LocalSlurm:
         )
         for name, port in zip(self.nodes, ports[1:], strict=True):
             text += f"NodeName={name} NodeHostname={socket.gethostname()} NodeAddr=127.0.0.1 Port={port}"
-            text += " CPUs=1 State=UNKNOWN\n"
+            text += " CPUs=2 State=UNKNOWN\n"
         text += f"PartitionName=main Nodes={','.join(self.nodes)} Default=YES MaxTime=INFINITE State=UP\n"
         (folder / "slurm.conf").write_text(text)
         _run(["mungekey", "--create", f"--keyfile={folder}/munge/key"])
@@ -164,6 +164,9 @@ def _keep(folder: Path, nodes: list[str]) -> None:
 
 
 def _start(*command: str) -> None:
+    # Signals that the tests' own launcher had ignored would stay so for every job.
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
     subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
 
 
