@@ -98,14 +98,22 @@ class Door:
     """Starts what programs outside the tests ask for: its `executable` stands in for the interpreter.
 
     Each use of it is a small process that gives its arguments, environment, folder, output and the signals
-    that it gets to a forked one, and ends as that does; where it is killed, so is the other.
+    that it gets to a forked one, and ends as that does; where it is killed, so is the other. `pitboard` lies
+    beside it; `code`, for `-c`, is that command in an interpreter that takes itself for the `executable`.
     """
 
     def __init__(self, folder: Path) -> None:
         self.executable = folder / "python"
         address = str(folder / "door")
         self.executable.write_text(_VISITOR.format(python=sys.executable, address=address))
-        self.executable.chmod(0o755)
+        command = folder / "pitboard"
+        command.write_text(f'#!/bin/sh\nexec {self.executable} -m pitboard "$@"\n')
+        for file in (self.executable, command):
+            file.chmod(0o755)
+        self.code = (
+            f"import sys; sys.executable = {str(self.executable)!r}; sys.argv[0] = 'pitboard';"
+            " from pitboard.cli import main; main()"
+        )
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.bind(address)
         self._socket.listen(64)

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 import local_slurm
+from forked import Door
 from local_slurm import LocalSlurm
+from support import Python
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +31,11 @@ def slurm() -> Iterator[LocalSlurm]:
             yield cluster
         finally:
             cluster.stop()
+
+
+@pytest.fixture(scope="session")
+def door(python: Python, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
+    """Let the tasks of jobs be forked, as all commands under test are."""
+    opened = Door(tmp_path_factory.mktemp("door"))
+    yield opened
+    opened.close()

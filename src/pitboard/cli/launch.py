@@ -11,11 +11,12 @@ import typer
 from pitboard.errors import PitboardError, Stopped
 
 if TYPE_CHECKING:
-    from pitboard.launch.slurm import SlurmJob
+    from pitboard.launch.slurm import Outcome, SlurmJob
 
 app = typer.Typer(
     help="Start runs on a cluster: write the batch script, submit it, follow it.", no_args_is_help=True
 )
+_EXIT_CODES = {"reached": 0, "not reached": 1, "failed": 2, "stopped": 143}
 # What the job says itself, or what belongs to a run on this machine.
 _NOT_HERE = {
     "nproc": "--nodes and --gpus-per-node say how many ranks there are",
@@ -116,7 +117,7 @@ def slurm(
     id = submit(job)
     typer.echo(f"Job {id}: submitted; its script is {job.script}")
     if wait:
-        raise typer.Exit(_follow(job, id))
+        raise typer.Exit(_EXIT_CODES[_follow(job, id)])
     logs = job.log(f"{id}_*" if array else id)
     typer.echo(f"It prints to {logs}; `scancel {id}` stops it.")
 
@@ -166,8 +167,8 @@ def _require_runnable(given: dict[str, Any], job: "SlurmJob") -> None:
     Output(job.output).require_new()
 
 
-def _follow(job: "SlurmJob", id: str) -> int:
-    """Print what becomes of a job until it has ended, and return its exit code."""
+def _follow(job: "SlurmJob", id: str) -> "Outcome":
+    """Print what becomes of a job until it has ended, and return how it did."""
     from pitboard.launch.slurm import Follower
 
     try:

@@ -8,14 +8,15 @@ Light to import: a login node need not have torch.
 
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal, get_args
 
-from pitboard import __version__
 from pitboard.errors import PitboardError
 from pitboard.files import write_atomically
 from pitboard.text import printable
@@ -33,7 +34,11 @@ _RUNNING = frozenset(
 _WAITING = frozenset({"PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "SPECIAL_EXIT"})
 # Of a user's or a scheduler's making: a run stopped as SIGTERM stops one, and can be resumed.
 _STOPPED = frozenset({"CANCELLED", "TIMEOUT", "PREEMPTED", "DEADLINE"})
-_EXIT_STOPPED = 143
+_EXIT_STOPPED = 128 + signal.SIGTERM
+_EXITS_STOPPED = frozenset(128 + each for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
+
+Outcome = Literal["reached", "not reached", "stopped", "failed"]
+"""How the runs of a job ended, from the best to the worst."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +110,7 @@ def _head(job: SlurmJob) -> list[str]:
     yours = {"account": job.account, "partition": job.partition, "time": job.time}
     lines = [
         "#!/bin/bash",
-        f"# Written by Pitboard {__version__}: {job.benchmark} on {nodes}, {what}.",
+        f"# Written by `pitboard launch slurm`: {job.benchmark} on {nodes}, {what}.",
         f"#SBATCH --job-name=pitboard-{job.benchmark}",
         f"#SBATCH --nodes={job.nodes}",
         f"#SBATCH --ntasks-per-node={tasks}",
@@ -269,13 +274,13 @@ class State:
         return self.name not in _RUNNING | _WAITING
 
     @property
-    def exit_code(self) -> int:
-        """What `pitboard run` would have ended with: 0, 1, 2, or as a signal ends it."""
+    def outcome(self) -> Outcome:
+        """How its runs ended, by its state and, where it ended by itself, its exit code."""
         if self.name == "COMPLETED":
-            return 0
-        if self.name in _STOPPED:
-            return _EXIT_STOPPED
-        return self.code if self.name == "FAILED" and self.code in (1, 129, 130, _EXIT_STOPPED) else 2
+            return "reached"
+        if self.name in _STOPPED or (self.name == "FAILED" and self.code in _EXITS_STOPPED):
+            return "stopped"
+        return "not reached" if self.name == "FAILED" and self.code == 1 else "failed"
 
     def __str__(self) -> str:
         detail = f" ({self.detail})" if self.detail else ""
@@ -300,12 +305,12 @@ def _state(line: str) -> State:
     name = values.get("JobState", "UNKNOWN")
     reason, nodes = values.get("Reason", "None"), values.get("NodeList", "(null)")
     detail = reason if name in _WAITING else f"on {nodes}"
-    code, _, signal = values.get("ExitCode", "0:0").partition(":")
+    code, _, ended_by = values.get("ExitCode", "0:0").partition(":")
     return State(
         printable(id),
         printable(name),
         printable("" if detail in ("None", "on (null)", "on ") else detail),
-        int(code) or (128 + int(signal) if int(signal or 0) else 0),
+        int(code) or (128 + int(ended_by) if int(ended_by or 0) else 0),
     )
 
 
@@ -323,8 +328,8 @@ class Follower:
     _known: dict[str, str] = field(default_factory=dict)
     _read: dict[Path, int] = field(default_factory=dict)
 
-    def follow(self) -> int:
-        """Return the job's exit code once it has ended; the worst of an array's."""
+    def follow(self) -> Outcome:
+        """Return how the job ended, once it has; the worst of an array's."""
         wait, found = _WAIT_FIRST, states(self.id)
         while True:
             changed = self._tell(found)
@@ -340,7 +345,7 @@ class Follower:
                     " far it came."
                 )
         self._tell(found)
-        return max(state.exit_code for state in found)
+        return max((state.outcome for state in found), key=get_args(Outcome).index)
 
     def _tell(self, found: Sequence[State]) -> bool:
         """Say what is new; returns whether anything was."""

@@ -154,9 +154,9 @@ class RollCall:
     def lost(self) -> "Lost":
         """Return which ranks have gone, once a collective has failed: takes a few seconds."""
         try:
-            before = self._words()
+            before = self._words(self._store)
             time.sleep(_INTERVALS * self._interval)
-            words = self._words()
+            words = self._words(self._store)
         except RuntimeError:  # rank 0 keeps the store, or torchrun's agent on its node
             return Lost(f"{self._named([0])}, or the network to it", self.rank == min(1, self._size - 1))
         finally:
@@ -190,10 +190,9 @@ class RollCall:
         self._count += 1
         store.set(_said(self.rank), str(Word(self._count, *self._progress(), ending)))
 
-    def _words(self) -> list[Word]:
-        return [
-            Word.read(text) for text in self._store.multi_get([_said(rank) for rank in range(self._size)])
-        ]
+    def _words(self, store: Store) -> list[Word]:
+        texts = store.multi_get([_said(rank) for rank in range(self._size)])
+        return [Word.read(text) for text in texts]
 
     def _keep_speaking(self, store: Store) -> None:
         since, step, warned = time.monotonic(), -1, False
@@ -204,13 +203,13 @@ class RollCall:
                     since, step, warned = time.monotonic(), self._progress()[0], False
                 elif not warned and time.monotonic() - since > _WAITED_LONG * self._timeout.total_seconds():
                     warned = True
-                    self._warn(step)
+                    self._warn(store, step)
         except RuntimeError:  # whoever keeps the store has gone; the collectives will fail, and say so
             return
 
-    def _warn(self, step: int) -> None:
+    def _warn(self, store: Store, step: int) -> None:
         """Say whom a long wait is for, if for anyone: the lowest of the ranks that wait says it."""
-        words = self._words()
+        words = self._words(store)
         behind = self._behind(words)
         if behind and self.rank == min(set(range(self._size)) - set(behind)):
             waited = _seconds(self._timeout * _WAITED_LONG)
