@@ -1,4 +1,4 @@
-"""Every command of docs/cluster.md runs, on a real Slurm; the script that the page shows is the one written."""
+"""Every command of docs/cluster.md runs on a real Slurm, and the script that it shows is the one written."""
 
 import re
 import shlex

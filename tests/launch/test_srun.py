@@ -1,10 +1,11 @@
 """A task of srun's is a rank; a shell in an allocation is not."""
 
 import os
+import socket
+import subprocess
 
 import pytest
 
-from pitboard.launch import srun
 from pitboard.launch.srun import become_rank, first_node
 
 TASK = {
@@ -91,8 +92,8 @@ def test_a_name_that_only_slurm_knows_is_asked_of_it(monkeypatch: pytest.MonkeyP
         assert command[-1] == "n1"
         return type("Done", (), {"stdout": "NodeName=n1 NodeAddr=10.1.2.3 NodeHostName=h\n"})
 
-    monkeypatch.setattr(srun.socket, "getaddrinfo", unknown)
-    monkeypatch.setattr(srun.subprocess, "run", shown)
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    monkeypatch.setattr(subprocess, "run", shown)
     environment = TASK | {"SLURM_STEP_NODELIST": "n[1-2]"}
     become_rank(environment)
     assert environment["MASTER_ADDR"] == "10.1.2.3"

@@ -27,7 +27,7 @@ def become_rank(environment: MutableMapping[str, str] = os.environ) -> bool:
     if "SLURM_PTY_PORT" in environment and os.isatty(0):
         return False
     job, step = (int(environment.get(name, "0")) for name in ("SLURM_JOB_ID", "SLURM_STEP_ID"))
-    environment |= {"RANK": task, "WORLD_SIZE": tasks, "LOCAL_RANK": _local_rank(environment)}
+    environment.update(RANK=task, WORLD_SIZE=tasks, LOCAL_RANK=_local_rank(environment))
     if "MASTER_ADDR" not in environment:
         nodes = environment.get("SLURM_STEP_NODELIST") or environment.get("SLURM_JOB_NODELIST", "")
         environment["MASTER_ADDR"] = _address(first_node(nodes))
