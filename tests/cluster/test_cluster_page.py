@@ -28,8 +28,9 @@ def test_the_commands_of_the_page_run(
     for command in _COMMANDS:
         program, *arguments = shlex.split(command)
         if program == "pitboard":
-            done = python("-c", door.code, *arguments, env=environment, cwd=tmp_path)
-            out, errors = done.communicate(120)
+            started = python("-c", door.code, *arguments, env=environment, cwd=tmp_path)
+            out, errors = started.communicate(120)
+            code = started.wait()
         else:
             ran = subprocess.run(
                 [program, *arguments],
@@ -40,8 +41,8 @@ def test_the_commands_of_the_page_run(
                 timeout=120,
                 check=False,
             )
-            done, out, errors = ran, ran.stdout, ran.stderr
-        assert done.returncode == 0, f"{command}\n{out}{errors}"
+            out, errors, code = ran.stdout, ran.stderr, ran.returncode
+        assert code == 0, f"{command}\n{out}{errors}"
         if "--dry-run" in arguments:
             shown.append(out.replace(str(door.executable), "/home/you/venv/bin/python"))
 
