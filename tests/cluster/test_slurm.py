@@ -147,8 +147,8 @@ def test_a_job_that_loses_a_rank_is_stopped_requeued_and_cancelled_ends_as_if_no
     ).stdout.strip()
     wait_for(lambda: newest(folder) > first)
     slurm.ask("scancel", "--signal=TERM", id)
-    wait_for(lambda: "Restarts=1" in slurm.ask("scontrol", "show", "job", id))
-    slurm.ask("scontrol", "update", f"JobId={id}", "StartTime=now")  # Slurm would give it two minutes' rest
+    wait_for(lambda: "Reason=BeginTime" in slurm.ask("scontrol", "show", "job", id))
+    slurm.ask("scontrol", "update", f"JobId={id}", "StartTime=now")  # Slurm would let it rest two minutes
     wait_for(lambda: keys(folder).count("pitboard_resumed") == 2)
 
     # What its user cancels stays so, and can go on.

@@ -3,13 +3,14 @@
 import shlex
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pitboard.errors import PitboardError
-from pitboard.launch.slurm import SlurmJob, State, batch_script, submit, write_script
+from pitboard.launch.slurm import Follower, SlurmJob, State, batch_script, submit, write_script
 from support import Command, command_environment
 
 JOB = SlurmJob(benchmark="llama31_8b", run=("--preset", "full"), output=Path("/shared/out"), nodes=4)
@@ -207,3 +208,31 @@ def test_a_refusal_of_slurm_is_one_sentence(tmp_path: Path, monkeypatch: pytest.
 def test_the_state_of_a_job_says_how_its_runs_ended(name: str, code: int, outcome: str) -> None:
     state = State("7", name, code=code)
     assert (state.ended, state.outcome) == (True, outcome)
+
+
+def test_a_job_is_followed_through_a_silence_of_the_controller_until_it_is_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter(
+        [
+            "echo 'JobId=7 JobState=PENDING Reason=Resources NodeList= ExitCode=0:0'",
+            "echo 'Unable to contact slurm controller' >&2; exit 1",
+            "echo 'JobId=7 JobState=RUNNING Reason=None NodeList=n[1-4] ExitCode=0:0'",
+            "echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1",
+        ]
+    )
+    job = replace(JOB, output=tmp_path / "out")
+    write_script(job)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
+
+    def answer(_seconds: float = 0) -> None:
+        (tmp_path / "scontrol").write_text(f"#!/bin/sh\n{next(answers)}\n")
+        (tmp_path / "scontrol").chmod(0o755)
+        job.log("7").write_bytes(b"loss 5.7\x1b[31m\nhalf a li")
+
+    monkeypatch.setattr(time, "sleep", answer)
+    answer()
+    said: list[str] = []
+    with pytest.raises(PitboardError, match="forgotten job 7, last known as running: its log in"):
+        Follower(job, "7", said.append).follow()
+    assert said == ["loss 5.7\\x1b[31m", "Job 7: pending (Resources)", "Job 7: running (on n[1-4])"]

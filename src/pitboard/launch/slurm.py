@@ -287,14 +287,15 @@ class State:
         return f"Job {self.id}: {self.name.lower().replace('_', ' ')}{detail}"
 
 
-def states(id: str) -> list[State]:
-    """Return the state of a job, or of each of an array; nothing where Slurm has forgotten it."""
+def states(id: str) -> list[State] | None:
+    """Return the state of a job, or of each of an array: none where Slurm has forgotten it.
+
+    `None` where the controller does not answer, as while it is started again.
+    """
     done = _ask(["scontrol", "--oneliner", "show", "job", id])
-    return (
-        sorted(map(_state, done.stdout.splitlines()), key=lambda state: _natural(state.id))
-        if done.stdout
-        else []
-    )
+    if done.returncode:
+        return [] if "Invalid job id" in done.stderr else None
+    return sorted(map(_state, done.stdout.splitlines()), key=lambda state: _natural(state.id))
 
 
 def _state(line: str) -> State:
@@ -330,20 +331,21 @@ class Follower:
 
     def follow(self) -> Outcome:
         """Return how the job ended, once it has; the worst of an array's."""
-        wait, found = _WAIT_FIRST, states(self.id)
+        wait, last = _WAIT_FIRST, "unknown"
         while True:
-            changed = self._tell(found)
-            if found and all(state.ended for state in found):
-                break
+            found = states(self.id)
+            if found == []:
+                raise PitboardError(
+                    f"Slurm has forgotten job {self.id}, last known as {last}: its log in"
+                    f" {self.job.script.parent} says how far it came."
+                )
+            changed = self._tell(found or [])
+            if found:
+                last = found[0].name.lower()
+                if all(state.ended for state in found):
+                    break
             wait = _WAIT_FIRST if changed else min(wait * 1.5, _WAIT_LONGEST)
             time.sleep(wait)
-            last, found = found, states(self.id)
-            if not found:
-                was = f", last known as {last[0].name.lower()}" if last else ""
-                raise PitboardError(
-                    f"Slurm has forgotten job {self.id}{was}: its log in {self.job.script.parent} says how"
-                    " far it came."
-                )
         self._tell(found)
         return max((state.outcome for state in found), key=get_args(Outcome).index)
 
