@@ -38,18 +38,17 @@ def test_each_says_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(arrived) == [["n7", "n7", "n7"]] * 3
 
 
-def test_who_did_not_arrive_is_named() -> None:
-    store = HashStore()
-    calls = [RollCall(store, rank, 4, SHORT) for rank in (0, 2)]
+@pytest.fixture
+def store() -> Store:
+    return TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False, timeout=timedelta(seconds=20))
+
+
+def test_who_did_not_arrive_is_named(store: Store) -> None:
+    calls = [RollCall(roll_call._clone(store), rank, 4, SHORT) for rank in (0, 2)]
     with ThreadPoolExecutor() as pool:
         for arriving in [pool.submit(call.arrive) for call in calls]:
             with pytest.raises(PitboardError, match=r"^Ranks 1, 3 of 4 did not arrive within 0.3 seconds"):
                 arriving.result()
-
-
-@pytest.fixture
-def store() -> Store:
-    return TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False, timeout=timedelta(seconds=20))
 
 
 @pytest.fixture
