@@ -22,7 +22,7 @@ from support import Command, Python, command_environment, curve, near, the_log, 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("slurm")]
 
 RUN = [*tiny("llama31_8b")[2:], "--seed", "7", "--precision", "fp32", "--set", "target=0"]
-LONG = [*RUN, "--set", "evaluation_interval=32", "--set", "max_samples=640", "--checkpoint-every", "16"]
+LONG = [*RUN, "--set", "evaluation_interval=40", "--set", "max_samples=400", "--checkpoint-every", "16"]
 
 
 @pytest.fixture
@@ -163,7 +163,7 @@ def test_a_job_that_loses_a_rank_is_stopped_requeued_and_cancelled_ends_as_if_no
     assert done.returncode == 1
     assert keys(folder).count("run_start") == 1
     assert keys(folder).count("pitboard_resumed") == 3
-    assert curve(folder)[-1:] == near([(640, whole[640])], 1e-5)
+    assert curve(folder)[-1:] == near([(400, whole[400])], 1e-5)
     assert dict(curve(folder)) == dict(near(((at, whole[at]) for at, _ in curve(folder)), 1e-5))
 
 
