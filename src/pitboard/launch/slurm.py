@@ -21,7 +21,7 @@ from pitboard.errors import PitboardError
 from pitboard.files import write_atomically
 from pitboard.text import printable
 
-_WAIT_FIRST, _WAIT_LONGEST = 0.5, 10.0
+_WAIT_FIRST, _WAIT_LONGEST = 0.5, 5.0
 _NOTICE_SECONDS = 90
 # From the first rank that ends to the last: they end together, but for one that hangs.
 _SECONDS_TO_END = 120
