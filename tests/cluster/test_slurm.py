@@ -166,7 +166,7 @@ def test_a_job_that_loses_a_rank_is_stopped_requeued_and_cancelled_ends_as_if_no
     assert f"srun: error: {told[2]}: task 1: Killed" in out
 
     # Submitted again it goes on to its end.
-    sbatch = ["sbatch", "--parsable", script]
+    sbatch = ["sbatch", "--parsable", str(script)]
     again = subprocess.run(sbatch, env=environment, capture_output=True, text=True, check=True).stdout.strip()
     wait_for(lambda: "JobState=FAILED" in slurm.ask("scontrol", "show", "job", again))
     assert "ExitCode=1:0" in slurm.ask("scontrol", "show", "job", again), "the target is not reached"
