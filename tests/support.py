@@ -42,7 +42,7 @@ _TINY: dict[str, dict[str, object]] = {
         "bottom_widths": "16,4",
         "top_widths": "16,8,1",
         "cross_rank": 4,
-        "evaluation_samples": 500,
+        "evaluation_samples": 100,
         "global_batch_size": 8,
     },
     "llama2_70b_lora": {
