@@ -232,9 +232,13 @@ def test_starting_values_follow_the_seed_and_the_reference() -> None:
 
 @pytest.mark.slow
 def test_compiled_it_learns_the_same(monkeypatch: pytest.MonkeyPatch, cache: Path, tmp_path: Path) -> None:
-    """On a CPU in FP32 a run is not compiled by itself: without this test none would show that it can be."""
+    """On a CPU in FP32 a run is not compiled by itself: without this test none would show that it can be.
+
+    Attention takes 64 tokens in two blocks of rows; each block more is more C++ to compile.
+    """
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
     short = {"layers": 1, "max_samples": 64, "evaluation_interval": 32, "evaluation_samples": 8}
+    short |= {"sequence_length": 64}
     for compiled in (False, True):
         plan = the_plan(**short, precision="fp32", compile=compiled)
         execute(Output(tmp_path / str(compiled)), plan, 0, Silent())

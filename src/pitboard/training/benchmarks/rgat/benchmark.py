@@ -221,6 +221,8 @@ class RelationalGat(TrainableBenchmark[RgatSettings]):
 
     @cached_property
     def _split(self) -> tuple[Integers, Integers]:
+        # First, since to split IGBH-Full takes long: a folder that is missing is named at once.
+        _ = self._source
         held_out = verses.HELD_OUT if self.settings.dataset == "verses" else igbh.HELD_OUT
         return split(self.settings.labelled, held_out)
 
