@@ -27,6 +27,7 @@ class Plan(msgspec.Struct, kw_only=True):
     resumes or repeats the same run; `None` in an older `run.json`. `decisions` gives, by name, the reason for
     each setting that was left to the machine; `rcp` is the global batch size of the official reference
     convergence point that some of `overrides` come from; `version` is the Pitboard that made the plan.
+    `environment` is what else decided the runs when they were last started (`training.environment`).
     """
 
     benchmark: str
@@ -44,6 +45,7 @@ class Plan(msgspec.Struct, kw_only=True):
     decisions: dict[str, str] = {}
     rcp: int | None = None
     version: str | None = None
+    environment: dict[str, Any] = {}
 
 
 class Output:
@@ -96,10 +98,12 @@ class Output:
                 f" `pitboard run --resume {self.folder}`, or choose another folder with --output."
             )
 
-    def record_settings(self, plan: Plan, settings: dict[str, Any], decisions: dict[str, str]) -> None:
-        """Record the settings as a run uses them, with the reasons of those that the machine decided."""
-        if (plan.settings, plan.decisions) != (settings, decisions):
-            plan.settings, plan.decisions = settings, decisions
+    def record_settings(
+        self, plan: Plan, settings: dict[str, Any], decisions: dict[str, str], environment: dict[str, Any]
+    ) -> None:
+        """Record the settings as a run uses them, why the machine decided some, and what else decided it."""
+        if (plan.settings, plan.decisions, plan.environment) != (settings, decisions, environment):
+            plan.settings, plan.decisions, plan.environment = settings, decisions, environment
             self._write(plan)
 
     def _write(self, plan: Plan) -> None:
