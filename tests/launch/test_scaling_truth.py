@@ -110,11 +110,17 @@ def train(spaces: list[str], python: Python, cache: Path, tmp_path: Path) -> Tra
     """Return a function that trains on the ranks, one slowed, and gives the output and the bytes sent."""
 
     def run(name: str, slowed: int) -> tuple[Path, list[list[int]]]:
-        counts, ranks = tmp_path / f"{name}-bytes-", []
+        counts = tmp_path / f"{name}-bytes-"
+        ranks = []
         arguments = [*tiny("llama31_8b"), "--seed", 7, "--precision", "fp32", "--output", tmp_path / name]
         for rank, space in enumerate(spaces):
-            own = {"RANK": rank, "LOCAL_RANK": 0, "WORLD_SIZE": RANKS, "LOCAL_WORLD_SIZE": 1}
-            own |= {"MASTER_ADDR": "10.77.0.1", "MASTER_PORT": 29500, "GLOO_SOCKET_IFNAME": "eth0"}
+            own: dict[str, object] = {
+                "RANK": rank,
+                "LOCAL_RANK": 0,
+                "WORLD_SIZE": RANKS,
+                "LOCAL_WORLD_SIZE": 1,
+            }
+            own |= {"MASTER_ADDR": "10.77.0.1", "MASTER_PORT": 29500 + slowed, "GLOO_SOCKET_IFNAME": "eth0"}
             own |= {"SPACE": space, "COUNTS": counts, "SLOWED": slowed}
             environment = command_environment(cache) | {key: str(value) for key, value in own.items()}
             ranks.append(python("-c", RANK, *arguments, env=environment))

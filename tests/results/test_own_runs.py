@@ -26,12 +26,17 @@ def made(
     folder: Path, minutes: list[float], environment: dict[str, Any] | None = None, **changes: object
 ) -> str:
     """Write a folder as `pitboard run` leaves it, of runs that took so long; return its path."""
-    settings = {"preset": "smoke", "target": 3.65, "learning_rate": 0.002, "global_batch_size": 8}
+    settings: dict[str, object] = {
+        "preset": "smoke",
+        "target": 3.65,
+        "learning_rate": 0.002,
+        "global_batch_size": 8,
+    }
     plan: dict[str, Any] = {"benchmark": "llama31_8b", "preset": "smoke", "seeds": [7], "nproc": 1}
     plan |= {"settings": settings, "environment": ENVIRONMENT if environment is None else environment}
     for name, value in changes.items():
         if name in settings:
-            settings[name] = value  # type: ignore[assignment]
+            settings[name] = value
         else:
             plan[name] = value
     folder.mkdir()

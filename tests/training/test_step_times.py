@@ -72,6 +72,7 @@ def test_a_slow_rank_is_imbalance_and_what_all_wait_for_is_communication() -> No
     assert stragglers(turns.busy) == []
     assert stragglers((1.0,)) == []
     assert [rank for rank, _ in stragglers((1.0, 1.3, 1.0, 1.6, 1.09))] == [3, 1]
+    assert stragglers((4.0, 1.0, 3.0, 1.0, 2.0)) == [(0, 4 / 1.5 - 1), (2, 1.0)]
 
 
 class _Marks:
@@ -144,10 +145,15 @@ def process_group() -> Iterator[None]:
     dist.destroy_process_group()
 
 
+def _world() -> dist.ProcessGroup:
+    assert dist.group.WORLD is not None
+    return dist.group.WORLD
+
+
 COLLECTIVES: dict[str, Callable[[torch.Tensor], object]] = {
     "synchronous": dist.all_reduce,
     "asynchronous": lambda tensor: dist.all_reduce(tensor, async_op=True).wait(),
-    "functional": lambda tensor: functional.all_reduce(tensor, "sum", [0]) + 1,
+    "functional": lambda tensor: functional.all_reduce(tensor, "sum", _world()) + 1,
 }
 
 

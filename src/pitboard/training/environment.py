@@ -13,7 +13,7 @@ import pitboard
 from pitboard.training.distributed import World
 from pitboard.training.host import Host
 
-_PREFIXES = ("NCCL_", "GLOO_", "UCX_", "CUDA_", "OMP_", "RCCL_", "HIP_", "MKL_", "KMP_", "PYTORCH_", "TORCH_")
+_PREFIXES = ("NCCL_", "GLOO_", "UCX_", "CUDA_", "OMP_", "RCCL_", "HIP_", "MKL_", "KMP_", "PYTORCH_")
 _SECRET = re.compile("TOKEN|KEY|SECRET|PASSWORD|PASSWD|CREDENTIAL", re.IGNORECASE)
 _IMAGES = ("PITBOARD_CONTAINER", "APPTAINER_CONTAINER", "SINGULARITY_CONTAINER", "NVIDIA_BUILD_ID")
 _CONTAINER = re.compile(r"(?:docker|containers|libpod|crio|kubepods)\S*?[/-]([0-9a-f]{64})\b")

@@ -5,7 +5,6 @@ it: nothing in a step waits for a measurement, and what NCCL does beside the com
 what the computation waits for.
 """
 
-import statistics
 import threading
 import time
 from collections import deque
@@ -123,13 +122,20 @@ def together(splits: Sequence[Split]) -> Split | None:
 
 def stragglers(busy: Sequence[float]) -> list[tuple[int, float]]:
     """Return the ranks that are busy longer than the median of the others, the furthest behind first."""
+    if len(busy) < 2:
+        return []
+    ranks = sorted(range(len(busy)), key=lambda rank: busy[rank])
+    left = len(ranks) - 1
+
+    def other(place: int, without: int) -> float:
+        return busy[ranks[place + (place >= without)]]
+
     found = []
-    for rank, own in enumerate(busy):
-        others = [*busy[:rank], *busy[rank + 1 :]]
-        usual = statistics.median(others) if others else 0.0
-        if usual > 0 and own / usual - 1 > STRAGGLER:
-            found.append((rank, own / usual - 1))
-    return sorted(found, key=lambda each: -each[1])
+    for place, rank in enumerate(ranks):
+        usual = (other((left - 1) // 2, place) + other(left // 2, place)) / 2
+        if usual > 0 and busy[rank] / usual - 1 > STRAGGLER:
+            found.append((rank, busy[rank] / usual - 1))
+    return found[::-1]
 
 
 def gather(times: Sequence[StepTime], world: World) -> Split:
@@ -142,8 +148,9 @@ def gather(times: Sequence[StepTime], world: World) -> Split:
         rows = [torch.empty_like(own) for _ in range(world.size)]
         dist.all_gather(rows, own)
         dist.all_reduce(busy, op=dist.ReduceOp.MAX)
-    ranks = [(total, waited, data) for total, waited, data in (row.tolist() for row in rows)]
-    return split(len(times), ranks, busy.sum().item())
+    # Read back at once: each reading makes a GPU wait.
+    numbers = iter(torch.cat(rows).tolist())
+    return split(len(times), list(zip(numbers, numbers, numbers, strict=True)), busy.sum().item())
 
 
 class _Marks(Protocol):

@@ -92,6 +92,8 @@ class Waits(TorchDispatchMode):  # type: ignore[no-untyped-call]
             assert number.device.type == "cpu" or not self.in_step, "a number is read back within a step"
             return 1.0
 
+        computing = _Stream()
+
         def tolist(numbers: Tensor) -> list[float]:
             return [item(number) for number in numbers]
 
@@ -104,7 +106,7 @@ class Waits(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 Stream=_Stream,
                 Event=_Event,
                 stream=nullcontext,
-                current_stream=lambda _: _Stream(),
+                current_stream=lambda _: computing,
             ),
         ):
             yield
