@@ -140,7 +140,11 @@ def learning(folder: Path, number: int = 0) -> list[tuple[int, float]]:
     if suite.benchmark(str(run.benchmark)).lower_is_better:
         return curve(folder, number)
     tracked = [event for event in read_events(the_log(folder, number)) if event.key == "tracked_stats"]
-    return [(int(event.metadata["samples_count"]), event.value["train_loss"]) for event in tracked]
+    return [
+        (int(event.metadata["samples_count"]), event.value["train_loss"])
+        for event in tracked
+        if "train_loss" in event.value
+    ]
 
 
 def near(curve: Iterable[tuple[int, float]], rel: float) -> list[tuple[int, object]]:

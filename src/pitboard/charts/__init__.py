@@ -3,6 +3,7 @@
 from pitboard.charts.converging import convergence, samples_to_target
 from pitboard.charts.export import save, svg
 from pitboard.charts.factors import attribution
+from pitboard.charts.lost import lost_ranks
 from pitboard.charts.scaling import efficiency, scale
 from pitboard.charts.slopes import rounds
 from pitboard.charts.strips import runs
@@ -13,6 +14,7 @@ __all__ = [
     "attribution",
     "convergence",
     "efficiency",
+    "lost_ranks",
     "precision_sweep",
     "rounds",
     "runs",

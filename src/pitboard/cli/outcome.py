@@ -22,14 +22,15 @@ if TYPE_CHECKING:
 class EndReport:
     """How the command shall report at its end, and, once it is known, on which output folder.
 
-    `document` is what a dry run reports instead.
+    `document` is what a dry run reports instead, `shown` the text of another format than JSON.
     """
 
-    format: Literal["text", "json"] = "text"
+    format: Literal["text", "json", "csv", "markdown"] = "text"
     quiet: bool = False
     dry_run: bool = False
     output: "Output | None" = None
     document: dict[str, Any] | None = None
+    shown: str | None = None
 
 
 @contextmanager
@@ -62,6 +63,8 @@ def _say(report: EndReport, error: BaseException | None) -> None:
     document = {**_facts(report), **(report.document or {}), "exit_code": code, "error": reason}
     if report.format == "json":
         _print_json(document)
+    elif report.shown is not None:
+        typer.echo(report.shown, nl=False)
     elif reason is None and code in (0, 1):
         typer.echo(_line(document))
 
@@ -138,6 +141,7 @@ def run_document(output: "Output", plan: "Plan") -> dict[str, Any]:
         "preset": plan.preset,
         "reached": None if target is None else all(run["reached"] for run in runs),
         "time_to_train_minutes": mean,
+        "spread": spread([minutes for minutes in times if minutes is not None]),
         "target": target,
         **{name: only.get(name) for name in own},
         "precision": settings.get("precision"),
@@ -148,6 +152,25 @@ def run_document(output: "Output", plan: "Plan") -> dict[str, Any]:
         "decisions": plan.decisions,
         "runs": runs,
         "verdict": _verdict(output, plan),
+    }
+
+
+def spread(minutes: list[float]) -> dict[str, Any] | None:
+    """Return the median, the range and the mean's 95 % interval of several runs' minutes, else `None`."""
+    from statistics import median
+
+    from pitboard.stats import mean_interval
+
+    interval = mean_interval(minutes)
+    if interval is None:
+        return None
+    return {
+        "runs": len(minutes),
+        "median": median(minutes),
+        "fastest": min(minutes),
+        "slowest": max(minutes),
+        "mean_low": interval[0],
+        "mean_high": interval[1],
     }
 
 
@@ -178,6 +201,8 @@ def _run(output: "Output", plan: "Plan", index: int) -> dict[str, Any]:
         "tokens_per_second": rate if tokens > 1 else None,
         "model_flop_utilisation": summary.get("utilisation"),
         "peak_memory_bytes": summary.get("peak_memory_bytes"),
+        "step": summary.get("split"),
+        "stragglers": summary.get("stragglers", []),
         "emulated": run.emulated,
         "error": end.get("reason"),
         "log": str(log.absolute()),
@@ -208,6 +233,8 @@ def _verdict(output: "Output", plan: "Plan") -> dict[str, Any] | None:
 
 def _line(document: dict[str, Any]) -> str:
     """Say in one line what the runs came to."""
+    if title := document.get("title"):
+        return f"{title}; output {document['output']}"
     if benchmarks := document.get("benchmarks"):
         judged = [each["reached"] for each in benchmarks if each["target"] is not None]
         said = [f"{sum(judged)} of {len(judged)} benchmarks reached their target"] if judged else []
@@ -223,6 +250,8 @@ def _line(document: dict[str, Any]) -> str:
         return f"{what}: {ended[run['reached']]} {took}; log {run['log']}"
     reached = sum(run["reached"] is True for run in runs)
     mean = "" if minutes is None else f", olympic mean {minutes:.3f} minutes"
+    if told := document.get("spread"):
+        mean += f", median {told['median']:.3f}, {told['fastest']:.3f} to {told['slowest']:.3f}"
     return f"{what}: {reached} of {len(runs)} runs reached the target{mean}; output {document.get('output')}"
 
 

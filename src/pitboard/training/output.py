@@ -30,6 +30,7 @@ class Plan(msgspec.Struct, kw_only=True):
     each setting that was left to the machine; `rcp` is the global batch size of the official reference
     convergence point that some of `overrides` come from; `timeout` is for how many
     seconds ranks wait for each other; `version` is the Pitboard that made the plan.
+    `environment` is what else decided the runs when they were last started (`training.environment`).
     """
 
     benchmark: str
@@ -48,6 +49,7 @@ class Plan(msgspec.Struct, kw_only=True):
     rcp: int | None = None
     timeout: int | None = None
     version: str | None = None
+    environment: dict[str, Any] = {}
 
 
 class Output:
@@ -115,10 +117,12 @@ class Output:
                 f" `pitboard run --resume {self.folder}`, or choose another folder with --output."
             )
 
-    def record_settings(self, plan: Plan, settings: dict[str, Any], decisions: dict[str, str]) -> None:
-        """Record the settings as a run uses them, with the reasons of those that the machine decided."""
-        if (plan.settings, plan.decisions) != (settings, decisions):
-            plan.settings, plan.decisions = settings, decisions
+    def record_settings(
+        self, plan: Plan, settings: dict[str, Any], decisions: dict[str, str], environment: dict[str, Any]
+    ) -> None:
+        """Record the settings as a run uses them, why the machine decided some, and what else decided it."""
+        if (plan.settings, plan.decisions, plan.environment) != (settings, decisions, environment):
+            plan.settings, plan.decisions, plan.environment = settings, decisions, environment
             self._write(plan)
 
     def _write(self, plan: Plan) -> None:

@@ -223,7 +223,12 @@ def test_compiled_it_learns_the_same(monkeypatch: pytest.MonkeyPatch, cache: Pat
     Attention takes 64 tokens in two blocks of rows; each block more is more C++ to compile.
     """
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
-    short = {"layers": 1, "max_samples": 64, "evaluation_interval": 32, "evaluation_samples": 8}
+    short: dict[str, Any] = {
+        "layers": 1,
+        "max_samples": 64,
+        "evaluation_interval": 32,
+        "evaluation_samples": 8,
+    }
     short |= {"sequence_length": 64}
     for compiled in (False, True):
         plan = the_plan("llama31_8b", **short, precision="fp32", compile=compiled)

@@ -19,7 +19,13 @@ from pitboard.training.benchmarks.rgat.downloads import (
     columns_folder,
     features_file,
 )
-from pitboard.training.benchmarks.rgat.graph import Columns, Graph, neighbourhood, relations_by_layer
+from pitboard.training.benchmarks.rgat.graph import (
+    Columns,
+    Graph,
+    Relation,
+    neighbourhood,
+    relations_by_layer,
+)
 from pitboard.training.benchmarks.rgat.verses import in_columns
 from pitboard.training.data.verify import verify
 from pitboard.training.output import Output, Plan
@@ -189,8 +195,12 @@ def download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             if hasattr(module, name):
                 monkeypatch.setattr(module, name, value)
     monkeypatch.setattr(igbh, "NODES", nodes)
-    monkeypatch.setattr(verify_rgat, "EDGES", {each: known and 90 for each, known in EDGES.items()})
+    monkeypatch.setattr(verify_rgat, "EDGES", known_edges())
     return root
+
+
+def known_edges() -> dict[Relation, int | None]:
+    return {each: known and 90 for each, known in EDGES.items()}
 
 
 def statuses(root: Path) -> dict[str, str]:
@@ -224,7 +234,7 @@ def plan(overrides: dict[str, str]) -> Plan:
 
 def test_what_is_wrong_is_found(download: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rev_topic = ("fos", "rev_topic", "paper")
-    monkeypatch.setitem(verify_rgat.EDGES, rev_topic, 91)
+    monkeypatch.setattr(verify_rgat, "EDGES", {**known_edges(), rev_topic: 91})
     cites = download / columns_folder(CITES)
     sources = torch.load(cites / "indices.pt")
     sources[7] = PAPERS
