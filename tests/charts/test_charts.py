@@ -94,6 +94,12 @@ FACTORS: Rows = [
     {"part": "Samples to target", "factor": 0.91},
     {"part": "Software and configuration", "factor": 1.2, "known": False},
 ]
+PAIRS: Rows = [
+    {"sender": a, "receiver": b, "bandwidth": 24.0 if "Delta" in b else 47.5}
+    for a in FAMILIES
+    for b in FAMILIES
+    if a != b
+]
 
 Maker = Callable[..., Any]
 MADE: dict[str, tuple[Maker, Rows, str, dict[str, Any]]] = {
@@ -109,6 +115,7 @@ MADE: dict[str, tuple[Maker, Rows, str, dict[str, Any]]] = {
     ),
     "rounds": (charts.rounds, ROUNDS, "label", {}),
     "attribution": (charts.attribution, FACTORS, "part", {}),
+    "pairs": (charts.pair_bandwidth, PAIRS, "sender", {}),
 }
 each = pytest.mark.parametrize("kind", MADE)
 
@@ -246,6 +253,7 @@ def test_a_hostile_label_cannot_end_the_script_of_a_page(tmp_path: Path) -> None
         ("rounds", "minutes"),
         ("samples", "global_batch_size"),
         ("attribution", "factor"),
+        ("pairs", "bandwidth"),
     ],
 )
 def test_what_cannot_be_drawn_is_a_sentence(kind: str, key: str, value: object) -> None:

@@ -3,6 +3,7 @@
 from pitboard.charts.converging import convergence, samples_to_target
 from pitboard.charts.export import save, svg
 from pitboard.charts.factors import attribution
+from pitboard.charts.heat import pair_bandwidth
 from pitboard.charts.scaling import efficiency, scale
 from pitboard.charts.slopes import rounds
 from pitboard.charts.strips import runs
@@ -12,6 +13,7 @@ __all__ = [
     "attribution",
     "convergence",
     "efficiency",
+    "pair_bandwidth",
     "precision_sweep",
     "rounds",
     "runs",

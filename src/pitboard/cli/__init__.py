@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from pitboard import __version__
-from pitboard.cli import check, data, package, precision, results, run, score, serve, site, suite
+from pitboard.cli import check, data, fabric, package, precision, results, run, score, serve, site, suite
 from pitboard.errors import PitboardError, Stopped
 
 app = typer.Typer(
@@ -33,7 +33,7 @@ _EXTRAS = {
     }.items()
     for package in packages.split()
 }
-for command in (run, check, score, results, precision, package, suite, data, serve, site):
+for command in (run, check, score, results, precision, fabric, package, suite, data, serve, site):
     command.register(app)
 
 
