@@ -25,7 +25,7 @@ from pitboard.launch.fabric.record import (
     rounds,
     size_text,
 )
-from pitboard.results.fabric import chart_of, fabric_answer
+from pitboard.results.fabric import chart_of, fabric_answer, short_names
 
 NODES = ["n1", "n2", "n3", "n4"]
 
@@ -245,6 +245,7 @@ def test_what_nvidia_smi_says_of_domains_and_throttling() -> None:
     assert [topology.domain(text) for text in nothing] == ["", "", ""]
     # A power limit is how a GPU under load works; heat and the power brake are faults.
     assert topology.throttling("1755, 0x0000000000000004\n") == (1755.0, [])
+    assert topology.throttling("210, 0x0000000000000001\n") == (None, [])
     assert topology.throttling("345, 0x00000000000000C8\n") == (
         345.0,
         ["hardware slowdown", "hardware thermal slowdown", "power brake"],
@@ -369,8 +370,7 @@ def test_the_table_fits_a_terminal_and_no_host_name_escapes(tmp_path: Path) -> N
         collectives=[
             Collective(operation="reduce_scatter", size=2**28, seconds=0.0123, origin="llama31_405b")
         ],
-        links=links(nodes, {}, usual=45.0)[:0]
-        + [
+        links=[
             Link(sender=a, receiver=b, ranks=(i, j), bandwidth=45.0 + i)
             for a, i in parts
             for b, j in parts
@@ -394,7 +394,14 @@ def test_the_table_fits_a_terminal_and_no_host_name_escapes(tmp_path: Path) -> N
     assert row["algorithm_bandwidth"] == pytest.approx(2**28 / 0.0123 / 1e9)
     assert row["bus_bandwidth"] == pytest.approx(row["algorithm_bandwidth"] * 3 / 4)
     cells = chart_of(answer)["rows"]
-    assert len(cells) == 12
+    assert len({(cell["sender"], cell["receiver"]) for cell in cells}) == 12
+    assert short_names(["gpu-1.example.org", "gpu-2.example.org"])["gpu-2.example.org"] == "gpu-2.example.org"
+    assert [*short_names([f"gpu-{i}.cluster.example.org" for i in (1, 2)]).values()] == ["gpu-1", "gpu-2"]
+    assert [*short_names(["x" * 40 + "\x1b" + "y" * 40, "z" * 90]).values()] == [
+        "xxxxxxxx…yyyyyyyyy",
+        "zzzzzzzz…zzzzzzzzz",
+    ]
+    assert [*short_names(["x" * 40 + a + "y" * 9 for a in "12"]).values()] == ["node 0", "node 1"]
     assert (answer.facts["passed"], len(answer.more["findings"])) == (
         not answer.warnings,
         len(answer.warnings),

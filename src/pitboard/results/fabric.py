@@ -1,14 +1,12 @@
 """The answer of `pitboard fabric`: what a cluster's devices and links do, and what is off."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from statistics import median
 from typing import Any
 
 from pitboard.launch.fabric.judge import Finding, judge, rate_text
 from pitboard.launch.fabric.record import (
     Fabric,
-    Link,
-    Topology,
     algorithm_bandwidth,
     bus_bandwidth,
     size_text,
@@ -65,14 +63,15 @@ def fabric_answer(fabric: Fabric, tolerance: float) -> Answer:
             "passed": not findings,
             "ranks": len(fabric.nodes),
             "nodes": nodes,
+            "node_of_rank": fabric.nodes,
             "backend": fabric.backend,
             "version": fabric.version,
         },
         more={
             "devices": _devices(fabric),
-            **({"pairs": _pairs(fabric.links)} if fabric.links else {}),
+            **({"pairs": _pairs(fabric)} if fabric.links else {}),
             **({"clocks": _clocks(fabric)} if len(fabric.clocks) > 1 else {}),
-            "topology": _topology(fabric.topologies),
+            "topology": _topology(fabric),
             **({"nccl": _nccl(fabric)} if fabric.nccl else {}),
             "findings": _findings(findings),
         },
@@ -97,6 +96,22 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def short_names(nodes: Sequence[str]) -> dict[str, str]:
+    """Return a name of at most 18 characters for each node; long host names often share most of theirs."""
+    unique = list(dict.fromkeys(nodes))
+    ways: tuple[Callable[[str], str], ...] = (
+        lambda name: name,
+        lambda name: name.partition(".")[0],
+        lambda name: f"{name[:8]}…{name[-9:]}",
+        lambda name: f"node {unique.index(name)}",
+    )
+    for way in ways:
+        names = {name: clean(way(name)) for name in unique}
+        if len(set(names.values())) == len(unique) and all(0 < len(name) <= 18 for name in names.values()):
+            break
+    return names
+
+
 def _digits(values: Sequence[float]) -> int:
     """Return the decimals with which the largest of some rates shows three figures, at most four."""
     largest = max(values, default=1.0)
@@ -110,33 +125,32 @@ def _columns(bandwidths: Sequence[float]) -> list[Column]:
         Column("size", "Size"),
         Column("bytes", "Bytes", "integer", detail=True),
         Column("microseconds", "Time", "number", "µs", digits=0),
-        Column("algorithm_bandwidth", "Algorithm", "number", "GB/s", digits=digits),
-        Column("bus_bandwidth", "Bus", "number", "GB/s", digits=digits),
+        Column("algorithm_bandwidth", "Alg. GB/s", "number", digits=digits),
+        Column("bus_bandwidth", "Bus GB/s", "number", digits=digits),
         Column("origin", "Of"),
     ]
 
 
 def _devices(fabric: Fabric) -> Table:
+    names = short_names(fabric.nodes)
     copies = [device.copy for device in fabric.devices]
     with_clock = any(device.clock_mhz is not None for device in fabric.devices)
     return Table(
-        title="Devices, all at work at once",
+        title="Devices, all at work at once: a matrix product, a copy within memory",
         columns=[
             Column("rank", "Rank", "integer"),
             Column("node", "Node"),
-            Column(
-                "tflops", "Product", "number", "TFLOP/s", digits=_digits([d.tflops for d in fabric.devices])
-            ),
-            Column("copy", "Copy", "number", "GB/s", digits=_digits(copies)),
-            Column("host_copy", "From host", "number", "GB/s", digits=1, detail=fabric.backend != "nccl"),
-            Column("clock_mhz", "Clock", "number", "MHz", digits=0, detail=not with_clock),
+            Column("tflops", "TFLOP/s", "number", digits=_digits([d.tflops for d in fabric.devices])),
+            Column("copy", "Copy GB/s", "number", digits=_digits(copies)),
+            Column("host_copy", "Host GB/s", "number", digits=1, detail=fabric.backend != "nccl"),
+            Column("clock_mhz", "MHz", "number", digits=0, detail=not with_clock),
             Column("device", "Device", detail=True),
             Column("throttled", "Throttled", detail=True),
         ],
         rows=[
             {
                 "rank": device.rank,
-                "node": clean(device.node, 24),
+                "node": names[device.node],
                 "device": device.name,
                 "tflops": device.tflops,
                 "copy": device.copy,
@@ -149,7 +163,8 @@ def _devices(fabric: Fabric) -> Table:
     )
 
 
-def _pairs(links: Sequence[Link]) -> Table:
+def _pairs(fabric: Fabric) -> Table:
+    links, names = fabric.links, short_names(fabric.nodes)
     ordered = sorted(links, key=lambda link: (link.node is not None, link.node or "", link.bandwidth))
     digits = _digits([link.bandwidth for link in links])
     return Table(
@@ -164,10 +179,10 @@ def _pairs(links: Sequence[Link]) -> Table:
         ],
         rows=[
             {
-                "sender": clean(link.sender, 22),
-                "receiver": clean(link.receiver, 22),
+                "sender": names.get(link.sender, link.sender),
+                "receiver": names.get(link.receiver, link.receiver),
                 "bandwidth": link.bandwidth,
-                "node": None if link.node is None else clean(link.node, 18),
+                "node": None if link.node is None else names[link.node],
                 "sender_rank": link.ranks[0],
                 "receiver_rank": link.ranks[1],
             }
@@ -178,6 +193,7 @@ def _pairs(links: Sequence[Link]) -> Table:
 
 
 def _clocks(fabric: Fabric) -> Table:
+    names = short_names(fabric.nodes)
     return Table(
         title="Clocks, ahead of the first node's",
         columns=[
@@ -186,14 +202,15 @@ def _clocks(fabric: Fabric) -> Table:
             Column("within_ms", "Known to within", "number", "ms", digits=3),
         ],
         rows=[
-            {"node": clean(clock.node, 40), "ahead_ms": clock.ahead * 1e3, "within_ms": clock.within * 1e3}
+            {"node": names[clock.node], "ahead_ms": clock.ahead * 1e3, "within_ms": clock.within * 1e3}
             for clock in fabric.clocks
         ],
         detail=True,
     )
 
 
-def _topology(topologies: Sequence[Topology]) -> Table:
+def _topology(fabric: Fabric) -> Table:
+    topologies, names = fabric.topologies, short_names(fabric.nodes)
     rows: list[Row] = []
     for node in topologies:
         active = [port for port in node.ports if port.active]
@@ -208,8 +225,8 @@ def _topology(topologies: Sequence[Topology]) -> Table:
         )
         rows.append(
             {
-                "node": clean(node.node, 24),
-                "ports": clean(" + ".join(told), 28) or "none that shows",
+                "node": names[node.node],
+                "ports": clean(" + ".join(told), 26) or "none that shows",
                 "rdma": any(port.rdma for port in active),
                 "gpus": node.gpus,
                 "nvlink": " + ".join(str(len(group)) for group in node.nvlink) or "none",
@@ -226,7 +243,7 @@ def _topology(topologies: Sequence[Topology]) -> Table:
             Column("rdma", "RDMA", "boolean"),
             Column("gpus", "GPUs", "integer"),
             Column("nvlink", "NVLink"),
-            Column("near", "Ports a GPU", detail=not any(node.near for node in topologies)),
+            Column("near", "NICs a GPU", detail=not any(node.near for node in topologies)),
             Column("domain", "NVLink across nodes", detail=True),
             Column("names", "Ports", detail=True),
         ],

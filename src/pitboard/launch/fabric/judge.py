@@ -234,11 +234,14 @@ def rate_text(gigabytes: float) -> str:
 def _clocks(fabric: Fabric) -> list[Finding]:
     if not fabric.clocks:
         return []
-    typical = median(clock.ahead for clock in fabric.clocks)
+    # With two nodes nothing tells which is right: the second is held against the first.
+    several = len(fabric.clocks) > 2
+    typical = median(clock.ahead for clock in fabric.clocks) if several else 0.0
+    known = median(clock.within for clock in fabric.clocks) if several else 0.0
     found = []
     for clock in fabric.clocks:
         ahead = clock.ahead - typical
-        if abs(ahead) - clock.within > _CLOCK_SECONDS:
+        if abs(ahead) - clock.within - known > _CLOCK_SECONDS:
             where = "ahead of" if ahead > 0 else "behind"
             found.append(
                 Finding(
@@ -333,8 +336,8 @@ def _network(choice: NcclChoice, node: Topology, fabric: Fabric) -> str:
     unused = [port.name for port in fastest if port.name not in choice.adapters]
     if choice.adapters and unused:
         return f"it uses {len(fastest) - len(unused)} of the node's {has}; not {', '.join(unused)}."
-    direct = any(way.endswith("GDRDMA") for way in away)
-    if any(node.near) and away and not direct:
+    direct = ["GDRDMA" in way for way in away if way.startswith("NET")]
+    if any(node.near) and direct and not any(direct):
         return (
             "it copies through the host's memory (no GPUDirect RDMA) although GPUs and ports share a PCIe"
             " switch: load nvidia_peermem, or allow DMA-BUF."

@@ -107,11 +107,10 @@ def measure(wanted: Wanted, tell: Callable[[str], None]) -> Fabric | None:
     with tempfile.TemporaryDirectory(prefix="pitboard-fabric-") as folder:
         with _stage("joining the other ranks"):
             me = _join(wanted.device, Path(folder))
-        try:
-            return _measure(me, wanted, tell if me.rank == 0 else lambda _: None, Path(folder))
-        finally:
-            if dist.is_initialized():
-                dist.destroy_process_group()
+        found = _measure(me, wanted, tell if me.rank == 0 else lambda _: None, Path(folder))
+        if dist.is_initialized():
+            dist.destroy_process_group()
+        return found
 
 
 def _measure(me: _Rank, wanted: Wanted, tell: Callable[[str], None], logs: Path) -> Fabric | None:
@@ -222,7 +221,7 @@ def _stage(what: str) -> Iterator[None]:
     except torch.OutOfMemoryError as error:
         raise PitboardError(f"Memory ran out while {what}: take smaller messages with --sizes.") from error
     except (RuntimeError, dist.DistError) as error:
-        first = str(error).strip().partition("\n")[0][:300]
+        first = printable(str(error).strip().partition("\n")[0][:300])
         raise LostContactError(
             f"Rank {os.environ.get('RANK', '0')} lost contact while {what} ({first})."
             " Check that all ranks run, and that NCCL_SOCKET_IFNAME or GLOO_SOCKET_IFNAME names the interface"
@@ -244,10 +243,18 @@ def _devices(me: _Rank, seconds: float) -> list[Device]:
     source, target = (torch.ones(length, device=device) for _ in range(2))
     # A GPU takes seconds to warm up until it is throttled.
     longer = seconds * 10 if on_gpu else seconds
-    asked = _ask_clock(device)
     me.wait()
-    matrix = _rate(device, longer, lambda: torch.mm(left, right, out=product))
-    clock, throttled = asked()
+    driver = _ask_clock(device)
+    matrix = _rate(
+        device,
+        longer,
+        lambda: torch.mm(left, right, out=product),
+        wanted=lambda: driver is not None and driver.poll() is None,
+    )
+    if driver is None:
+        clock, throttled = None if on_gpu else topology.processor_clock(), []
+    else:
+        clock, throttled = topology.throttling(driver.communicate()[0])
     me.wait()
     copy = _rate(device, seconds, lambda: target.copy_(source))
     host_copy = None
@@ -269,8 +276,16 @@ def _devices(me: _Rank, seconds: float) -> list[Device]:
     )
 
 
-def _rate(device: torch.device, seconds: float, work: Callable[[], object]) -> float:
-    """Return how often a second the device does some work, over about so many seconds."""
+def _rate(
+    device: torch.device,
+    seconds: float,
+    work: Callable[[], object],
+    wanted: Callable[[], bool] = lambda: False,
+) -> float:
+    """Return how often a second the device does some work, over about so many seconds.
+
+    It does so for up to ten seconds more while that is `wanted`.
+    """
     work()
     synchronize(device)
     began = time.perf_counter()
@@ -279,7 +294,7 @@ def _rate(device: torch.device, seconds: float, work: Callable[[], object]) -> f
     batch = max(1, int(min(0.1, seconds) / max(time.perf_counter() - began, 1e-6)))
     done = 0
     began = time.perf_counter()
-    while (took := time.perf_counter() - began) < seconds or not done:
+    while (took := time.perf_counter() - began) < seconds or not done or (took < seconds + 10 and wanted()):
         for _ in range(batch):
             work()
         synchronize(device)
@@ -287,28 +302,15 @@ def _rate(device: torch.device, seconds: float, work: Callable[[], object]) -> f
     return done / took
 
 
-def _ask_clock(device: torch.device) -> Callable[[], tuple[float | None, list[str]]]:
-    """Ask for the device's clock while it will be busy; return what gives the answer."""
-    if device.type != "cuda":
-        return lambda: (topology.processor_clock(), [])
+def _ask_clock(device: torch.device) -> "subprocess.Popen[str] | None":
+    """Start asking the driver for a GPU's clock, which takes a second; `None` where nobody can be asked."""
     command = shutil.which("nvidia-smi")
-    if command is None:
-        return lambda: (None, [])
+    if device.type != "cuda" or command is None:
+        return None
     gpu = f"GPU-{torch.cuda.get_device_properties(device).uuid}"
-    # nvidia-smi takes about as long to start as the device to get busy; `--loop-ms` tells the clock again.
-    process = subprocess.Popen(
-        [command, *topology.clock_query(gpu), "--loop-ms=250"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
+    return subprocess.Popen(
+        [command, *topology.clock_query(gpu)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
-
-    def answer() -> tuple[float | None, list[str]]:
-        process.terminate()
-        lines = process.communicate()[0].splitlines()
-        return topology.throttling(lines[-1] if lines else "")
-
-    return answer
 
 
 def _better(one: Device, other: Device) -> Device:

@@ -8,7 +8,7 @@ from pitboard.launch.fabric.record import NcclChoice
 # Each line begins with "host:process:thread [device] NCCL INFO"; what follows is matched.
 _VERSION = re.compile(r"(?:NCCL|RCCL) version[ :]+(\S{1,60})")
 _NETWORK = re.compile(r"NCCL INFO Using network (.{1,60}?)\s*$", re.MULTILINE)
-_ADAPTERS = re.compile(r"NCCL INFO NET/IB\w* : Using ((?:\[\d+\][\w.-]{1,60}:\d+/\w+\s*)+)")
+_ADAPTERS = re.compile(r"NCCL INFO NET/IB\w* : Using ((?:\[\d+\][\w.-]{1,60}:\d+/[\w/]+\s*)+)")
 _ADAPTER = re.compile(r"\[\d+\]([\w.-]+:\d+)/\w+")
 _NONE = re.compile(r"NCCL INFO NET/IB\w* : No device found")
 _SETTING = re.compile(
@@ -44,5 +44,5 @@ def read_log(rank: int, text: str) -> NcclChoice:
 
 def _transport(words: str) -> str:
     """Return a transport without the number of its device: "NET/IB/3/GDRDMA" is "NET/IB/GDRDMA"."""
-    parts = [part for part in words.split("/") if not part.isdecimal()]
+    parts = [part for part in words.split("/") if not re.fullmatch(r"\d+(\(\d+\))?", part)]
     return "/".join(part for part in parts if not part.startswith("flush"))

@@ -14,6 +14,7 @@ _ETHERNET = "1"  # ARPHRD_ETHER, in /sys/class/net/*/type
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _RDMA: dict[str, Literal["InfiniBand", "RoCE"]] = {"InfiniBand": "InfiniBand", "Ethernet": "RoCE"}
 _NEAR = ("PIX", "PXB")
+_IDLE = 0x01
 # NVML's bits of the reasons for a lower clock; idling, a set clock and the power limit are how GPUs work.
 _THROTTLED = {
     0x08: "hardware slowdown",
@@ -87,7 +88,9 @@ def throttling(query: str) -> tuple[float | None, list[str]]:
     clock, _, reasons = query.strip().partition(",")
     bits = int(reasons.strip(), 16) if re.fullmatch(r"\s*0x[0-9a-fA-F]{1,16}", reasons) else 0
     named = [name for bit, name in _THROTTLED.items() if bits & bit]
-    return float(clock) if re.fullmatch(r"\d{1,6}", clock) else None, named
+    # An idle GPU's clock says nothing.
+    known = re.fullmatch(r"\d{1,6}", clock) and not bits & _IDLE
+    return float(clock) if known else None, named
 
 
 def clock_query(gpu: str) -> list[str]:
