@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import cache
 from hashlib import sha256
 from html.parser import HTMLParser
-from math import inf, nan
+from math import inf, log2, nan
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -100,6 +100,11 @@ PAIRS: Rows = [
     for b in FAMILIES
     if a != b
 ]
+TREND: Rows = [
+    {"series": name, "years": log2(count) - 3, "speedup": points[0][1] / minutes}
+    for name, points in FAMILIES.items()
+    for count, minutes in points
+]
 
 Maker = Callable[..., Any]
 MADE: dict[str, tuple[Maker, Rows, str, dict[str, Any]]] = {
@@ -116,6 +121,7 @@ MADE: dict[str, tuple[Maker, Rows, str, dict[str, Any]]] = {
     "rounds": (charts.rounds, ROUNDS, "label", {}),
     "attribution": (charts.attribution, FACTORS, "part", {}),
     "pairs": (charts.pair_bandwidth, PAIRS, "sender", {}),
+    "trend": (charts.trend, TREND, "series", {}),
 }
 each = pytest.mark.parametrize("kind", MADE)
 

@@ -59,13 +59,17 @@ def fabric(
     """Say whether this cluster is fit to race: devices, links, topology, and what NCCL makes of them.
 
     Measures collective operations over message sizes, every pair of nodes and of ranks within a node, and
-    each device; names what is slower than its peers. Runs on this node, or as the ranks that torchrun starts.
+    each device; names what is slower than its peers. Runs on this node, or as the ranks that torchrun or srun
+    starts.
 
     Exits 0 when nothing is off, 1 when something is, 2 when it could not be measured.
     """
     from pitboard.launch.fabric.record import parse_sizes
+    from pitboard.launch.srun import become_rank
     from pitboard.launch.torchrun import launched_by_torchrun
 
+    # Before torch is imported, which reads how many threads it may have.
+    become_rank()
     if benchmark is not None:
         from pitboard import suite
 
@@ -86,6 +90,8 @@ def fabric(
         preset=preset,
         overrides=parse_assignments(assignments or []),
     )
+    if launched_by_torchrun() and nproc is not None:
+        raise PitboardError("--nproc starts ranks on this node, and they have been started: leave it out.")
     found = _as_rank(wanted, record) if launched_by_torchrun() else _from_user_process(wanted, nproc)
     if found is None or record is not None:
         return

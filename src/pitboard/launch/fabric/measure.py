@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -34,6 +33,7 @@ from pitboard.launch.fabric.record import (
 )
 from pitboard.text import printable
 from pitboard.training.device import choose_device, device_name, synchronize
+from pitboard.training.roll_call import node_name
 
 T = TypeVar("T")
 
@@ -184,7 +184,7 @@ def _communicate(
 
 
 def _join(wanted: str, logs: Path) -> _Rank:
-    """Join the ranks that torchrun, or whatever sets its variables, started."""
+    """Join the ranks that torchrun started, or srun, for which `become_rank` set the same variables."""
     rank, size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     device = choose_device(wanted, int(os.environ.get("LOCAL_RANK", "0")))
     if device.type == "cuda":
@@ -203,8 +203,7 @@ def _join(wanted: str, logs: Path) -> _Rank:
 
 def _node() -> tuple[str, str]:
     """Return the name of this rank's node, and the launcher's number for it: one host may play several."""
-    name = os.environ.get("SLURMD_NODENAME") or socket.gethostname()
-    return printable(name[:255]), os.environ.get("GROUP_RANK") or os.environ.get("SLURM_NODEID") or ""
+    return printable(node_name()[:255]), os.environ.get("GROUP_RANK") or os.environ.get("SLURM_NODEID") or ""
 
 
 def _told_apart(nodes: list[tuple[str, str]]) -> list[str]:

@@ -21,7 +21,9 @@ from pitboard.results.store import Store, quoted
 DEFINITION = (
     "A benchmark's figure is its time-to-train in minutes: the olympic mean of the runs (the fastest and the "
     "slowest left out), times the RCP scaling factor where convergence was too fast. It is what the official "
-    "summarizer prints (mlperf_logging.result_summarizer; training rules, section 'Results')."
+    "summarizer prints (mlperf_logging.result_summarizer; training rules, section 'Results'). Energy is the "
+    "mean power of a run × its time-to-train, over the same runs and with the same factor, for entries with "
+    "power files; whether it was measured before or after the power supplies stands in the description."
 )
 
 COLUMNS = [
@@ -53,6 +55,7 @@ def table(
     submitter: str | None = None,
     accelerators: int | None = None,
     availability: str | None = None,
+    energy: bool = False,
     with_own: bool = False,
     *,
     store: Store | None = None,
@@ -60,7 +63,8 @@ def table(
     """Give a round's official table, filtered; by default that of the newest round.
 
     Rows are systems, ordered by submitter and system; a benchmark's column is in minutes, `None` where it was
-    not entered or has no score. `with_own` shows what the user added, too, and so does naming a submitter of
+    not entered or has no score. `energy` shows the energy to target in megajoules instead, of the systems
+    that measured it. `with_own` shows what the user added, too, and so does naming a submitter of
     one's own. Raises `PitboardError` for a value that no result has.
     """
     store = store or default_store()
@@ -75,14 +79,17 @@ def table(
         "with_own": with_own,
     }
     values["with_own"] = with_own = own.asked_for(with_own, values["submitter"])
-    found = store.rows(f"select distinct benchmark from results{_WHERE} order by all", values)
+    where = f"{_WHERE}\n  and joules is not null" if energy else _WHERE
+    figure, unit = ("joules / 1e6", "MJ") if energy else ("minutes", "min")
+    found = store.rows(f"select distinct benchmark from results{where} order by all", values)
     benchmarks = [str(row["benchmark"]) for row in found]
     minutes = "".join(
-        f",\n  max(minutes) filter (benchmark = {quoted(name)}) as {_identifier(name)}" for name in benchmarks
+        f",\n  max({figure}) filter (benchmark = {quoted(name)}) as {_identifier(name)}"
+        for name in benchmarks
     )
     names = ", ".join(column.name for column in COLUMNS)
     order = "submitter, system, division"
-    sql = f"select {names}{minutes}\nfrom results{_WHERE}\ngroup by {names}\norder by {order}"
+    sql = f"select {names}{minutes}\nfrom results{where}\ngroup by {names}\norder by {order}"
     rows = store.rows(sql, values)
     what = f"{len(rows)} system{'' if len(rows) == 1 else 's'}"
     chosen = [
@@ -92,11 +99,12 @@ def table(
     ]
     return Answer(
         question="table",
-        title=f"MLPerf Training v{values['round']}: {', '.join([*chosen, what])}",
+        title=f"MLPerf Training v{values['round']}: {', '.join([*chosen, what])}"
+        + (" that measured energy to target" if energy else ""),
         definition=DEFINITION,
         sql=sql,
         parameters=values,
-        columns=[*COLUMNS[:-1], *(Column(name, name, "number", "min") for name in benchmarks), COLUMNS[-1]],
+        columns=[*COLUMNS[:-1], *(Column(name, name, "number", unit) for name in benchmarks), COLUMNS[-1]],
         rows=rows,
         notes=[
             *own.notes(with_own),
@@ -131,8 +139,10 @@ def _identifier(text: str) -> str:
 
 def _curves(answer: Answer) -> dict[str, Any]:
     benchmark = answer.parameters.get("benchmark")
-    if not benchmark:
-        raise PitboardError("A chart of the table is of one benchmark: choose it with --benchmark.")
+    if not benchmark or any(column.unit == "MJ" for column in answer.columns):
+        raise PitboardError(
+            "A chart of the table is of the minutes of one benchmark: choose it with --benchmark."
+        )
     rows = [
         {
             "family": f"{row['submitter']}, {row['accelerator']}",
@@ -158,6 +168,7 @@ QUESTION = Question(
         SUBMITTER,
         Option("accelerators", "Only this many accelerators.", column="accelerators"),
         Option("availability", "Only this category.", column="availability"),
+        Option("energy", "Show energy to target (MJ) in place of minutes, of systems that measured it."),
         WITH_OWN,
     ),
     charts=(
