@@ -95,6 +95,12 @@ FACTORS: Rows = [
     {"part": "Samples to target", "factor": 0.91},
     {"part": "Software and configuration", "factor": 1.2, "known": False},
 ]
+PAIRS: Rows = [
+    {"sender": a, "receiver": b, "bandwidth": 24.0 if "Delta" in b else 47.5}
+    for a in FAMILIES
+    for b in FAMILIES
+    if a != b
+]
 TREND: Rows = [
     {"series": name, "years": log2(count) - 3, "speedup": points[0][1] / minutes}
     for name, points in FAMILIES.items()
@@ -115,6 +121,7 @@ MADE: dict[str, tuple[Maker, Rows, str, dict[str, Any]]] = {
     ),
     "rounds": (charts.rounds, ROUNDS, "label", {}),
     "attribution": (charts.attribution, FACTORS, "part", {}),
+    "pairs": (charts.pair_bandwidth, PAIRS, "sender", {}),
     "trend": (charts.trend, TREND, "series", {}),
 }
 each = pytest.mark.parametrize("kind", MADE)
@@ -262,6 +269,7 @@ def test_a_hostile_label_cannot_end_the_script_of_a_page(tmp_path: Path) -> None
         ("rounds", "minutes"),
         ("samples", "global_batch_size"),
         ("attribution", "factor"),
+        ("pairs", "bandwidth"),
     ],
 )
 def test_what_cannot_be_drawn_is_a_sentence(kind: str, key: str, value: object) -> None:

@@ -3,6 +3,7 @@
 from pitboard.charts.converging import convergence, samples_to_target
 from pitboard.charts.export import save, svg
 from pitboard.charts.factors import attribution
+from pitboard.charts.heat import pair_bandwidth
 from pitboard.charts.lost import lost_ranks
 from pitboard.charts.scaling import efficiency, scale
 from pitboard.charts.slopes import rounds
@@ -15,6 +16,7 @@ __all__ = [
     "convergence",
     "efficiency",
     "lost_ranks",
+    "pair_bandwidth",
     "precision_sweep",
     "rounds",
     "runs",

@@ -7,14 +7,15 @@ import altair as alt
 from pitboard import charts
 from pitboard.charts.scaling import ThemeName
 from pitboard.errors import PitboardError
-from pitboard.results import questions, scaling, sweep
+from pitboard.results import fabric, questions, scaling, sweep
 
 if TYPE_CHECKING:
     from pitboard.results.answer import Answer
     from pitboard.results.question import Chart
 
-# Of the answers of commands of their own.
-_OF_COMMANDS = {"precision": sweep.CHART, "ranks": scaling.CHART}
+
+# The answers of commands of their own.
+_OF_COMMANDS = {"precision": sweep.CHART, "ranks": scaling.CHART, "fabric": fabric.CHART}
 
 
 def draw(

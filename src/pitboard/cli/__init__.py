@@ -12,7 +12,20 @@ from typing import Annotated
 import typer
 
 from pitboard import __version__
-from pitboard.cli import check, data, launch, package, precision, results, run, score, serve, site, suite
+from pitboard.cli import (
+    check,
+    data,
+    fabric,
+    launch,
+    package,
+    precision,
+    results,
+    run,
+    score,
+    serve,
+    site,
+    suite,
+)
 from pitboard.errors import LostContactError, PitboardError, Stopped, ToldElsewhereError
 
 app = typer.Typer(
@@ -34,7 +47,7 @@ _EXTRAS = {
     }.items()
     for package in packages.split()
 }
-for command in (run, launch, check, score, results, precision, package, suite, data, serve, site):
+for command in (run, launch, check, score, results, precision, fabric, package, suite, data, serve, site):
     command.register(app)
 
 

@@ -119,7 +119,7 @@ def test_a_broken_model_falls_behind(
     else:
         altered = tuple(shuffled(part, seed) for seed, part in enumerate(parts))
         monkeypatch.setattr(dlrm, "load_flights", lambda: altered)
-    short = {"max_samples": samples, "evaluation_interval": samples}
+    short: dict[str, Any] = {"max_samples": samples, "evaluation_interval": samples}
     execute(Output(tmp_path), the_plan("dlrm_dcnv2", **short, precision="fp32"), 0, Silent())
     (evaluation,) = the_run(tmp_path).evaluations
     assert 0.6 < evaluation.quality < most
