@@ -19,6 +19,7 @@ from pitboard import __version__, suite
 from pitboard.compliance.result.benchmarks import convergence
 from pitboard.events import Run, read_events
 from pitboard.files import write_atomically
+from pitboard.suite import NEWEST_RACED
 from pitboard.suite.formats import FormatName
 from pitboard.training.output import Output, Plan
 from pitboard.training.reporting import Silent
@@ -37,7 +38,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=20)
     arguments = parser.parse_args()
     runs = list(_run(arguments))
-    missed = [run.seed for run in runs if convergence(run) is None]
+    missed = [run.seed for run in runs if convergence(run, NEWEST_RACED.ruleset) is None]
     if missed:
         sys.exit(f"These seeds did not reach the target: {missed}")
     path = REFERENCE / f"{arguments.benchmark}_{arguments.preset}.json"
@@ -68,7 +69,7 @@ def _run(arguments: argparse.Namespace) -> "list[Run]":
             log.unlink(missing_ok=True)
             execute(output, plan, index, Silent())
         run = Run.from_events(read_events(log))
-        count, minutes = convergence(run), run.minutes or 0
+        count, minutes = convergence(run, NEWEST_RACED.ruleset), run.minutes or 0
         print(
             f"Seed {seed}: converged at {count}, {run.samples_to_target} samples, {minutes:.2f} minutes",
             flush=True,
@@ -100,7 +101,7 @@ def _point(benchmark: str, preset: str, precision: str, runs: list[Run]) -> tupl
         "BS": batch,
         "Hyperparams": {name: value for name, value in settings.items() if name in free},
         # Samples, but where the official points of the benchmark count epochs.
-        "Epochs to converge": [convergence(run) for run in runs],
+        "Epochs to converge": [convergence(run, NEWEST_RACED.ruleset) for run in runs],
     }
 
 

@@ -7,15 +7,18 @@ signals and exit code), less the imports. Ranks that a command launches with tor
 A test that is about starting an interpreter starts one.
 """
 
+import json
 import os
 import runpy
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Mapping
-from multiprocessing import forkserver, get_context
+from multiprocessing import connection, forkserver, get_context
 from pathlib import Path
 
 import pytest
@@ -89,6 +92,76 @@ class Started:
 
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)
+
+
+class Door:
+    """Starts what programs outside the tests ask for: its `executable` stands in for the interpreter.
+
+    Each use of it is a small process that gives its arguments, environment, folder, output and the signals
+    that it gets to a forked one, and ends as that does; where it is killed, so is the other. `pitboard` lies
+    beside it; `code`, for `-c`, is that command in an interpreter that takes itself for the `executable`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.executable = folder / "python"
+        address = str(folder / "door")
+        self.executable.write_text(_VISITOR.format(python=sys.executable, address=address))
+        command = folder / "pitboard"
+        command.write_text(f'#!/bin/sh\nexec {self.executable} -m pitboard "$@"\n')
+        for file in (self.executable, command):
+            file.chmod(0o755)
+        self.code = (
+            f"import sys; sys.executable = {str(self.executable)!r}; sys.argv[0] = 'pitboard';"
+            " from pitboard.cli import main; main()"
+        )
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.bind(address)
+        self._socket.listen(64)
+        threading.Thread(target=self._open, daemon=True).start()
+
+    def close(self) -> None:
+        """Let nobody in any more."""
+        self._socket.close()
+
+    def _open(self) -> None:
+        while True:
+            try:
+                visitor, _ = self._socket.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(visitor,), daemon=True).start()
+
+    def _serve(self, visitor: socket.socket) -> None:
+        with visitor:
+            text = visitor.makefile("rb").readline()
+            pid, arguments, env, folder = json.loads(text)
+            files = [Path(f"/proc/{pid}/fd/{descriptor}") for descriptor in (1, 2)]
+            process = _CONTEXT.Process(target=_command, args=(arguments, env, folder, files, True))
+            process.start()
+            while process.sentinel not in connection.wait([visitor.fileno(), process.sentinel]):
+                signals = visitor.recv(16)
+                for number in signals or [signal.SIGKILL]:
+                    os.kill(process.pid or 0, number)
+                if not signals:
+                    process.join()
+                    return
+            process.join()
+            visitor.sendall(f"{process.exitcode}\n".encode())
+
+
+_VISITOR = """#!{python} -SE
+import json, os, signal, socket, sys
+door = socket.socket(socket.AF_UNIX)
+door.connect("{address}")
+for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    signal.signal(number, lambda number, _: door.send(bytes([number])))
+door.sendall(json.dumps([os.getpid(), sys.argv[1:], dict(os.environ), os.getcwd()]).encode() + b"\\n")
+code = int(door.makefile("rb").readline())
+if code < 0:
+    signal.signal(-code, signal.SIG_DFL) if -code != signal.SIGKILL else None
+    os.kill(os.getpid(), -code)
+os._exit(code)
+"""
 
 
 def _command(

@@ -1,6 +1,6 @@
 """Build the rounds that the package ships: `make rounds` runs this over unpacked copies of the public rounds.
 
-Only archives of a known digest are what was published.
+Only archives of a known digest, which `suite/rounds.py` has, are what was published.
 
 python tools/build_rounds.py ARCHIVE...
 """
@@ -16,13 +16,9 @@ from backports import zstd
 
 from pitboard.results.ingest import read_rows
 from pitboard.results.store import SHIPPED, Store
+from pitboard.suite import ROUNDS
 
-_MOST_BYTES = 2_000_000
-_PUBLISHED = {
-    "5.0": "c167c91703f89550cc201fc25dd7df36897191776b7fd88abb16b4e9ec05875c",
-    "5.1": "2845ad0a5390fa9f4ff0ab94116645097673c1ff6f979a915e27f03e10cb7ca5",
-}
-"""The SHA-256 of the archive of each round that ships."""
+MOST_BYTES = 5_000_000
 
 
 def main(archives: list[Path]) -> int:
@@ -31,16 +27,20 @@ def main(archives: list[Path]) -> int:
         store = Store(Path(folder, "store"), shipped=False)
         for archive in archives:
             digest = hashlib.file_digest(archive.open("rb"), "sha256").hexdigest()
-            if digest not in _PUBLISHED.values():
+            round = next((known.version for known in ROUNDS if known.archive == digest), None)
+            if round is None:
                 print(f"{archive.name}: left out, since its digest {digest} is none of a round that ships.")
                 continue
-            added = store.add(read_rows(unpack(archive, Path(folder, archive.name)), published=True))
+            unpacked = unpack(archive, Path(folder, archive.name))
+            rows = read_rows(unpacked, round, published=True)
+            shutil.rmtree(unpacked)
+            added = store.add(rows)
             print(f"{archive.name}: {added.new} results", *added.problems, sep="\n  ")
         store.export(Path(folder, "rounds"))
         size = sum(file.stat().st_size for file in Path(folder, "rounds").iterdir())
         print(f"{size:,} bytes")
-        if size > _MOST_BYTES:
-            print(f"That is more than {_MOST_BYTES:,}: nothing was changed.")
+        if size > MOST_BYTES:
+            print(f"That is more than {MOST_BYTES:,}: nothing was changed.")
             return 1
         shutil.rmtree(SHIPPED, ignore_errors=True)
         shutil.copytree(Path(folder, "rounds"), SHIPPED)

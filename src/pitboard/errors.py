@@ -34,6 +34,10 @@ class LostContactError(PitboardError):
     """Another rank of the run has gone; the reason, if anyone knows it, is told by another."""
 
 
+class ToldElsewhereError(LostContactError):
+    """What another rank tells for all: this one ends with the same exit code, and says nothing."""
+
+
 class Stopped(BaseException):
     """The process was asked to end by a signal: a person's Ctrl-C, a scheduler, or a launcher.
 

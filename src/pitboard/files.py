@@ -1,6 +1,7 @@
 """Files, written whole or not at all; and small ones of a stranger's tree."""
 
 import os
+import secrets
 from contextlib import suppress
 from pathlib import Path
 
@@ -9,7 +10,8 @@ from pitboard.errors import PitboardError
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file whole or not at all: a temporary file beside it, then a rename."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    # Of another node's process with the same number, too, where the file system is shared.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(content)

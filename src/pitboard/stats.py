@@ -23,6 +23,11 @@ def trimmed_mean(
     return total(kept) / len(kept)
 
 
+def geometric_mean(values: Sequence[float]) -> float:
+    """Return the geometric mean of positive values, of which there must be some."""
+    return math.exp(sum(map(math.log, values)) / len(values))
+
+
 def olympic_mean(values: Sequence[float | None], drops: int) -> float | None:
     """Return the mean of runs' values without the `drops` best and the `drops` worst.
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import cache
 from hashlib import sha256
 from html.parser import HTMLParser
-from math import inf, nan
+from math import inf, log2, nan
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -94,6 +94,11 @@ FACTORS: Rows = [
     {"part": "Samples to target", "factor": 0.91},
     {"part": "Software and configuration", "factor": 1.2, "known": False},
 ]
+TREND: Rows = [
+    {"series": name, "years": log2(count) - 3, "speedup": points[0][1] / minutes}
+    for name, points in FAMILIES.items()
+    for count, minutes in points
+]
 
 Maker = Callable[..., Any]
 MADE: dict[str, tuple[Maker, Rows, str, dict[str, Any]]] = {
@@ -109,6 +114,7 @@ MADE: dict[str, tuple[Maker, Rows, str, dict[str, Any]]] = {
     ),
     "rounds": (charts.rounds, ROUNDS, "label", {}),
     "attribution": (charts.attribution, FACTORS, "part", {}),
+    "trend": (charts.trend, TREND, "series", {}),
 }
 each = pytest.mark.parametrize("kind", MADE)
 

@@ -36,6 +36,8 @@ def test_json_has_the_promised_fields_and_full_numbers(pitboard: Command, place:
         "rcp_scale": result["rcp_scale"],
         "unused_scale": None,
         "samples_to_target": [made_results.SAMPLES[run % 2] for run in range(10)],
+        "joules": None,
+        "run_joules": [],
         "valid": True,
         "emulated": False,
         "kind": "mlperf",

@@ -14,7 +14,7 @@ from support import Command, command_environment
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 # These have a test of their own, which makes the files that their commands name.
-ELSEWHERE = {"check", "data", "score"}
+ELSEWHERE = {"check", "cluster", "data", "score"}
 # The smoke run to its target is made once for all tests; the pages' copy of it is that one.
 SMOKE = "pitboard run llama31_8b"
 

@@ -5,6 +5,7 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from math import isnan, nan
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -32,20 +33,45 @@ def package_passes(place: Path, ruleset: str) -> bool | None:
 
 def rows(
     place: Path, ruleset: str, log_is_valid: Callable[[str], bool] | None = None
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, dict[str, float]] | None:
     """Give the official summary of a submission, by system and benchmark, without any factor being written.
 
-    `log_is_valid` stands in for the official verdict on a log, the slow part, which another test compares.
+    `None` where the official summarizer ends in a traceback. `log_is_valid` stands in for the official
+    verdict on a log, the slow part, which another test compares.
     """
     with _quiet(log_is_valid):
-        table = result_summarizer.summarize_results(str(place), "training", ruleset)[0]
+        try:
+            table = result_summarizer.summarize_results(str(place), "training", ruleset)[0]
+        except Exception:
+            return None
     found = {}
     for row in table.to_dict(orient="records"):
         system = row["details_url"].rsplit("/", 1)[1].removesuffix(".json")
-        found[system] = {
-            name: row[name] for name in package_checker.get_allowed_benchmarks("training", ruleset)
-        }
+        names = package_checker.get_allowed_benchmarks("training", ruleset)
+        found[system] = {name: row[name] for name in names if not isnan(row[name] or nan)}
     return found
+
+
+def score(
+    folder: Path, ruleset: str, log_is_valid: Callable[[str], bool] | None = None
+) -> list[float | None] | None:
+    """Give the official minutes and energy of one result; `None` where the summarizer ends in a traceback.
+
+    The energy is `None` where the result has no power files; `log_is_valid` is as for `rows`.
+    """
+    with _quiet(log_is_valid):
+        try:
+            minutes, energy, _ = result_summarizer._compute_strong_score_standalone(
+                folder.name,
+                folder.parent.name,
+                result_summarizer._has_power(str(folder)),
+                str(folder),
+                "training",
+                ruleset,
+            )
+        except Exception:
+            return None
+    return [minutes, energy]
 
 
 def rcp(folder: Path, ruleset: str, rcp_pass: str = "pruned_rcps") -> Rcp | None:

@@ -38,6 +38,10 @@ def test_every_result_is_judged_and_scored_as_official(
             # As it is read from the record.
             asked = json.loads(json.dumps(recorded.ask(place, _RULESETS[round])))
             del asked["logs"]
+            if official:
+                # These rounds were recorded before the score of a single result was.
+                for path, result in asked["results"].items():
+                    asked["results"][path] = {name: result[name] for name in official["results"][path]}
             assert official in (None, asked)
             official = asked
         compared += _compare(place, round, official)

@@ -24,8 +24,14 @@ from pitboard.results.catalogue import GENERATION_YEAR, Accelerator, accelerator
         ("NVIDIA RTX Pro 6000 SE PCIe 96GB", "96000 MiB", "NVIDIA RTX Pro 6000", 96, "Blackwell"),
         ("AMD Radeon RX 7900 XTX", "24GB", "AMD RX 7900 XTX", 24, "RDNA 3"),
         ("TPU-trillium", "32GB", "Google TPU Trillium", 32, "TPU v6"),
-        # not in rounds v5.0 and v5.1
         ("NVIDIA A100-SXM4-40GB", None, "NVIDIA A100", 40, "Ampere"),
+        ("NVIDIA A100-PCIE-40GB (250W)", "40GB", "NVIDIA A100 PCIe", 40, "Ampere"),
+        ("Habana Gaudi", "32 GB", "Intel Gaudi HL-205", 32, "Gaudi"),
+        ("Habana Gaudi2", "96 GB", "Intel Gaudi 2", 96, "Gaudi 2"),
+        ("Intel(R) Gaudi(R) 2 AI Accelerator", "96 GB", "Intel Gaudi 2", 96, "Gaudi 2"),
+        ("Graphcore Bow IPU", "32GB", "Graphcore Bow IPU", 32, "IPU Bow"),
+        ("Ascend 910 Pro A", "32 GB", "Huawei Ascend 910", 32, "Ascend"),
+        # not in the rounds that ship
         ("A100", "40536 MiB", "NVIDIA A100", 40, "Ampere"),
         ("NVIDIA GB200NVL72", None, "NVIDIA GB200", 186, "Blackwell"),
         ("NVIDIA H100 PCIe", None, "NVIDIA H100 PCIe", 80, "Hopper"),

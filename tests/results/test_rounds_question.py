@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pitboard.errors import PitboardError
-from pitboard.results.claims import trace
 from pitboard.results.find import reference, result
 from pitboard.results.questions.rounds import ANY_SUBMITTER, SAME_SUBMITTER, rounds
 from pitboard.results.store import Store
+from pitboard.results.tracing import trace
 
 LAMBDA = "5.1/Lambda/gb300_n18_ngc25.04_nemo/llama2_70b_lora"
 BOTH = ["dlrm_dcnv2", "llama2_70b_lora", "llama31_405b", "retinanet", "rgat"]
@@ -94,30 +94,46 @@ def test_a_new_generation_is_set_against_the_one_before(store: Store) -> None:
 
 
 @pytest.mark.parametrize(
-    ("benchmark", "said"),
+    ("benchmark", "since", "said"),
     [
-        ("bert", "bert was retired after v5.0; llama31_8b replaced it."),
-        ("llama31_8b", "llama31_8b replaces bert"),
-        ("flux1", "No result of flux1 in v5.0."),
+        ("bert", "5.0", "bert was retired after v5.0; llama31_8b replaced it."),
+        ("llama31_8b", None, "llama31_8b replaces bert"),
+        ("flux1", None, "No result of flux1 in v1.0, v2.0, v3.1, v4.0, v4.1, v5.0."),
     ],
 )
-def test_a_benchmark_of_one_round_says_why(store: Store, benchmark: str, said: str) -> None:
-    answer = rounds(benchmark, store=store)
+def test_a_benchmark_of_one_round_says_why(
+    store: Store, benchmark: str, since: str | None, said: str
+) -> None:
+    answer = rounds(benchmark, since, store=store)
     assert answer.rows == []
     assert any(said in note for note in answer.notes)
+
+
+def test_rounds_since_an_earlier_one_are_set_against_it_and_one_after_another(store: Store) -> None:
+    answer = rounds("llama2_70b_lora", "4.1", store=store)
+    spans = list(dict.fromkeys((row["round_before"], row["round_after"]) for row in answer))
+    assert spans == [("4.1", "5.1"), ("4.1", "5.0"), ("5.0", "5.1")]
+    best = [min(row["minutes"] for row in entries(store, "llama2_70b_lora", n)) for n in ("4.1", "5.1")]
+    assert answer.facts["best_speedup"] == pytest.approx(best[0] / best[1])
+    assert "v4.1 → v5.1" in answer.title
+    changed = rounds("ssd", "1.0", store=store).notes
+    assert any("target of ssd was ≥ 0.23 in v1.0 and is ≥ 0.34 in v2.0" in note for note in changed)
+    with pytest.raises(PitboardError, match=r"its last is v4\.0"):
+        rounds("resnet", "5.0", store=store)
 
 
 def test_the_lambda_claim_is_not_in_the_data(store: Store) -> None:
     answer = trace(LAMBDA, 1.66, store=store)
     minutes = result(store, LAMBDA)["minutes"]
-    old = entries(store, "llama2_70b_lora", "5.0")
+    old = [row for n in ("4.0", "4.1", "5.0") for row in entries(store, "llama2_70b_lora", n)]
+    old = [row for row in old if row["division"] == "closed"]
     same = sorted(row["minutes"] / minutes for row in old if row["accelerators"] == 72)
     assert len(answer) == len(old)
     assert answer.facts["gives"] == []
     assert [answer.facts["same_count_low"], answer.facts["same_count_high"]] == [same[0], same[-1]]
     assert [round(ratio, 3) for ratio in same] == [1.267, 1.309, 1.329]
     assert list(answer.facts["like_for_like"]) == ["5.0/Oracle/18xBM.GPU.GB200.4/llama2_70b_lora"]
-    assert answer.facts["nearest"] == "5.0/Oracle/8xBM.GPU.B200.8/llama2_70b_lora"
+    assert answer.facts["nearest"] == "4.0/smc/64xSMC-H100-SXM-80GB/llama2_70b_lora"
     assert any("state FP8" in note and "FP4 over FP8 is not in these runs" in note for note in answer.notes)
     parts = {row["candidate"] for row in answer.more["split"]}
     assert parts == {reference(row) for row in old if row["accelerators"] == 72}
@@ -135,7 +151,7 @@ def test_rounds_traces_the_claims_about_its_benchmark(store: Store) -> None:
 def test_candidates_come_nearest_first(store: Store, claimed: float) -> None:
     answer = trace("5.1/Nebius/nebius_b200_n4/llama2_70b_lora", claimed, store=store)
     assert all(abs(x["off"]) <= abs(y["off"]) for x, y in pairwise(answer))
-    assert all(row["candidate"].startswith("5.0/") for row in answer)
+    assert {row["candidate"].split("/")[0] for row in answer} == {"4.0", "4.1", "5.0"}
     assert set(answer.facts["gives"]) == {
         row["candidate"] for row in answer if abs(row["ratio"] - claimed) <= 0.005
     }
@@ -153,4 +169,4 @@ def test_a_claim_that_cannot_be_is_refused(store: Store) -> None:
         with pytest.raises(PitboardError, match="expected a ratio above 0"):
             trace(LAMBDA, claimed, store=store)
     with pytest.raises(PitboardError, match="No result has the benchmark"):
-        rounds("resnet", store=store)
+        rounds("gnmt", store=store)

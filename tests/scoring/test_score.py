@@ -64,7 +64,7 @@ def test_the_factor_is_the_tests_and_of_published_results_the_committees(
     score, published = score_result(result, _RUNS), score_result(result, _RUNS, published=True)
 
     assert (score.minutes, score.rcp_scale) == (minutes, scale)
-    filed = fields.get("filed_scale", scale)
+    filed = fields.get("filed_scale", 1)
     assert (published.minutes, published.rcp_scale) == (30 * filed, filed)
 
 

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,10 +11,12 @@ import pytest
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch._C._distributed_c10d import HashStore
 from torch.testing._internal.distributed.fake_pg import FakeStore
 
 from pitboard.training import distributed
-from pitboard.training.distributed import World, join_world
+from pitboard.training.distributed import World, crossing, join_world
+from pitboard.training.roll_call import RollCall
 from pitboard.training.runner import settings_for
 
 
@@ -28,6 +31,34 @@ def eight_ranks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(dist, "new_group", lambda **_: make_group(backend="fake"))
     yield
     dist.destroy_process_group()
+
+
+@pytest.mark.parametrize(
+    ("nodes", "replicas", "spanned"),
+    [
+        (["n1", "n2"] * 4, 2, 1),  # dealt in turn
+        (["n2"] * 4 + ["n1"] * 4, 2, 1),
+        (["n1", "n2", "n3", "n4"] * 2, 4, 1),
+        (["n1", "n2", "n3", "n4"] * 2, 2, 2),
+    ],
+)
+def test_a_replica_is_sharded_inside_a_node_or_the_run_says_so(
+    nodes: list[str], replicas: int, spanned: int, eight_ranks: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    roll = RollCall(HashStore(), 0, 8, timedelta(seconds=1))
+    roll.nodes = nodes
+    monkeypatch.setattr(RollCall, "here", roll)
+    settings = settings_for("llama31_8b", "smoke", {"replicas": replicas})
+    world = join_world(settings)
+    assert world.mesh is not None
+    found = {
+        len({roll.placed[rank] for rank in replica})
+        for replica in world.mesh.mesh.view(replicas, -1).tolist()
+    }
+    assert found == {spanned}
+    said = crossing(world, settings)
+    assert (said is None) == (spanned == 1)
+    assert said is None or said.startswith("each of 2 replicas is sharded over 2 nodes")
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from pitboard.charts.scaling import efficiency, scale
 from pitboard.charts.slopes import rounds
 from pitboard.charts.strips import runs
 from pitboard.charts.sweep import precision_sweep
+from pitboard.charts.trend import trend
 
 __all__ = [
     "attribution",
@@ -19,4 +20,5 @@ __all__ = [
     "save",
     "scale",
     "svg",
+    "trend",
 ]

@@ -62,7 +62,7 @@ def convergence(
             y,
             detail="run:N",
             tooltip=["result:N", "samples:Q", "quality:Q"],
-            **_by_result(results, look, width),
+            **by_label("result", results, look, width),
         )
     )
     layers = [lines] if target is None else [*_target(target, direction, x_span, y_span, look), lines]
@@ -70,22 +70,22 @@ def convergence(
     return finish(chart, title=title, subtitle=subtitle, caption=caption, theme=look, width=width)
 
 
-def _by_result(results: list[str], look: Theme, width: float) -> dict[str, object]:
-    """Colour and dash for each result, in one key below; the ninth and later share grey."""
-    colours = [*look.palette, *[look.other] * len(results)][: len(results)]
-    dashes = [*DASHES, *[DASHES[0]] * len(results)][: len(results)]
-    widest = max(text_width(name, TEXT) for name in results) + 50
+def by_label(field: str, labels: list[str], look: Theme, width: float) -> dict[str, object]:
+    """Colour and dash for each label of a field, in one key below; the ninth and later share grey."""
+    colours = [*look.palette, *[look.other] * len(labels)][: len(labels)]
+    dashes = [*DASHES, *[DASHES[0]] * len(labels)][: len(labels)]
+    widest = max(text_width(name, TEXT) for name in labels) + 50
     key = alt.Legend(
         title=None,
         orient="bottom",
         columns=max(1, int(width / widest)),
         symbolType="stroke",
         symbolSize=400,
-        values=results[:MOST],
+        values=labels[:MOST],
     )
     return {
-        "color": alt.Color("result:N", scale=alt.Scale(domain=results, range=colours), legend=key),
-        "strokeDash": alt.StrokeDash("result:N", scale=alt.Scale(domain=results, range=dashes), legend=key),
+        "color": alt.Color(f"{field}:N", scale=alt.Scale(domain=labels, range=colours), legend=key),
+        "strokeDash": alt.StrokeDash(f"{field}:N", scale=alt.Scale(domain=labels, range=dashes), legend=key),
     }
 
 

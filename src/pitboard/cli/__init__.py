@@ -5,14 +5,15 @@ Each command lives in a module of its own and imports its room inside the functi
 """
 
 import os
+import platform
 import sys
 from typing import Annotated
 
 import typer
 
 from pitboard import __version__
-from pitboard.cli import check, data, package, precision, results, run, score, serve, site, suite
-from pitboard.errors import PitboardError, Stopped
+from pitboard.cli import check, data, launch, package, precision, results, run, score, serve, site, suite
+from pitboard.errors import LostContactError, PitboardError, Stopped, ToldElsewhereError
 
 app = typer.Typer(
     name="pitboard",
@@ -33,7 +34,7 @@ _EXTRAS = {
     }.items()
     for package in packages.split()
 }
-for command in (run, check, score, results, precision, package, suite, data, serve, site):
+for command in (run, launch, check, score, results, precision, package, suite, data, serve, site):
     command.register(app)
 
 
@@ -89,5 +90,9 @@ def _report(error: PitboardError) -> None:
     """Say it once: a rank of a launched run reports it to the launcher, which the user sees."""
     from pitboard.launch.torchrun import report_to_launcher
 
-    if not report_to_launcher(error):
-        typer.echo(f"Error: {error}", err=True)
+    if report_to_launcher(error) or isinstance(error, ToldElsewhereError):
+        return
+    rank, where = os.environ.get("RANK", "0"), ""
+    if rank != "0" and not isinstance(error, LostContactError):
+        where = f"Rank {rank} on {os.environ.get('SLURMD_NODENAME') or platform.node()}: "
+    typer.echo(f"Error: {where}{error}", err=True)

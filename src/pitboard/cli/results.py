@@ -184,8 +184,8 @@ def _parameter(option: "Option", own: Parameter) -> Parameter:
         metavar = option.name.upper() if len(option.name) == 1 else None
         shown = typer.Argument(metavar=metavar, help=option.help, show_default=option.otherwise or True)
     else:
-        name = f"--{option.name.replace('_', '-')}"
-        shown = typer.Option(name, help=option.help, show_default=option.otherwise or True)
+        names = [f"--{name.replace('_', '-')}" for name in (option.name, option.also) if name]
+        shown = typer.Option(*names, help=option.help, show_default=option.otherwise or True)
     kind, default = own.annotation, own.default
     if not option.argument and kind_of(own) != "boolean":
         # Typer would keep the last of a repeated option in silence.

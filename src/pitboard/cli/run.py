@@ -1,11 +1,14 @@
 """The `pitboard run` command."""
 
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
-from pitboard.errors import PitboardError
+from pitboard.errors import PitboardError, ToldElsewhereError
 from pitboard.suite import NEWEST_RACED_LABEL
 from pitboard.suite.formats import TRAINED
 
@@ -108,7 +111,21 @@ def run(
     every: Annotated[
         bool, typer.Option("--all", help="Race every benchmark that has the preset, one after the other.")
     ] = False,
-    only: Annotated[int | None, typer.Option(hidden=True)] = None,
+    only: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Do run N (from 0) of --runs, beside commands that do the others in the same --output: for"
+            " job arrays.",
+        ),
+    ] = None,
+    timeout: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="SECONDS", help="How long ranks wait for each other.", show_default="600"
+        ),
+    ] = None,
 ) -> None:
     """Run a benchmark to its quality target and say how long it took.
 
@@ -117,10 +134,18 @@ def run(
     Exits 0 when every run reached its target (or has none), 1 when one did not, 2 when one could not run, and
     143 (SIGTERM) or 130 (Ctrl-C) when a signal stopped it, which --resume then continues.
     """
+    from pitboard.launch.srun import become_rank
+
+    by_srun = become_rank()
     from pitboard.cli.outcome import EndReport, report_at_end
     from pitboard.training.output import Output
 
     with report_at_end(EndReport(format=format, quiet=quiet, dry_run=dry_run)) as report:
+        if by_srun and nproc is not None:
+            with _told_by_rank_0():
+                raise PitboardError(
+                    "--nproc starts ranks on this node, and srun has started them: leave it out."
+                )
         if resume is not None:
             if dry_run or like is not None:
                 other = "--dry-run" if dry_run else "--like"
@@ -131,13 +156,21 @@ def run(
                 if is_suite_race(resume):
                     _resume_all(report, resume, nproc)
             report.output = Output(resume)
-            _resume(report.output, nproc, only)
+            _resume(report.output, nproc, only, timeout)
             return
         if benchmark is None and like is None and not every:
             raise PitboardError(
                 "Say which benchmark to run, for example: pitboard run llama31_8b; or --all of them."
             )
-        overrides = _overrides(assignments or [], precision, layers, sequence_length)
+        with _told_by_rank_0():
+            overrides = overrides_of(
+                {
+                    "assignments": assignments,
+                    "precision": precision,
+                    "layers": layers,
+                    "sequence_length": sequence_length,
+                }
+            )
 
         from pitboard.launch.plan import RunRequest, default_output, make_plan
 
@@ -149,6 +182,7 @@ def run(
             runs=runs,
             seed=seed,
             checkpoint_every=checkpoint_every,
+            timeout=timeout,
             nproc=nproc,
             submitter=submitter,
             system=system,
@@ -159,12 +193,29 @@ def run(
         if every:
             _race_all(report, output, request)
             return
-        plan = make_plan(request)
+        with _told_by_rank_0():
+            plan = make_plan(request)
+            if only is not None and (output is None or only >= len(plan.seeds)):
+                raise PitboardError(
+                    f"--only {only} is one of --runs {len(plan.seeds)}, which count from 0 and share one"
+                    " --output."
+                )
         report.output = default_output(plan) if output is None else Output(output)
         if dry_run:
             _show_dry_run(report, report.output, plan)
         else:
-            _start(report.output, plan)
+            _start(report.output, plan, only)
+
+
+@contextmanager
+def _told_by_rank_0() -> Iterator[None]:
+    """Leave to rank 0 what every rank finds wrong with one and the same command."""
+    try:
+        yield
+    except PitboardError as error:
+        if os.environ.get("RANK", "0") == "0":
+            raise
+        raise ToldElsewhereError(str(error)) from error
 
 
 def _race_all(report: "EndReport", output: Path | None, request: "RunRequest") -> None:
@@ -188,35 +239,34 @@ def _resume_all(report: "EndReport", folder: Path, nproc: int | None) -> NoRetur
     race_suite(report, read_suite_race(folder, nproc))
 
 
-def _overrides(
-    assignments: list[str], precision: str | None, layers: int | None, sequence_length: int | None
-) -> dict[str, str]:
+def overrides_of(given: Mapping[str, Any]) -> dict[str, str]:
+    """Return the settings that the command's options change, by name, of the options by parameter."""
     from pitboard.training.settings import parse_assignments
 
-    named = {"precision": precision, "layers": layers, "sequence_length": sequence_length}
-    given = {key: str(value) for key, value in named.items() if value is not None}
-    return {**parse_assignments(assignments), **given}
+    named = {name: given[name] for name in ("precision", "layers", "sequence_length")}
+    asked = {key: str(value) for key, value in named.items() if value is not None}
+    return {**parse_assignments(given["assignments"] or []), **asked}
 
 
-def _start(output: "Output", plan: "Plan") -> None:
+def _start(output: "Output", plan: "Plan", only: int | None) -> None:
     from pitboard.cli.progress import Display
     from pitboard.launch.series import start
 
     with Display() as display:
-        ended = start(output, plan, display)
+        ended = start(output, plan, display, only)
     raise typer.Exit(_EXIT_CODES[ended])
 
 
-def _resume(output: "Output", nproc: int | None, only: int | None) -> None:
+def _resume(output: "Output", nproc: int | None, only: int | None, timeout: int | None) -> None:
     """Continue a folder's runs; `only` makes this process a rank of one of them."""
     from pitboard.cli.progress import Display
     from pitboard.launch.series import resume, run_as_rank
 
     with Display() as display:
         if only is not None:
-            run_as_rank(output, only, display)
+            run_as_rank(output, only, display, timeout)
             return
-        ended = resume(output, nproc, display)
+        ended = resume(output, nproc, display, timeout)
     raise typer.Exit(_EXIT_CODES[ended])
 
 

@@ -90,6 +90,7 @@ def as_text(scores: "list[Score]") -> str:
                 _hardware(score),
                 "no score" if score.minutes is None else f"{score.minutes:.3f} min",
                 f"{counted} of {len(score.runs)} runs{_needed(score)}",
+                "" if score.joules is None else f"{energy_text(score.joules)} to target",
                 "" if score.rcp_scale == 1 else f"scaled by {score.rcp_scale:.4f}",
                 "" if score.unused_scale is None else f"scaling.json says {score.unused_scale:.4f}: not used",
                 "" if score.valid else "not valid",
@@ -117,6 +118,11 @@ def _needed(score: "Score") -> str:
     return f" (a result needs {score.runs_needed})" if wrong else ""
 
 
+def energy_text(joules: float) -> str:
+    """Write an energy in megajoules."""
+    return f"{joules / 1e6:,.3f} MJ"
+
+
 def _hardware(score: "Score") -> str:
     if score.accelerators == 0:
         return "no accelerator"
@@ -139,5 +145,7 @@ def _runs(score: "Score") -> list[str]:
         samples = score.samples_to_target[number]
         took = "does not count" if minutes is None else f"{minutes:.3f} min"
         needed = "" if samples is None else f", {samples:,} samples (or epochs) to the target"
-        lines.append(f"  run {number + 1}: {took}{needed}")
+        joules = score.run_joules[number] if score.run_joules else None
+        used = "" if joules is None else f", {energy_text(joules)}"
+        lines.append(f"  run {number + 1}: {took}{needed}{used}")
     return lines

@@ -40,9 +40,10 @@ class ResultReport(msgspec.Struct, frozen=True, kw_only=True):
     """The verdict on one result: all runs of one benchmark on one system.
 
     `path` is its folder and `logs` are the paths of its logs, both relative to the checked path.
-    `filed_scale` is the factor in its `scaling.json`, where there is one. `preset` and `own_rules` are as
-    in its logs; a result judged by its preset's own rules is held against the preset's own reference points,
-    measured in `rcp_precision`, unless `rcp_not_held` says why not.
+    `filed_scale` is the factor in its `scaling.json`, where there is one. `watts` are the mean power of each
+    run, `None` where it cannot be told, and none at all for a result without power files. `preset` and
+    `own_rules` are as in its logs; a result judged by its preset's own rules is held against the preset's own
+    reference points, measured in `rcp_precision`, unless `rcp_not_held` says why not.
     """
 
     path: str
@@ -56,6 +57,7 @@ class ResultReport(msgspec.Struct, frozen=True, kw_only=True):
     description: System | None
     filed_scale: float | None
     logs: list[str]
+    watts: list[float | None] = []
     preset: str | None = None
     own_rules: bool = False
     rcp_not_held: str | None = None

@@ -13,7 +13,8 @@ from pitboard.text import encodable
 class Evaluation(msgspec.Struct, frozen=True):
     """One evaluation: the quality reached after `samples` training samples, logged at `time_ms`.
 
-    A log counts in samples, in epochs or in both; `metric` names the quality where there are several.
+    A log counts in samples, in epochs or in steps, or in several of them; `metric` names the quality where
+    there are several.
     """
 
     samples: int | float | None
@@ -21,6 +22,7 @@ class Evaluation(msgspec.Struct, frozen=True):
     time_ms: int | float | None
     epoch: int | float | None = None
     metric: str | None = None
+    step: int | float | None = None
 
 
 class Seed(msgspec.Struct, frozen=True):
@@ -184,12 +186,18 @@ def _seed(run: Run, event: Event) -> None:
 
 
 def _evaluation(run: Run, event: Event) -> None:
-    quality, metadata = _number(event.value), event.metadata
-    if quality is None:
-        return
-    samples, epoch = _number(metadata.get("samples_count")), _number(metadata.get("epoch_num"))
-    metric = _text(metadata.get("metric"))
-    run.evaluations.append(Evaluation(samples, float(quality), _time(event), epoch, metric))
+    metadata = event.metadata
+    samples, epoch, step = (
+        _number(metadata.get(name)) for name in ("samples_count", "epoch_num", "step_num")
+    )
+    # A quality of several parts (boxes and masks) is one evaluation for each of them.
+    parts = event.value if isinstance(event.value, dict) else {metadata.get("metric"): event.value}
+    for metric, value in parts.items():
+        quality = _number(value)
+        if quality is not None:
+            run.evaluations.append(
+                Evaluation(samples, float(quality), _time(event), epoch, _text(metric), step)
+            )
 
 
 _COLLECTORS: dict[str, Callable[[Run, Event], None]] = {

@@ -46,6 +46,7 @@ class RunRequest:
     runs: int | None = None
     seed: int | None = None
     checkpoint_every: int | None = None
+    timeout: int | None = None
     nproc: int | None = None
     submitter: str | None = None
     system: str | None = None
@@ -84,6 +85,7 @@ def _plan_new(request: RunRequest) -> Plan:
         system=_system_name(request.system, settings, nproc),
         submitter=request.submitter or _SUBMITTER,
         checkpoint_interval=request.checkpoint_every,
+        timeout=request.timeout,
         nproc=nproc,
         settings=settings.model_dump(mode="json"),
         version=__version__,
@@ -126,6 +128,7 @@ def _plan_like(recorded: Path, request: RunRequest) -> Plan:
         system=_system_name(request.system, settings, nproc),
         submitter=request.submitter or old.submitter,
         checkpoint_interval=request.checkpoint_every or old.checkpoint_interval,
+        timeout=request.timeout or old.timeout,
         nproc=nproc,
         settings=settings.model_dump(mode="json"),
         decisions={name: f"as in the repeated run ({reason})" for name, reason in kept.items()},
@@ -197,6 +200,35 @@ def prepare_output(output: Output, plan: Plan) -> None:
     """
     output.lock()
     output.start(plan)
+    _write_system(output, plan)
+
+
+def join_output(output: Output, plan: Plan) -> Plan:
+    """Share the output folder with the other jobs of an array, and return the plan that one of them wrote.
+
+    Raises `PitboardError` where the folder holds other runs, is in use otherwise, or cannot be written.
+    """
+    output.lock(shared=True)
+    output.claim(plan)
+    written = output.plan()
+    if not same_runs(written, plan):
+        output.is_ours = False
+        raise PitboardError(
+            f"The output folder {output.folder} holds other runs than these: choose another with --output."
+        )
+    _write_system(output, written)
+    return written
+
+
+def same_runs(one: Plan, other: Plan) -> bool:
+    """Whether two plans are of one command: not by the seeds, which each start draws where none was given."""
+    first, second = (
+        (each.round, each.benchmark, each.preset, each.overrides, len(each.seeds)) for each in (one, other)
+    )
+    return first == second
+
+
+def _write_system(output: Output, plan: Plan) -> None:
     settings = settings_of(plan)
     described = describe_system(
         name=plan.system,

@@ -1,4 +1,4 @@
-"""Do the runs of a plan: new ones or unfinished ones, from the user's process or as ranks of torchrun."""
+"""Do the runs of a plan: new ones or unfinished ones, from the user's process or as ranks of a launcher."""
 
 import shlex
 from collections.abc import Callable, Iterable, Iterator
@@ -9,10 +9,10 @@ from typing import Literal, Protocol
 import msgspec
 from mlperf_logging.mllog import constants
 
-from pitboard.errors import PitboardError, Stopped
+from pitboard.errors import PitboardError, Stopped, ToldElsewhereError
 from pitboard.events.writer import LogWriter
 from pitboard.files import write_atomically
-from pitboard.launch.plan import prepare_output
+from pitboard.launch.plan import join_output, prepare_output, same_runs
 from pitboard.launch.torchrun import (
     RankFailedError,
     launch_ranks,
@@ -22,7 +22,7 @@ from pitboard.launch.torchrun import (
 )
 from pitboard.processes import end_with_parent
 from pitboard.training.checkpoint import kept_samples
-from pitboard.training.distributed import join_world, leave_world
+from pitboard.training.distributed import join_world, leave_world, waiting_time
 from pitboard.training.output import Output, Plan, read_run
 from pitboard.training.reporting import Reporter
 from pitboard.training.runner import Summary, execute, settings_of
@@ -44,38 +44,46 @@ class SeriesReporter(Reporter, Protocol):
         """No run is left to do."""
 
 
-def start(output: Output, plan: Plan, reporter: SeriesReporter) -> SeriesResult:
+def start(output: Output, plan: Plan, reporter: SeriesReporter, only: int | None = None) -> SeriesResult:
     """Do the runs of a new plan, or continue them where torchrun or Slurm restarted their command.
+
+    With `only`, do that one of them, beside other processes that do the others in the same folder.
 
     Raises `PitboardError` where they cannot be started, or the only one failed, and `Stopped` when a signal
     stopped one.
     """
     if launched_by_torchrun():
-        return _as_torchrun_rank(output, plan, reporter, resuming=False)
+        return _as_rank(output, plan, reporter, partial(_opened, only=only), only)
+    if only is not None:
+        return _only_one(output, join_output(output, plan), reporter, only)
     if _was_restarted(output, plan):
         return resume(output, plan.nproc, reporter)
     prepare_output(output, plan)
     return _from_user_process(output, plan, reporter)
 
 
-def resume(output: Output, nproc: int | None, reporter: SeriesReporter) -> SeriesResult:
+def resume(
+    output: Output, nproc: int | None, reporter: SeriesReporter, timeout: int | None = None
+) -> SeriesResult:
     """Continue the unfinished runs of a folder, on `nproc` ranks instead of as many as it began with.
 
-    Raises as `start` does, and where the folder holds no plan.
+    `timeout` replaces the recorded one. Raises as `start` does, and where the folder holds no plan.
     """
     plan = output.plan()
+    plan = msgspec.structs.replace(plan, timeout=timeout or plan.timeout)
     if launched_by_torchrun():
-        return _as_torchrun_rank(output, plan, reporter, resuming=True)
+        return _as_rank(output, plan, reporter, _reopened)
     output.lock()
     if not output.unfinished(plan):
         reporter.notice(f"nothing to resume: every run in {output.folder} has ended")
     return _from_user_process(output, msgspec.structs.replace(plan, nproc=nproc or plan.nproc), reporter)
 
 
-def run_as_rank(output: Output, index: int, reporter: SeriesReporter) -> None:
+def run_as_rank(output: Output, index: int, reporter: SeriesReporter, timeout: int | None = None) -> None:
     """Do one run as one of the ranks that `run_series` launched."""
     end_with_parent()
-    _run_one(output, output.plan(), index, reporter)
+    plan = output.plan()
+    _run_one(output, msgspec.structs.replace(plan, timeout=timeout or plan.timeout), index, reporter)
     leave_world()
 
 
@@ -141,27 +149,56 @@ def _from_user_process(output: Output, plan: Plan, reporter: SeriesReporter) -> 
     return "failed" if failures else "reached" if output.all_reached(plan) else "not reached"
 
 
-def _as_torchrun_rank(
-    output: Output, plan: Plan, reporter: SeriesReporter, *, resuming: bool
+def _only_one(output: Output, plan: Plan, reporter: SeriesReporter, only: int) -> SeriesResult:
+    if only in output.unfinished(plan):
+        with _with_resume_hint(output, plan, only):
+            _run_one(output, plan, only, reporter)
+    else:
+        reporter.notice(f"nothing to do: run {only} in {output.folder} has ended")
+    if not output.unfinished(plan):
+        reporter.all_ended(output, plan)
+    return "reached" if output.all_reached(plan, only) else "not reached"
+
+
+def _opened(output: Output, plan: Plan, only: int | None) -> Plan:
+    """Return the plan whose runs a rank 0 shall do in the folder that it locks: new ones, or those begun."""
+    if only is not None:
+        return join_output(output, plan)
+    if _was_restarted(output, plan):
+        return _reopened(output, plan)
+    prepare_output(output, plan)
+    return plan
+
+
+def _reopened(output: Output, plan: Plan) -> Plan:
+    output.lock()
+    return msgspec.structs.replace(output.plan(), timeout=plan.timeout)
+
+
+def _as_rank(
+    output: Output,
+    plan: Plan,
+    reporter: SeriesReporter,
+    open_folder: Callable[[Output, Plan], Plan],
+    only: int | None = None,
 ) -> SeriesResult:
-    """Do the runs as one of the ranks of the user's own torchrun; rank 0's plan counts."""
+    """Do the runs as one of the ranks of the user's own torchrun or srun; rank 0's plan counts."""
     end_with_parent()
-    world = join_world(settings_of(plan))
+    world = join_world(settings_of(plan), waiting_time(plan.timeout))
     refused: PitboardError | None = None
     if world.is_main:
         try:
-            if resuming or _was_restarted(output, plan):
-                output.lock()
-                plan = output.plan()
-            else:
-                prepare_output(output, plan)
+            plan = open_folder(output, plan)
         except PitboardError as error:
             refused = error
     # The folder is rank 0's to lock and to read: the others may see a network file system's past.
     todo = output.unfinished(plan) if world.is_main and refused is None else []
     folder, plan, todo, refusal = world.broadcast((output.folder, plan, todo, str(refused or "")))
     if refusal:
-        raise PitboardError(refusal)
+        leave_world()
+        raise PitboardError(refusal) if world.is_main else ToldElsewhereError(refusal)
+    if only is not None:
+        todo = [index for index in todo if index == only]
     output = Output(folder)
     try:
         for index in todo:
@@ -170,9 +207,9 @@ def _as_torchrun_rank(
     except Stopped as stop:
         # Once is enough.
         raise stop if world.is_main else Stopped(stop.number) from None
-    if world.is_main:
+    if world.is_main and (only is None or not output.unfinished(plan)):
         reporter.all_ended(output, plan)
-    reached = world.broadcast(output.all_reached(plan) if world.is_main else None)
+    reached = world.broadcast(output.all_reached(plan, only) if world.is_main else None)
     leave_world()
     # Torchrun exits with 1 whatever its ranks exit with, and with 0 only where all of them do.
     if not reached:
@@ -184,10 +221,7 @@ def _was_restarted(output: Output, plan: Plan) -> bool:
     """Whether this command was restarted by torchrun or Slurm, and had begun these runs in the folder."""
     if not restarted() or not output.has_started():
         return False
-    before = output.plan()
-    # Not the seeds: where none was given, each start draws its own.
-    asked = [(p.round, p.benchmark, p.preset, p.overrides, len(p.seeds)) for p in (before, plan)]
-    return asked[0] == asked[1]
+    return same_runs(output.plan(), plan)
 
 
 def _run_one(output: Output, plan: Plan, index: int, reporter: SeriesReporter) -> None:
@@ -233,7 +267,8 @@ def _resume_hint(output: Output, plan: Plan, index: int) -> str:
 def _launch(output: Output, plan: Plan, index: int) -> None:
     path = output.log(plan, index)
     try:
-        launch_ranks(["run", "--resume", str(output.folder), "--only", str(index)], plan.nproc)
+        wait = [] if plan.timeout is None else ["--timeout", str(plan.timeout)]
+        launch_ranks(["run", "--resume", str(output.folder), "--only", str(index), *wait], plan.nproc)
     except RankFailedError as error:
         # A rank that fails in initialisation may have ended rank 0 before that could close the log.
         run = read_run(path)

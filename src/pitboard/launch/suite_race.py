@@ -78,7 +78,9 @@ def plan_suite_race(folder: Path, request: RunRequest) -> SuiteRace:
 
 def _refuse_torchrun() -> None:
     if launched_by_torchrun():
-        raise PitboardError("--all starts the ranks of each benchmark itself: give --nproc, not torchrun.")
+        raise PitboardError(
+            "--all starts the ranks of each benchmark itself: give --nproc, not torchrun or srun."
+        )
 
 
 def _having(preset: str, round: Round) -> list[str]:

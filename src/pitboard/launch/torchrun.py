@@ -1,4 +1,4 @@
-"""Ranks under torchrun: whether this process is one of them, and how to start them on this node.
+"""Ranks under a launcher: whether this process is one of them, and how to start them on this node.
 
 Light to import: only starting ranks loads torch.
 """
@@ -30,7 +30,7 @@ class RankFailedError(PitboardError):
 
 
 def launched_by_torchrun() -> bool:
-    """Whether this process is one of torchrun's ranks rather than a user's command."""
+    """Whether this process is a rank, of torchrun's or of srun's, rather than a user's command."""
     return "RANK" in os.environ and "WORLD_SIZE" in os.environ
 
 

@@ -12,6 +12,7 @@ from pitboard.results.questions import names as _names
 
 if TYPE_CHECKING:
     from pitboard.results.answer import Answer as Answer
+    from pitboard.results.questions.claims import claims as claims
     from pitboard.results.questions.compare import compare as compare
     from pitboard.results.questions.converge import converge as converge
     from pitboard.results.questions.roster import roster as roster
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pitboard.results.questions.sql import sql as sql
     from pitboard.results.questions.stack import stack as stack
     from pitboard.results.questions.table import table as table
+    from pitboard.results.questions.trend import trend as trend
     from pitboard.results.questions.why import why as why
     from pitboard.results.store import Store as Store
 

@@ -13,13 +13,17 @@ import msgspec
 GENERATION_YEAR = {
     "Volta": 2017,
     "Turing": 2018,
+    "Gaudi": 2019,
+    "Ascend": 2019,
     "Ampere": 2020,
+    "IPU Mk2": 2020,
     "CDNA": 2020,
     "TPU v4": 2021,
     "CDNA 2": 2021,
     "Gaudi 2": 2022,
     "Hopper": 2022,
     "Ada": 2022,
+    "IPU Bow": 2022,
     "RDNA 3": 2022,
     "Xe-HPC": 2023,
     "TPU v5": 2023,
@@ -36,13 +40,14 @@ GENERATION_YEAR = {
 }
 """Architecture family to the year its first part was released; orders the generations of one vendor."""
 
-_LONGEST = 400  # characters looked at; the longest description in rounds v5.0 and v5.1 has 47
+_LONGEST = 400  # characters looked at; the longest description in the published rounds has 47
 
 # vendor, generation: model | memory in GB, the usual one first | other ways to write it; the next model
 _PARTS = """
 NVIDIA, Volta:           V100 | 32 16
 NVIDIA, Turing:          T4 | 16
-NVIDIA, Ampere:          A100 | 80 40; A800 | 80 40; A40 | 48; A30 | 24; A10 | 24; A10G | 24
+NVIDIA, Ampere:          A100 | 80 40; A100 PCIe | 80 40; A800 | 80 40; A40 | 48; A30 | 24; A10 | 24
+NVIDIA, Ampere:          A10G | 24
 NVIDIA, Ampere:          RTX A6000 | 48; RTX A5000 | 24; RTX A4000 | 16; RTX 3090 | 24; RTX 3090 Ti | 24
 NVIDIA, Ada:             L40 | 48; L40S | 48; L4 | 24; RTX 4090 | 24; RTX 4080 | 16; RTX 6000 Ada | 48
 NVIDIA, Hopper:          H100 | 80 96 64; H100 PCIe | 80; H100 NVL | 94; H800 | 80; H20 | 96 141
@@ -62,9 +67,13 @@ Google, TPU v4:          TPU v4 | 32
 Google, TPU v5:          TPU v5e | 16 | TPU v5 lite; TPU v5p | 95
 Google, TPU v6:          TPU Trillium | 32 | Trillium, TPU v6e, TPU v6
 Google, TPU v7:          TPU Ironwood | 192 | Ironwood, TPU v7, TPU v7x
-Intel, Gaudi 2:          Gaudi 2 | 96 | HL-225
-Intel, Gaudi 3:          Gaudi 3 | 128 | HL-325
+Intel, Gaudi:            Gaudi HL-205 | 32 | HL-205, Habana Gaudi
+Intel, Gaudi 2:          Gaudi 2 | 96 | HL-225, Gaudi R 2, Habana Gaudi 2
+Intel, Gaudi 3:          Gaudi 3 | 128 | HL-325, Gaudi R 3
 Intel, Xe-HPC:           Max 1550 | 128 | Data Center GPU Max 1550; Max 1100 | 48
+Graphcore, IPU Mk2:      IPU GC200 | 32
+Graphcore, IPU Bow:      Bow IPU | 32
+Huawei, Ascend:          Ascend 910 | 32
 AWS, Trainium 2:         Trainium 2 | 96 | trn2
 """
 

@@ -8,6 +8,7 @@ from pitboard.results.organisations import one_name
 from pitboard.results.question import Several, SeveralNumbers, as_list
 from pitboard.results.schema import KEY, OWN, Row
 from pitboard.results.store import Store
+from pitboard.suite import ROUNDS
 
 
 @cache
@@ -28,6 +29,18 @@ def rounds_of(store: Store) -> list[str]:
     """Give the published rounds in the store, oldest first."""
     found = store.rows("select distinct round from results where not own")
     return sorted((str(row["round"]) for row in found), key=_version)
+
+
+def missing_rounds(store: Store, before: str | None = None) -> list[str]:
+    """Give the published rounds that the store does not have: of those between, and before one if given."""
+    have = rounds_of(store)
+    return [
+        each.version
+        for each in ROUNDS
+        if each.published is not None
+        and each.version not in have
+        and (_version(each.version) < _version(before or have[-1]) if have else False)
+    ]
 
 
 def known(store: Store, column: str, wanted: str | None) -> str | None:

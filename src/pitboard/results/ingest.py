@@ -10,8 +10,9 @@ import msgspec
 
 from pitboard.compliance import LogReport, ResultReport, TreeReport, check_tree
 from pitboard.compliance.archives import tree
-from pitboard.compliance.result.benchmarks import official_drops
+from pitboard.compliance.result.benchmarks import counts_in_steps, official_drops
 from pitboard.errors import PitboardError
+from pitboard.events import Evaluation
 from pitboard.files import read_small
 from pitboard.results.catalogue import accelerator
 from pitboard.results.published import round_row
@@ -183,6 +184,7 @@ class _Reader:
             "global_batch_size": _whole(first.global_batch_size if first else None),
             "target": first.target if first else None,
             "samples_to_target": _mean(run["samples_to_target"] for run in runs if not run["dropped"]),
+            "joules": score.joules,
             "precision": precision[0],
             "precision_source": precision[1],
             "emulated": score.emulated,
@@ -225,7 +227,8 @@ class _Reader:
             "evaluation_minutes": log.summary.evaluation_minutes,
             "seed": None if run.seed is None else encodable(str(run.seed)[:40]),
             "global_batch_size": _whole(run.global_batch_size),
-            "samples_to_target": score.samples_to_target[number],
+            "samples_to_target": _samples(score.samples_to_target[number], log),
+            "joules": score.run_joules[number] if score.run_joules else None,
             "precision": precision and precision.name,
             "precision_source": precision and precision.source,
             "emulated": run.emulated,
@@ -260,7 +263,7 @@ def _evaluations(key: Row, number: int, log: LogReport) -> list[Row]:
         {
             **key,
             "run": number,
-            "samples": evaluation.samples,
+            "samples": _trained(evaluation, log),
             "epoch": evaluation.epoch,
             "quality": evaluation.quality,
             "minutes": _minutes(start, evaluation.time_ms),
@@ -268,6 +271,20 @@ def _evaluations(key: Row, number: int, log: LogReport) -> list[Row]:
         }
         for evaluation in log.run.evaluations
     ]
+
+
+def _samples(needed: float | None, log: LogReport) -> float | None:
+    """Give what a run needed to the target in samples, where its round's rules count in steps."""
+    if needed is None or not counts_in_steps(log.benchmark, log.ruleset):
+        return needed
+    return None if log.run.global_batch_size is None else needed * log.run.global_batch_size
+
+
+def _trained(evaluation: Evaluation, log: LogReport) -> float | None:
+    """Give the samples trained until an evaluation, from its step where its round's rules count in those."""
+    if evaluation.samples is not None:
+        return evaluation.samples
+    return _samples(evaluation.step, log)
 
 
 def _mark_dropped(runs: list[Row], drops: int) -> None:

@@ -21,5 +21,6 @@ def round_row(round: str) -> dict[str, Any] | None:
                 "published": known.published if exact else None,
                 "source": known.source,
                 "licence": _LICENCE,
+                "archive": known.archive,
             }
     return None

@@ -30,6 +30,7 @@ class Option(msgspec.Struct, frozen=True):
 
     `otherwise` says what holds where it is not given. A form offers `choices`, or the values that `column` of
     the store's results has; without either it takes any text, of several `lines` where that is its nature.
+    The command knows it by the name `also`, too.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Option(msgspec.Struct, frozen=True):
     choices: tuple[str, ...] = ()
     column: str = ""
     lines: int = 1
+    also: str = ""
 
     @property
     def label(self) -> str:

@@ -6,7 +6,7 @@ Row = dict[str, Any]
 Rows = dict[str, list[Row]]
 """Rows by table."""
 
-VERSION = 3
+VERSION = 4
 
 OWN = " (own)"
 """What follows the names of submitter and organisation of all that is not one of the published rounds."""
@@ -20,6 +20,7 @@ TABLES: dict[str, dict[str, str]] = {
         "published": "DATE",
         "source": "VARCHAR",
         "licence": "VARCHAR",
+        "archive": "VARCHAR",
         "own": "BOOLEAN",
     },
     "systems": {
@@ -67,6 +68,7 @@ TABLES: dict[str, dict[str, str]] = {
         "global_batch_size": "INTEGER",
         "target": "DOUBLE",
         "samples_to_target": "DOUBLE",
+        "joules": "DOUBLE",
         "precision": "VARCHAR",
         "precision_source": "VARCHAR",
         "emulated": "BOOLEAN",
@@ -89,6 +91,7 @@ TABLES: dict[str, dict[str, str]] = {
         "seed": "VARCHAR",
         "global_batch_size": "INTEGER",
         "samples_to_target": "DOUBLE",
+        "joules": "DOUBLE",
         "precision": "VARCHAR",
         "precision_source": "VARCHAR",
         "emulated": "BOOLEAN",
@@ -129,7 +132,8 @@ TABLES: dict[str, dict[str, str]] = {
 Those of a result whose precision was `emulated` are comparable with nothing.
 `samples_to_target` and `evaluations.samples` are samples; a benchmark that counts
 in epochs has epochs in `samples_to_target` and `evaluations.epoch`.
-`own` is all that is not of a published round.
+`own` is all that is not of a published round; `archive` is the SHA-256 of what a published one was made of.
+`joules` is the energy to target, where the entry has power files.
 `statistics` summarises each number that a run logged as `tracked_stats`, in the log's own unit."""
 
 OF_RESULTS = ("results", "runs", "evaluations", "statistics")

@@ -152,7 +152,7 @@ def _result(
     precision: str, logs: Sequence[LogFile], points: Sequence[ReferencePoint], ruleset: str
 ) -> PrecisionResult:
     runs = [log.summary.run for log in logs]
-    samples = [convergence(run) for run in runs]
+    samples = [convergence(run, ruleset) for run in runs]
     benchmark, batch = (runs[0].benchmark or "", runs[0].global_batch_size) if runs else ("", None)
     rcp = rcp_test(samples, batch, benchmark, points, runs=len(runs), ruleset=ruleset)
     drops = official_drops(benchmark) if len(runs) >= 3 else 0

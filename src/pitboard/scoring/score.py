@@ -8,6 +8,7 @@ import msgspec
 from pitboard.compliance import LogReport, ResultReport, TreeReport
 from pitboard.compliance.log.preset import Kind, kind_of
 from pitboard.compliance.result.benchmarks import convergence, official_drops, official_runs
+from pitboard.scoring.energy import energy, run_energies
 from pitboard.stats import olympic_mean
 from pitboard.text import printable
 
@@ -22,7 +23,9 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     logs; both have `None` for a run that does not count. `minutes` includes the factor `rcp_scale`, and not
     `unused_scale`, which is what `scaling.json` says where that is another; they are comparable with nothing
     where a run's precision was `emulated`. A score of the `kind` "preset" is no MLPerf result: a run of it
-    says that it trained the named `preset`, which is another than `full`.
+    says that it trained the named `preset`, which is another than `full`. `joules` is the energy to target,
+    where the result has power files: the olympic mean over the same runs, times the same factor;
+    `run_joules` has that of each run.
     """
 
     submitter: str
@@ -40,6 +43,8 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     rcp_scale: float
     unused_scale: float | None
     samples_to_target: list[float | None]
+    joules: float | None = None
+    run_joules: list[float | None] = []
     valid: bool
     emulated: bool
     kind: Kind = "mlperf"
@@ -50,16 +55,20 @@ def score_result(result: ResultReport, logs: Sequence[LogReport], *, published: 
     """Score one result; `logs` are the reports on its logs, in any order.
 
     The factor is that of an RCP test that passed. Of a `published` result the one in its `scaling.json`
-    counts, which is the review committee's; in any other a submitter may have written it. Where
+    counts, which is the review committee's, and none without the file: several early rounds were published
+    so. In any other result a submitter may have written it. Where
     there are too few runs for an olympic mean, the score is their mean, as in the official `compute_score`;
     such a result is not valid.
     """
     runs = [log.run.minutes if _counts(log) else None for log in logs]
     scale, filed = (result.rcp.factor if result.rcp else 1.0), result.filed_scale
-    if published and filed is not None:
-        scale = filed
+    if published:
+        scale = 1.0 if filed is None else filed
     drops = official_drops(result.benchmark)
-    minutes = olympic_mean(runs, drops if len(runs) > 2 * drops else 0)
+    drops = drops if len(runs) > 2 * drops else 0
+    minutes = olympic_mean(runs, drops)
+    energies = run_energies(runs, result.watts)
+    joules = energy(runs, energies, drops)
     system = result.description
     return Score(
         submitter=result.submitter,
@@ -76,11 +85,13 @@ def score_result(result: ResultReport, logs: Sequence[LogReport], *, published: 
         minutes=None if minutes is None else minutes * scale,
         rcp_scale=scale,
         unused_scale=filed if filed is not None and not math.isclose(filed, scale, rel_tol=1e-9) else None,
-        samples_to_target=[convergence(log.run) for log in logs],
+        samples_to_target=[convergence(log.run, log.ruleset) for log in logs],
         valid=result.valid,
         emulated=any(log.run.emulated for log in logs),
         kind=kind_of(result.preset),
         preset=result.preset,
+        joules=None if joules is None else joules * scale,
+        run_joules=energies,
     )
 
 

@@ -13,7 +13,7 @@ from pitboard.suite.model import (
     Scalar,
     Target,
 )
-from pitboard.suite.official import official_benchmarks, official_points
+from pitboard.suite.official import official_benchmarks, official_points, official_targets
 from pitboard.suite.rounds import NEWEST_RACED, NEWEST_RACED_LABEL, ROUNDS, find_round, raceable_round
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "find_round",
     "official_benchmarks",
     "official_points",
+    "official_targets",
     "raceable_round",
     "round",
 ]

@@ -224,15 +224,17 @@ class Round:
 
     `published` is when MLCommons published the results, in ISO 8601: to the day ("2025-11-12"), or to the
     month ("2021-06") where no source tells the day; `None` where none tells of results. `source` is the
-    repository of the results. `benchmarks` are those that Pitboard describes in full, and `retired` what the
-    round before raced and this one does not; both are empty for a round of which only the official rules are
-    known (`official_benchmarks`).
+    repository of the results, and `archive` the SHA-256 of the archive of them from which the package's
+    figures were derived, where it ships any. `benchmarks` are those that Pitboard describes in full, and
+    `retired` what the round before raced and this one does not; both are empty for a round of which only the
+    official rules are known (`official_benchmarks`).
     """
 
     version: str
     ruleset: str
     published: str | None
     source: str | None
+    archive: str | None = None
     benchmarks: tuple[Benchmark, ...] = ()
     retired: tuple[Retired, ...] = ()
 

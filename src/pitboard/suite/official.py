@@ -53,6 +53,15 @@ def official_benchmarks(raced: Round) -> tuple[OfficialBenchmark, ...]:
     )
 
 
+def official_targets(raced: Round, benchmark: str) -> tuple[Target, ...]:
+    """Return the bounds of a round's benchmark; none where the installed package has no rules for it.
+
+    Raises `PitboardError` where the package is not installed.
+    """
+    path = package_folder() / "compliance_checker" / f"training_{raced.ruleset}" / f"closed_{benchmark}.yaml"
+    return _targets(path) if benchmark.isidentifier() and path.is_file() else ()
+
+
 def official_points(raced: Round, benchmark: str) -> tuple[ReferenceConvergencePoint, ...]:
     """Return the official reference convergence points of a round's benchmark, by batch size.
 
@@ -89,13 +98,15 @@ def decode_points(data: bytes) -> tuple[ReferenceConvergencePoint, ...]:
     )
 
 
+@cache
 def _targets(path: Path) -> tuple[Target, ...]:
     """Return the bounds that one evaluation must meet, from the rule that at least one line must pass."""
     import yaml
 
     state: dict[str, Any] = {}
     targets: dict[str, Target] = {}
-    for record in yaml.safe_load(path.read_text(encoding="utf-8")):
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    for record in yaml.load(path.read_text(encoding="utf-8"), Loader=loader):
         if "BEGIN" in record:
             state |= _initial_state(record["BEGIN"]["CODE"])
         check = record.get("KEY", {}).get("ATLEAST_ONE_CHECK")

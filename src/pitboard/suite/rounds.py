@@ -1,5 +1,8 @@
 """The rounds of MLPerf Training: one table, which everything that must know a round reads.
 
+A row is the version, when its results were published, and the SHA-256 of the archive of results from which
+`make rounds` builds what the package ships of it.
+
 A round's benchmarks, run counts and targets are read from the installed `mlperf-logging` (`suite.official`),
 never typed. Those of round 5.1 are described in full besides, in `suite.benchmarks`; where the training rules
 and the ruleset differ there, the ruleset counts.
@@ -21,6 +24,7 @@ from pitboard.suite.model import Benchmark, Retired, Round
 def _round(
     version: str,
     published: str | None,
+    archive: str | None = None,
     benchmarks: tuple[Benchmark, ...] = (),
     retired: tuple[Retired, ...] = (),
 ) -> Round:
@@ -30,6 +34,7 @@ def _round(
         ruleset=f"{version}.0",
         published=published,
         source=repository if published else None,
+        archive=archive,
         benchmarks=benchmarks,
         retired=retired,
     )
@@ -47,18 +52,19 @@ def _round(
 #   5.0, 5.1, 6.0  MLCommons by GLOBE NEWSWIRE; mlcommons.org/2026/06/mlperf-training-v6-0-results
 #   6.1  no source tells of results
 ROUNDS = (
-    _round("1.0", "2021-06"),
+    _round("1.0", "2021-06", "8c887bb7b3cbd362b7e5bc88cc54e362ffad1d76e67eeb3c7f078d2a35dbcb85"),
     _round("1.1", "2021-12-01"),
-    _round("2.0", "2022-06-29"),
+    _round("2.0", "2022-06-29", "6082b1979b3389418f2d31d3cea9a7f82135c5ec4b33497ae0573ee6baf58caf"),
     _round("2.1", "2022-11-09"),
     _round("3.0", "2023-06-27"),
-    _round("3.1", "2023-11-08"),
-    _round("4.0", "2024-06"),
-    _round("4.1", "2024-11"),
-    _round("5.0", "2025-06-04"),
+    _round("3.1", "2023-11-08", "0f56a05ef2e02b9378f54a10c05ffb66a730c764a0d02720a4f763234fb1ad46"),
+    _round("4.0", "2024-06", "49540459a098f8cb5a3e4a68695821bd02b18a3a7e14c4417aaaa030f71a58b6"),
+    _round("4.1", "2024-11", "3c0d7df0b1df0c10ef5320ac69d7b1fac7854bf2d528193dccf89d34c7703a28"),
+    _round("5.0", "2025-06-04", "c167c91703f89550cc201fc25dd7df36897191776b7fd88abb16b4e9ec05875c"),
     _round(
         "5.1",
         "2025-11-12",
+        "2845ad0a5390fa9f4ff0ab94116645097673c1ff6f979a915e27f03e10cb7ca5",
         benchmarks=(LLAMA31_8B, FLUX1, LLAMA2_70B_LORA, LLAMA31_405B, RETINANET, RGAT, DLRM_DCNV2),
         retired=(
             Retired(

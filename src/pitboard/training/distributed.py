@@ -14,14 +14,13 @@ from typing import Any, TypeVar, cast
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch._C._distributed_c10d import PrefixStore, Store
+from torch._C._distributed_c10d import PrefixStore, Store, TCPStore
 from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import (
     apply_activation_checkpointing,
     checkpoint_wrapper,
 )
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
-from torch.distributed.rendezvous import rendezvous
 from torch.distributed.tensor.parallel import parallelize_module
 from torch.utils.checkpoint import (
     CheckpointPolicy,
@@ -32,12 +31,15 @@ from torch.utils.checkpoint import (
 from pitboard.errors import PitboardError
 from pitboard.training.device import choose_device
 from pitboard.training.protocol import ContextParallel, Staged, TrainableBenchmark
+from pitboard.training.roll_call import RollCall, by_node, node_name
 from pitboard.training.settings import Settings
 from pitboard.training.system import node_count
 
 T = TypeVar("T")
 
-_TIMEOUT = timedelta(minutes=30)
+TIMEOUT = timedelta(minutes=10)
+"""How long a rank waits for the others, to come or in a collective, unless the user says otherwise."""
+
 _SECONDS_BETWEEN_LOOKS = 0.05
 _PRODUCTS = frozenset(
     {"aten::mm", "aten::addmm", "aten::bmm", "aten::_scaled_mm", "aten::_scaled_mm_v2", "flex_attention"}
@@ -46,7 +48,7 @@ _PRODUCTS = frozenset(
 
 @dataclass(frozen=True)
 class World:
-    """The ranks of this run.
+    """The ranks of this run, numbered node by node, so that the neighbours in the mesh are on one node.
 
     `mesh` has the dimensions replicate × shard × tensor, with a first one, pipeline, where there are stages;
     it is `None` for one rank. `context` are the ranks that share this one's sequences, neighbours along
@@ -54,7 +56,7 @@ class World:
     `data_rank` of `data_size` says which samples of each global batch this rank computes: ranks that share
     layers, sequences or the pipeline see the same samples. `side_group` and `stop_group` are further gloo
     groups of all ranks, for what talks beside the training (checkpoints, requests to stop): threads must not
-    share one.
+    share one. `roll` knows the ranks by the launcher's numbers and their nodes; `None` for one rank.
     """
 
     rank: int
@@ -67,6 +69,7 @@ class World:
     side_group: dist.ProcessGroup | None = None
     stop_group: dist.ProcessGroup | None = None
     context: DeviceMesh | None = None
+    roll: RollCall | None = None
 
     @property
     def is_main(self) -> bool:
@@ -147,10 +150,11 @@ def is_main_rank() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def join_world(settings: Settings) -> World:
-    """Join the process group that torchrun's environment describes; without one, a world of one rank.
+def join_world(settings: Settings, timeout: timedelta = TIMEOUT) -> World:
+    """Join the process group that the launcher's environment describes; without one, a world of one rank.
 
-    Raises `PitboardError` when the ranks cannot be divided as the settings ask, or a GPU is missing.
+    Raises `PitboardError` when the ranks cannot be divided as the settings ask, a GPU is missing, or a rank
+    does not come within `timeout`, which is also how long collectives wait.
     """
     rank, size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     device = choose_device(settings.device, int(os.environ.get("LOCAL_RANK", "0")))
@@ -161,14 +165,29 @@ def join_world(settings: Settings) -> World:
         torch.cuda.set_device(device)
     if not dist.is_initialized():
         backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-        dist.init_process_group(backend, store=_store(), rank=rank, world_size=size, timeout=_TIMEOUT)
+        store = _store(rank, size, timeout)
+        roll = RollCall(store, rank, size, timeout)
+        place = by_node(roll.arrive()).index(rank)
+        dist.init_process_group(backend, store=store, rank=place, world_size=size, timeout=timeout)
+        roll.start()
+    rank = dist.get_rank()
     mesh, context = make_meshes(size, device, settings)
-    side_group, stop_group = dist.new_group(backend="gloo"), dist.new_group(backend="gloo")
+    side_group, stop_group = (dist.new_group(backend="gloo", timeout=timeout) for _ in range(2))
     data_size = data_ranks(size, settings)
     neighbours = settings.tensor_parallel * settings.context_parallel
     data_rank = rank // neighbours % data_size
     return World(
-        rank, size, device, mesh, data_rank, data_size, node_count(), side_group, stop_group, context
+        rank,
+        size,
+        device,
+        mesh,
+        data_rank,
+        data_size,
+        node_count(),
+        side_group,
+        stop_group,
+        context,
+        RollCall.here,
     )
 
 
@@ -214,17 +233,17 @@ def require_divisible(size: int, settings: Settings) -> None:
         )
 
 
-def _store() -> Store:
+def _store(rank: int, size: int, timeout: timedelta) -> Store:
     """Return the store in which the ranks of this start find each other.
 
     Torchrun's restarted ranks get the store of those before them, in which they would find the addresses of
     dead ranks and wait for them; its own count of restarts differs between nodes. So rank 0 numbers its
     start, the others take the number that comes with their own mark, and it replaces torchrun's count, which
-    `launch.torchrun.restarted` reads.
+    `launch.torchrun.restarted` reads. Raises `PitboardError` where the store cannot be reached or made.
     """
-    store, rank, size = next(rendezvous("env://", timeout=_TIMEOUT))
+    store: Store = _connected(rank, timeout)
     if os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0") == "0":
-        return cast("Store", store)
+        return store
     mark = uuid.uuid4().hex
     store.set(f"pitboard/mark/{rank}", mark)
     if rank == 0:
@@ -247,14 +266,60 @@ def _store() -> Store:
     return PrefixStore(f"pitboard/{start}", store)
 
 
+def _connected(rank: int, timeout: timedelta) -> TCPStore:
+    """Return the store of torchrun's agent, or of rank 0; it waits for no other rank, as `RollCall` does."""
+    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    from_agent = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    makes_it = rank == 0 and not from_agent
+    try:
+        return TCPStore(
+            address,
+            port,
+            is_master=makes_it,
+            timeout=timeout,
+            wait_for_workers=False,
+            multi_tenant=not from_agent,
+        )
+    except RuntimeError as error:
+        if makes_it:
+            why = "is in use" if "in use" in str(error) else "cannot be opened"
+            raise PitboardError(f"Port {port} of {address} {why}: name another as MASTER_PORT.") from error
+        raise PitboardError(
+            f"Rank {rank} on {node_name()} did not reach {address}, port {port}, within"
+            f" {timeout.total_seconds():g} seconds: see whether rank 0 was started there and can be reached."
+        ) from error
+
+
 def lost_contact(error: BaseException) -> bool:
     """Whether an error says that another rank has gone: its process has ended or cannot be reached."""
     # Gloo's errors have no class of their own, but name their source file.
     return isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo/" in str(error))
 
 
+def waiting_time(seconds: int | None) -> timedelta:
+    """Return how long ranks wait for each other, where a user said so many seconds or, `None`, nothing."""
+    return TIMEOUT if seconds is None else timedelta(seconds=seconds)
+
+
+def crossing(world: World, settings: Settings) -> str | None:
+    """Return what to say where hybrid sharding shards over nodes, which it is there to avoid."""
+    nodes = [] if world.roll is None else world.roll.placed
+    if settings.replicas == 1 or len(set(nodes)) == 1:
+        return None
+    each = world.size // (settings.replicas * settings.pipeline_parallel)
+    most = max((len(set(nodes[first : first + each])) for first in range(0, len(nodes), each)), default=1)
+    if most == 1:
+        return None
+    return (
+        f"each of {settings.replicas} replicas is sharded over {most} nodes; with replicas a multiple of the"
+        f" {len(set(nodes))} nodes it would be sharded inside one"
+    )
+
+
 def leave_world() -> None:
     """Leave the process group, if one was joined."""
+    if RollCall.here is not None:
+        RollCall.here.stop()
     if dist.is_initialized():
         dist.destroy_process_group()
 

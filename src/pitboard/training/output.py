@@ -8,6 +8,8 @@ DIR/checkpoints/<benchmark>/run_0/                where checkpoints were asked f
 """
 
 import fcntl
+import secrets
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -26,7 +28,8 @@ class Plan(msgspec.Struct, kw_only=True):
     `settings` holds every setting as the runs use it, so that a later Pitboard, whose presets may differ,
     resumes or repeats the same run; `None` in an older `run.json`. `decisions` gives, by name, the reason for
     each setting that was left to the machine; `rcp` is the global batch size of the official reference
-    convergence point that some of `overrides` come from; `version` is the Pitboard that made the plan.
+    convergence point that some of `overrides` come from; `timeout` is for how many
+    seconds ranks wait for each other; `version` is the Pitboard that made the plan.
     """
 
     benchmark: str
@@ -43,6 +46,7 @@ class Plan(msgspec.Struct, kw_only=True):
     settings: dict[str, Any] | None = None
     decisions: dict[str, str] = {}
     rcp: int | None = None
+    timeout: int | None = None
     version: str | None = None
 
 
@@ -54,9 +58,10 @@ class Output:
         self.is_ours = False
         self._lock_file: IO[str] | None = None
 
-    def lock(self) -> None:
+    def lock(self, *, shared: bool = False) -> None:
         """Create the folder and lock it until this process ends; a second run in it is refused.
 
+        A `shared` lock lets others in that have one too: the jobs of an array, each with runs of its own.
         Raises `PitboardError` when another process has locked it, or it cannot be written.
         """
         if self._lock_file is not None:
@@ -70,7 +75,7 @@ class Output:
                 " Choose another with --output."
             ) from error
         try:
-            fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock_file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except OSError as error:
             raise PitboardError(
                 f"The output folder {self.folder} is in use by another run: wait for it, or choose another"
@@ -87,6 +92,20 @@ class Output:
             self.is_ours = False
             raise
         self._write(plan)
+
+    def claim(self, plan: Plan) -> None:
+        """Record the plan, unless another process has recorded one."""
+        path = self.folder / _PLAN
+        own = path.with_name(f".{_PLAN}.{secrets.token_hex(8)}")
+        write_atomically(own, msgspec.json.format(msgspec.json.encode(plan)))
+        try:
+            # Of several at once, on one file system of several nodes, one makes the link.
+            with suppress(FileExistsError):
+                path.hardlink_to(own)
+        except OSError as error:
+            raise PitboardError(f"Cannot write {path}: {error.strerror}.") from error
+        finally:
+            own.unlink()
 
     def require_new(self) -> None:
         """Raise `PitboardError` where an earlier run's clock has started in the folder."""
@@ -138,9 +157,10 @@ class Output:
             index for index in range(len(plan.seeds)) if read_run(self.log(plan, index)).run_stop_ms is None
         ]
 
-    def all_reached(self, plan: Plan) -> bool:
-        """Whether every run of the plan reached its target; a preset without one cannot miss it."""
-        runs = [read_run(self.log(plan, index)) for index in range(len(plan.seeds))]
+    def all_reached(self, plan: Plan, only: int | None = None) -> bool:
+        """Whether every run, or `only` one, reached its target; a preset without one cannot miss it."""
+        indices = range(len(plan.seeds)) if only is None else [only]
+        runs = [read_run(self.log(plan, index)) for index in indices]
         return all(run.status == "success" or run.target is None for run in runs)
 
 

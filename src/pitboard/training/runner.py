@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from mlperf_logging.mllog import constants
 
 from pitboard import __version__, suite
-from pitboard.errors import LostContactError, PitboardError, Stopped, StorageError
+from pitboard.errors import LostContactError, PitboardError, Stopped, StorageError, ToldElsewhereError
 from pitboard.events import Run
 from pitboard.events.writer import LogWriter
 from pitboard.training.activations import choose_checkpointing
@@ -24,7 +25,14 @@ from pitboard.training.device import (
     peak_memory_bytes,
     published_peak_tflops,
 )
-from pitboard.training.distributed import World, is_main_rank, join_world, lost_contact
+from pitboard.training.distributed import (
+    World,
+    crossing,
+    is_main_rank,
+    join_world,
+    lost_contact,
+    waiting_time,
+)
 from pitboard.training.images import write_image
 from pitboard.training.log_header import log_header
 from pitboard.training.loop import Outcome, Race
@@ -158,11 +166,12 @@ def execute(output: Output, plan: Plan, index: int, reporter: Reporter) -> Summa
     # A log without `run_start` is the trace of a run killed in initialisation: nothing was timed, start over.
     resuming = before.run_start_ms is not None
     log = LogWriter(path if is_main_rank() else None, append=resuming)
+    world: World | None = None
     race: Race | None = None
     with StopSignals(launched="RANK" in os.environ) as stop:
         try:
             with _as_readable_errors():
-                world = join_world(settings)
+                world = join_world(settings, waiting_time(plan.timeout))
                 evaluated = max((int(each.samples or 0) for each in before.evaluations), default=0)
                 resumed, batch, evaluated = world.broadcast((resuming, before.global_batch_size, evaluated))
                 settings, decisions = _decided(settings, plan, world)
@@ -171,11 +180,7 @@ def execute(output: Output, plan: Plan, index: int, reporter: Reporter) -> Summa
                 if world.is_main:
                     if index == 0 and plan.round == suite.NEWEST_RACED.version:
                         reporter.notice(f"round {suite.NEWEST_RACED_LABEL}")
-                    _say_precision(settings, decisions, world, reporter)
-                    if why := decisions.get("activation_checkpointing"):
-                        reporter.notice(
-                            f"activation checkpointing {settings.activation_checkpointing}: {why}"
-                        )
+                    _say_decisions(settings, decisions, world, reporter)
                     output.record_settings(plan, settings.model_dump(mode="json"), decisions)
                 race = Race(
                     benchmark_class(plan.benchmark)(settings),
@@ -188,6 +193,8 @@ def execute(output: Output, plan: Plan, index: int, reporter: Reporter) -> Summa
                     plan.checkpoint_interval,
                     stop,
                 )
+                if world.roll is not None:
+                    world.roll.follow(partial(_come, race))
                 reason = decisions.get("precision", "asked for")
                 _initialize(race, log, plan, reason, evaluated if resumed else None)
                 resuming = False
@@ -203,13 +210,32 @@ def execute(output: Output, plan: Plan, index: int, reporter: Reporter) -> Summa
                 why = str(error) if isinstance(error, PitboardError) else ""
                 raise Stopped(stop.received, why) from error
             if lost_contact(error):
-                raise LostContactError(
-                    f"Rank {world.rank} lost contact with another rank, which has ended or cannot be reached."
-                ) from error
+                raise _lost(world) from error
             if not resuming and not isinstance(error, StorageError):
                 _close_aborted(log, race, error)
+            if isinstance(error, PitboardError) and _is_told_elsewhere(error, world):
+                raise ToldElsewhereError(str(error)) from error
             raise
     return _summary(path, race, outcome) if world.is_main else None
+
+
+def _come(race: Race) -> tuple[int, int]:
+    """Return how many steps a race has done, and of how many samples."""
+    return race.progress.step, race.progress.samples
+
+
+def _is_told_elsewhere(error: PitboardError, world: World | None) -> bool:
+    """Tell the other ranks that this one ends, and return whether one of them did so for the same reason."""
+    return world is not None and world.roll is not None and not world.roll.fail(str(error))
+
+
+def _lost(world: World | None) -> LostContactError:
+    """Return what one of the ranks that are left says of those that are not."""
+    if world is None or world.roll is None:
+        return LostContactError("A rank lost contact with another while they joined.")
+    lost, me = world.roll.lost(), world.roll.me
+    error = LostContactError if lost.tells else ToldElsewhereError
+    return error(f"{me[0].upper() + me[1:]} lost contact with {lost.who}: it has ended or cannot be reached.")
 
 
 def _require_batch(before: int | float | None, now: int, world: World) -> None:
@@ -232,6 +258,15 @@ def _decided(settings: Settings, plan: Plan, world: World) -> tuple[Settings, di
         decide(plan.benchmark, settings, world) if world.is_main else (settings, {})
     )
     return settings, {**plan.decisions, **reasons}
+
+
+def _say_decisions(settings: Settings, decisions: dict[str, str], world: World, reporter: Reporter) -> None:
+    """Report what was decided and why, and what is not as it should be."""
+    _say_precision(settings, decisions, world, reporter)
+    if why := decisions.get("activation_checkpointing"):
+        reporter.notice(f"activation checkpointing {settings.activation_checkpointing}: {why}")
+    if crossed := crossing(world, settings):
+        reporter.notice(crossed)
 
 
 def _say_precision(settings: Settings, decisions: dict[str, str], world: World, reporter: Reporter) -> None:

@@ -44,7 +44,9 @@ def test_a_log_cannot_ask_for_other_files(name: str) -> None:
     assert rulesets.config(name) is None
 
 
-@pytest.mark.parametrize(("round", "ruleset"), [("5.1", "5.1.0"), ("v4.0", "4.0.0"), ("6.1.0", "6.1.0")])
+@pytest.mark.parametrize(
+    ("round", "ruleset"), [("5.1", "5.1.0"), ("v4.0", "4.0.0"), ("1.0", "1.0.0"), ("6.1.0", "6.1.0")]
+)
 def test_rounds_have_rulesets(round: str, ruleset: str) -> None:
     assert rulesets.ruleset_of(round) == ruleset
 
@@ -53,7 +55,7 @@ def test_rounds_have_rulesets(round: str, ruleset: str) -> None:
     ("round", "sentence"),
     [
         ("5.2", r"There is no round '5\.2'\. The nearest are 5\.0 and 5\.1\."),
-        ("3.1", r"Pitboard checks rounds from 4\.0 on; round 3\.1 is older\."),
+        ("0.7", r"There is no round '0\.7'\. The nearest are 1\.0 and 1\.1\."),
     ],
 )
 def test_a_round_that_cannot_be_checked_is_said_with_those_that_can(round: str, sentence: str) -> None:

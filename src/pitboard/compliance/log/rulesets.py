@@ -17,9 +17,6 @@ from pitboard.errors import PitboardError
 from pitboard.suite import ROUNDS, find_round
 from pitboard.suite.official import package_folder
 
-OLDEST = "4.0"
-"""The oldest round whose logs are checked."""
-
 
 class KeyRule:
     """What a ruleset asks of one key."""
@@ -80,22 +77,19 @@ def folder() -> Path:
 
 @cache
 def rulesets() -> tuple[str, ...]:
-    """Return the rulesets of the rounds from `OLDEST` on that are installed, oldest first."""
-    checked = ROUNDS[[each.version for each in ROUNDS].index(OLDEST) :]
-    return tuple(each.ruleset for each in checked if (folder() / f"training_{each.ruleset}").is_dir())
+    """Return the rulesets of the known rounds that are installed, oldest first."""
+    return tuple(each.ruleset for each in ROUNDS if (folder() / f"training_{each.ruleset}").is_dir())
 
 
 def ruleset_of(round: str) -> str:
     """Return the ruleset of a round: `"5.1"`, `"v5.1"` or `"5.1.0"` is `"5.1.0"`.
 
-    Raises `PitboardError` for an unknown round, one that is too old to check, and one that the installed
-    `mlperf-logging` has no rules for.
+    Raises `PitboardError` for an unknown round, and for one that the installed `mlperf-logging` has no rules
+    for.
     """
     wanted = find_round(round)
     if wanted.ruleset in rulesets():
         return wanted.ruleset
-    if ROUNDS.index(wanted) < ROUNDS.index(find_round(OLDEST)):
-        raise PitboardError(f"Pitboard checks rounds from {OLDEST} on; round {wanted.version} is older.")
     raise PitboardError(
         f"The installed mlperf-logging has no rules for round {wanted.version}: install a newer one."
     )

@@ -1,7 +1,10 @@
 """What MLCommons fixes for each benchmark: how many runs, how many of them are dropped, what counts."""
 
+from functools import cache
+
 from mlperf_logging.benchmark_meta import get_allowed_benchmarks, get_result_file_counts
 
+from pitboard.compliance.log.rulesets import config
 from pitboard.events import Evaluation, Run
 
 # Where the official `rcp_checker` takes convergence from an evaluation's `samples_count`; elsewhere it
@@ -20,6 +23,12 @@ _IN_SAMPLES = frozenset(
 )
 
 
+# The official package checker makes no RCP test of these: the reference's convergence was never published.
+_WITHOUT_RCP_TEST = frozenset({"minigo"})
+# Whose two metrics are logged in lines of their own, in no order.
+_TWO_METRICS = "stable_diffusion"
+
+
 def official_runs(benchmark: str) -> int | None:
     """How many runs a training result of this benchmark has; `None` for one that MLCommons does not know."""
     count: int | None = get_result_file_counts("training").get(benchmark)
@@ -36,13 +45,26 @@ def allowed_benchmarks(ruleset: str) -> list[str]:
     return list(dict.fromkeys(get_allowed_benchmarks("training", ruleset)))
 
 
+def has_rcp_test(benchmark: str) -> bool:
+    """Whether the closed division's results of this benchmark are held against reference points."""
+    return benchmark not in _WITHOUT_RCP_TEST
+
+
+@cache
+def counts_in_steps(benchmark: str | None, ruleset: str) -> bool:
+    """Whether a round's rules join the metrics of an evaluation by its step; later ones do by its samples."""
+    rules = config(f"training_{ruleset}/closed_{benchmark}.yaml") if benchmark == _TWO_METRICS else None
+    joined = rules.keys.get("aggregated_eval_accuracy") if rules else None
+    return joined is not None and any("step_num" in check.text for check in joined.checks)
+
+
 def counts_in_epochs(benchmark: str | None) -> bool:
     """Whether the official `rcp_checker` counts this benchmark's convergence in epochs, not in samples."""
     return benchmark not in _IN_SAMPLES and benchmark is not None and official_runs(benchmark) is not None
 
 
-def convergence(run: Run) -> float | None:
-    """Samples (or epochs) that a successful run had consumed at its last evaluation before `run_stop`.
+def convergence(run: Run, ruleset: str) -> float | None:
+    """Samples (epochs, steps) that a successful run had consumed at its last evaluation before `run_stop`.
 
     `None` for a run that did not converge, or whose evaluations do not say. The unit is the one in which the
     official `rcp_checker` counts the benchmark; other benchmarks count in samples where the log has them.
@@ -50,8 +72,8 @@ def convergence(run: Run) -> float | None:
     if run.status != "success" or not run.evaluated:
         return None
     last = run.evaluations[run.evaluated - 1]
-    if run.benchmark == "stable_diffusion":
-        return _first_passing(run.evaluations[: run.evaluated])
+    if run.benchmark == _TWO_METRICS:
+        return _first_passing(run.evaluations[: run.evaluated], counts_in_steps(run.benchmark, ruleset))
     if run.benchmark in _IN_SAMPLES:
         return last.samples
     if counts_in_epochs(run.benchmark):
@@ -59,12 +81,13 @@ def convergence(run: Run) -> float | None:
     return run.samples_to_target
 
 
-def _first_passing(evaluations: list[Evaluation]) -> float | None:
-    """Find the earliest step at which both metrics of stable_diffusion pass: they are logged out of order."""
+def _first_passing(evaluations: list[Evaluation], in_steps: bool) -> float | None:
+    """Find the earliest evaluation at which both metrics pass: they are logged out of order."""
     steps: dict[float, dict[str | None, float]] = {}
     for evaluation in evaluations:
-        if evaluation.samples is not None:
-            steps.setdefault(evaluation.samples, {})[evaluation.metric] = evaluation.quality
+        at = evaluation.step if in_steps else evaluation.samples
+        if at is not None:
+            steps.setdefault(at, {})[evaluation.metric] = evaluation.quality
     passing = [
         step
         for step, quality in steps.items()

@@ -13,6 +13,7 @@ from pitboard.compliance.report import LogReport, ResultReport
 from pitboard.compliance.result.benchmarks import (
     allowed_benchmarks,
     convergence,
+    has_rcp_test,
     official_drops,
     official_runs,
 )
@@ -23,6 +24,7 @@ from pitboard.compliance.result.folder import (
     check_scale,
     filed_scale,
 )
+from pitboard.compliance.result.power import read_power
 from pitboard.compliance.result.rcp import RcpVerdict, rcp_test
 from pitboard.compliance.result.reference import load_points
 from pitboard.compliance.result.run_verdict import ConvergenceCheck, by_chance, check_convergence
@@ -67,6 +69,8 @@ def check_result(
     scale, damaged = filed_scale(result, file)
     findings += damaged
     rcp, held = None, ConvergenceCheck()
+    watts, unclear = read_power(result, inventory)
+    findings += unclear
     own = bool(logs) and all(log.own_rules for log in logs)
     known = result.benchmark in allowed_benchmarks(ruleset)
     if known:
@@ -78,7 +82,7 @@ def check_result(
         if own:
             held = check_convergence([log.run for log in logs], ruleset)
             rcp = held.rcp
-        elif division == "closed":
+        elif division == "closed" and has_rcp_test(result.benchmark):
             rcp = _test(logs, ruleset, "rcp-bypass" in waived)
         if rcp is not None:
             findings += _check_rcp(rcp, logs, file, own)
@@ -96,6 +100,7 @@ def check_result(
         description=system,
         filed_scale=scale,
         logs=[log.path for log in logs],
+        watts=watts,
         preset=scaled_preset(log.run for log in logs),
         own_rules=own,
         rcp_not_held=held.not_held,
@@ -109,7 +114,7 @@ def _test(logs: Sequence[LogReport], ruleset: str, bypass: bool) -> RcpVerdict:
     benchmark = _common(run.benchmark for run in runs) or ""
     sizes = {run.global_batch_size for run in runs}
     return rcp_test(
-        [convergence(run) for run in runs],
+        [convergence(run, ruleset) for run in runs],
         sizes.pop() if len(sizes) == 1 else None,
         benchmark,
         load_points(benchmark, ruleset),
@@ -278,7 +283,7 @@ def _check_rcp(rcp: RcpVerdict, logs: Sequence[LogReport], file: str, own: bool)
             fix="Log the evaluation with that metadata; without it the run counts as not converged.",
         )
         for log in logs
-        if log.run.status == "success" and convergence(log.run) is None
+        if log.run.status == "success" and convergence(log.run, log.ruleset) is None
     ]
     if rcp.passed and not rcp.waived:
         return findings

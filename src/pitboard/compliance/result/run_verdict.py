@@ -96,7 +96,7 @@ def check_convergence(runs: Sequence[Run], ruleset: str, baseline: str = "bf16")
     if reference.not_held:
         return ConvergenceCheck(not_held=reference.not_held, reference=reference)
     rcp = rcp_test(
-        [convergence(run) for run in runs],
+        [convergence(run, ruleset) for run in runs],
         first.global_batch_size,
         str(first.benchmark),
         reference.points,

@@ -15,8 +15,9 @@ from pitboard.stats import SEED, ratio_interval
 DEFINITION = (
     "The speed-up of B over A is A's time-to-train divided by B's: above 1, B is faster. Its 95 % interval "
     f"is a percentile bootstrap over the runs of both (2,000 resamples, seed {SEED}), each scored as an "
-    "olympic mean. What MLCommons' policy for messages asks a comparison to name comes first, as warnings; "
-    "results of different benchmarks or targets are refused."
+    "olympic mean. Energy to target is the mean power of a run × its time, over the same runs and with the "
+    "same factor, where both results have power files. What MLCommons' policy for messages asks a comparison "
+    "to name comes first, as warnings; results of different benchmarks or targets are refused."
 )
 
 SQL = """select r.*, list(u.minutes * r.rcp_scale order by u.run) filter (u.counted) as run_minutes,
@@ -78,6 +79,7 @@ _OF_EVALUATIONS = f"""select run, coalesce(samples, epoch) as samples, quality, 
 from evaluations {_OF}, minutes"""
 
 _MARK = [Column("kind", "Kind"), Column("preset", "Preset")]
+_ENERGY = Column("energy", "Energy to target", "number", "MJ", 3)
 _HOURS = Column("accelerator_hours", "Accelerator-hours (derived)", "number", "h", 2)
 
 
@@ -85,8 +87,9 @@ def compare(a: str, b: str, normalise: bool = False, *, store: Store | None = No
     """Compare two results, given as ROUND/SUBMITTER/SYSTEM/BENCHMARK.
 
     Rows are A and B; `facts` hold `speedup` with `low` and `high` (its 95 % interval, `None` with too few
-    runs), and with `normalise` `accelerator_hours_ratio` (A's ÷ B's; derived, not official). `warnings` say
-    what is not like for like. Raises `PitboardError` for an unknown result, for results of different
+    runs), `energy_ratio` (A's energy to target ÷ B's, `None` unless both have power files), and with
+    `normalise` `accelerator_hours_ratio` (A's ÷ B's; derived, not official). `warnings` say what is not like
+    for like. Raises `PitboardError` for an unknown result, for results of different
     benchmarks, targets or presets, and for one without a score.
     """
     from pitboard.compliance.log.preset import kind_of
@@ -107,12 +110,13 @@ def compare(a: str, b: str, normalise: bool = False, *, store: Store | None = No
         definition=DEFINITION + (f" {citing.DERIVED}" if normalise else ""),
         sql=SQL,
         parameters=key_of(first),
-        columns=[*_COLUMNS, *(_MARK if scaled else []), *([_HOURS] if normalise else [])],
+        columns=[*_COLUMNS, *(_MARK if scaled else []), *_measured(first, second, normalise)],
         rows=[
             {
                 "result": label,
                 "reference": reference(row),
                 "accelerator_hours": _hours(row),
+                "energy": None if row["joules"] is None else row["joules"] / 1e6,
                 "each_run": _each_run(row),
             }
             | row
@@ -144,6 +148,12 @@ def _disclosed(a: Row, b: Row) -> dict[str, Table]:
     """Set side by side what both results' logs disclose of precision, parallelism and configuration."""
     rows = disclosed(a, b)
     return {"disclosed": Table(title="Disclosed settings", columns=_DISCLOSED, rows=rows)} if rows else {}
+
+
+def _measured(a: Row, b: Row, normalise: bool) -> list[Column]:
+    """Return the columns of what only some results have, or are asked for."""
+    energy = [_ENERGY] if a["joules"] is not None or b["joules"] is not None else []
+    return energy + ([_HOURS] if normalise else [])
 
 
 def _runs(store: Store, a: Row, b: Row) -> Table:
@@ -178,6 +188,7 @@ def _facts(a: Row, b: Row, normalise: bool) -> dict[str, Any]:
         "speedup": a["minutes"] / b["minutes"],
         "low": interval and interval[0],
         "high": interval and interval[1],
+        "energy_ratio": a["joules"] / b["joules"] if a["joules"] and b["joules"] else None,
     }
     if normalise:
         hours = (_hours(a), _hours(b))
@@ -212,6 +223,8 @@ def _notes(a: Row, b: Row, facts: dict[str, Any]) -> list[str]:
     if facts.get("accelerator_hours_ratio"):
         ratio = 1 / facts["accelerator_hours_ratio"]
         notes.append(f"Derived: B needs {ratio:.3f} × the accelerator-hours of A to the target.")
+    if facts["energy_ratio"]:
+        notes.append(f"B needs {1 / facts['energy_ratio']:.3f} × the energy of A to the target.")
     differences = [
         f"{row['setting']} {row['a']} and {row['b']}" for row in disclosed(a, b) if row["same"] is False
     ]

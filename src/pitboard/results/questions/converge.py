@@ -4,6 +4,8 @@ from itertools import groupby
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from pitboard.errors import PitboardError
 from pitboard.results import facets, marks, own
 from pitboard.results.answer import Answer, Column, Table
@@ -79,6 +81,7 @@ def converge(
     the benchmark has no result in the round.
     """
     from pitboard.compliance import load_points
+    from pitboard.compliance.result.benchmarks import counts_in_steps
     from pitboard.compliance.result.rcp import reference_convergence
 
     store = store or default_store()
@@ -100,7 +103,10 @@ def converge(
         )
     ruleset = find_round(str(values["round"])).ruleset
     name = str(values["benchmark"])
-    points = reference_convergence(name, load_points(name, ruleset), ruleset)
+    points = [
+        _in_samples(point, counts_in_steps(name, ruleset))
+        for point in reference_convergence(name, load_points(name, ruleset), ruleset)
+    ]
     fewest = min(points, key=lambda point: point.mean, default=None)
     rows = [_measure(row, ruleset, fewest) for row in marks.tell(store, found)]
     unit = counted_in(rows)
@@ -146,19 +152,31 @@ def _digits(unit: str) -> int:
     return 0 if unit == "samples" else 3
 
 
+def _in_samples(point: "Convergence", in_steps: bool) -> "Convergence":
+    """Give a reference point in samples, where the round's rules count in steps."""
+    if not in_steps:
+        return point
+    parts = {name: getattr(point, name) * point.batch_size for name in ("mean", "stdev", "minimum")}
+    return msgspec.structs.replace(point, **parts)
+
+
 def _measure(row: Row, ruleset: str, fewest: "Convergence | None") -> Row:
     from pitboard.compliance import load_points, rcp_test
+    from pitboard.compliance.result.benchmarks import counts_in_steps
 
     name = str(row["benchmark"])
     batch = float(row["global_batch_size"])
-    verdict = rcp_test(row["samples"], batch, name, load_points(name, ruleset), ruleset=ruleset)
-    samples = verdict.submission_mean or fmean(s for s in row["samples"] if s is not None)
-    ratio = samples / verdict.reference_mean if verdict.reference_mean else None
+    unit = batch if counts_in_steps(name, ruleset) else 1
+    logged = [None if samples is None else samples / unit for samples in row["samples"]]
+    verdict = rcp_test(logged, batch, name, load_points(name, ruleset), ruleset=ruleset)
+    samples = (verdict.submission_mean or fmean(s for s in logged if s is not None)) * unit
+    expected = verdict.reference_mean and verdict.reference_mean * unit
+    ratio = samples / expected if expected else None
     training = row["training"]
     return row | {
         "reference": reference(row),
         "samples_to_target": samples,
-        "reference_samples": verdict.reference_mean,
+        "reference_samples": expected,
         "against_reference": ratio,
         "against_fewest": samples / fewest.mean if fewest else None,
         "extra_minutes": None if training is None or ratio is None else training * (1 - 1 / ratio),

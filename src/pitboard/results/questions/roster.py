@@ -1,26 +1,30 @@
-"""Who entered a round, with what, and what changed against the round before."""
+"""Who entered a round, with what, and what changed against the round before, or an earlier one."""
 
 from collections import Counter
 from itertools import takewhile
 from typing import Any
 
+from pitboard.errors import PitboardError
 from pitboard.results import own
 from pitboard.results.answer import Answer, Column, Table
-from pitboard.results.find import default_store, known, latest_round, rounds_of
+from pitboard.results.find import default_store, known, latest_round, missing_rounds, rounds_of
 from pitboard.results.organisations import one_name
-from pitboard.results.question import ROUND, WITH_OWN, Question
+from pitboard.results.question import ROUND, WITH_OWN, Option, Question
 from pitboard.results.schema import Row
 from pitboard.results.store import Store
+from pitboard.suite.lineage import GENERATIVE
 
 DEFINITION = (
     "An organisation is the submitter that a system description names, so a joint entry in another "
     "submitter's folder is one of its own; a system is a distinct pair of organisation and system name "
-    "with a result. A multi-node result is of more than one node. First-timers are organisations that no "
-    "earlier round in the store has, under any of their known names."
+    "with a result. A multi-node result or system is of more than one node. Generative benchmarks train or "
+    "fine-tune a model that generates text or pictures. First-timers are organisations that no "
+    "earlier round in the store has, under any of their known names; the notes name these rounds, and those "
+    "that are missing."
 )
 
-SQL = f"""select organisation, submitter, system_name, benchmark, division, availability, nodes, accelerator,
-  accelerators
+SQL = f"""select organisation, submitter, system, system_name, benchmark, division, availability, nodes,
+  accelerator, accelerators
 from results where round = $round
   and {own.SHOWN}
 order by all"""
@@ -43,18 +47,35 @@ _CHANGE = [
     Column("now", "Now", "number", "", 0),
     Column("change", "Change", "number", "", 0),
 ]
+_FIGURES = {
+    "multi_node_systems": "multi-node systems, by folder",
+    "multi_node_results": "multi-node results",
+    "multi_node_share": "multi-node share of results, %",
+    "generative_share": "generative benchmarks' share of results, %",
+    "accelerator_models": "accelerator models",
+    "largest": "largest system, accelerators",
+}
 
 
-def roster(round: str | None = None, with_own: bool = False, *, store: Store | None = None) -> Answer:
+def roster(
+    round: str | None = None,
+    against: str | None = None,
+    with_own: bool = False,
+    *,
+    store: Store | None = None,
+) -> Answer:
     """Give a round's organisations, one a row, and in `facts` the round's counts; `more` holds the change.
 
-    `facts`: organisations, systems, results, first_timers, multi_node_share (0 to 1 of results), largest.
-    `more`: "change" against the round before (where the store has it), "benchmarks" and "accelerators" with
-    their results. `with_own` counts what the user added, too. Raises `PitboardError` for a round that the
-    store does not have.
+    `facts`: organisations, systems, results, multi_node_systems (by folder: one name may stand for several
+    sizes), multi_node_results, multi_node_share and generative_share (0 to 1 of results), accelerator_models,
+    largest, first_timers, and `before` with the same of the round that it is set against. `more`: "change"
+    against the round before (the latest that the store has, or `against`), "benchmarks" and "accelerators"
+    with their results. `with_own` counts what the user added, too. Raises `PitboardError` for a round that
+    the store does not have, or one to set it against that is not earlier.
     """
     store = store or default_store()
     round = known(store, "round", round) or latest_round(store)
+    against = known(store, "round", against)
     earlier = list(takewhile(lambda other: other != round, rounds_of(store)))
     entries = store.rows(SQL, {"round": round, "with_own": with_own})
     before = {
@@ -63,20 +84,28 @@ def roster(round: str | None = None, with_own: bool = False, *, store: Store | N
         if row["round"] in earlier
     }
     rows = _organisations(entries, before if earlier else None)
-    last = store.rows(SQL, {"round": earlier[-1], "with_own": with_own}) if earlier else []
-    facts = _facts(entries) | {"first_timers": [row["organisation"] for row in rows if row["first_timer"]]}
-    systems, organisations = facts["systems"], facts["organisations"]
+    if against is not None and against not in earlier:
+        raise PitboardError(
+            f"Round {round} is set against an earlier one, not {against}: "
+            f"the store has {', '.join(earlier) or 'none'}."
+        )
+    other = against or (earlier[-1] if earlier else None)
+    last = store.rows(SQL, {"round": other, "with_own": with_own}) if other else []
+    facts = _facts(entries) | {
+        "first_timers": [row["organisation"] for row in rows if row["first_timer"]],
+        "before": _facts(last) | {"round": other} if other else None,
+    }
     return Answer(
         question="roster",
-        title=f"MLPerf Training v{round}: {systems} systems from {organisations} organisations",
+        title=_title(round, facts, asked=against is not None),
         definition=DEFINITION,
         sql=SQL,
         parameters={"round": round, "with_own": with_own},
         columns=_ORGANISATIONS,
         rows=rows,
-        notes=[*own.notes(with_own), *_notes(facts, earlier)],
+        notes=[*own.notes(with_own), *_notes(facts, earlier, missing_rounds(store, round))],
         facts=facts,
-        more=_more(entries, last, earlier),
+        more=_more(entries, last, other),
     )
 
 
@@ -112,12 +141,28 @@ def _facts(entries: list[Row]) -> dict[str, Any]:
         "organisations": len({row["organisation"] for row in entries}),
         "systems": len({(row["organisation"], row["system_name"]) for row in entries}),
         "results": len(entries),
+        "multi_node_systems": len(
+            {(row["submitter"], row["system"]) for row in entries if (row["nodes"] or 0) > 1}
+        ),
+        "multi_node_results": sum((row["nodes"] or 0) > 1 for row in entries),
         "multi_node_share": sum((row["nodes"] or 0) > 1 for row in entries) / max(len(entries), 1),
+        "generative_share": sum(row["benchmark"] in GENERATIVE for row in entries) / max(len(entries), 1),
+        "accelerator_models": len({row["accelerator"] for row in entries if row["accelerator"]}),
         "largest": max((row["accelerators"] or 0 for row in entries), default=0),
     }
 
 
-def _notes(facts: dict[str, Any], earlier: list[str]) -> list[str]:
+def _title(round: str, facts: dict[str, Any], *, asked: bool) -> str:
+    title = (
+        f"MLPerf Training v{round}: {facts['systems']} systems from {facts['organisations']} organisations"
+    )
+    if not asked:
+        return title
+    now, then = facts["multi_node_results"], facts["before"]["multi_node_results"]
+    return f"{title}; against v{facts['before']['round']}, {now} multi-node results instead of {then}"
+
+
+def _notes(facts: dict[str, Any], earlier: list[str], missing: list[str]) -> list[str]:
     notes = [
         f"{facts['multi_node_share']:.0%} of {facts['results']} results are of more than one node; the "
         f"largest system has {facts['largest']:,} accelerators.",
@@ -125,28 +170,31 @@ def _notes(facts: dict[str, Any], earlier: list[str]) -> list[str]:
     if not earlier:
         return [*notes, "The store has no earlier round: first-timers and changes cannot be told."]
     first = ", ".join(facts["first_timers"]) or "none"
-    notes.append(f"First-timers against v{', v'.join(earlier)}: {first}. Older rounds are not in the store.")
+    unknown = f"v{', v'.join(missing)}" if missing else ""
+    notes.append(
+        f"First-timers against v{', v'.join(earlier)}: {first}."
+        + (f" Not in the store: {unknown}; who entered only those counts as new." if unknown else "")
+    )
     return notes
 
 
-def _more(entries: list[Row], last: list[Row], earlier: list[str]) -> dict[str, Table]:
+def _more(entries: list[Row], last: list[Row], other: str | None) -> dict[str, Table]:
     more = {
         "benchmarks": _counts(entries, last, "benchmark", "Benchmark"),
         "accelerators": _counts(entries, last, "accelerator", "Accelerator"),
     }
-    if earlier:
+    if other:
         now, then = _facts(entries), _facts(last)
-        shares = {"multi_node_share": "multi-node share of results, %"}
         rows = [
             {
-                "figure": shares.get(name, name if name != "largest" else "largest system, accelerators"),
-                "before": then[name] * (100 if name in shares else 1),
-                "now": now[name] * (100 if name in shares else 1),
-                "change": (now[name] - then[name]) * (100 if name in shares else 1),
+                "figure": _FIGURES.get(name, name),
+                "before": then[name] * (scale := 100 if name.endswith("_share") else 1),
+                "now": now[name] * scale,
+                "change": (now[name] - then[name]) * scale,
             }
             for name in now
         ]
-        more["change"] = Table(title=f"Change against v{earlier[-1]}", columns=_CHANGE, rows=rows)
+        more["change"] = Table(title=f"Change against v{other}", columns=_CHANGE, rows=rows)
     return more
 
 
@@ -163,5 +211,11 @@ QUESTION = Question(
     ask=roster,
     order=8,
     summary="Show who entered a round, with what, and what changed since the round before",
-    options=(ROUND, WITH_OWN),
+    options=(
+        ROUND,
+        Option(
+            "against", "The earlier round to set it against.", otherwise="the round before", column="round"
+        ),
+        WITH_OWN,
+    ),
 )

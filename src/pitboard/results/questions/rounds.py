@@ -7,19 +7,21 @@ from typing import Any
 
 from pitboard.errors import PitboardError
 from pitboard.results.answer import Answer, Column, Table
-from pitboard.results.claims import COLUMNS as CANDIDATES
-from pitboard.results.claims import claims
 from pitboard.results.find import default_store, known, reference, rounds_of
 from pitboard.results.likeness import unlike
 from pitboard.results.organisations import one_name
 from pitboard.results.question import BENCHMARK, Chart, Option, Question
 from pitboard.results.schema import Row
 from pitboard.results.store import Store
-from pitboard.suite import ROUNDS
+from pitboard.results.tracing import COLUMNS as CANDIDATES
+from pitboard.results.tracing import claims
+from pitboard.suite import ROUNDS, find_round, official_targets
+from pitboard.suite.lineage import SUCCESSIONS
 
 DEFINITION = (
     "A speed-up is the earlier round's time-to-train ÷ the later one's, of results in the closed division of "
-    "two rounds that follow one another among those with the benchmark. Each row takes the fastest result of "
+    "two rounds that follow one another among those in the store with the benchmark, or of the round that is "
+    "asked for and the newest. Each row takes the fastest result of "
     "each round: of all, of one submitter with one accelerator at one count, of one accelerator at one "
     "count, or of a vendor's accelerator generation at one count (a generation that the earlier round lacks "
     "is set against the newest one it has). The speed-up of the runs leaves out the RCP scaling factors, "
@@ -72,18 +74,24 @@ def rounds(benchmark: str, since: str | None = None, *, store: Store | None = No
     """Say how a benchmark's results changed from round to round, best and like for like.
 
     Rows are pairs of results in rounds that follow one another, beginning with round `since`, by default the
-    last but one that has the benchmark. `facts`: `rounds` (with the benchmark), and
-    of the newest pair `best_speedup`, `median_same_submitter` over `same_submitter_pairs` (like for like,
-    with new runs), and `same_runs` (such pairs that are one set of runs entered twice). `more["claims"]`
-    traces published claims about the benchmark, `more["split"]` attributes them. Raises `PitboardError` for
-    a benchmark that no published result of the closed division has.
+    last but one that has the benchmark; with rounds between that and the newest, pairs of these two come
+    first. `facts`: `rounds` (with the benchmark), and of the first and the newest round `best_speedup`,
+    `median_same_submitter` over `same_submitter_pairs` (like for like, with new runs), and `same_runs` (such
+    pairs that are one set of runs entered twice). `more["claims"]` traces published claims about the
+    benchmark, `more["split"]` attributes them. Raises `PitboardError` for a benchmark that no published
+    result of the closed division has, none since the round that is asked for.
     """
     store = store or default_store()
     name = str(known(store, "benchmark", benchmark))
-    present = _present(store, name)
+    having = present = _present(store, name)
     first = known(store, "round", since)
-    if first in present:
-        present = present[present.index(first) :]
+    every = rounds_of(store)
+    if first in every:
+        present = [number for number in having if every.index(number) >= every.index(first)]
+        if not present:
+            raise PitboardError(
+                f"{name} has no published result from v{first} on: its last is v{having[-1]}."
+            )
     elif first is None:
         present = present[-2:]
     by_round: dict[str, list[Row]] = {number: [] for number in present}
@@ -91,11 +99,11 @@ def rounds(benchmark: str, since: str | None = None, *, store: Store | None = No
         by_round[row["round"]].append(row)
     rows = [
         _row(kind, label, *pair)
-        for before, after in pairwise(present)
+        for before, after in _spans(present)
         for kind, label, *pair in _pairs(by_round[before], by_round[after])
     ]
     traced = claims(name, store=store)
-    newest = [row for row in rows if row["round_after"] == present[-1]]
+    newest = [row for row in rows if (row["round_before"], row["round_after"]) == (present[0], present[-1])]
     facts = _facts(present, newest)
     return Answer(
         question="rounds",
@@ -106,7 +114,8 @@ def rounds(benchmark: str, since: str | None = None, *, store: Store | None = No
         columns=COLUMNS,
         rows=rows,
         notes=[
-            *_history(name, present, rounds_of(store)),
+            *_history(name, having, every),
+            *_breaks(name, present),
             *_best(newest),
             *(
                 note
@@ -117,6 +126,12 @@ def rounds(benchmark: str, since: str | None = None, *, store: Store | None = No
         facts=facts,
         more=_more(traced),
     )
+
+
+def _spans(present: list[str]) -> list[tuple[str, str]]:
+    """Pair the first round with the newest; with rounds between, each with the one after it too."""
+    whole = [(present[0], present[-1])] if len(present) > 1 else []
+    return whole + (list(pairwise(present)) if len(present) > 2 else [])
 
 
 def _present(store: Store, benchmark: str) -> list[str]:
@@ -220,7 +235,7 @@ def _title(benchmark: str, present: list[str], facts: dict[str, Any]) -> str:
     if facts["best_speedup"] is None:
         return f"{benchmark} is in one round of the store only, v{present[-1]}"
     times = f"{facts['best_speedup']:.2f} ×"
-    title = f"{benchmark}, v{present[-2]} → v{present[-1]}: the best is {times} as fast at any scale"
+    title = f"{benchmark}, v{present[0]} → v{present[-1]}: the best is {times} as fast at any scale"
     if facts["median_same_submitter"]:
         title += f", like for like of one submitter {facts['median_same_submitter']:.2f} × (median)"
     return title
@@ -240,10 +255,28 @@ def _history(benchmark: str, present: list[str], every: list[str]) -> list[str]:
                 notes.append(
                     f"{benchmark} was retired after v{gone.last_round}; {gone.replaced_by} replaced it."
                 )
+    if not notes:
+        notes = [
+            f"{step.id} {'goes on as what was' if step.continues else 'took the place of'} {step.earlier}: "
+            f"{step.why}."
+            for step in SUCCESSIONS
+            if benchmark in (step.id, step.earlier)
+        ]
     missing = [f"v{number}" for number in every if number not in present]
     if missing:
         notes.append(f"No result of {benchmark} in {', '.join(missing)}.")
     return notes
+
+
+def _breaks(benchmark: str, present: list[str]) -> list[str]:
+    """Say where the target changed: figures over such a change compare two tasks."""
+    targets = [official_targets(find_round(number), benchmark) for number in present]
+    return [
+        f"Not the same task: the target of {benchmark} was {' and '.join(map(str, old))} in v{before} and is "
+        f"{' and '.join(map(str, new))} in v{after}."
+        for (before, old), (after, new) in pairwise(zip(present, targets, strict=True))
+        if old != new
+    ]
 
 
 def _best(newest: list[Row]) -> list[str]:
@@ -287,8 +320,8 @@ def _more(traced: list[Any]) -> dict[str, Table]:
 
 
 def _slopes(answer: Answer) -> dict[str, Any]:
-    newest = answer.rows[-1]["round_after"] if answer.rows else None
-    pairs = [row for row in answer.rows if row["round_after"] == newest]
+    rounds = answer.facts["rounds"]
+    pairs = [r for r in answer.rows if (r["round_before"], r["round_after"]) == (rounds[0], rounds[-1])]
     same = [row for row in pairs if row["kind"] == SAME_SUBMITTER]
     chosen = [row for row in pairs if row["kind"] == "best"] + (same or pairs[1:])
     rows = [

@@ -26,7 +26,9 @@ from pitboard.results.store import Store, quoted
 DEFINITION = (
     "A benchmark's figure is its time-to-train in minutes: the olympic mean of the runs (the fastest and the "
     "slowest left out), times the RCP scaling factor where convergence was too fast. It is what the official "
-    "summarizer prints (mlperf_logging.result_summarizer; training rules, section 'Results')."
+    "summarizer prints (mlperf_logging.result_summarizer; training rules, section 'Results'). Energy is the "
+    "mean power of a run × its time-to-train, over the same runs and with the same factor, for entries with "
+    "power files; whether it was measured before or after the power supplies stands in the description."
 )
 
 COLUMNS = [
@@ -62,6 +64,7 @@ def table(
     availability: Several = None,
     precision: Several = None,
     software: Several = None,
+    energy: bool = False,
     with_own: bool = False,
     *,
     store: Store | None = None,
@@ -71,7 +74,8 @@ def table(
     Rows are systems, ordered by round, submitter and system; a benchmark's column is in minutes, `None` where
     it was not entered or has no score. A filter of several values takes what any of them names. `marks` says
     of which figures something must be known: an RCP scaling factor, logs that are missing, runs of an earlier
-    round. `with_own` shows what the user added, too, and so does naming a submitter of one's own. Raises
+    round. `energy` shows the energy to target in megajoules instead, of the systems that measured it.
+    `with_own` shows what the user added, too, and so does naming a submitter of one's own. Raises
     `PitboardError` for a value that no result has.
     """
     store = store or default_store()
@@ -88,11 +92,13 @@ def table(
         software=software,
     )
     values["with_own"] = with_own = own.asked_for(with_own, values["submitter"])
-    conditions = _WHERE + facets.where(values, _FILTERS)
+    conditions = _WHERE + facets.where(values, _FILTERS) + ("\n  and joules is not null" if energy else "")
+    figure, unit = ("joules / 1e6", "MJ") if energy else ("minutes", "min")
     found = store.rows(f"select distinct benchmark from results{conditions} order by all", values)
     benchmarks = [str(row["benchmark"]) for row in found]
     minutes = "".join(
-        f",\n  max(minutes) filter (benchmark = {quoted(name)}) as {_identifier(name)}" for name in benchmarks
+        f",\n  max({figure}) filter (benchmark = {quoted(name)}) as {_identifier(name)}"
+        for name in benchmarks
     )
     names = ", ".join(column.name for column in _KEYED)
     order = "round, submitter, system, division"
@@ -109,14 +115,15 @@ def table(
     ]
     return Answer(
         question="table",
-        title=f"MLPerf Training v{facets.told(values['round'], ' and v')}: {', '.join([*chosen, what])}",
+        title=f"MLPerf Training v{facets.told(values['round'], ' and v')}: {', '.join([*chosen, what])}"
+        + (" that measured energy to target" if energy else ""),
         definition=DEFINITION,
         sql=sql,
         parameters=values,
         columns=[
             *([_ROUND] if several else []),
             *COLUMNS[:-1],
-            *(Column(name, name, "number", "min", mark=marks.OF_CELL + name) for name in benchmarks),
+            *(Column(name, name, "number", unit, mark=marks.OF_CELL + name) for name in benchmarks),
             marks.COLUMN,
             COLUMNS[-1],
         ],
@@ -157,8 +164,10 @@ def _identifier(text: str) -> str:
 
 def _curves(answer: Answer) -> dict[str, Any]:
     benchmark = answer.parameters.get("benchmark")
-    if not isinstance(benchmark, str):
-        raise PitboardError("A chart of the table is of one benchmark: choose it with --benchmark.")
+    if not isinstance(benchmark, str) or any(column.unit == "MJ" for column in answer.columns):
+        raise PitboardError(
+            "A chart of the table is of the minutes of one benchmark: choose it with --benchmark."
+        )
     rows = [
         {
             "family": f"{row['submitter']}, {row['accelerator']}",
@@ -186,6 +195,7 @@ QUESTION = Question(
         Option("availability", "Only this category.", column="availability"),
         PRECISION,
         SOFTWARE,
+        Option("energy", "Show energy to target (MJ) in place of minutes, of systems that measured it."),
         WITH_OWN,
     ),
     charts=(

@@ -1,0 +1,177 @@
+"""The `pitboard launch` commands: runs on other machines than this."""
+
+import signal
+from dataclasses import fields
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pitboard.errors import PitboardError, Stopped
+
+if TYPE_CHECKING:
+    from pitboard.launch.slurm import Outcome, SlurmJob
+
+app = typer.Typer(
+    help="Start runs on a cluster: write the batch script, submit it, follow it.", no_args_is_help=True
+)
+_EXIT_CODES = {"reached": 0, "not reached": 1, "failed": 2, "stopped": 143}
+# What the job says itself, or what belongs to a run on this machine.
+_NOT_HERE = {
+    "nproc": "--nodes and --gpus-per-node say how many ranks there are",
+    "dry_run": "give it before the --",
+    "every": "a job races one benchmark",
+    "resume": "the job, submitted again, continues its run",
+    "only": "--array gives each job its run",
+    "samples_grid": "draw where you run without Slurm",
+}
+
+
+def register(parent: typer.Typer) -> None:
+    """Add the commands to the application."""
+    parent.add_typer(app, name="launch")
+
+
+@app.callback()
+def _commands() -> None:
+    """Start runs on a cluster: write the batch script, submit it, follow it."""
+
+
+@app.command()
+def slurm(
+    benchmark: Annotated[str, typer.Argument(help="The benchmark, e.g. llama31_8b.")],
+    options: Annotated[
+        list[str] | None, typer.Argument(metavar="[-- RUN OPTIONS]", help="Any option of `pitboard run`.")
+    ] = None,
+    nodes: Annotated[int, typer.Option(min=1, help="How many nodes.")] = 1,
+    gpus_per_node: Annotated[
+        int | None,
+        typer.Option(min=1, help="GPUs of each node, one rank each.", show_default="none: a rank a node"),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder to write, on the file system that the nodes share; else output/<time>-<benchmark>."
+        ),
+    ] = None,
+    array: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="K", help="K runs with K seeds, a job each, in one output folder."),
+    ] = None,
+    per_node: Annotated[
+        bool, typer.Option("--per-node", help="One torchrun a node, instead of one task of srun's a rank.")
+    ] = False,
+    container: Annotated[
+        str | None, typer.Option(metavar="IMAGE", help="Run in this container image, by Pyxis and Enroot.")
+    ] = None,
+    container_mounts: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FROM:TO", help="What the container sees beside the output: data, caches."),
+    ] = None,
+    account: Annotated[str | None, typer.Option(help="The account to charge.")] = None,
+    partition: Annotated[str | None, typer.Option(help="The partition.")] = None,
+    time: Annotated[str | None, typer.Option(help="The time limit, such as 2:00:00.")] = None,
+    sbatch: Annotated[
+        list[str] | None,
+        typer.Option(metavar="OPTION", help="A further option of sbatch: --sbatch=--qos=high."),
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Follow the job to its end.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the batch script, and write and submit nothing.")
+    ] = False,
+) -> None:
+    """Run a benchmark as a job of Slurm's.
+
+    Exits 0 when the job was submitted, 2 when it could not be; with --wait, as `pitboard run` does where the
+    job runs: 0, 1, 2, or 143 when it was cancelled or its time was over.
+    """
+    from pitboard.launch.slurm import SlurmJob, batch_script, require_slurm, submit, write_script
+
+    given, run = _run_options(benchmark, options or [], array)
+    if output is not None and given["output"] is not None:
+        raise PitboardError("--output is given twice, before and after the --: leave one out.")
+    folder = output or given["output"] or Path("output") / f"{datetime.now():%Y%m%d-%H%M%S}-{benchmark}"
+    job = SlurmJob(
+        benchmark=benchmark,
+        run=tuple(run),
+        output=folder.absolute(),
+        nodes=nodes,
+        gpus_per_node=gpus_per_node,
+        array=array,
+        per_node=per_node,
+        checkpoints=given["checkpoint_every"] is not None,
+        container=container,
+        mounts=tuple(container_mounts or ()),
+        account=account,
+        partition=partition,
+        time=time,
+        options=tuple(sbatch or ()),
+    )
+    _require_runnable(given, job)
+    if dry_run:
+        typer.echo(batch_script(job), nl=False)
+        return
+    require_slurm()
+    write_script(job)
+    id = submit(job)
+    typer.echo(f"Job {id}: submitted; its script is {job.script}")
+    if wait:
+        raise typer.Exit(_EXIT_CODES[_follow(job, id)])
+    logs = job.log(f"{id}_*" if array else id)
+    typer.echo(f"It prints to {logs}; `scancel {id}` stops it.")
+
+
+def _run_options(benchmark: str, options: list[str], array: int | None) -> tuple[dict[str, Any], list[str]]:
+    """Return what the options of `pitboard run` say, by parameter, and those that the job's command repeats.
+
+    An option that there is not ends this command as it would end `pitboard run`.
+    """
+    from pitboard.cli import run
+
+    parsing = typer.Typer(add_completion=False)
+    run.register(parsing)
+    command: Any = typer.main.get_command(parsing)
+    given: dict[str, Any] = command.make_context("pitboard run", [benchmark, *options]).params
+    for name, instead in _NOT_HERE.items():
+        if given[name] not in (None, False):
+            option = {"every": "all"}.get(name, name).replace("_", "-")
+            raise PitboardError(f"--{option} cannot be given to a job: {instead}.")
+    if array is not None and given["runs"] is not None:
+        raise PitboardError(f"--array {array} says how many runs there are: leave out --runs.")
+    repeated, rest = [], iter(options)
+    for word in rest:
+        if word == "--output":
+            next(rest)
+        elif not word.startswith("--output="):
+            repeated.append(word)
+    return given, repeated
+
+
+def _require_runnable(given: dict[str, Any], job: "SlurmJob") -> None:
+    """Raise `PitboardError` for what a run would refuse, here and now rather than when the job begins.
+
+    A login node that has no torch leaves that to the job.
+    """
+    try:
+        from pitboard.cli.run import overrides_of
+        from pitboard.launch.plan import RunRequest, make_plan
+        from pitboard.training.distributed import require_divisible
+        from pitboard.training.output import Output
+        from pitboard.training.runner import settings_of
+    except ModuleNotFoundError:
+        return
+    asked = {each.name: given[each.name] for each in fields(RunRequest) if each.name in given}
+    plan = make_plan(RunRequest(**asked, overrides=overrides_of(given)))
+    require_divisible(job.nodes * (job.gpus_per_node or 1), settings_of(plan))
+    Output(job.output).require_new()
+
+
+def _follow(job: "SlurmJob", id: str) -> "Outcome":
+    """Print what becomes of a job until it has ended, and return how it did."""
+    from pitboard.launch.slurm import Follower
+
+    try:
+        return Follower(job, id, typer.echo).follow()
+    except KeyboardInterrupt:
+        raise Stopped(signal.SIGINT, f"Job {id} goes on; `scancel {id}` stops it.") from None

@@ -1,0 +1,181 @@
+"""Jobs of a real Slurm, of one host that passes for four: raced, lost, stopped, requeued, and in an array.
+
+The tasks are forked as all commands under test are (`forked.Door`).
+"""
+
+import json
+import os
+import re
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import forked
+from forked import Door
+from local_slurm import LocalSlurm
+from pitboard.events import read_events
+from support import Command, Python, command_environment, curve, near, the_log, the_run, tiny, wait_until
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("slurm")]
+
+RUN = [*tiny("llama31_8b")[2:], "--seed", "7", "--precision", "fp32", "--set", "target=0"]
+LONG = [*RUN, "--set", "evaluation_interval=40", "--set", "max_samples=400", "--checkpoint-every", "16"]
+
+
+@pytest.fixture
+def environment(slurm: LocalSlurm, cache: Path) -> dict[str, str]:
+    return command_environment(cache) | slurm.environment
+
+
+@pytest.fixture
+def launch(door: Door, python: Python, environment: dict[str, str]) -> Callable[..., forked.Started]:
+    """Return a function that starts `pitboard launch slurm llama31_8b`."""
+
+    def start(*arguments: object) -> forked.Started:
+        return python("-c", door.code, "launch", "slurm", "llama31_8b", *arguments, env=environment)
+
+    return start
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def newest(folder: Path) -> int:
+    """Return at which sample the last whole checkpoint is, or 0."""
+    whole = folder.glob("checkpoints/*/run_0/samples_*/.metadata")
+    return max((int(path.parent.name.removeprefix("samples_")) for path in whole), default=0)
+
+
+def keys(folder: Path) -> list[str]:
+    return [event.key for event in read_events(the_log(folder))]
+
+
+def task(slurm: LocalSlurm, rank: int) -> int:
+    """Return the process of a rank of the step that runs."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            variables = (entry / "environ").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        mine = f"SLURM_CONF={slurm.folder}/slurm.conf".encode() in variables
+        if mine and f"SLURM_PROCID={rank}".encode() in variables and b"SLURM_STEP_NUM_TASKS=2" in variables:
+            return int(entry.name)
+    raise AssertionError(f"no task {rank}")
+
+
+@pytest.fixture(scope="module")
+def whole(pitboard: Command, tmp_path_factory: pytest.TempPathFactory) -> dict[int, float]:
+    """Return the curve of the long run in one process, that nobody disturbs."""
+    folder = tmp_path_factory.mktemp("whole") / "out"
+    assert pitboard("run", "llama31_8b", *LONG, "--output", folder).returncode == 1
+    return dict(curve(folder))
+
+
+def test_two_nodes_and_srun_by_hand_race_as_one_process(
+    slurm: LocalSlurm,
+    launch: Callable[..., forked.Started],
+    door: Door,
+    environment: dict[str, str],
+    pitboard: Command,
+    tmp_path: Path,
+) -> None:
+    assert pitboard("run", "llama31_8b", *RUN, "--output", tmp_path / "one").returncode == 1
+    one = curve(tmp_path / "one")
+
+    folder = tmp_path / "two nodes"  # a name that the script has to quote
+    followed = launch("--nodes", 2, "--time", 5, "--output", folder, "--wait", "--", *RUN)
+    # By hand, meanwhile, and dealt to the nodes in turn: replicas are sharded inside a node all the same.
+    command = ["srun", "--nodes=2", "--ntasks=4", "--distribution=cyclic", str(door.executable)]
+    settings = [*RUN, "--set", "replicas=2", "--format", "json", "--output", str(tmp_path / "by hand")]
+    by_hand = subprocess.run(
+        [*command, "-m", "pitboard", "run", "llama31_8b", *settings],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    out, errors = followed.communicate(120)
+
+    assert followed.returncode == 1, out + errors  # the target is not reached
+    assert curve(folder) == near(one, 1e-5)
+    assert re.search(r"^Job \d+: running \(on n\[?\d", out, re.MULTILINE), out
+    assert re.search(r"^Job \d+: failed \(on n", out, re.MULTILINE)
+    assert "llama31_8b (smoke) on 2 × " in out
+    (log,) = (folder / "slurm").glob("job-*.log")
+    assert "Time-to-train" in log.read_text()
+    assert the_log(folder).parents[1].name.startswith("2n-")
+    assert by_hand.returncode == 1, by_hand.stderr
+    assert json.loads(by_hand.stdout)["runs"][0]["ranks"] == 4
+    assert "is sharded over" not in by_hand.stderr
+    assert curve(tmp_path / "by hand") == near(one, 1e-5)
+
+
+def test_a_job_that_loses_a_rank_is_stopped_requeued_and_cancelled_ends_as_if_nothing_had_been(
+    slurm: LocalSlurm,
+    launch: Callable[..., forked.Started],
+    environment: dict[str, str],
+    whole: dict[int, float],
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "out"
+    followed = launch("--nodes", 2, "--output", folder, "--wait", "--", *LONG)
+    wait_until(lambda: newest(folder) > 0, followed)
+    os.kill(task(slurm, 1), 9)
+    out, errors = followed.communicate(60)
+    assert followed.returncode == 2, out + errors
+    lost = r"Rank 0 on (n\d) lost contact with rank 1 on (n\d)"
+    told = re.search(rf"^Error: {lost}, last heard of at step (\d+) \(sample (\d+)\)", out, re.MULTILINE)
+    assert told, out
+    assert told[1] != told[2]
+    assert int(told[4]) == 8 * int(told[3])
+    assert re.search(rf"srun: error: {told[2]}: task 1: Killed", out), out
+    assert the_run(folder).run_stop_ms is None
+
+    # Submitted again it goes on. As before its time limit the ranks are told to stop: the job is requeued.
+    script = folder / "slurm" / "job.sh"
+    first = newest(folder)
+    id = subprocess.run(
+        ["sbatch", "--parsable", script], env=environment, capture_output=True, text=True, check=True
+    ).stdout.strip()
+    wait_for(lambda: newest(folder) > first)
+    slurm.ask("scancel", "--signal=TERM", id)
+    wait_for(lambda: "Reason=BeginTime" in slurm.ask("scontrol", "show", "job", id))
+    slurm.ask("scontrol", "update", f"JobId={id}", "StartTime=now")  # Slurm would let it rest two minutes
+    wait_for(lambda: keys(folder).count("pitboard_resumed") == 2)
+
+    # What its user cancels stays so, and can go on.
+    second = newest(folder)
+    wait_for(lambda: newest(folder) > second)
+    slurm.ask("scancel", id)
+    wait_for(lambda: "JobState=CANCELLED" in slurm.ask("scontrol", "show", "job", id))
+    wait_for(lambda: not slurm.ask("squeue", "--noheader", f"--jobs={id}"))
+    assert "Restarts=1" in slurm.ask("scontrol", "show", "job", id)
+    assert the_run(folder).run_stop_ms is None
+    done = subprocess.run(["sbatch", "--wait", script], env=environment, timeout=120, check=False)
+    assert done.returncode == 1
+    assert keys(folder).count("run_start") == 1
+    assert keys(folder).count("pitboard_resumed") == 3
+    assert curve(folder)[-1:] == near([(400, whole[400])], 1e-5)
+    assert dict(curve(folder)) == dict(near(((at, whole[at]) for at, _ in curve(folder)), 1e-5))
+
+
+def test_an_array_gathers_its_runs_in_one_folder(
+    launch: Callable[..., forked.Started], pitboard: Command, tmp_path: Path
+) -> None:
+    folder = tmp_path / "out"
+    followed = launch("--array", 3, "--output", folder, "--wait", "--", *RUN)
+    out, errors = followed.communicate(120)
+    assert followed.returncode == 1, out + errors
+    assert [the_run(folder, number).seed for number in range(3)] == [7, 8, 9]
+    assert len(list(folder.glob("results/*/llama31_8b/result_*.txt"))) == 3
+    assert len(list((folder / "slurm").glob("job-*_[012].log"))) == 3
+    assert "3 runs" in out, "the last one shows the table"
+    assert "Nothing to resume" in pitboard("run", "--resume", folder).stdout
