@@ -66,10 +66,18 @@ def test_several_values_of_a_filter_are_their_union(store: Store) -> None:
         ("Kinabalu", ["Wiwynn"]),
         ("quanta cloud technology", ["QCT", "Quanta_Cloud_Technology"]),
         ("KRAI", ["Krai", "krai"]),
+        ("SMC", ["smc", "smc-ac-power", "smc-dc-power"]),
     ],
 )
 def test_names_that_people_know_find_their_entries(name: str, submitters: list[str], store: Store) -> None:
     assert set(submitters) <= set(known_all(store, "submitter", name) or [])
+
+
+def test_systems_that_share_a_name_are_told_apart(store: Store) -> None:
+    rows = table("4.0", submitter="Sustainable Metal Cloud", store=store).rows
+    assert len({row["submitter"] for row in rows}) == 3
+    names = {row["system_name"] for row in rows}
+    assert len(names) < len({(row["submitter"], row["system"]) for row in rows}) == len(rows)
 
 
 def test_a_result_is_found_by_another_name_of_its_submitter(store: Store) -> None:
