@@ -1,14 +1,17 @@
 """`pitboard check` and `pitboard explain` as processes: what they print, and how they exit."""
 
 import json
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
+from typer.testing import CliRunner
 
 from made_logs import valid_log, write_log
 from made_results import run_log, submit
+from pitboard.cli import app
 
 Pitboard = Callable[..., "CompletedProcess[str]"]
 
@@ -29,7 +32,7 @@ def test_a_valid_log_exits_0(pitboard: Pitboard, tmp_path: Path) -> None:
     assert done.stdout.splitlines() == [
         "Round 5.1: 1 log, 1 valid, 0 not valid",
         "0 errors, 0 warnings",
-        "Verdict: valid",
+        "Verdict: valid; the log, not a result: llama31_8b needs 10 runs",
     ]
 
 
@@ -64,7 +67,13 @@ def test_a_result_and_its_logs_stand_together(pitboard: Pitboard, tmp_path: Path
     ]
     assert done.stdout.count("·") == 2
     assert "warning[result-stray]" in done.stdout
-    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "Verdict: valid")
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[-1] == (
+        "Verdict: valid; the errors are of runs that the olympic mean drops:"
+        " results/box/llama31_8b/result_3.txt"
+    )
+    assert "RCP test of Acme/box/llama31_8b: passed: " in done.stdout
+    assert "% more than the reference, 157,920 would pass" in done.stdout
 
 
 def test_json_has_the_shape_that_scripts_rely_on(pitboard: Pitboard, submission: Path) -> None:
@@ -135,6 +144,55 @@ def test_what_a_log_says_cannot_steer_the_terminal(pitboard: Pitboard, tmp_path:
     assert done.returncode == 1
     assert "\\x1b[2J" in done.stdout
     assert not {char for char in done.stdout if ord(char) < 32 or 127 <= ord(char) < 160} - {"\n"}
+
+
+def test_it_takes_archives_streams_patterns_and_several_paths(pitboard: Pitboard, tmp_path: Path) -> None:
+    submit(tmp_path / "Acme")
+    with tarfile.open(tmp_path / "acme.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path / "Acme", "Acme")
+    folder = tmp_path / "folder"
+    text = write_log(folder / "a.log", valid_log()).read_text()
+    write_log(folder / "b.out", valid_log()[:-1])
+    (folder / "notes.md").write_text("no log")
+
+    packed = pitboard("check", tmp_path / "acme.tar.gz").stdout
+    assert packed == pitboard("check", tmp_path / "Acme").stdout
+    assert "Round 5.1: 10 logs, 10 valid" in packed
+
+    for place in ("-", "/dev/stdin"):
+        piped = CliRunner().invoke(app, ["check", place], input=text)
+        assert (piped.exit_code, piped.output.splitlines()[0]) == (
+            0,
+            "Round 5.1: 1 log, 1 valid, 0 not valid",
+        )
+
+    several = [
+        pitboard("check", folder / "a.log", folder / "b.out"),
+        pitboard("check", f"{folder}/[ab].*"),
+        pitboard("check", folder, "--level", "log"),
+    ]
+    for done in several:
+        assert done.returncode == 1
+        assert "Round 5.1: 2 logs, 1 valid, 1 not valid" in done.stdout
+    both = json.loads(pitboard("check", folder / "a.log", tmp_path / "Acme", "--format", "json").stdout)
+    assert [(each["path"][-5:], each["valid"]) for each in both["reports"]] == [
+        ("a.log", True),
+        ("/Acme", True),
+    ]
+    nothing = pitboard("check", f"{folder}/*.none")
+    assert (nothing.returncode, nothing.stderr.startswith("Error: Nothing matches")) == (2, True)
+    unnamed = pitboard("check", folder)
+    assert (unnamed.returncode, "Level 'log' takes files of other names" in unnamed.stderr) == (2, True)
+
+
+def test_a_file_that_is_no_log_is_of_no_round(pitboard: Pitboard, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("hello")
+
+    done = pitboard("check", tmp_path / "notes.txt")
+
+    assert done.returncode == 1
+    assert "No round told: 1 log, 0 valid, 1 not valid" in done.stdout
+    assert "6.1" not in done.stdout
 
 
 def test_explain_says_what_a_rule_means_and_why(pitboard: Pitboard) -> None:

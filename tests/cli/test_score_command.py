@@ -23,6 +23,7 @@ def test_json_has_the_promised_fields_and_full_numbers(pitboard: Command, place:
     assert result == {
         "submitter": "Acme",
         "system": "box",
+        "system_name": "box",
         "benchmark": "llama31_8b",
         "division": "closed",
         "availability": "Available on-premise",
@@ -30,6 +31,7 @@ def test_json_has_the_promised_fields_and_full_numbers(pitboard: Command, place:
         "accelerator": "Racer",
         "accelerators": 16,
         "runs": [float(20 + run) for run in range(10)],
+        "runs_needed": 10,
         "minutes": pytest.approx(24.5 * result["rcp_scale"]),
         "rcp_scale": result["rcp_scale"],
         "unused_scale": None,
@@ -41,6 +43,19 @@ def test_json_has_the_promised_fields_and_full_numbers(pitboard: Command, place:
         "kind": "mlperf",
         "preset": None,
     }
+
+
+def test_one_run_of_ten_is_no_valid_result_and_a_system_has_a_folder_and_a_name(
+    pitboard: Command, place: Path
+) -> None:
+    alone = pitboard("score", place / "results" / "box" / "llama31_8b" / "result_0.txt").stdout
+    assert "1 of 1 runs (a result needs 10)  not valid" in alone
+    assert alone.endswith("1 result, 1 with a score, 0 valid\n")
+
+    made_results.describe(place, "box", system_name="Racer (2 nodes)")
+    assert "Acme  box  (Racer (2 nodes))  llama31_8b" in pitboard("score", place).stdout
+    (place / "results" / "box" / "llama31_8b" / "notes.md").write_text("")
+    assert "Acme · box (Racer (2 nodes)) · llama31_8b" in pitboard("check", place).stdout
 
 
 def test_csv_has_a_row_for_each_result(pitboard: Command, place: Path) -> None:

@@ -314,7 +314,7 @@ INFINIBAND = [Port(name=f"mlx5_{i}:1", kind="InfiniBand", gigabits=400.0, active
 
 def chosen(log: str, ports: list[Port] = INFINIBAND, **hardware: Any) -> list[str]:
     nodes = ["h1", "h1", "h2", "h2"]
-    parts = {"gpus": 2, "nvlink": [[0, 1]], "near": [1, 1]} | hardware
+    parts: dict[str, Any] = {"gpus": 2, "nvlink": [[0, 1]], "near": [1, 1]} | hardware
     found = fabric(
         nodes=nodes,
         backend="nccl",

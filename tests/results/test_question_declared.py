@@ -70,7 +70,20 @@ def test_one_file_adds_a_question_everywhere(tmp_path: Path) -> None:
         assert [each["description"] for each in operation["parameters"]] == [
             "The round, such as 5.1. By default the newest.",
             "The fewest laps that count. By default three.",
+            "The whole answer as JSON, or its rows as CSV.",
         ]
+        assert client.get("/api/laps?format=csv").text == "laps\n3\n"
+        refused = client.get("/api/laps?fewst=7")
+        assert (refused.status_code, refused.json()["error"]) == (
+            400,
+            "The question 'laps' has no option 'fewst'. Did you mean 'fewest'?"
+            " It takes: round, fewest, format.",
+        )
+        twice = client.get("/api/laps?fewest=7&fewest=8")
+        assert (twice.status_code, twice.json()["error"]) == (
+            400,
+            "'fewest' takes one value, and was given 2.",
+        )
         page = client.get("/questions/laps?fewest=9").text
         assert 'name="fewest" type="number" value="9"' in page
         assert "/charts/laps.svg?fewest=9&amp;kind=speed" in page

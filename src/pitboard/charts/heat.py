@@ -1,6 +1,7 @@
 """A heat map of pairs: what each sends to each other, so that a slow row, column or cell stands out."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import altair as alt
 
@@ -49,7 +50,7 @@ def pair_bandwidth(
     side = plot / len(order)
     few = len(order) <= _FEW and side >= 30
     scale = alt.Scale(domain=[0, max(rates)], range=[look.background, look.palette[0]])
-    labels = {"labelLimit": int(longest) + 8, "labelOverlap": not few}
+    labels: dict[str, Any] = {"labelLimit": int(longest) + 8, "labelOverlap": not few}
     base = alt.Chart(data(cells)).encode(
         alt.X(
             "receiver:N",

@@ -42,15 +42,9 @@ def as_markdown(answer: "Answer") -> str:
 
 def as_csv(answer: "Answer") -> str:
     """Write the rows with their columns' names and every number in full; a formula stays text."""
-    import csv
-    import io
+    from pitboard.results import answer as answers
 
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([column.name for column in answer.columns])
-    for row in answer.rows:
-        writer.writerow([_cell(row[column.name]) for column in answer.columns])
-    return out.getvalue()
+    return answers.as_csv(answer)
 
 
 def as_json(answer: "Answer") -> str:
@@ -96,7 +90,7 @@ def _block(table: "Table", width: int) -> list[str]:
     if not table.rows:
         return ["(no rows)"]
     columns = [column for column in table.columns if not column.detail]
-    cells = [[column.text(row[column.name]) for column in columns] for row in table.rows]
+    cells = [[column.cell(row) for column in columns] for row in table.rows]
     headings = [column.heading for column in columns]
     if len(cells) <= _TALL and len(headings) > 2 * _TALL:
         return _grid([headings, *cells], [False] * (1 + len(cells)), tall=True)
@@ -122,7 +116,7 @@ def _grid(
 def _pipes(table: "Table") -> str:
     marks = ["---:" if column.kind in ("integer", "number") else "---" for column in table.columns]
     lines = [[column.heading for column in table.columns], marks]
-    lines += [[_escaped(column.text(row[column.name])) for column in table.columns] for row in table.rows]
+    lines += [[_escaped(column.cell(row)) for column in table.columns] for row in table.rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
@@ -130,12 +124,3 @@ def _escaped(text: str) -> str:
     for mark in ("\\", "|", "<", "[", "*", "`"):
         text = text.replace(mark, "\\" + mark if mark != "<" else "&lt;")
     return masked(text)
-
-
-def _cell(value: object) -> object:
-    """Keep a spreadsheet from running a cell: what a log says is data."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
-        return "'" + value
-    return value

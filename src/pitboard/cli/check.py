@@ -6,7 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pitboard.compliance import TreeReport
     from pitboard.compliance.check import Progress
+
+    Reports = list[tuple[Path, TreeReport]]
 
 Format = Literal["text", "json", "sarif"]
 Levels = Literal["log", "result", "submission", "round"]
@@ -19,7 +24,13 @@ def register(app: typer.Typer) -> None:
 
 
 def check(
-    path: Annotated[Path, typer.Argument(help="A log, a result's folder, a submission or a round.")],
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATH...",
+            help="A log, a result's folder, a submission, a round; an archive of one; - for standard input.",
+        ),
+    ],
     round: Annotated[
         str | None,
         typer.Option(help="The round whose rules apply, such as 5.1.", show_default="read from the logs"),
@@ -30,24 +41,48 @@ def check(
     ] = None,
 ) -> None:
     """Check logs, results and submissions by the official rules: exit 0 valid, 1 not valid, 2 cannot run."""
-    from pitboard.compliance.check import check_tree
+    from pitboard.cli.paths import are_logs, expanded
+    from pitboard.compliance.check import check_logs, check_tree
 
+    named = expanded(paths)
     with _Bar() as progress:
-        report = check_tree(path, round, level, progress)
-    if format == "text":
-        from pitboard.cli.findings import as_text
-
-        typer.echo(as_text(report))
-    elif format == "json":
-        from pitboard.compliance.output.document import as_document
-
-        typer.echo(_json(as_document(report)))
-    else:
-        from pitboard.compliance.output.sarif import to_sarif
-
-        typer.echo(_json(to_sarif(report, path)))
-    if not report.valid:
+        if level in (None, "log") and are_logs(named):
+            reports = [(Path(), check_logs(named, round, progress))]
+        else:
+            reports = [(path, check_tree(path, round, level, progress)) for path in named]
+    typer.echo(_SHOW[format](reports))
+    if not all(report.valid for _, report in reports):
         raise typer.Exit(1)
+
+
+def _text(reports: "Reports") -> str:
+    from pitboard.cli.findings import as_text
+    from pitboard.text import printable
+
+    if len(reports) == 1:
+        return as_text(reports[0][1])
+    return "\n\n".join(f"{printable(str(path))}:\n{as_text(report)}" for path, report in reports)
+
+
+def _as_json(reports: "Reports") -> str:
+    from pitboard.compliance.output.document import as_document
+
+    if len(reports) == 1:
+        return _json(as_document(reports[0][1]))
+    documents = [{"path": str(path), **as_document(report)} for path, report in reports]
+    return _json({"valid": all(report.valid for _, report in reports), "reports": documents})
+
+
+def _as_sarif(reports: "Reports") -> str:
+    from pitboard.compliance.output.sarif import to_sarif
+
+    first, *others = [to_sarif(report, path) for path, report in reports]
+    for other in others:
+        first["runs"] += other["runs"]
+    return _json(first)
+
+
+_SHOW: "dict[Format, Callable[[Reports], str]]" = {"text": _text, "json": _as_json, "sarif": _as_sarif}
 
 
 def explain(

@@ -7,8 +7,11 @@ import typer
 from pitboard.text import printable
 
 if TYPE_CHECKING:
-    from pitboard.compliance import Finding, RcpVerdict, TreeReport
+    from pitboard.compliance import Finding, RcpVerdict, ResultReport, TreeReport
     from pitboard.compliance.output.grouping import FindingGroup
+
+_MOST_TESTS = 20
+"""Of so many results every RCP test is told; of more, those that failed or change a score."""
 
 _COLOURS = {"error": typer.colors.RED, "warning": typer.colors.YELLOW}
 
@@ -23,7 +26,8 @@ def as_text(report: "TreeReport") -> str:
         lines += [typer.style(f"{printable(mark(report.preset))}.", bold=True), *_judged(report), ""]
     for group in grouped(report):
         lines += [typer.style(printable(group.name), bold=True), *_listed(group.findings), ""]
-    return "\n".join([*lines, *_counts(report)])
+    convergence = _convergence(report)
+    return "\n".join([*lines, *convergence, *([""] if convergence else []), *_counts(report)])
 
 
 def _judged(report: "TreeReport") -> list[str]:
@@ -42,29 +46,66 @@ def _judged(report: "TreeReport") -> list[str]:
     return lines
 
 
+def _convergence(report: "TreeReport") -> list[str]:
+    """Say of each closed result how its RCP test ended; of many only those that a reader must know of."""
+    tested = [result for result in report.results if result.rcp is not None and not result.own_rules]
+    telling = [
+        result for result in tested if result.rcp and (not result.rcp.passed or result.rcp.factor != 1)
+    ]
+    few = len(tested) <= _MOST_TESTS
+    lines = [
+        f"RCP test of {printable(_place(result))}: "
+        + convergence_in_words(result.benchmark, result.rcp, result.rcp_not_held, result.rcp_precision)
+        + _margin(result.benchmark, result.rcp)
+        for result in (tested if few else telling)
+    ]
+    if not few:
+        passed = sum(result.rcp is not None and result.rcp.passed for result in tested)
+        lines.append(f"RCP tests: {passed:,} of {len(tested):,} passed; listed are those with a factor")
+    return lines
+
+
+def _place(result: "ResultReport") -> str:
+    return "/".join(part for part in (result.submitter, result.system, result.benchmark) if part)
+
+
 def convergence_in_words(
     benchmark: str, rcp: "RcpVerdict | None", not_held: str | None, precision: str | None
 ) -> str:
-    """Say how an RCP test of one's own runs of a benchmark ended, or why there was none.
+    """Say how an RCP test of runs of a benchmark ended, or why there was none.
 
     `precision` is what the preset's own points were measured in; `None` for the official ones.
     """
-    from pitboard.compliance.result.benchmarks import counts_in_epochs
-
     if rcp is None:
         return f"not made: {not_held or 'nothing to compare'}"
     if rcp.submission_mean is None or rcp.reference_mean is None:
         few = rcp.verdict == "Insufficient convergence"
         return f"not passed: {'too many runs did not reach the target' if few else rcp.verdict}"
     whose = f"the preset's own, measured in {precision.upper()}" if precision else "the official ones"
-    epochs = counts_in_epochs(benchmark)
-    ours, theirs = (
-        f"{mean:.3f}" if epochs else f"{mean:,.0f}" for mean in (rcp.submission_mean, rcp.reference_mean)
-    )
+    unit, ours = _progress(benchmark, rcp.submission_mean)
     return (
-        f"{'passed' if rcp.passed else 'not passed'}: {ours} {'epochs' if epochs else 'samples'} to the"
-        f" target; reference convergence points ({whose}): {theirs}"
+        f"{'waived' if rcp.waived else 'passed' if rcp.passed else 'not passed'}: {ours} {unit} to the"
+        f" target; reference convergence points ({whose}): {_progress(benchmark, rcp.reference_mean)[1]}"
     )
+
+
+def _progress(benchmark: str, mean: float) -> tuple[str, str]:
+    """Give what a benchmark counts its convergence in, and a mean in it."""
+    from pitboard.compliance.result.benchmarks import counts_in_epochs
+
+    return ("epochs", f"{mean:.3f}") if counts_in_epochs(benchmark) else ("samples", f"{mean:,.0f}")
+
+
+def _margin(benchmark: str, rcp: "RcpVerdict | None") -> str:
+    """Say by how much an RCP test was passed or not, and what that does to the score."""
+    if rcp is None or rcp.submission_mean is None or rcp.reference_mean is None or rcp.minimum is None:
+        return ""
+    margin = rcp.submission_mean / rcp.reference_mean - 1
+    words = (
+        f"; {abs(margin):.1%} {'more' if margin >= 0 else 'fewer'} than the reference, "
+        f"{_progress(benchmark, rcp.minimum)[1]} would pass"
+    )
+    return words + ("" if rcp.factor == 1 else f"; the score is multiplied by {rcp.factor:.4f}")
 
 
 def _errors(findings: "list[Finding]") -> int:
@@ -84,7 +125,8 @@ def _listed(findings: "list[FindingGroup]") -> list[str]:
 
 
 def _counts(report: "TreeReport") -> list[str]:
-    lines = [f"Round {report.round}: {_valid('log', [log.valid for log in report.logs])}"]
+    round = "No round told" if report.round is None else f"Round {report.round}"
+    lines = [f"{round}: {_valid('log', [log.valid for log in report.logs])}"]
     if report.results:
         lines.append(f"{_valid('result', [result.valid for result in report.results])}")
     findings = report.every_finding()
@@ -95,7 +137,28 @@ def _counts(report: "TreeReport") -> list[str]:
     )
     if report.preset:
         verdict += f", as a run of preset {printable(report.preset)}" if report.own_rules else ""
-    return [*lines, f"Verdict: {verdict}"]
+    return [*lines, f"Verdict: {verdict}{_because(report, errors)}"]
+
+
+def _because(report: "TreeReport", errors: int) -> str:
+    """Say what a verdict rests on where the counts seem to say otherwise, or where it is of logs only."""
+    if report.valid and errors:
+        dropped = [log.path for log in report.logs if not log.valid]
+        names = printable(", ".join(dropped[:3])) + (f" and {len(dropped) - 3} more" * (len(dropped) > 3))
+        return f"; the errors are of runs that the olympic mean drops: {names}"
+    if report.results or report.own_rules or not report.valid:
+        return ""
+    return "".join(f"; {sentence}" for sentence in _wanting(report))
+
+
+def _wanting(report: "TreeReport") -> list[str]:
+    """Say of logs by themselves how many a result of their benchmark needs."""
+    from pitboard.compliance.result.benchmarks import official_runs
+
+    benchmarks = sorted({log.benchmark for log in report.logs if log.benchmark})
+    needed = [(name, runs) for name in benchmarks if (runs := official_runs(name))]
+    what = "the log" if len(report.logs) == 1 else "each log by itself"
+    return [f"{what}, not a result: {name} needs {runs} runs" for name, runs in needed]
 
 
 def _valid(what: str, verdicts: list[bool]) -> str:

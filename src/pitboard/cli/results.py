@@ -2,6 +2,7 @@
 
 from inspect import Parameter, Signature
 from pathlib import Path
+from types import GenericAlias
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,6 +10,7 @@ from typer.core import TyperGroup
 
 from pitboard.cli.answers import Format
 from pitboard.results import questions
+from pitboard.results.question import as_list, kind_of
 
 if TYPE_CHECKING:
     from pitboard.results.question import Option, Question
@@ -26,6 +28,9 @@ Chart = Annotated[
     Path | None,
     typer.Option("--chart", help="Draw the answer to a .png, .svg or .html file.", dir_okay=False),
 ]
+
+
+_TYPES: dict[str, Any] = {"text": str, "integer": int, "number": float}
 
 
 class _Commands(TyperGroup):
@@ -124,7 +129,7 @@ def _command(question: "Question") -> Any:
     ) -> None:
         from pitboard.cli import answers
 
-        answer = question.ask(**values, store=_open(store))
+        answer = question.ask(**_given(question, values), store=_open(store))
         if chart:
             answers.draw(answer, chart)
         typer.echo(answers.SHOW[format](answer), nl=False)
@@ -149,6 +154,29 @@ def _command(question: "Question") -> Any:
     return typer.main.get_command(alone)
 
 
+def _given(question: "Question", values: dict[str, object]) -> dict[str, object]:
+    """Give the values of a command's options as the question takes them: each option may have been repeated.
+
+    Raises `PitboardError` for one that was given twice and takes one value.
+    """
+    from pitboard.errors import PitboardError
+    from pitboard.results.question import is_several
+
+    given: dict[str, object] = {}
+    for name, value in values.items():
+        own = question.parameters[name]
+        if not isinstance(value, list):
+            given[name] = value
+        elif not value:
+            given[name] = own.default
+        elif len(value) == 1 or is_several(own):
+            given[name] = value if len(value) > 1 else value[0]
+        else:
+            option = f"--{name.replace('_', '-')}"
+            raise PitboardError(f"{option} takes one value, and was given {len(value)}: ask once for each.")
+    return given
+
+
 def _parameter(option: "Option", own: Parameter) -> Parameter:
     """Give an option of a question as Typer wants it, with the type and the default of the function's."""
     if option.argument:
@@ -158,7 +186,13 @@ def _parameter(option: "Option", own: Parameter) -> Parameter:
     else:
         names = [f"--{name.replace('_', '-')}" for name in (option.name, option.also) if name]
         shown = typer.Option(*names, help=option.help, show_default=option.otherwise or True)
-    return own.replace(kind=Parameter.KEYWORD_ONLY, annotation=Annotated[own.annotation, shown])
+    kind, default = own.annotation, own.default
+    if not option.argument and kind_of(own) != "boolean":
+        # Typer would keep the last of a repeated option in silence.
+        kind = GenericAlias(list, (_TYPES[kind_of(own)],))
+        if default is not Parameter.empty:
+            kind, default = kind | None, as_list(default)
+    return own.replace(kind=Parameter.KEYWORD_ONLY, annotation=Annotated[kind, shown], default=default)
 
 
 def _open(place: str | None) -> "Store":

@@ -1,6 +1,5 @@
 """The `pitboard score` command."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -17,7 +16,14 @@ def register(app: typer.Typer) -> None:
 
 
 def score(
-    path: Annotated[Path, typer.Argument(help="A log, a result, a submission, a round, or a run's output.")],
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATH...",
+            help="A log, a result, a submission, a round or a run's output; an archive of one; - for standard"
+            " input.",
+        ),
+    ],
     round: Annotated[
         str | None,
         typer.Option(help="The round whose rules apply, such as 5.1.", show_default="read from the logs"),
@@ -25,10 +31,11 @@ def score(
     format: Annotated[Format, typer.Option(help="How to show the scores.")] = "text",
 ) -> None:
     """Score results in minutes, as official: exit 0 all have a score, 1 some have none, 2 cannot run."""
+    from pitboard.cli.paths import expanded
     from pitboard.compliance import check_tree
     from pitboard.scoring import score_tree
 
-    scores = score_tree(check_tree(path, round))
+    scores = [score for path in expanded(paths) for score in score_tree(check_tree(path, round))]
     show = {"text": as_text, "json": as_json, "csv": as_csv}[format]
     typer.echo(show(scores), nl=False)
     if any(score.minutes is None for score in scores):
@@ -78,10 +85,11 @@ def as_text(scores: "list[Score]") -> str:
             (
                 score.submitter,
                 score.system,
+                "" if score.system_name in (None, score.system) else f"({score.system_name})",
                 score.benchmark,
                 _hardware(score),
                 "no score" if score.minutes is None else f"{score.minutes:.3f} min",
-                f"{counted} of {len(score.runs)} runs",
+                f"{counted} of {len(score.runs)} runs{_needed(score)}",
                 "" if score.joules is None else f"{energy_text(score.joules)} to target",
                 "" if score.rcp_scale == 1 else f"scaled by {score.rcp_scale:.4f}",
                 "" if score.unused_scale is None else f"scaling.json says {score.unused_scale:.4f}: not used",
@@ -102,6 +110,12 @@ def as_text(scores: "list[Score]") -> str:
     results = "1 result" if len(scores) == 1 else f"{len(scores):,} results"
     lines.append(f"{results}, {scored:,} with a score, {valid:,} valid")
     return "\n".join(lines) + "\n"
+
+
+def _needed(score: "Score") -> str:
+    """Say how many runs a result needs where it has another number."""
+    wrong = score.runs_needed not in (None, len(score.runs))
+    return f" (a result needs {score.runs_needed})" if wrong else ""
 
 
 def energy_text(joules: float) -> str:

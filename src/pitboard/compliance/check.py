@@ -3,14 +3,15 @@
 import gc
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
 
+from pitboard.compliance.archives import tree
 from pitboard.compliance.inventory import Inventory, is_submission, shown
-from pitboard.compliance.log.check import judge_log
+from pitboard.compliance.log.check import NO_EVENTS, judge_log
 from pitboard.compliance.log.preset import preset_of_output
 from pitboard.compliance.log.round import detect_ruleset, sampled
 from pitboard.compliance.log.rulesets import preload, ruleset_of
@@ -35,7 +36,7 @@ def check_tree(
     progress: Progress | None = None,
     inventory: Inventory | None = None,
 ) -> TreeReport:
-    """Check all logs under `root`: a log, a result's folder, a submission or a round.
+    """Check all logs under `root`: a log, a result's folder, a submission or a round, or an archive of one.
 
     `round` is such as `"5.1"`, `None` to detect it from the logs; `level` is how far to look, `None` to
     detect it from the layout; `progress` is called with (logs done, logs in all); `inventory` is that of
@@ -48,14 +49,47 @@ def check_tree(
     Raises `PitboardError` where `root` holds no log (a submission without any is a finding), or the installed
     rules do not know the round.
     """
-    inventory = inventory or Inventory(root)
+    if inventory is not None:
+        return _check_tree(root, round, level, progress, inventory)
+    with tree(root) as place:
+        inventory = Inventory(place)
+        if level == "log" and not inventory.logs:
+            inventory = Inventory(place, every_log=True)
+        return _check_tree(place, round, level, progress, inventory)
+
+
+def check_logs(
+    paths: Sequence[Path], round: str | None = None, progress: Progress | None = None
+) -> TreeReport:
+    """Check logs that were named one by one, each by itself, by the rules of one round.
+
+    Raises `PitboardError` as `check_tree` does.
+    """
+    presets = {preset_of_output(path) for path in paths}
+    preset = presets.pop() if len(presets) == 1 else None
+    return _check_tree(Path(), round, "log", progress, Inventory(Path(), named=paths), preset)
+
+
+def _check_tree(
+    root: Path,
+    round: str | None,
+    level: Level | None,
+    progress: Progress | None,
+    inventory: Inventory,
+    preset: str | None = None,
+) -> TreeReport:
     paths = inventory.logs
     asked, level = level, level or detect_level(inventory)
-    official = asked == "submission" or level == "round"
-    preset = None if official else preset_of_output(root)
+    if asked != "submission" and level != "round":
+        preset = preset if inventory.named else preset_of_output(root)
     if not paths and not inventory.led_out and level in ("log", "result"):
         raise PitboardError(
-            f"No log under {root}: expected files named result_*.txt; give a log of another name itself."
+            f"No log under {root}: expected files "
+            + (
+                "that hold events of MLPerf."
+                if level == "log"
+                else "named result_*.txt. Level 'log' takes files of other names, too, if they hold events."
+            )
         )
     samples = [] if round else [_read(path) for path in sampled(paths)]
     ruleset = ruleset_of(round) if round else detect_ruleset(samples)
@@ -73,7 +107,7 @@ def check_tree(
     judged = {path for result in results for path in result.logs}
     alone = all(log.valid for log in logs if log.path not in judged)
     return TreeReport(
-        round=find_round(ruleset).version,
+        round=find_round(ruleset).version if round or any(map(_is_log, logs)) else None,
         valid=alone
         and all(result.valid for result in results)
         and all(finding.severity != "error" for finding in findings),
@@ -81,6 +115,11 @@ def check_tree(
         results=results,
         findings=findings,
     )
+
+
+def _is_log(log: LogReport) -> bool:
+    """Tell whether a file holds events, which say what round it is of."""
+    return all(finding.rule != NO_EVENTS.code for finding in log.findings)
 
 
 def detect_level(inventory: Inventory) -> Level:

@@ -6,6 +6,7 @@ tree can neither lead outside nor round in circles.
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +14,8 @@ import msgspec
 
 from pitboard.compliance.rule import UNCHECKED, UNCHECKED_OR_FATAL, Finding, Rule
 from pitboard.errors import PitboardError
+from pitboard.events.reader import holds_events
+from pitboard.events.source import PACKED_AS
 from pitboard.text import printable
 
 MAX_DEPTH = 24
@@ -84,7 +87,8 @@ def is_log(entry: Entry) -> bool:
 
 def is_log_name(name: str) -> bool:
     """Tell whether a file's name is a run's log: `result_*.txt` as official, or that packed."""
-    return name.startswith("result_") and name.endswith((".txt", ".txt.gz", ".txt.zst"))
+    plain = name.removesuffix(next((end for end in PACKED_AS if name.endswith(end)), ""))
+    return plain.startswith("result_") and plain.endswith(".txt")
 
 
 LEADS_OUT = Rule(
@@ -137,15 +141,18 @@ def _too_deep(folder: Path, root: Path) -> Finding:
 class Inventory:
     """What lies under a path: a log, a result's folder, a submission or a round.
 
-    `logs` are its logs in order: a file whatever its name, in a folder `result_*.txt`, plain or packed.
+    `logs` are its logs in order: a file whatever its name, in a folder `result_*.txt`, plain or packed, and
+    with `every_log` each other file, too, that holds events; or just the `named` ones, which lie under it.
     `led_out` are findings on logs that are links to elsewhere, which are not read. `everything` holds the
     entries of all folders down to `MAX_DEPTH`, `deeper` those below, and `not_entered` findings on folders
     that were not looked at.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, every_log: bool = False, named: Sequence[Path] = ()) -> None:
         """List everything. Raises `PitboardError` where there is no file and no folder."""
         self.root = root
+        self.named = bool(named)
+        self._every_log = every_log
         self.logs: list[Path] = []
         self.led_out: list[Finding] = []
         self.everything: list[Entry] = []
@@ -157,6 +164,9 @@ class Inventory:
         elif not root.is_dir():
             raise PitboardError(f"Nothing to check at {root}: expected a log, or a folder that holds logs.")
         self._place = root.resolve()
+        if named:
+            self.logs += dict.fromkeys(named)
+            return
         waiting = [(root, 0)]
         while waiting:
             folder, depth = waiting.pop()
@@ -178,6 +188,8 @@ class Inventory:
         for entry in inside:
             if entry.kind not in ("folder", "link-folder") and is_log_name(entry.name):
                 self._take_log(entry)
+            elif self._every_log and entry.kind == "file" and holds_events(entry.path):
+                self.logs.append(entry.path)
         if depth <= MAX_DEPTH:
             self._inside[folder] = inside
         (self.everything if depth <= MAX_DEPTH else self.deeper).extend(inside)

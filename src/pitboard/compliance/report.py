@@ -65,9 +65,12 @@ class ResultReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TreeReport(msgspec.Struct, frozen=True, kw_only=True):
-    """The verdict on a path. `findings` holds what belongs to no log or result: layout, systems, files."""
+    """The verdict on a path. `findings` holds what belongs to no log or result: layout, systems, files.
 
-    round: str
+    `round` is `None` where none was named and no log says anything, so that there is none to tell.
+    """
+
+    round: str | None
     valid: bool
     logs: list[LogReport]
     results: list[ResultReport]

@@ -11,12 +11,13 @@ import math
 import reprlib
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from itertools import accumulate, repeat
+from itertools import accumulate, islice, repeat
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
+from pitboard.errors import PitboardError
 from pitboard.events.event import Event
 from pitboard.events.precision import LogText
 from pitboard.events.source import DamagedSourceError, read_pieces
@@ -41,6 +42,7 @@ _MARK_BYTES = len(_MARK)
 _SHORT = 8  # bytes between two events that are not kept as text: a launcher's rank
 _LONG = 2 * MAX_DEPTH  # a value that nests deeper takes more bytes
 _SHOWN = 80
+_LOOKED_AT = 16  # pieces of a file of any name that may be a log: launchers write much before the first event
 
 
 _TAKEN = ("glued", "odd-json")
@@ -102,6 +104,19 @@ def read_events(path: Path) -> Iterator[Event]:
     """
     for events in _Scan().read(path):
         yield from events
+
+
+def holds_events(path: Path) -> bool:
+    """Tell whether a file is a log by its beginning: a line of events in the first pieces that are read."""
+    tail = b""
+    try:
+        for piece in islice(read_pieces(path), _LOOKED_AT):
+            if _MARK in tail + piece:
+                return True
+            tail = piece[-_MARK_BYTES:]
+    except (PitboardError, DamagedSourceError):
+        return False
+    return False
 
 
 def _is_deep(value: Any) -> bool:

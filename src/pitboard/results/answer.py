@@ -1,5 +1,7 @@
 """What a question to the results returns: rows with named, typed columns, and what they mean."""
 
+import csv
+import io
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,7 +21,7 @@ class Column(msgspec.Struct, frozen=True):
     """A column: its `name` in rows, a `title` for people, its `unit` ("min", "samples", "×"; "" for none).
 
     `digits` are the decimals that people are shown; a file gets the number whole. `detail` columns are left
-    out of a table for a terminal.
+    out of a table for a terminal. `mark` names the field of a row that holds a sign to show behind the value.
     """
 
     name: str
@@ -28,6 +30,12 @@ class Column(msgspec.Struct, frozen=True):
     unit: str = ""
     digits: int = 2
     detail: bool = False
+    mark: str = ""
+
+    def cell(self, row: Row) -> str:
+        """Write a row's value for people, with its mark."""
+        text = self.text(row[self.name])
+        return text + str(row.get(self.mark) or "") if text and self.mark else text
 
     def text(self, value: object) -> str:
         """Write a value for people; nothing for `None`."""
@@ -120,6 +128,25 @@ def document(answer: Answer) -> dict[str, object]:
         name: {"title": t.title, "columns": t.columns, "rows": _rows(t)} for name, t in answer.more.items()
     }
     return plain
+
+
+def as_csv(answer: Answer) -> str:
+    """Write the rows with their columns' names and every number in full; a formula stays text."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([column.name for column in answer.columns])
+    for row in answer.rows:
+        writer.writerow([_in_csv(row[column.name]) for column in answer.columns])
+    return out.getvalue()
+
+
+def _in_csv(value: object) -> object:
+    """Keep a spreadsheet from running a cell: what a log says is data."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
+        return "'" + value
+    return value
 
 
 def _rows(table: Table) -> list[Row]:

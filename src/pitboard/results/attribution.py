@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from pitboard.errors import PitboardError
-from pitboard.results.bridges import Step, path, software
+from pitboard.results.bridges import Step, implausible, path, software
 from pitboard.results.find import key_of, reference
 from pitboard.results.organisations import one_name
 from pitboard.results.schema import Row
@@ -89,6 +89,8 @@ class Case(msgspec.Struct, frozen=True):
 
 def case_of(store: Store, a: Row, b: Row) -> Case:
     """Gather what the attribution needs. Raises `PitboardError` for a result without a score."""
+    cuda = _stated_cuda(store)
+    a, b = (row | {"cuda": cuda.get(reference(row).rpartition("/")[0])} for row in (a, b))
     runs = {reference(row): _runs(store, row) for row in (a, b)}
     samples = _same_unit(runs[reference(a)], runs[reference(b)])
     counts = bool(a["accelerators"] and b["accelerators"])
@@ -98,7 +100,11 @@ def case_of(store: Store, a: Row, b: Row) -> Case:
         for end, row in (("a", a), ("b", b)):
             values |= {f"division_{end}": row["division"], f"count_{end}": row["accelerators"]}
             values |= {f"accelerator_{end}": row["accelerator"]}
-        steps = path(a, b, store.rows(_POOL, values))
+        pool = [
+            row | {"cuda": cuda.get(reference(row).rpartition("/")[0])} for row in store.rows(_POOL, values)
+        ]
+        # What cannot be true tells nothing apart.
+        steps = path(a, b, [row for row in pool if not implausible(row)])
     runs |= {reference(step.after): _runs(store, step.after) for step in steps[:-1]}
     evaluated = all(
         run.evaluation is not None and 0 <= run.evaluation < run.minutes
@@ -106,6 +112,12 @@ def case_of(store: Store, a: Row, b: Row) -> Case:
         for run in found.counted
     )
     return Case(a, b, steps, runs, samples, evaluated, counts)
+
+
+def _stated_cuda(store: Store) -> dict[str, str]:
+    """Give the CUDA version that each system's description states, by ROUND/SUBMITTER/SYSTEM."""
+    sql = "select round, submitter, system, min(value) as cuda from stack where key = 'CUDA' group by all"
+    return {f"{r['round']}/{r['submitter']}/{r['system']}": r["cuda"] for r in store.rows(sql)}
 
 
 def _runs(store: Store, row: Row) -> Runs:
@@ -216,8 +228,9 @@ def _name(case: Case, step: Step, family: bool) -> str:
     names = [NAMES[change] for change in step.changes]
     if step.changes == ("accelerators",) and not family:
         names.append("submitter")
+    doubtful = "software" in step.changes and any(map(implausible, (step.before, step.after)))
     if len(names) == 1:
-        return names[0]
+        return f"{names[0]} of implausible versions, not separated" if doubtful else names[0]
     return f"{', '.join(names[:-1])} and {names[-1]}, not separated"
 
 

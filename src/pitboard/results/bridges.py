@@ -18,6 +18,25 @@ from pitboard.results.schema import Row
 CHANGES = ("accelerators", "accelerator", "software")
 """What a step may change: the count, the kind of accelerator, the software. The order is that of reports."""
 
+# When NVIDIA brought out its CUDA toolkits, as its archive of them has it. A monthly release may hold the
+# toolkit of the month that follows.
+_CUDA = {
+    (11, 0): "20.07",
+    (11, 2): "20.12",
+    (11, 4): "21.06",
+    (11, 6): "22.01",
+    (11, 8): "22.10",
+    (12, 0): "22.12",
+    (12, 1): "23.02",
+    (12, 2): "23.06",
+    (12, 3): "23.10",
+    (12, 4): "24.03",
+    (12, 5): "24.05",
+    (12, 6): "24.08",
+    (12, 8): "25.01",
+    (12, 9): "25.05",
+    (13, 0): "25.08",
+}
 _MOST = 12  # bridges looked at for one place on a path, the likest first
 _RELEASE = re.compile(r"(?<![\d.])\d{2}\.\d{2}(?![\d.])")
 
@@ -36,11 +55,36 @@ def software(row: Row) -> str:
     Descriptions name one container in many ways ("PyTorch NVIDIA Release 25.09", "NVIDIA NeMo Framework
     Release 25.09"), and the release is what they share; a submitter's own code is not told by it.
     """
-    text = row["framework"] or "not stated"
+    if said := implausible(row):
+        return f"not to be told ({said})"
+    release = _release(row)
+    return f"NVIDIA release {release}" if release else str(row["framework"] or "not stated")
+
+
+def _release(row: Row) -> str | None:
+    text = row["framework"] or ""
     releases = set(_RELEASE.findall(text))
-    if len(releases) == 1 and re.search("nvidia|ngc", text, re.IGNORECASE):
-        return f"NVIDIA release {releases.pop()}"
-    return str(text)
+    return releases.pop() if len(releases) == 1 and re.search("nvidia|ngc", text, re.IGNORECASE) else None
+
+
+def implausible(row: Row) -> str:
+    """Say which versions of a result's software cannot be true together; "" where nothing speaks against it.
+
+    An NVIDIA release of a month holds no CUDA that came out later. `row` may have the `cuda` that its
+    system's description states.
+    """
+    release, cuda = _release(row), row.get("cuda")
+    number = re.match(r"(\d+)\.(\d+)", str(cuda or ""))
+    if release is None or number is None:
+        return ""
+    stated = (int(number[1]), int(number[2]))
+    out = max((month for version, month in _CUDA.items() if version <= stated), default="00.00")
+    return f"release {release} beside CUDA {cuda}, of {out}" if _months(out) > _months(release) + 1 else ""
+
+
+def _months(release: str) -> int:
+    year, month = release.split(".")
+    return 12 * int(year) + int(month)
 
 
 def path(a: Row, b: Row, pool: Iterable[Row]) -> list[Step]:

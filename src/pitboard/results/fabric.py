@@ -221,7 +221,9 @@ def _topology(fabric: Fabric) -> Table:
             for kind in kinds
         ]
         near = (
-            f"{min(node.near)}–{max(node.near)}" if len(set(node.near)) > 1 else str((node.near or [""])[0])
+            f"{min(node.near)}–{max(node.near)}"
+            if len(set(node.near)) > 1
+            else "".join(str(each) for each in node.near[:1])
         )
         rows.append(
             {

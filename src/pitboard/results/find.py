@@ -1,9 +1,11 @@
 """Find what a user names: a round, a benchmark, a submitter, an accelerator, one result."""
 
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
 from pitboard.errors import PitboardError, UnknownError, near
+from pitboard.results.organisations import one_name
+from pitboard.results.question import Several, SeveralNumbers, as_list
 from pitboard.results.schema import KEY, OWN, Row
 from pitboard.results.store import Store
 from pitboard.suite import ROUNDS
@@ -68,6 +70,35 @@ def known(store: Store, column: str, wanted: str | None) -> str | None:
     raise UnknownError(f"No result has the {column} '{wanted:.60}'.{near(wanted, tuple(sorted(values)))}")
 
 
+def known_all(store: Store, column: str, wanted: Several | SeveralNumbers) -> list[Any] | None:
+    """Give the spellings that the store has for any of several values of a `results` column.
+
+    One value may mean several: a submitter stands for all its folders in the store, whatever it was called
+    at the time. Numbers stay as they are. Raises `PitboardError` as `known` does.
+    """
+    values = as_list(wanted)
+    if values is None:
+        return None
+    if column == "submitter":
+        found: list[Any] = [name for value in values for name in _submitters(store, str(value))]
+    else:
+        found = [known(store, column, v) if isinstance(v, str) else v for v in values]
+    return list(dict.fromkeys(found))
+
+
+def _submitters(store: Store, wanted: str) -> list[str]:
+    """Give the folders of a submitter under all its names: those of the time, and those that people know."""
+    names = [str(row["submitter"]) for row in store.rows("select distinct submitter from results order by 1")]
+    folded = wanted.removesuffix(OWN).casefold()
+    if wanted.endswith(OWN):
+        exact = [name for name in names if name.casefold() == f"{folded}{OWN}".casefold()]
+    else:
+        published = [name for name in names if not name.endswith(OWN)]
+        exact = [name for name in published if one_name(name) == one_name(wanted)]
+        exact = exact or [name for name in names if name.casefold() == f"{folded}{OWN}".casefold()]
+    return exact or [str(known(store, "submitter", wanted))]
+
+
 def result(store: Store, reference: str) -> Row:
     """Give one result's row by its reference, "5.1/NVIDIA/tyche_ngpu8_ngc25.09_nemo/llama31_8b".
 
@@ -87,11 +118,19 @@ def result(store: Store, reference: str) -> Row:
         " and system = $3 and benchmark = $4 order by own",
         [*parts, parts[1] + OWN],
     )
+    found = found or _under_another_name(store, parts)
     if found:
         return found[0]
     wrong = "/".join(parts)
     hint = nearest(store, wrong, "results")
     raise UnknownError(f"The store has no result '{reference:.200}'.{hint}")
+
+
+def _under_another_name(store: Store, parts: list[str]) -> list[Row]:
+    """Find a result whose submitter is called by another of its names."""
+    sql = "select * from results where round = $1 and system = $2 and benchmark = $3 and not own order by all"
+    rows = store.rows(sql, [parts[0], *parts[2:]])
+    return [row for row in rows if one_name(row["submitter"]) == one_name(parts[1])]
 
 
 def nearest(store: Store, wrong: str, table: Literal["results", "systems"]) -> str:

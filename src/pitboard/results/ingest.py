@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from pitboard.compliance import LogReport, ResultReport, TreeReport, check_tree
+from pitboard.compliance.archives import tree
 from pitboard.compliance.result.benchmarks import counts_in_steps, official_drops
 from pitboard.errors import PitboardError
 from pitboard.events import Evaluation
@@ -56,13 +57,16 @@ def read_rows(
     the user's own. Damaged logs and descriptions are kept as what they say, not valid. Raises `PitboardError`
     where `path` holds no result: a single log belongs to none.
     """
-    report = check_tree(path, round, progress=progress)
-    if not report.results:
-        raise PitboardError(
-            f"No result under {path}: expected <submitter>/results/<system>/<benchmark>/result_*.txt, "
-            "a submission, or the output folder of `pitboard run`."
-        )
-    return _Reader(path, report, names or Names(), published).rows()
+    with tree(path) as place:
+        report = check_tree(place, round, progress=progress)
+        if not report.results:
+            raise PitboardError(
+                f"No result under {path}: expected <submitter>/results/<system>/<benchmark>/result_*.txt, "
+                "a submission, or the output folder of `pitboard run`."
+            )
+        if report.round is None:
+            raise PitboardError(f"No log under {path} holds an event, so its round cannot be told: name it.")
+        return _Reader(place, report, names or Names(), published).rows()
 
 
 class _Reader:
@@ -71,6 +75,7 @@ class _Reader:
     def __init__(self, root: Path, report: TreeReport, names: Names, published: bool) -> None:
         self._root = root
         self._report = report
+        self._round = str(report.round)
         self._names = names
         self._own = not published
         self._logs = {log.path: log for log in report.logs}
@@ -87,7 +92,7 @@ class _Reader:
                 described[system] = self._system(key, result)
             self._result(key, result, score, described[system])
         self._rows["incomplete"] += self._lost()
-        row = None if self._own else round_row(self._report.round)
+        row = None if self._own else round_row(self._round)
         self._rows["rounds"] += [row] if row else []
         for rows in self._rows.values():
             for row in rows:
@@ -96,7 +101,7 @@ class _Reader:
 
     def _key(self, result: ResultReport) -> Row:
         return {
-            "round": self._report.round,
+            "round": self._round,
             "submitter": self._names.submitter or self._folder(result),
             "system": self._names.system or result.system,
             "benchmark": result.benchmark,
@@ -239,7 +244,7 @@ class _Reader:
                 lost[parts[0], parts[2], parts[3]] = lost.get((parts[0], parts[2], parts[3]), 0) + 1
         return [
             {
-                "round": self._report.round,
+                "round": self._round,
                 "submitter": submitter,
                 "system": system,
                 "benchmark": benchmark,

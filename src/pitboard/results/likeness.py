@@ -43,16 +43,29 @@ def unlike(a: Row, b: Row, *, across_rounds: bool = False) -> list[str]:
     return reasons
 
 
-def disclosed_differences(a: Row, b: Row) -> list[str]:
-    """Say in which disclosed settings (parallelism, micro-batch, configuration) two results differ."""
+def disclosed(a: Row, b: Row) -> list[Row]:
+    """Give the disclosed settings (precision, parallelism, micro-batch, configuration) of two results.
+
+    Rows have `setting`, `a` and `b` as text, `None` where not disclosed, and `same`, `None` unless both are.
+    """
+    first, second = disclosures(a), disclosures(b)
+    return [
+        {
+            "setting": name,
+            "a": first.get(name),
+            "b": second.get(name),
+            "same": first[name] == second[name] if name in first and name in second else None,
+        }
+        for name in dict.fromkeys([*first, *second])
+    ]
+
+
+def disclosures(row: Row) -> dict[str, str]:
+    """Give what the logs of a result disclose, as round 6.1 asks: names in its order, values as text."""
     from pitboard.events.summary import DISCLOSURES
 
-    first, second = (_settings(row) for row in (a, b))
-    return [
-        f"{name} {first[name]} and {second[name]}"
-        for name in DISCLOSURES
-        if name in first and name in second and first[name] != second[name]
-    ]
+    settings = _settings(row)
+    return {name: str(settings[name]) for name in DISCLOSURES if name in settings}
 
 
 def _settings(row: Row) -> Row:

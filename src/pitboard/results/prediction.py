@@ -1,20 +1,27 @@
 """Predict a time-to-train from a family's scale curve, and say how far to trust it."""
 
+from math import log
+
 import msgspec
 
 from pitboard.errors import PitboardError, near
 from pitboard.results.answer import Answer, Column, Table
 from pitboard.results.law import Law
+from pitboard.results.schema import Row
 
 
 class Prediction(msgspec.Struct, frozen=True, kw_only=True):
-    """Minutes that a family's law gives for a count, its 95 % prediction interval, and its trust."""
+    """Minutes that a family's law gives for a count, its 95 % prediction interval, and its trust.
+
+    `neighbour` names the family's result at the nearest count, measured.
+    """
 
     family: str
     accelerators: int
     minutes: float
     low: float
     high: float
+    neighbour: str
     trust: str
 
 
@@ -24,6 +31,7 @@ _COLUMNS = [
     Column("minutes", "Predicted", "number", "min"),
     Column("low", "95 % low", "number", "min"),
     Column("high", "95 % high", "number", "min"),
+    Column("neighbour", "Measured nearest to it"),
     Column("trust", "How far to trust it"),
 ]
 
@@ -52,9 +60,12 @@ def predictions(answer: Answer, accelerators: int) -> tuple[Table, list[str]]:
 def predict(answer: Answer, family: str, accelerators: int) -> Prediction:
     """Predict the minutes of a family of `scale`'s answer at a count of accelerators.
 
-    Raises `PitboardError` for a family that the answer lacks, for one whose law has no interval (fewer than
-    three counts), and for a count beyond twice the most or below half the fewest that it was measured at.
+    Raises `PitboardError` for a count below 1, a family that the answer lacks, for one whose law has no
+    interval (fewer than three counts), and for a count beyond twice the most or below half the fewest that it
+    was measured at.
     """
+    if accelerators < 1:
+        raise PitboardError(f"There is no system of {accelerators} accelerators: ask for 1 or more.")
     fits = {str(row["family"]): row for row in answer.more["fits"]}
     names = list(dict.fromkeys(str(row["family"]) for row in answer.rows))
     wanted = next((name for name in names if name.casefold() == family.strip().casefold()), None)
@@ -81,8 +92,15 @@ def predict(answer: Answer, family: str, accelerators: int) -> Prediction:
         minutes=minutes,
         low=low,
         high=high,
+        neighbour=_neighbour([row for row in answer.rows if row["family"] == wanted], accelerators),
         trust=_trust(law, accelerators, high / low),
     )
+
+
+def _neighbour(rows: list[Row], accelerators: int) -> str:
+    """Name the result whose count is nearest to one on a logarithmic scale, the fastest of equals."""
+    near = min(rows, key=lambda row: (abs(log(row["accelerators"] / accelerators)), row["minutes"]))
+    return f"{near['accelerators']} in {near['minutes']:.2f} min ({near['reference']})"
 
 
 def _trust(law: Law, accelerators: int, width: float) -> str:
@@ -92,9 +110,8 @@ def _trust(law: Law, accelerators: int, width: float) -> str:
     degrees = law.points - 2
     rests = f"the interval rests on {law.points} results ({degrees} degree{'s' * (degrees > 1)} of freedom)"
     if width > 2:
-        return (
-            f"{where}; {rests}, its ends a factor of {width:,.1f} apart: an order of magnitude, not a figure."
-        )
+        what = "an order of magnitude at best" if width >= 10 else "a rough estimate"
+        return f"{where}; {rests}, its ends a factor of {width:,.1f} apart: {what}, not a figure."
     if not inside:
         return f"{where}; {rests} and assumes that the law goes on, which no result shows."
     return f"{where}; {rests} and assumes batch sizes chosen as there."

@@ -7,7 +7,7 @@ from the declaration. An option's type and default are those of the function's o
 import inspect
 from collections.abc import Callable
 from types import NoneType
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
@@ -15,6 +15,12 @@ from pitboard.results.answer import Answer
 
 Data = Callable[[Answer], dict[str, Any]]
 Kind = Literal["text", "integer", "number", "boolean"]
+
+Several = str | list[str] | None
+"""The type of an option that may be given several times, and then takes what any of its values names."""
+
+SeveralNumbers = int | list[int] | None
+"""The same of whole numbers."""
 
 _KINDS: dict[type, Kind] = {bool: "boolean", int: "integer", float: "number", str: "text"}
 
@@ -121,11 +127,27 @@ def kind_of(parameter: inspect.Parameter) -> Kind:
     return next(kind for type_, kind in _KINDS.items() if type_ in types)
 
 
+def is_several(parameter: inspect.Parameter) -> bool:
+    """Tell whether a parameter of a question takes several values."""
+    return any(get_origin(type_) is list for type_ in get_args(parameter.annotation))
+
+
+def as_list(value: object) -> list[Any] | None:
+    """Return the values of an option that may have several; `None` where it was not given."""
+    if value is None or value == []:
+        return None
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
 ROUND = Option("round", "The round, such as 5.1.", otherwise="the newest", column="round")
 BENCHMARK = Option("benchmark", "The benchmark, such as llama31_8b.", column="benchmark")
 SUBMITTER = Option("submitter", "Only this submitter.", column="submitter")
 ACCELERATOR = Option("accelerator", "Only this accelerator, such as B200.", column="accelerator")
 DIVISION = Option("division", "Only this division: closed or open.", choices=("closed", "open"))
+PRECISION = Option("precision", "Only what states this precision, such as FP8.", column="precision")
+SOFTWARE = Option(
+    "software", "Only what ran this software: words of its framework, such as 'NeMo' or '25.09'."
+)
 WITH_OWN = Option("with_own", "Show what you added, too: it is not verified, and marked so.")
 A = Option("a", "A result, ROUND/SUBMITTER/SYSTEM/BENCHMARK.", argument=True)
 B = Option("b", "The other result, written the same way.", argument=True)

@@ -7,7 +7,7 @@ import msgspec
 
 from pitboard.compliance import LogReport, ResultReport, TreeReport
 from pitboard.compliance.log.preset import Kind, kind_of
-from pitboard.compliance.result.benchmarks import convergence, official_drops
+from pitboard.compliance.result.benchmarks import convergence, official_drops, official_runs
 from pitboard.scoring.energy import energy, run_energies
 from pitboard.stats import olympic_mean
 from pitboard.text import printable
@@ -15,6 +15,9 @@ from pitboard.text import printable
 
 class Score(msgspec.Struct, frozen=True, kw_only=True):
     """A scored result. `minutes` is `None` where the rules give it no score.
+
+    `system` is the system's folder and `system_name` what its description calls it, which several may share.
+    `runs_needed` is how many runs a result of the benchmark has, `None` where any number will do.
 
     `runs` has the minutes of every run and `samples_to_target` its samples (or epochs), in the order of the
     logs; both have `None` for a run that does not count. `minutes` includes the factor `rcp_scale`, and not
@@ -27,6 +30,7 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
 
     submitter: str
     system: str
+    system_name: str | None
     benchmark: str
     division: str | None
     availability: str | None
@@ -34,6 +38,7 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     accelerator: str | None
     accelerators: int | None
     runs: list[float | None]
+    runs_needed: int | None
     minutes: float | None
     rcp_scale: float
     unused_scale: float | None
@@ -68,6 +73,7 @@ def score_result(result: ResultReport, logs: Sequence[LogReport], *, published: 
     return Score(
         submitter=result.submitter,
         system=result.system,
+        system_name=printable(system.name) if system and system.name else None,
         benchmark=result.benchmark,
         division=result.division,
         availability=system.availability if system else None,
@@ -75,6 +81,7 @@ def score_result(result: ResultReport, logs: Sequence[LogReport], *, published: 
         accelerator=system.accelerator if system else None,
         accelerators=system.accelerators if system else None,
         runs=runs,
+        runs_needed=None if result.own_rules else official_runs(result.benchmark),
         minutes=None if minutes is None else minutes * scale,
         rcp_scale=scale,
         unused_scale=filed if filed is not None and not math.isclose(filed, scale, rel_tol=1e-9) else None,
@@ -96,7 +103,8 @@ def _counts(log: LogReport) -> bool:
 def score_tree(report: TreeReport, *, published: bool = False) -> list[Score]:
     """Score every result of a checked tree; of logs alone, each as a result of a single run.
 
-    `published` is for the published rounds, as `score_result` has it.
+    A single run is no valid result where the benchmark needs more. `published` is for the published rounds,
+    as `score_result` has it.
     """
     logs = {log.path: log for log in report.logs}
     if report.results:
@@ -115,7 +123,7 @@ def _score_alone(log: LogReport) -> Score:
         system=printable(str(log.run.settings.get("submission_platform", ""))),
         benchmark=log.benchmark or place[-1],
         division=log.division,
-        valid=log.valid,
+        valid=log.valid and (log.own_rules or official_runs(str(log.benchmark)) in (None, 1)),
         rcp=None,
         findings=[],
         description=None,

@@ -2,21 +2,29 @@
 
 import inspect
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse
 
 from pitboard.results import questions
-from pitboard.results.answer import Answer, document
-from pitboard.results.question import Option, Question
+from pitboard.results.answer import Answer, as_csv, document
+from pitboard.results.question import Option, Question, as_list, is_several, kind_of
 from pitboard.web import asking
 from pitboard.web.rendering import Page, render
 from pitboard.web.routes import store_of
 
 router = APIRouter()
 
+Format = Literal["json", "csv"]
+
+_FORMAT = inspect.Parameter(
+    "format",
+    inspect.Parameter.KEYWORD_ONLY,
+    default="json",
+    annotation=Annotated[Format, Query(description="The whole answer as JSON, or its rows as CSV.")],
+)
 _REFERENCE = "#/components/schemas/{name}"
 
 
@@ -77,20 +85,31 @@ def _about(question: Question) -> str:
 
 
 def _handler(question: Question) -> Callable[..., Response]:
-    def handler(request: Request, **values: Any) -> Response:
-        answer = asking.ask(store_of(request), question.name, values)
+    def handler(request: Request, format: Format = "json", **_: Any) -> Response:
+        asking.refuse_foreign(question.name, request.query_params, "format")
+        answer = asking.ask(
+            store_of(request), question.name, asking.read(question.name, request.query_params)
+        )
+        if format == "csv":
+            return Response(as_csv(answer), media_type="text/csv")
         return Response(msgspec.json.encode(document(answer)), media_type="application/json")
 
-    own = [
-        question.parameters[option.name].replace(
-            annotation=Annotated[question.parameters[option.name].annotation, _described_option(option)],
-            kind=inspect.Parameter.KEYWORD_ONLY,
-        )
-        for option in question.options
-    ]
+    own = [_parameter(option, question.parameters[option.name]) for option in question.options]
     request = inspect.Parameter("request", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Request)
-    handler.__signature__ = inspect.Signature([request, *own])  # type: ignore[attr-defined]
+    handler.__signature__ = inspect.Signature([request, *own, _FORMAT])  # type: ignore[attr-defined]
     return handler
+
+
+def _parameter(option: Option, own: inspect.Parameter) -> inspect.Parameter:
+    """Give an option as FastAPI describes and checks it; one of several values may be repeated."""
+    kind = own.annotation
+    if is_several(own):
+        kind = list[int] | None if kind_of(own) == "integer" else list[str] | None
+        default = as_list(own.default)
+        own = own.replace(default=default)
+    return own.replace(
+        annotation=Annotated[kind, _described_option(option)], kind=inspect.Parameter.KEYWORD_ONLY
+    )
 
 
 def _described_option(option: Option) -> Any:

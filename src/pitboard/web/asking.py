@@ -6,9 +6,11 @@ from inspect import Parameter
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode
 
-from pitboard.errors import PitboardError
+from starlette.datastructures import ImmutableMultiDict
+
+from pitboard.errors import PitboardError, near
 from pitboard.results import questions
-from pitboard.results.question import Option, Question, kind_of
+from pitboard.results.question import Option, Question, is_several, kind_of
 from pitboard.results.store import Store
 
 try:  # here, so that no reader waits for this import
@@ -67,18 +69,39 @@ def fields(store: Store, question: Question, values: Mapping[str, object]) -> li
 def read(question: str, query: Mapping[str, str]) -> Values:
     """Read a question's values from a query; empty ones, as a form sends them, and foreign ones are left out.
 
-    Raises `UnknownError` for a question that there is not, `PitboardError` for a value of the wrong kind or
-    one that is missing.
+    Raises `UnknownError` for a question that there is not, `PitboardError` for a value of the wrong kind, one
+    that is missing, or several where one is taken.
     """
     values: Values = {}
     asked = questions.question(question)
     for each in asked.parameters.values():
-        text = query.get(each.name, "").strip()
-        if text:
-            values[each.name] = _value(each, text)
+        texts = _texts(query, each.name)
+        if texts:
+            found = [_value(each, text) for text in texts]
+            values[each.name] = found if len(found) > 1 else found[0]
         elif each.name in asked.required:
             raise PitboardError(f"The question '{question}' needs a value for '{each.name}'.")
+        if len(texts) > 1 and not is_several(each):
+            raise PitboardError(f"'{each.name}' takes one value, and was given {len(texts)}.")
     return values
+
+
+def refuse_foreign(question: str, query: Mapping[str, str], *besides: str) -> None:
+    """Raise `PitboardError` for a name in a query that is no option of the question, nor one of `besides`."""
+    known = [*questions.question(question).parameters, *besides]
+    foreign = [name for name in query if name not in known]
+    if foreign:
+        listed = ", ".join(known)
+        raise PitboardError(
+            f"The question '{question}' has no option '{foreign[0]:.60}'."
+            + near(foreign[0][:60], known).partition(" Known")[0]
+            + f" It takes: {listed}."
+        )
+
+
+def _texts(query: Mapping[str, str], name: str) -> list[str]:
+    given = query.getlist(name) if isinstance(query, ImmutableMultiDict) else [query.get(name, "")]
+    return list(dict.fromkeys(text.strip() for text in given if text.strip()))
 
 
 def ask(store: Store, question: str, values: Values) -> "Answer":
@@ -100,13 +123,13 @@ def section(store: Store, question: str, **values: object) -> Section | None:
     try:
         return present(store, question, given)
     except PitboardError as error:
-        return Section(question, None, str(error), urlencode(given), ())
+        return Section(question, None, str(error), urlencode(given, doseq=True), ())
 
 
 def present(store: Store, question: str, values: Values) -> Section:
     """Ask a question for a part of a page. Raises what the question raises."""
     answer = ask(store, question, values)
-    return Section(question, answer, "", urlencode(values), _drawable(answer))
+    return Section(question, answer, "", urlencode(values, doseq=True), _drawable(answer))
 
 
 def _drawable(answer: "Answer") -> "tuple[Chart, ...]":

@@ -58,10 +58,10 @@ def _judge(folder: Path, name: str) -> dict[str, Any]:
     import msgspec
 
     from pitboard.compliance import check_tree
+    from pitboard.compliance.archives import unpack
     from pitboard.compliance.output.document import as_document
     from pitboard.compliance.output.grouping import grouped
     from pitboard.scoring import score_tree
-    from pitboard.web.unpack import unpack
 
     target = folder / "upload"
     target.mkdir()

@@ -6,11 +6,14 @@ from urllib.parse import urlencode
 
 import msgspec
 from fastapi import HTTPException
+from starlette.datastructures import QueryParams
 
 from pitboard.errors import PitboardError, UnknownError, near
+from pitboard.results import marks
 from pitboard.results.answer import Answer
 from pitboard.results.find import latest_round, reference, rounds_of
-from pitboard.results.question import Option
+from pitboard.results.likeness import disclosures
+from pitboard.results.question import Option, as_list
 from pitboard.results.questions import question
 from pitboard.results.schema import Row
 from pitboard.results.store import Store
@@ -19,7 +22,7 @@ from pitboard.web.links import system_address
 from pitboard.web.rendering import Page
 
 FILTERS = ("benchmark", "accelerators", "accelerator", "submitter", "division", "availability")
-_CHOICES = f"select distinct {', '.join(FILTERS)} from results where round = $round and not own"
+_CHOICES = f"select distinct {', '.join(FILTERS)} from results where round in $round and not own"
 _BENCHMARKS = "select distinct benchmark from results where not own order by all"
 _BY_ROUND = """select benchmark, round, count(*) as results, min(minutes) as fastest
 from results where not own group by all"""
@@ -38,19 +41,20 @@ def results(store: Store, query: Mapping[str, str]) -> Page:
     """The table of results, filtered and sorted as the query says; that of one benchmark can be compared."""
     values = asking.read("table", query)
     answer = asking.ask(store, "table", values)
-    sort = query.get("sort") or (
-        "submitter" if "benchmark" not in values else str(answer.parameters["benchmark"])
-    )
-    leading = (str(answer.parameters["benchmark"]), "submitter", "accelerator", "accelerators", "system")
+    single = answer.parameters["benchmark"]
+    benchmark = single if isinstance(single, str) else None
+    sort = query.get("sort") or benchmark or "submitter"
+    leading = (str(benchmark), "submitter", "accelerator", "accelerators", "system")
     answer.columns.sort(key=lambda column: _place(leading, column.name))
     page: dict[str, Any] = {
         "answer": sorted_by(answer, sort),
         "sort": sort,
-        "query": urlencode(values),
+        "query": urlencode(values, doseq=True),
         "values": answer.parameters,
+        "given": {name: as_list(value) or [] for name, value in answer.parameters.items()},
         "filters": {option.name: option.label for option in _filters()},
-        "choices": _choices(store, str(answer.parameters["round"])),
-        "benchmark": answer.parameters["benchmark"],
+        "choices": _choices(store, as_list(answer.parameters["round"]) or []),
+        "benchmark": benchmark,
     }
     return Page("results.html", page, "_results.html")
 
@@ -68,8 +72,9 @@ def _place(leading: tuple[str, ...], name: str) -> int:
 
 def tidy(query: Mapping[str, str]) -> str | None:
     """Give the query without the empty values that a form sends, to be shared; `None` if it is that."""
-    kept = {name: value for name, value in query.items() if value.strip()}
-    return None if len(kept) == len(query) else urlencode(kept)
+    every = query.multi_items() if isinstance(query, QueryParams) else list(query.items())
+    kept = [(name, value) for name, value in every if value.strip()]
+    return None if len(kept) == len(every) else urlencode(kept)
 
 
 def sorted_by(answer: Answer, sort: str) -> Answer:
@@ -90,8 +95,8 @@ def _sortable(value: Any) -> Any:
     return value.casefold() if isinstance(value, str) else value
 
 
-def _choices(store: Store, round: str) -> dict[str, list[Any]]:
-    rows = store.rows(_CHOICES, {"round": round})
+def _choices(store: Store, rounds: list[Any]) -> dict[str, list[Any]]:
+    rows = store.rows(_CHOICES, {"round": rounds})
     found = {name: {row[name] for row in rows} - {None} for name in FILTERS}
     return {"round": rounds_of(store)[::-1]} | {name: sorted(found[name], key=_sortable) for name in FILTERS}
 
@@ -104,11 +109,12 @@ def system(store: Store, round: str, submitter: str, system: str) -> Page:
     if not found and not own:
         raise HTTPException(404, f"The store has no system {round}/{submitter}/{system}.")
     row = found[0] if found else own[0]
+    results = [each | {"disclosed": disclosures(each)} for each in marks.tell(store, own)]
     return Page(
         "system.html",
         {
             "system": row,
-            "results": own,
+            "results": results,
             "description": _description(row),
             "links": {
                 what: row[name]
@@ -232,10 +238,12 @@ def fastest(store: Store) -> dict[str, Any]:
     """
     rows = store.rows(_FASTEST, {"round": latest_round(store)})
     counts = sorted({row["accelerators"] for row in rows})
+    known = marks.of_rounds(store, [latest_round(store)])
     table: dict[str, Row] = {}
     for row in rows:
         cell = row | {
-            "address": f"{system_address(row['round'], row['submitter'], row['system'])}#{row['benchmark']}"
+            "mark": "; ".join(known.get(marks.key(row), [])),
+            "address": f"{system_address(row['round'], row['submitter'], row['system'])}#{row['benchmark']}",
         }
         table.setdefault(str(row["benchmark"]), {})[row["accelerators"]] = cell
     return {"counts": counts, "table": table}

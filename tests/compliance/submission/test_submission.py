@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import made_results
-from made_logs import write_log
+from made_logs import valid_log, write_log
 from pitboard.cli.score import as_json
 from pitboard.compliance import TreeReport, check_tree
 from pitboard.compliance.inventory import MAX_DEPTH
@@ -238,3 +238,17 @@ def test_settings_that_differ_are_named_with_the_odd_run(place: Path) -> None:
 def test_a_folder_without_any_log_cannot_be_checked(tmp_path: Path) -> None:
     with pytest.raises(PitboardError, match="No log under"):
         check_tree(tmp_path)
+
+
+def test_the_configuration_that_logs_name_is_among_the_code(tmp_path: Path) -> None:
+    place = tmp_path / "Acme"
+    made_results.describe(place, "box")
+    write_log(place / "results" / "box" / "dlrmv4" / "result_0.txt", valid_log("dlrmv4"))
+    code = place / "benchmarks" / "dlrmv4" / "implementations" / "config.sh"
+    code.parent.mkdir(parents=True)
+    (code.parent / "other.sh").write_text("")
+
+    (finding,) = _found(check_tree(place, "6.1"), "package-configuration")
+    assert finding.message == "The log names the configuration 'config.sh', which is not among the code"
+    code.write_text("")
+    assert _found(check_tree(place, "6.1"), "package-configuration") == []

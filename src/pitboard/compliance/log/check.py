@@ -4,6 +4,7 @@ from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 
+from pitboard.compliance.log.advice import aborted, attempts, relations, told_apart
 from pitboard.compliance.log.engine import MOST_ALIKE, check_events
 from pitboard.compliance.log.preset import judge_by_preset, preset_judging, scaled_preset
 from pitboard.compliance.log.rulesets import ruleset_of
@@ -32,8 +33,11 @@ def judge_log(log: LogFile, ruleset: str, file: str, preset: str | None = None) 
     own = preset_judging(run, preset)
     if log.events:
         official = check_events(log.events, ruleset, file)
-        findings += judge_by_preset(official, log, own, file) if own else official
-        findings += _clock(run, file)
+        judged = judge_by_preset(official, log, own, file) if own else official
+        runs = attempts(log.events)
+        findings += told_apart(judged, runs, ruleset, file) if len(runs) > 1 else judged
+        findings += _clock(run, file) + aborted(run, log.events, findings, file)
+        findings += relations(run, log.events, file)
     else:
         findings.append(_no_events(log, file))
     return LogReport(

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from pitboard.compliance.report import TreeReport
+from pitboard.compliance.report import ResultReport, TreeReport
 from pitboard.compliance.rule import Finding
 
 
@@ -33,7 +33,7 @@ def grouped(report: TreeReport) -> list[Group]:
     groups: dict[str, list[Finding]] = defaultdict(list)
     owners: dict[str, str] = {}
     for result in report.results:
-        name = " · ".join((result.submitter, result.system, result.benchmark))
+        name = " · ".join((result.submitter, _system(result), result.benchmark))
         groups[name] += result.findings
         owners |= dict.fromkeys(result.logs, name)
     for log in report.logs:
@@ -42,6 +42,12 @@ def grouped(report: TreeReport) -> list[Group]:
         groups[_name(finding.file) if finding.file else "Everything"].append(finding)
     ordered = sorted(groups.items(), key=lambda group: (-_errors(group[1]), group[0]))
     return [Group(name=name, findings=_grouped(findings)) for name, findings in ordered if findings]
+
+
+def _system(result: ResultReport) -> str:
+    """Name a system by its folder, and by what its description calls it: several may share that."""
+    name = result.description.name if result.description else None
+    return result.system if name in (None, "", result.system) else f"{result.system} ({name})"
 
 
 def _name(path: str) -> str:

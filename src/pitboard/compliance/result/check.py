@@ -208,16 +208,17 @@ def _check_settings(logs: Sequence[LogReport]) -> list[Finding]:
 
     The official checker compares the benchmark and the batch size alone; the other keys are warnings.
     """
-    if all(log.run.settings == logs[0].run.settings for log in logs):
+    logged = [log.run.settings | log.summary.disclosures for log in logs]
+    if all(settings == logged[0] for settings in logged):
         return []
     findings = []
-    for key in sorted({key for log in logs for key in log.run.settings}):
-        values = Counter(_plain(log.run.settings.get(key)) for log in logs)
+    for key in sorted({key for settings in logged for key in settings}):
+        values = Counter(_plain(settings.get(key)) for settings in logged)
         if len(values) < 2:
             continue
         decisive = key in _DECISIVE
         rare = min(values, key=lambda value: values[value])
-        odd = next(log.path for log in logs if _plain(log.run.settings.get(key)) == rare)
+        odd = next(log.path for log, own in zip(logs, logged, strict=True) if _plain(own.get(key)) == rare)
         findings.append(
             SETTINGS.finding(
                 f"The runs of this result do not all log the same {printable(key)}",

@@ -29,8 +29,8 @@ class RcpVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """What the RCP test says of one result.
 
     `verdict` is the official wording ("RCP found", "RCP Interpolation", "Missing RCP, …"); `scale` (1 or
-    more) is the reference's mean over the submission's; the means are olympic, in samples or epochs. A test
-    that failed and was `waived` counts as passed.
+    more) is the reference's mean over the submission's; the means are olympic, in samples or epochs, and
+    `minimum` is the smallest that passes. A test that failed and was `waived` counts as passed.
     """
 
     verdict: str
@@ -38,6 +38,7 @@ class RcpVerdict(msgspec.Struct, frozen=True, kw_only=True):
     scale: float = 1.0
     submission_mean: float | None = None
     reference_mean: float | None = None
+    minimum: float | None = None
     waived: bool = False
 
     @property
@@ -147,6 +148,7 @@ def _compare(
         scale=max(1.0, reference.mean / submission) if submission > 0 else 1.0,
         submission_mean=submission,
         reference_mean=reference.mean,
+        minimum=threshold,
     )
 
 

@@ -15,6 +15,7 @@ from pitboard.compliance.report import Level, LogReport, ResultReport
 from pitboard.compliance.result.check import check_result
 from pitboard.compliance.rule import PACKAGE_CHECKER, POLICIES, UNCHECKED_OR_FATAL, Finding, Rule
 from pitboard.compliance.submission.system import System, read_system
+from pitboard.text import printable
 
 _LINKS = {
     "link-out": "This link leads out of the checked folder and was not followed",
@@ -55,6 +56,7 @@ def judge_submission(
             _judge_result(result, logs, systems.get(result.path.parent.name), ruleset, inventory)
             for result in inventory.results(place)
         ]
+        findings += [] if preset else _check_configurations(place, inventory, logs)
     return reports, findings
 
 
@@ -244,6 +246,44 @@ def _no_code(file: str, message: str, expected: str) -> Finding:
         expected=expected,
         fix="Add the code that made the results, with a README that says how to run it.",
     )
+
+
+CONFIGURATION = Rule(
+    code="package-configuration",
+    title="The configuration that a log names is not in the submission",
+    severity="warning",
+    meaning=(
+        "From round 6.1 on a log discloses the file that configured its run (config_filename). The "
+        "benchmark's code folder has no file of that name."
+    ),
+    why="Whoever repeats the result needs the configuration that it was made with.",
+    where=POLICIES,
+)
+
+
+def _check_configurations(place: Path, inventory: Inventory, logs: Mapping[Path, LogReport]) -> list[Finding]:
+    """Look for the configuration files that the logs of a submission name, where it has its code."""
+    code = place / "benchmarks"
+    inside = [entry for entry in inventory.everything if entry.kind == "file" and code in entry.path.parents]
+    findings = []
+    for result in inventory.results(place) if inside else []:
+        folder = code / result.benchmark
+        known = {entry.name for entry in inside if folder in entry.path.parents}
+        told: dict[str, Path] = {}
+        for path in result.logs:
+            named = logs[path].summary.disclosures.get("config_filename") if path in logs else None
+            if isinstance(named, str) and named.rpartition("/")[2] not in known:
+                told.setdefault(named, path)
+        findings += [
+            CONFIGURATION.finding(
+                f"The log names the configuration {printable(named)!r:.100}, which is not among the code",
+                file=shown(path, inventory.root),
+                expected=f"{shown(folder, inventory.root)}/**/{printable(named)[:100]}",
+                fix="Add the file that configured the runs to the benchmark's code.",
+            )
+            for named, path in told.items()
+        ]
+    return findings
 
 
 LINK = Rule(

@@ -250,8 +250,9 @@ def _devices(me: _Rank, seconds: float) -> list[Device]:
         lambda: torch.mm(left, right, out=product),
         wanted=lambda: driver is not None and driver.poll() is None,
     )
+    throttled: list[str] = []
     if driver is None:
-        clock, throttled = None if on_gpu else topology.processor_clock(), []
+        clock = None if on_gpu else topology.processor_clock()
     else:
         clock, throttled = topology.throttling(driver.communicate()[0])
     me.wait()

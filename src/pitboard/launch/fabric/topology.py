@@ -6,13 +6,13 @@ Read from `/sys` and NVIDIA's `nvidia-smi`, where it is installed: unprivileged,
 import re
 import subprocess
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pitboard.launch.fabric.record import Port, Topology
 
 _ETHERNET = "1"  # ARPHRD_ETHER, in /sys/class/net/*/type
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
-_RDMA: dict[str, Literal["InfiniBand", "RoCE"]] = {"InfiniBand": "InfiniBand", "Ethernet": "RoCE"}
+_RDMA: dict[str, Literal["InfiniBand", "RoCE", "RDMA"]] = {"InfiniBand": "InfiniBand", "Ethernet": "RoCE"}
 _NEAR = ("PIX", "PXB")
 _IDLE = 0x01
 # NVML's bits of the reasons for a lower clock; idling, a set clock and the power limit are how GPUs work.
@@ -51,7 +51,7 @@ def ports(root: Path = Path("/")) -> list[Port]:
     return found
 
 
-def gpu_links(matrix: str) -> dict[str, "int | list[int] | list[list[int]]"]:
+def gpu_links(matrix: str) -> dict[str, Any]:
     """Return the fields of a `Topology` that the table of `nvidia-smi topo -m` gives."""
     lines = [_ANSI.sub("", line).split() for line in matrix.splitlines()]
     header = next((words for words in lines if words[:1] == ["GPU0"] and "X" not in words), [])

@@ -3,10 +3,10 @@
 from typing import Any
 
 from pitboard.errors import PitboardError
-from pitboard.results import citing, own_runs
+from pitboard.results import citing, marks, own_runs
 from pitboard.results.answer import Answer, Column, Table
 from pitboard.results.find import default_store, key_of, reference, result
-from pitboard.results.likeness import disclosed_differences, incomparable, preset_of, unlike
+from pitboard.results.likeness import disclosed, incomparable, preset_of, unlike
 from pitboard.results.question import A, B, Chart, Exit, Option, Question
 from pitboard.results.schema import Row
 from pitboard.results.store import Store
@@ -21,6 +21,7 @@ DEFINITION = (
 )
 
 SQL = """select r.*, list(u.minutes * r.rcp_scale order by u.run) filter (u.counted) as run_minutes,
+  list(u.minutes order by u.minutes) filter (u.counted) as raw_minutes,
   min(u.minutes) filter (u.counted) as fastest, max(u.minutes) filter (u.counted) as slowest
 from results r left join runs u using (round, submitter, system, benchmark)
 where round = $round and submitter = $submitter and system = $system and benchmark = $benchmark
@@ -43,9 +44,18 @@ _COLUMNS = [
     Column("global_batch_size", "Global batch size", "integer", "samples"),
     Column("samples_to_target", "Samples to target", "number", "", 0),
     Column("minutes", "Time-to-train", "number", "min", 3),
+    Column("rcp_scale", "RCP scaling factor in it", "number", "×", 4),
     Column("fastest", "Fastest run", "number", "min", 3),
     Column("slowest", "Slowest run", "number", "min", 3),
     Column("runs_counted", "Runs that count", "integer"),
+    Column("each_run", "Each run, without the factor"),
+    marks.OF_ROW,
+]
+_DISCLOSED = [
+    Column("setting", "Disclosed setting"),
+    Column("a", "A"),
+    Column("b", "B"),
+    Column("same", "The same", "boolean"),
 ]
 _OF = """where round = $round and submitter = $submitter and system = $system and benchmark = $benchmark
 order by run"""
@@ -87,7 +97,7 @@ def compare_results(a: str, b: str, normalise: bool = False, *, store: Store | N
     from pitboard.compliance.log.preset import kind_of
 
     store = store or default_store()
-    first, second = (_row(store, result(store, text)) for text in (a, b))
+    first, second = marks.tell(store, [_row(store, result(store, text)) for text in (a, b)])
     reason = incomparable(first, second)
     if reason:
         raise PitboardError(f"{a} and {b} cannot be compared: {reason}.")
@@ -98,14 +108,19 @@ def compare_results(a: str, b: str, normalise: bool = False, *, store: Store | N
     scaled = preset_of(first)
     return Answer(
         question="compare",
-        title=_title(first, second, facts),
+        title=_title(second, facts),
         definition=DEFINITION + (f" {citing.DERIVED}" if normalise else ""),
         sql=SQL,
         parameters=key_of(first),
         columns=[*_COLUMNS, *(_MARK if scaled else []), *_measured(first, second, normalise)],
         rows=[
-            {"result": label, "reference": reference(row), "accelerator_hours": _hours(row)}
-            | {"energy": None if row["joules"] is None else row["joules"] / 1e6}
+            {
+                "result": label,
+                "reference": reference(row),
+                "accelerator_hours": _hours(row),
+                "energy": None if row["joules"] is None else row["joules"] / 1e6,
+                "each_run": _each_run(row),
+            }
             | row
             | {"kind": kind_of(preset_of(row))}
             for label, row in (("A", first), ("B", second))
@@ -118,8 +133,23 @@ def compare_results(a: str, b: str, normalise: bool = False, *, store: Store | N
             *dict.fromkeys(f"To cite: {citing.citation(row)}" for row in (first, second)),
         ],
         facts=facts,
-        more={"runs": _runs(store, first, second), "curves": _curves(store, first, second)},
+        more={
+            "runs": _runs(store, first, second),
+            "curves": _curves(store, first, second),
+            **_disclosed(first, second),
+        },
     )
+
+
+def _each_run(row: Row) -> str:
+    """Write the minutes of the runs that count, from fastest to slowest, as their logs have them."""
+    return ", ".join(f"{minutes:.3f}" for minutes in row["raw_minutes"] or [])
+
+
+def _disclosed(a: Row, b: Row) -> dict[str, Table]:
+    """Set side by side what both results' logs disclose of precision, parallelism and configuration."""
+    rows = disclosed(a, b)
+    return {"disclosed": Table(title="Disclosed settings", columns=_DISCLOSED, rows=rows)} if rows else {}
 
 
 def _measured(a: Row, b: Row, normalise: bool) -> list[Column]:
@@ -168,13 +198,18 @@ def _facts(a: Row, b: Row, normalise: bool) -> dict[str, Any]:
     return facts
 
 
-def _title(a: Row, b: Row, facts: dict[str, Any]) -> str:
+def _title(b: Row, facts: dict[str, Any]) -> str:
     if facts["low"] is not None and facts["low"] <= 1 <= facts["high"]:
         return "The runs do not tell which is faster: A and B are the same within the spread of their runs"
-    ratio = facts["speedup"]
-    faster, times = ("B", ratio) if ratio >= 1 else ("A", 1 / ratio)
-    row = b if faster == "B" else a
-    return f"{faster} ({row['submitter']}, {_hardware(row)}) is {times:.2f} × faster"
+    return speedup_in_words(facts["speedup"], f"{b['submitter']}, {_hardware(b)}")
+
+
+def speedup_in_words(speedup: float, b: str = "") -> str:
+    """Say how fast B is beside A, in the words of every question; `b` tells what B is."""
+    named = f"B ({b})" if b else "B"
+    if speedup >= 1:
+        return f"{named} is {speedup:.2f} × as fast as A"
+    return f"A is {1 / speedup:.2f} × as fast as {named}"
 
 
 def _hardware(row: Row) -> str:
@@ -192,8 +227,17 @@ def _notes(a: Row, b: Row, facts: dict[str, Any]) -> list[str]:
         notes.append(f"Derived: B needs {ratio:.3f} × the accelerator-hours of A to the target.")
     if facts["energy_ratio"]:
         notes.append(f"B needs {1 / facts['energy_ratio']:.3f} × the energy of A to the target.")
-    if differences := disclosed_differences(a, b):
+    differences = [
+        f"{row['setting']} {row['a']} and {row['b']}" for row in disclosed(a, b) if row["same"] is False
+    ]
+    if differences:
         notes.append(f"Disclosed settings that differ, A and B: {', '.join(differences)}.")
+    for name, row in (("A", a), ("B", b)):
+        if row["rcp_scale"] not in (None, 1):
+            notes.append(
+                f"{name}'s score is the mean of its runs times the RCP factor {row['rcp_scale']:.4f}: "
+                "they converged faster than the reference."
+            )
     if a["accelerator"] != b["accelerator"] or a["framework"] != b["framework"]:
         notes.append(
             "What the speed-up comes from (hardware, software, convergence): `pitboard results why A B`."

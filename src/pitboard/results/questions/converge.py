@@ -7,10 +7,21 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pitboard.errors import PitboardError
-from pitboard.results import own
+from pitboard.results import facets, marks, own
 from pitboard.results.answer import Answer, Column, Table
 from pitboard.results.find import default_store, known, latest_round, reference
-from pitboard.results.question import BENCHMARK, ROUND, WITH_OWN, Chart, Question
+from pitboard.results.question import (
+    ACCELERATOR,
+    BENCHMARK,
+    PRECISION,
+    ROUND,
+    SOFTWARE,
+    SUBMITTER,
+    WITH_OWN,
+    Chart,
+    Question,
+    Several,
+)
 from pitboard.results.schema import Row
 from pitboard.results.store import Store
 from pitboard.results.throughput import MEAN_TRAINING, TIMED_RUNS
@@ -46,12 +57,21 @@ from results r join (
 ) u using (round, submitter, system, benchmark)
 where r.round = $round and r.benchmark = $benchmark and r.minutes is not null
   and {own.SHOWN}
-  and r.samples_to_target > 0 and r.global_batch_size > 0
-order by r.global_batch_size, r.submitter, r.system"""
+  and r.samples_to_target > 0 and r.global_batch_size > 0"""
+_FILTERS = ("submitter", "accelerator", "precision", "framework")
+_ORDER = "\norder by r.global_batch_size, r.submitter, r.system"
 
 
 def converge(
-    benchmark: str, round: str | None = None, with_own: bool = False, *, store: Store | None = None
+    benchmark: str,
+    round: str | None = None,
+    submitter: Several = None,
+    accelerator: Several = None,
+    precision: Several = None,
+    software: Several = None,
+    with_own: bool = False,
+    *,
+    store: Store | None = None,
 ) -> Answer:
     """Give every result's samples to target in a round (by default the newest) against the reference points.
 
@@ -65,15 +85,20 @@ def converge(
     from pitboard.compliance.result.rcp import reference_convergence
 
     store = store or default_store()
-    values: dict[str, object] = {
+    values = facets.chosen(
+        store, submitter=submitter, accelerator=accelerator, precision=precision, software=software
+    )
+    values |= {
         "benchmark": known(store, "benchmark", benchmark),
         "round": known(store, "round", round) or latest_round(store),
-        "with_own": with_own,
+        "with_own": own.asked_for(with_own, values["submitter"]),
     }
-    found = store.rows(SQL, values)
+    with_own = bool(values["with_own"])
+    sql = SQL + facets.where(values, _FILTERS, "r") + _ORDER
+    found = store.rows(sql, values)
     if not found:
         raise PitboardError(
-            f"No result of {values['benchmark']} in v{values['round']} reached its target: "
+            f"No such result of {values['benchmark']} in v{values['round']} reached its target: "
             "choose another round, or see `pitboard results table`."
         )
     ruleset = find_round(str(values["round"])).ruleset
@@ -83,14 +108,14 @@ def converge(
         for point in reference_convergence(name, load_points(name, ruleset), ruleset)
     ]
     fewest = min(points, key=lambda point: point.mean, default=None)
-    rows = [_measure(row, ruleset, points) for row in found]
+    rows = [_measure(row, ruleset, points) for row in marks.tell(store, found)]
     unit = counted_in(rows)
     precisions = _precisions(rows, unit)
     return Answer(
         question="converge",
         title=f"v{values['round']} {name}: {_headline(rows, unit)}",
         definition=DEFINITION,
-        sql=SQL,
+        sql=sql,
         parameters=values,
         columns=_columns(unit),
         rows=rows,
@@ -119,6 +144,7 @@ def _columns(unit: str) -> list[Column]:
         Column("minutes", "Time-to-train", "number", "min", 3),
         Column("rcp_scale", "RCP scaling factor", "number", "×", 3),
         Column("rcp_verdict", "RCP test", detail=True),
+        marks.OF_ROW,
     ]
 
 
@@ -289,7 +315,7 @@ QUESTION = Question(
     summary=(
         "Show samples to target against the reference convergence points: who paid convergence for speed"
     ),
-    options=(BENCHMARK, ROUND, WITH_OWN),
+    options=(BENCHMARK, ROUND, SUBMITTER, ACCELERATOR, PRECISION, SOFTWARE, WITH_OWN),
     charts=(
         Chart(
             "samples_to_target",

@@ -5,6 +5,7 @@ from typing import Any
 
 from pitboard import suite
 from pitboard.errors import PitboardError
+from pitboard.results import marks
 from pitboard.results.answer import Answer, Column
 from pitboard.results.find import default_store, key_of, known, latest_round, reference, result
 from pitboard.results.question import ROUND, Exit, Option, Question
@@ -37,6 +38,7 @@ _COLUMNS = [
     Column("framework", "Framework"),
     Column("global_batch_size", "Global batch size", "integer", "samples"),
     Column("minutes", "Time-to-train", "number", "min", 2),
+    marks.OF_ROW,
     Column("slowest", "Slowest run", "number", "samples/s", 3),
     Column("throughput", "Median run", "number", "samples/s", 3),
     Column("fastest", "Fastest run", "number", "samples/s", 3),
@@ -87,7 +89,7 @@ def _beside(
         "accelerator": known(store, "accelerator", accelerator) or own["accelerator"],
         "accelerators": accelerators or own["accelerators"],
     }
-    found = [row | {"reference": reference(row)} for row in store.rows(SQL, dict(wanted))]
+    found = [row | {"reference": reference(row)} for row in marks.tell(store, store.rows(SQL, dict(wanted)))]
     others = [row for row in found if row["reference"] != run]
     rows = [row for row in others if row["throughput"] is not None]
     facts = _facts(speed, rows)

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from pitboard.errors import PitboardError
-from pitboard.results import own
+from pitboard.results import facets, marks, own
 from pitboard.results.answer import Answer, Column, Table
 from pitboard.results.find import default_store, known, latest_round, reference
 from pitboard.results.law import Law, fit
@@ -15,12 +15,15 @@ from pitboard.results.question import (
     ACCELERATOR,
     BENCHMARK,
     DIVISION,
+    PRECISION,
     ROUND,
+    SOFTWARE,
     SUBMITTER,
     WITH_OWN,
     Chart,
     Option,
     Question,
+    Several,
 )
 from pitboard.results.schema import Row
 from pitboard.results.store import Store
@@ -49,12 +52,11 @@ from results r left join (
     {TIMED_RUNS}
   ) where kept group by all
 ) u using (round, submitter, system, benchmark)
-where r.round = $round and r.benchmark = $benchmark and r.minutes > 0 and r.accelerators > 0
-  and {own.SHOWN}
-  and ($division is null or r.division = $division)
-  and ($submitter is null or lower(r.submitter) = lower($submitter))
-  and ($accelerator is null or r.accelerator = $accelerator)
-order by r.submitter, r.accelerator, r.framework, r.accelerators, r.minutes, r.system"""
+where r.benchmark = $benchmark and r.minutes > 0 and r.accelerators > 0
+  and {own.SHOWN}"""
+_FILTERS = ("round", "division", "submitter", "accelerator", "precision", "framework")
+_ORDER = """
+order by r.round, r.submitter, r.accelerator, r.framework, r.accelerators, r.minutes, r.system"""
 
 _FITS = [
     Column("family", "Family"),
@@ -97,10 +99,12 @@ _FEWEST_DRAWN = 4
 
 def scale(
     benchmark: str,
-    round: str | None = None,
-    submitter: str | None = None,
-    accelerator: str | None = None,
-    division: str | None = "closed",
+    round: Several = None,
+    submitter: Several = None,
+    accelerator: Several = None,
+    division: Several = "closed",
+    precision: Several = None,
+    software: Several = None,
     at: int | None = None,
     with_own: bool = False,
     *,
@@ -117,26 +121,31 @@ def scale(
     value that no result has, or where no result matches.
     """
     store = store or default_store()
-    values: dict[str, object] = {
-        "benchmark": known(store, "benchmark", benchmark),
-        "round": known(store, "round", round) or latest_round(store),
-        "division": known(store, "division", division),
-        "submitter": known(store, "submitter", submitter),
-        "accelerator": known(store, "accelerator", accelerator),
-        "with_own": with_own,
-    }
+    if at is not None and at < 1:
+        raise PitboardError(f"There is no system of {at} accelerators: --at takes 1 or more.")
+    values = facets.chosen(
+        store,
+        round=round or latest_round(store),
+        division=division,
+        submitter=submitter,
+        accelerator=accelerator,
+        precision=precision,
+        software=software,
+    )
+    values["benchmark"] = known(store, "benchmark", benchmark)
     values["with_own"] = with_own = own.asked_for(with_own, values["submitter"])
-    found = store.rows(SQL, values)
+    sql = SQL + facets.where(values, _FILTERS, "r") + _ORDER
+    found = store.rows(sql, values)
     if not found:
         raise PitboardError(_nothing(store, values))
-    families = _families(found)
+    families = _families(marks.tell(store, found))
     rows = [row for family in families for row in family]
     laws = {family[0]["family"]: law for family in families if (law := _law(family))}
     answer = Answer(
         question="scale",
-        title=f"v{values['round']} {values['benchmark']}: {_headline(families)}",
+        title=f"v{facets.told(values['round'], ' and v')} {values['benchmark']}: {_headline(families)}",
         definition=DEFINITION,
-        sql=SQL,
+        sql=sql,
         parameters=values,
         columns=_columns(counted_in(rows)),
         rows=rows,
@@ -159,9 +168,9 @@ def _nothing(store: Store, values: dict[str, object]) -> str:
         [values["benchmark"]],
     )
     rounds = ", ".join(f"v{row['round']}" for row in found) or "no round"
-    chosen = [str(values[name]) for name in ("division", "submitter", "accelerator") if values[name]]
+    chosen = [facets.told(values[name]) for name in _FILTERS[1:] if values[name]]
     return (
-        f"No result of {values['benchmark']} in v{values['round']} matches "
+        f"No result of {values['benchmark']} in v{facets.told(values['round'], ' or v')} matches "
         f"({', '.join(chosen) or 'no filter'}); it was entered in {rounds}. "
         "Choose another round or fewer filters."
     )
@@ -192,6 +201,7 @@ def _columns(unit: str) -> list[Column]:
         Column("throughput", "Throughput", "number", f"{unit}/s", digits),
         Column("communication", "Throughput per accelerator kept", "number", "", 3),
         Column("rest", "Rest (evaluation, RCP scaling)", "number", "", 3, detail=True),
+        marks.OF_ROW,
         Column("single", "One scale only", "boolean", detail=True),
     ]
 
@@ -200,9 +210,12 @@ def _families(rows: list[Row]) -> list[list[Row]]:
     """Group results, sorted as the SQL does, and measure each against the first of its family."""
     groups = [
         list(group)
-        for _, group in groupby(rows, key=lambda r: (r["submitter"], r["accelerator"], r["framework"]))
+        for _, group in groupby(
+            rows, key=lambda r: (r["round"], r["submitter"], r["accelerator"], r["framework"])
+        )
     ]
-    short = [_label(group[0]) for group in groups]
+    several = len({row["round"] for row in rows}) > 1
+    short = [(f"v{group[0]['round']} " if several else "") + _label(group[0]) for group in groups]
     families = []
     for group, name in zip(groups, short, strict=True):
         label = name if short.count(name) == 1 else f"{name}, {group[0]['framework'] or 'no framework named'}"
@@ -281,7 +294,7 @@ def _headline(families: list[list[Row]]) -> str:
         return "no family has results at two scales, only points"
     ratio = last["accelerators"] / first["accelerators"]
     return (
-        f"{last['family']} is {last['speedup']:.1f} × faster on {ratio:.3g} × the accelerators "
+        f"{last['family']} is {last['speedup']:.1f} × as fast on {ratio:.3g} × the accelerators "
         f"({last['efficiency']:.0%} of ideal)"
     )
 
@@ -375,6 +388,8 @@ QUESTION = Question(
         SUBMITTER,
         ACCELERATOR,
         DIVISION,
+        PRECISION,
+        SOFTWARE,
         Option("at", "Predict the minutes at this many accelerators, family by family."),
         WITH_OWN,
     ),

@@ -76,7 +76,7 @@ def _kind(kind: str) -> Kind:
 
 QUESTION = Question(
     ask=sql,
-    order=10,
+    order=11,
     remote=_from_an_address,
     summary="Ask the store anything in SQL, read-only, such as `show tables` or `describe results`",
     options=(Option("query", "One SELECT, DESCRIBE or EXPLAIN.", argument=True, lines=4),),

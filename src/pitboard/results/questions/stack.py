@@ -1,5 +1,7 @@
 """The software notes: what a system ran, and for two, where they differ."""
 
+import re
+
 from pitboard.errors import UnknownError
 from pitboard.results.answer import Answer, Column
 from pitboard.results.find import default_store, nearest
@@ -89,7 +91,17 @@ def _difference(a: list[Row], b: list[Row]) -> list[Row]:
 def _word(a: str | None, b: str | None) -> str:
     if a is None or b is None:
         return "only B states it" if a is None else "only A states it"
-    return "same" if a == b else "differs"
+    if a == b:
+        return "same"
+    return "the same, as far as stated" if _one_version(a, b) else "differs"
+
+
+def _one_version(a: str, b: str) -> bool:
+    """Tell whether two version numbers differ in precision only, as 580.82 and 580.82.07 do."""
+    if not all(re.fullmatch(r"\d+(\.\d+)+", text) for text in (a, b)):
+        return False
+    first, second = a.split("."), b.split(".")
+    return all(x == y for x, y in zip(first, second, strict=False))
 
 
 def _joined(rows: list[Row]) -> dict[str, str]:

@@ -3,18 +3,23 @@
 from typing import Any
 
 from pitboard.errors import PitboardError
-from pitboard.results import own
+from pitboard.results import facets, marks, own
 from pitboard.results.answer import Answer, Column
-from pitboard.results.find import default_store, known, latest_round
+from pitboard.results.find import default_store, latest_round
 from pitboard.results.question import (
     ACCELERATOR,
     DIVISION,
+    PRECISION,
     ROUND,
+    SOFTWARE,
     SUBMITTER,
     WITH_OWN,
     Chart,
     Option,
     Question,
+    Several,
+    SeveralNumbers,
+    as_list,
 )
 from pitboard.results.store import Store, quoted
 
@@ -29,6 +34,7 @@ DEFINITION = (
 COLUMNS = [
     Column("submitter", "Submitter"),
     Column("system", "System"),
+    Column("system_name", "System's name"),
     Column("division", "Division"),
     Column("availability", "Availability"),
     Column("nodes", "Nodes", "integer"),
@@ -37,24 +43,27 @@ COLUMNS = [
     Column("framework", "Framework"),
 ]
 
+_ROUND = Column("round", "Round")
+_KEYED = (_ROUND, *COLUMNS)
+
 _WHERE = f"""
-where round = $round and {own.SHOWN}
-  and ($benchmark is null or benchmark = $benchmark)
-  and ($division is null or division = $division)
-  and ($accelerator is null or accelerator = $accelerator)
-  and ($submitter is null or lower(submitter) = lower($submitter))
-  and ($accelerators is null or accelerators = $accelerators)
-  and ($availability is null or availability = $availability)"""
+where {own.SHOWN}"""
+_FILTERS = (
+    *("round", "benchmark", "division", "accelerator", "submitter", "accelerators", "availability"),
+    *("precision", "framework"),
+)
 
 
 def table(
-    round: str | None = None,
-    benchmark: str | None = None,
-    division: str | None = None,
-    accelerator: str | None = None,
-    submitter: str | None = None,
-    accelerators: int | None = None,
-    availability: str | None = None,
+    round: Several = None,
+    benchmark: Several = None,
+    division: Several = None,
+    accelerator: Several = None,
+    submitter: Several = None,
+    accelerators: SeveralNumbers = None,
+    availability: Several = None,
+    precision: Several = None,
+    software: Several = None,
     energy: bool = False,
     with_own: bool = False,
     *,
@@ -62,54 +71,68 @@ def table(
 ) -> Answer:
     """Give a round's official table, filtered; by default that of the newest round.
 
-    Rows are systems, ordered by submitter and system; a benchmark's column is in minutes, `None` where it was
-    not entered or has no score. `energy` shows the energy to target in megajoules instead, of the systems
-    that measured it. `with_own` shows what the user added, too, and so does naming a submitter of
-    one's own. Raises `PitboardError` for a value that no result has.
+    Rows are systems, ordered by round, submitter and system; a benchmark's column is in minutes, `None` where
+    it was not entered or has no score. A filter of several values takes what any of them names. `marks` says
+    of which figures something must be known: an RCP scaling factor, logs that are missing, runs of an earlier
+    round. `energy` shows the energy to target in megajoules instead, of the systems that measured it.
+    `with_own` shows what the user added, too, and so does naming a submitter of one's own. Raises
+    `PitboardError` for a value that no result has.
     """
     store = store or default_store()
-    values: dict[str, object] = {
-        "round": known(store, "round", round) or latest_round(store),
-        "benchmark": known(store, "benchmark", benchmark),
-        "division": known(store, "division", division),
-        "accelerator": known(store, "accelerator", accelerator),
-        "submitter": known(store, "submitter", submitter),
-        "accelerators": accelerators,
-        "availability": known(store, "availability", availability),
-        "with_own": with_own,
-    }
+    values = facets.chosen(
+        store,
+        round=round or latest_round(store),
+        benchmark=benchmark,
+        division=division,
+        accelerator=accelerator,
+        submitter=submitter,
+        accelerators=accelerators,
+        availability=availability,
+        precision=precision,
+        software=software,
+    )
     values["with_own"] = with_own = own.asked_for(with_own, values["submitter"])
-    where = f"{_WHERE}\n  and joules is not null" if energy else _WHERE
+    conditions = _WHERE + facets.where(values, _FILTERS) + ("\n  and joules is not null" if energy else "")
     figure, unit = ("joules / 1e6", "MJ") if energy else ("minutes", "min")
-    found = store.rows(f"select distinct benchmark from results{where} order by all", values)
+    found = store.rows(f"select distinct benchmark from results{conditions} order by all", values)
     benchmarks = [str(row["benchmark"]) for row in found]
     minutes = "".join(
         f",\n  max({figure}) filter (benchmark = {quoted(name)}) as {_identifier(name)}"
         for name in benchmarks
     )
-    names = ", ".join(column.name for column in COLUMNS)
-    order = "submitter, system, division"
-    sql = f"select {names}{minutes}\nfrom results{where}\ngroup by {names}\norder by {order}"
+    names = ", ".join(column.name for column in _KEYED)
+    order = "round, submitter, system, division"
+    sql = f"select {names}{minutes}\nfrom results{conditions}\ngroup by {names}\norder by {order}"
     rows = store.rows(sql, values)
+    marks.put(store, rows, benchmarks)
+    several = isinstance(values["round"], list)
     what = f"{len(rows)} system{'' if len(rows) == 1 else 's'}"
+    said = values | {"framework": None, "software": software}
     chosen = [
-        f"{value} accelerators" if name == "accelerators" else str(value)
-        for name, value in values.items()
+        f"{facets.told(value)} accelerators" if name == "accelerators" else facets.told(value)
+        for name, value in said.items()
         if value is not None and name not in ("round", "with_own")
     ]
     return Answer(
         question="table",
-        title=f"MLPerf Training v{values['round']}: {', '.join([*chosen, what])}"
+        title=f"MLPerf Training v{facets.told(values['round'], ' and v')}: {', '.join([*chosen, what])}"
         + (" that measured energy to target" if energy else ""),
         definition=DEFINITION,
         sql=sql,
         parameters=values,
-        columns=[*COLUMNS[:-1], *(Column(name, name, "number", unit) for name in benchmarks), COLUMNS[-1]],
+        columns=[
+            *([_ROUND] if several else []),
+            *COLUMNS[:-1],
+            *(Column(name, name, "number", unit, mark=marks.OF_CELL + name) for name in benchmarks),
+            marks.COLUMN,
+            COLUMNS[-1],
+        ],
         rows=rows,
         notes=[
             *own.notes(with_own),
             *([] if with_own or rows else _unseen(store, values)),
-            *_incomplete(store, str(values["round"]), values["submitter"], values["benchmark"]),
+            *_incomplete(store, values),
+            *marks.notes(rows),
             "Systems of different counts, accelerators or availability are not like for like: "
             "`pitboard results compare` says what may be compared.",
         ],
@@ -118,18 +141,20 @@ def table(
 
 def _unseen(store: Store, values: dict[str, object]) -> list[str]:
     """Say where to find what the user added, for a table that is empty without it."""
-    added = store.rows("select 1 from results where own and round = $1 limit 1", [values["round"]])
-    return [f"You added results of v{values['round']}: --with-own shows them."] if added else []
+    of_round = facets.where(values, ["round"])
+    added = store.rows(f"select 1 from results where own{of_round} limit 1", values)
+    rounds = facets.told(values["round"], " and v")
+    return [f"You added results of v{rounds}: --with-own shows them."] if added else []
 
 
-def _incomplete(store: Store, round: str, submitter: object, benchmark: object) -> list[str]:
+def _incomplete(store: Store, values: dict[str, object]) -> list[str]:
     rows = store.rows(
-        "select submitter, system, benchmark, what from incomplete where round = $round "
-        "and ($submitter is null or lower(submitter) = lower($submitter)) "
-        "and ($benchmark is null or benchmark is null or benchmark = $benchmark) and what like '%missing%' "
-        "and not own order by all",
-        {"round": round, "submitter": submitter, "benchmark": benchmark},
+        "select submitter, system, benchmark, what from incomplete where what like '%missing%' and not own"
+        f"{facets.where(values, ['round', 'submitter'])} order by all",
+        values,
     )
+    wanted = as_list(values["benchmark"])
+    rows = [row for row in rows if wanted is None or row["benchmark"] in (None, *wanted)]
     return [f"Incomplete: {r['submitter']}/{r['system']}/{r['benchmark']}: {r['what']}." for r in rows]
 
 
@@ -139,7 +164,7 @@ def _identifier(text: str) -> str:
 
 def _curves(answer: Answer) -> dict[str, Any]:
     benchmark = answer.parameters.get("benchmark")
-    if not benchmark or any(column.unit == "MJ" for column in answer.columns):
+    if not isinstance(benchmark, str) or any(column.unit == "MJ" for column in answer.columns):
         raise PitboardError(
             "A chart of the table is of the minutes of one benchmark: choose it with --benchmark."
         )
@@ -168,6 +193,8 @@ QUESTION = Question(
         SUBMITTER,
         Option("accelerators", "Only this many accelerators.", column="accelerators"),
         Option("availability", "Only this category.", column="availability"),
+        PRECISION,
+        SOFTWARE,
         Option("energy", "Show energy to target (MJ) in place of minutes, of systems that measured it."),
         WITH_OWN,
     ),

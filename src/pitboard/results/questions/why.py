@@ -15,10 +15,11 @@ from pitboard.results.attribution import (
     intervals,
     parts_of,
 )
-from pitboard.results.bridges import Step, software
+from pitboard.results.bridges import Step, implausible, software
 from pitboard.results.find import default_store, key_of, reference, result
 from pitboard.results.likeness import incomparable, unlike
 from pitboard.results.question import A, B, Chart, Question
+from pitboard.results.questions.compare import speedup_in_words
 from pitboard.results.schema import Row
 from pitboard.results.store import Store
 from pitboard.stats import SEED
@@ -80,7 +81,7 @@ def why(a: str, b: str, *, store: Store | None = None) -> Answer:
         parameters=key_of(first),
         columns=COLUMNS,
         rows=rows,
-        warnings=unlike(first, second),
+        warnings=[*unlike(first, second), *_implausible(case)],
         notes=_notes(case, whole is None),
         facts={
             "speedup": speedup,
@@ -118,7 +119,7 @@ def _share(factor: float, speedup: float) -> float | None:
 
 
 def _title(rows: list[Row], speedup: float) -> str:
-    faster = f"B is {speedup:.2f} × as fast as A"
+    faster = speedup_in_words(speedup)
     shared = [row for row in rows if row["share"] is not None]
     if not shared:
         return f"{faster}: there is next to no speed-up to attribute"
@@ -153,6 +154,14 @@ def _notes(case: Case, few: bool) -> list[str]:
     if few:
         notes.append("A result has too few runs for an interval.")
     return notes
+
+
+def _implausible(case: Case) -> list[str]:
+    return [
+        f"The software of {name} is not to be told: its description states {said}. Neither is used."
+        for name, row in (("A", case.a), ("B", case.b))
+        if (said := implausible(row))
+    ]
 
 
 def _bridged(step: Step) -> str:

@@ -1,37 +1,35 @@
-"""Unpack an uploaded log or archive into a folder, and refuse whatever is not plainly a submission's files.
+"""Archives and streams as trees: unpacked into a folder, and refused unless plainly a submission's files.
 
 Nothing is trusted: not the archive's names, not its declared sizes, not its order. Every refusal is one
 sentence of a `PitboardError`. Archives within an archive stay packed.
 """
 
-import gzip
 import io
-import lzma
 import shutil
 import struct
 import sys
 import tarfile
+import tempfile
 import zipfile
-import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from stat import S_IFMT, S_ISDIR, S_ISREG
-from typing import BinaryIO, NamedTuple, cast
+from stat import S_IFMT, S_ISDIR, S_ISFIFO, S_ISREG
+from typing import BinaryIO, NamedTuple
 
 from pitboard.compliance.inventory import MAX_DEPTH
 from pitboard.errors import PitboardError
-from pitboard.text import printable
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
+from pitboard.events.source import DAMAGES, HEAD, PACKED_AS, unpacked
+from pitboard.text import file_name, printable
 
 _PIECE = 1 << 20
 _MAX_NAME_BYTES = 255
 _TAR_MAGIC = (257, b"ustar")
 _SHELVES = ("results", "systems")
+_ZIP = (b"PK\3\4", b"PK\5\6")
+_STANDARD_INPUT = ("-", "/dev/stdin", "/dev/fd/0")
 _DAMAGE = (
-    EOFError,
+    *DAMAGES,
     OSError,
     ValueError,
     LookupError,
@@ -40,33 +38,109 @@ _DAMAGE = (
     RuntimeError,
     tarfile.TarError,
     zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-    zstd.ZstdError,
 )
 
 
 class Limits(NamedTuple):
-    """How much an upload may unpack to: bytes in all, and files and folders in all."""
+    """How much an archive or a stream may unpack to: bytes in all, and files and folders in all."""
 
     bytes: int = 1 << 30
     files: int = 20_000
+
+
+@contextmanager
+def tree(path: Path) -> Iterator[Path]:
+    """Give what a user named as what can be read: a file or a folder as it is, all else unpacked for a while.
+
+    An archive (tar or zip, told by its content) and what comes through standard input (`-`, `/dev/stdin`) or
+    a pipe are unpacked into a folder that is removed afterwards, within the same `Limits` as an upload; its
+    name does not appear in a `PitboardError`. Raises `PitboardError` for what `unpack` refuses.
+    """
+    stream = str(path) in _STANDARD_INPUT or _is_pipe(path)
+    if not stream and not is_archive(path):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="pitboard-tree-") as temporary:
+        # Its name is that of a submission which the archive holds without a folder around it.
+        place = Path(temporary, "standard-input" if stream else _stem(path.name))
+        place.mkdir()
+        try:
+            if stream:
+                with tempfile.TemporaryFile(dir=temporary) as copy:
+                    _spool(path, copy)
+                    root = unpack(copy, place.name, place)
+            else:
+                with path.open("rb") as file:
+                    root = unpack(file, path.name, place)
+            yield root
+        except PitboardError as error:
+            said = str(error).replace(str(place.resolve()), str(path)).replace(str(place), str(path))
+            raise type(error)(said) from error
+
+
+def _stem(name: str) -> str:
+    """Return an archive's name without its endings, as a folder's name."""
+    for ending in (*PACKED_AS, ".tgz", ".tar", ".zip"):
+        name = name.removesuffix(ending)
+    return file_name(name).strip(".") or "archive"
+
+
+def is_archive(path: Path) -> bool:
+    """Tell whether a file is an archive of files, packed or not; what is none, or cannot be read, is not.
+
+    Raises `PitboardError` for an archive of a kind that Pitboard does not read.
+    """
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            if file.read(4).startswith(_ZIP):
+                return True
+            file.seek(0)
+            offset, magic = _TAR_MAGIC
+            with unpacked(file, str(path)) as stream:
+                return stream.read(offset + len(magic))[offset:] == magic
+    except _DAMAGE:
+        return False
+
+
+def _is_pipe(path: Path) -> bool:
+    """Tell a pipe that a shell made for the command, `<(...)`; others are told of, and not waited for."""
+    try:
+        return str(path).startswith("/dev/fd/") and S_ISFIFO(path.stat().st_mode)
+    except OSError:
+        return False
+
+
+def _spool(path: Path, copy: BinaryIO) -> None:
+    """Copy a stream into a file, up to the limit of what it may hold."""
+    left = Limits().bytes
+    with sys.stdin.buffer if str(path) in _STANDARD_INPUT else path.open("rb") as stream:
+        while piece := stream.read(_PIECE):
+            left -= len(piece)
+            if left < 0:
+                raise PitboardError(
+                    f"What comes through {path} holds more than {Limits().bytes >> 20:,} MiB: give a file."
+                )
+            copy.write(piece)
 
 
 def unpack(upload: BinaryIO, name: str, target: Path, limits: Limits | None = None) -> Path:
     """Unpack `upload` (seekable, called `name` by its sender) into the empty folder `target`.
 
     Gives what to check: the log itself, or the folder that holds the results. What the upload is, is told
-    from its first bytes: zip, tar, either of gzip and zstd around a tar or a log, or else a plain log.
+    from its first bytes: zip, tar, one of gzip, zstd, xz and bzip2 around a tar or a log, or a plain log.
     Raises `PitboardError` for a hostile, damaged or too large upload; `target` may then be half full.
     """
     try:
         return _unpack(upload, name, target, _Budget(limits or Limits()))
     except MemoryError as error:
-        raise PitboardError("Unpacking this upload takes more memory than it may.") from error
+        raise PitboardError("Unpacking this takes more memory than it may.") from error
     except _DAMAGE as error:
         reason = printable(str(error) or type(error).__name__)[:200]
-        raise PitboardError(f"The upload is damaged or cut off and cannot be unpacked: {reason}.") from error
+        raise PitboardError(
+            f"{printable(name)[:200]} is damaged or cut off and cannot be unpacked: {reason}."
+        ) from error
 
 
 class _Budget:
@@ -104,12 +178,17 @@ class _Budget:
             )
         self._names[str(path)] = kind
         if len(self._names) > self._limits.files:
-            raise PitboardError(f"The archive holds more than {self._limits.files:,} files and folders.")
+            raise PitboardError(
+                f"The archive holds more than {self._limits.files:,} files and folders: unpack it, and give "
+                "the folder."
+            )
 
     def _too_large(self) -> PitboardError:
         size = self._limits.bytes
         shown = f"{size >> 20:,} MiB" if size >= 1 << 20 else f"{size:,} bytes"
-        return PitboardError(f"The upload unpacks to more than {shown}, which is more than it may.")
+        return PitboardError(
+            f"This unpacks to more than {shown}, which is more than it may: unpack it, and give the folder."
+        )
 
 
 def _safe(name: str) -> PurePosixPath:
@@ -136,16 +215,13 @@ def _encodes(name: str) -> bool:
 
 
 def _unpack(upload: BinaryIO, name: str, target: Path, budget: _Budget) -> Path:
-    head = _head(upload)
-    if head.startswith((b"PK\3\4", b"PK\5\6")):
+    upload.seek(0)
+    head = upload.read(HEAD)
+    upload.seek(0)
+    if head.startswith(_ZIP):
         _unzip(upload, target, budget)
         return _content(target)
-    if head.startswith(b"\x1f\x8b"):
-        stream = cast(BinaryIO, gzip.GzipFile(fileobj=upload))
-    elif head.startswith(b"\x28\xb5\x2f\xfd"):
-        stream = cast(BinaryIO, zstd.ZstdFile(upload))
-    else:
-        stream = upload
+    stream = unpacked(upload, name)
     # A pipe can be looked into, and then read from its start, without unpacking it twice.
     with io.BufferedReader(_Counted(stream, budget), _PIECE) as pipe:
         offset, magic = _TAR_MAGIC
@@ -158,13 +234,6 @@ def _unpack(upload: BinaryIO, name: str, target: Path, budget: _Budget) -> Path:
         return log
 
 
-def _head(upload: BinaryIO) -> bytes:
-    upload.seek(0)
-    head = upload.read(4)
-    upload.seek(0)
-    return head
-
-
 def _log_name(name: str) -> str:
     """Keep the sender's name for the log where it is a plain one."""
     last = PurePosixPath(name.replace("\\", "/")).name
@@ -172,7 +241,9 @@ def _log_name(name: str) -> str:
         last = _safe(last).name
     except PitboardError:
         return "log.txt"
-    return last.removesuffix(".gz").removesuffix(".zst") or "log.txt"
+    for ending in PACKED_AS:
+        last = last.removesuffix(ending)
+    return last or "log.txt"
 
 
 class _Counted(io.RawIOBase):

@@ -1,8 +1,10 @@
 """Archives made to do harm, and ones that are fine in every packing."""
 
+import bz2
 import contextlib
 import gzip
 import io
+import lzma
 import tarfile
 import zipfile
 import zlib
@@ -14,8 +16,8 @@ from backports import zstd
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pitboard.compliance.archives import Limits, tree, unpack
 from pitboard.errors import PitboardError
-from pitboard.web.unpack import Limits, unpack
 
 Files = dict[str, bytes]
 GOOD: Files = {"acme/results/box/flux1/result_0.txt": b":::MLLOG {}\n" * 99, "acme/systems/box.json": b"{}"}
@@ -50,6 +52,8 @@ PACKINGS: dict[str, Callable[[Files], bytes]] = {
     "tar": tarred,
     "tgz": lambda files: gzip.compress(tarred(files)),
     "tar.zst": lambda files: zstd.compress(tarred(files)),
+    "tar.xz": lambda files: lzma.compress(tarred(files)),
+    "tar.bz2": lambda files: bz2.compress(tarred(files)),
 }
 
 
@@ -86,7 +90,7 @@ def test_the_folder_results_is_not_stepped_into(target: Path) -> None:
     assert unpack(io.BytesIO(tarred({"results/box/flux1/result_0.txt": b"x"})), "a.tar", target) == target
 
 
-@pytest.mark.parametrize("pack", [bytes, gzip.compress, zstd.compress])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, zstd.compress, lzma.compress, bz2.compress])
 def test_a_log_is_taken_as_it_is(pack: Callable[[bytes], bytes], target: Path) -> None:
     log = unpack(io.BytesIO(pack(b":::MLLOG {}\n")), "../../run.log", target)
     assert (log.parent, log.name, log.read_bytes()) == (target, "run.log", b":::MLLOG {}\n")
@@ -226,3 +230,38 @@ def _unpack_in(factory: pytest.TempPathFactory, upload: bytes) -> None:
         assert place.resolve().is_relative_to(target.resolve())
     assert nothing_outside(around, target)
     assert not any(path.is_symlink() for path in target.rglob("*"))
+
+
+@pytest.mark.parametrize("packing", PACKINGS)
+def test_an_archive_is_a_tree_for_a_while(packing: str, tmp_path: Path) -> None:
+    archive = tmp_path / f"acme.{packing}"
+    archive.write_bytes(PACKINGS[packing](GOOD))
+    with tree(archive) as place:
+        assert place.name == "acme"
+        assert read_back(place.parent) == GOOD
+    assert not place.exists()
+    with tree(tmp_path) as place:
+        assert place == tmp_path
+
+
+def test_a_submission_packed_without_its_folder_is_called_as_the_archive(tmp_path: Path) -> None:
+    archive = tmp_path / "Zenith.tar.gz"
+    archive.write_bytes(gzip.compress(tarred({"results/box/flux1/result_0.txt": b"", "systems/b.json": b""})))
+    with tree(archive) as place:
+        assert place.name == "Zenith"
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"7z\xbc\xaf\x27\x1c" + bytes(40), "is a 7z archive, which Pitboard does not read"),
+        (b"Rar!\x1a\x07" + bytes(40), "is a RAR archive"),
+        (tarred(GOOD, special("link", tarfile.SYMTYPE, "/etc/passwd")), "is a link"),
+    ],
+)
+def test_what_is_not_read_is_refused_by_its_name(content: bytes, why: str, tmp_path: Path) -> None:
+    path = tmp_path / "acme.archive"
+    path.write_bytes(content)
+    with pytest.raises(PitboardError, match=why) as refused, tree(path):
+        pytest.fail("it was taken")
+    assert "pitboard-tree-" not in str(refused.value)

@@ -1,0 +1,57 @@
+"""Filters that narrow the results which a question is about, each of one value or of several."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from pitboard.errors import UnknownError
+from pitboard.results.find import known_all
+from pitboard.results.question import as_list
+from pitboard.results.store import Store
+
+Values = dict[str, Any]
+
+
+def chosen(store: Store, **wanted: object) -> Values:
+    """Give the values of filters by column of `results`, as the store spells them, `None` for what is open.
+
+    Several values are a list, one is itself. A filter named `software` becomes the `framework` texts that
+    hold one of its words. Raises `PitboardError` for a value that no result has.
+    """
+    values: Values = {}
+    for name, value in wanted.items():
+        if name == "software":
+            values["framework"] = _plain(_frameworks(store, as_list(value)))
+        else:
+            values[name] = _plain(known_all(store, name, value))  # type: ignore[arg-type]
+    return values
+
+
+def _plain(values: list[Any] | None) -> Any:
+    return values[0] if values is not None and len(values) == 1 else values
+
+
+def _frameworks(store: Store, words: list[Any] | None) -> list[str] | None:
+    if words is None:
+        return None
+    rows = store.rows("select distinct framework from results where framework is not null order by 1")
+    folded = [str(word).casefold() for word in words]
+    found = [row["framework"] for row in rows if any(word in row["framework"].casefold() for word in folded)]
+    if not found:
+        raise UnknownError(
+            f"No result's framework has '{', '.join(map(str, words)):.80}' in it: `pitboard results sql "
+            '"select distinct framework from results"` lists them.'
+        )
+    return found
+
+
+def where(values: Values, names: Iterable[str], table: str = "") -> str:
+    """Write the conditions of the filters that were given, as SQL to follow a first condition."""
+    prefix = f"{table}." if table else ""
+    given = {name: values[name] for name in names if values.get(name) is not None}
+    same = {name: "in" if isinstance(value, list) else "=" for name, value in given.items()}
+    return "".join(f"\n  and {prefix}{name} {same[name]} ${name}" for name in given)
+
+
+def told(value: object, between: str = " or ") -> str:
+    """Write a filter's values for a title: "B200 or B300"."""
+    return between.join(map(str, as_list(value) or []))
