@@ -1,9 +1,11 @@
 """The `pitboard check` and `pitboard explain` commands."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+from pitboard.text import json_text
 
 if TYPE_CHECKING:
     from pitboard.compliance.check import Progress
@@ -41,11 +43,11 @@ def check(
     elif format == "json":
         from pitboard.compliance.output.document import as_document
 
-        typer.echo(_json(as_document(report)))
+        typer.echo(json_text(as_document(report)))
     else:
         from pitboard.compliance.output.sarif import to_sarif
 
-        typer.echo(_json(to_sarif(report, path)))
+        typer.echo(json_text(to_sarif(report, path)))
     if not report.valid:
         raise typer.Exit(1)
 
@@ -65,12 +67,6 @@ def explain(
     typer.echo(
         f"{asked.code}: {asked.title}\n\n{asked.meaning}\n\nWhy: {asked.why}\n\nWritten in: {asked.where}"
     )
-
-
-def _json(document: dict[str, Any]) -> str:
-    import msgspec
-
-    return msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
 
 
 class _Bar:

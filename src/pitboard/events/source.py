@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from pitboard.errors import PitboardError
+from pitboard.files import open_plain
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -31,9 +32,7 @@ def read_pieces(path: Path) -> Iterator[bytes]:
     Raises `PitboardError` for what cannot be opened, `DamagedSourceError` for what cannot be read to its end.
     """
     try:
-        if path.exists() and not path.is_file():
-            raise PitboardError(f"Cannot read the log {path}: expected a file, found a folder or a device.")
-        with path.open("rb") as raw, _unpack(raw) as stream:
+        with open_plain(path) as raw, _unpack(raw) as stream:
             yield from _pieces(stream)
     except OSError as error:
         if isinstance(error, gzip.BadGzipFile):
