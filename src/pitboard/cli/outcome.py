@@ -236,8 +236,11 @@ def _verdict(output: "Output", plan: "Plan") -> dict[str, Any] | None:
 def _line(document: dict[str, Any]) -> str:
     """Say in one line what the runs came to."""
     if benchmarks := document.get("benchmarks"):
-        reached = sum(each["reached"] is not False for each in benchmarks)
-        return f"{reached} of {len(benchmarks)} benchmarks reached their target; output {document['output']}"
+        judged = [each["reached"] for each in benchmarks if each["target"] is not None]
+        said = [f"{sum(judged)} of {len(judged)} benchmarks reached their target"] if judged else []
+        if others := [each["error"] is None for each in benchmarks if each["target"] is None]:
+            said.append(f"{sum(others)} of {len(others)} without a target ended")
+        return f"{', '.join(said)}; output {document['output']}"
     runs, what = document.get("runs", []), f"{document.get('benchmark')} ({document.get('preset')})"
     minutes = document.get("time_to_train_minutes")
     if len(runs) == 1:

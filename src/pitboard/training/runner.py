@@ -252,11 +252,19 @@ def _decided(settings: Settings, plan: Plan, world: World) -> tuple[Settings, di
     """Return the settings with all decided, and the reasons, those of an earlier start of the plan included.
 
     Rank 0 decides for all ranks: two that measure a device between two answers could disagree. A resumed run
-    decides again only what is this machine's: compilation and activation checkpointing.
+    decides again only what is this machine's: compilation and activation checkpointing. Raises
+    `PitboardError` on all ranks for what `decide` refuses.
     """
-    settings, reasons = world.broadcast(
-        decide(plan.benchmark, settings, world) if world.is_main else (settings, {})
-    )
+    decided: tuple[Settings, dict[str, str]] = settings, {}
+    refusal = ""
+    if world.is_main:
+        try:
+            decided = decide(plan.benchmark, settings, world)
+        except PitboardError as error:
+            refusal = str(error)
+    (settings, reasons), refusal = world.broadcast((decided, refusal))
+    if refusal:
+        raise PitboardError(refusal)
     return settings, {**plan.decisions, **reasons}
 
 
