@@ -1,8 +1,9 @@
 """How `pitboard run` ends for a script: one JSON object or one line on stdout, and nothing else there."""
 
+import inspect
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import typer
 
 from pitboard.errors import PitboardError, Stopped
+from pitboard.files import NO_JSON, read_plain
 from pitboard.suite import NEWEST_RACED, NEWEST_RACED_LABEL
+from pitboard.text import json_text, printable
 
 if TYPE_CHECKING:
     from pitboard.training.forecast import Forecast
@@ -31,6 +34,32 @@ class EndReport:
     output: "Output | None" = None
     document: dict[str, Any] | None = None
     shown: str | None = None
+
+
+def refuse_beside_resume(command: Callable[..., None], given: Mapping[str, object], *may_change: str) -> None:
+    """Raise `PitboardError` where a command was given more beside `--resume` than what `may_change`.
+
+    `given` are the command's arguments by name; other names in it are passed over.
+    """
+    own = inspect.signature(command).parameters
+    more = [
+        _as_typed(each)
+        for name, each in own.items()
+        if name not in ("resume", *may_change) and given[name] != each.default
+    ]
+    if more:
+        raise PitboardError(f"--resume continues runs as they were started: leave out {', '.join(more)}.")
+
+
+def _as_typed(parameter: inspect.Parameter) -> str:
+    """Name a parameter of a command as it stands on the command line."""
+    info = parameter.annotation.__metadata__[0]
+    if isinstance(info, typer.models.ArgumentInfo):
+        return parameter.name.upper()
+    # Typer takes the first name for a default, until it reads the signature.
+    names = [name for name in (info.default, *(info.param_decls or ())) if isinstance(name, str)]
+    named = [name for name in names if name.startswith("--")]
+    return named[0] if named else f"--{parameter.name.replace('_', '-')}"
 
 
 @contextmanager
@@ -66,7 +95,7 @@ def _say(report: EndReport, error: BaseException | None) -> None:
     elif report.shown is not None:
         typer.echo(report.shown, nl=False)
     elif reason is None and code in (0, 1):
-        typer.echo(_line(document))
+        typer.echo(printable(_line(document)))
 
 
 def _exit(error: BaseException | None) -> tuple[int, str | None]:
@@ -104,9 +133,7 @@ def redirected_stdout(*, to_stderr: bool) -> Iterator[None]:
 
 
 def _print_json(document: dict[str, Any]) -> None:
-    import msgspec
-
-    typer.echo(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
+    typer.echo(json_text(document))
 
 
 def _facts(report: EndReport) -> dict[str, Any]:
@@ -213,8 +240,8 @@ def _summary(path: Path) -> dict[str, Any]:
     import msgspec
 
     try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-    except (OSError, msgspec.DecodeError):
+        return msgspec.json.decode(read_plain(path, 1 << 20), type=dict[str, Any])
+    except (OSError, *NO_JSON):
         return {}
 
 

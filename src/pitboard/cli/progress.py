@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pitboard.errors import PitboardError
-from pitboard.text import printable
+from pitboard.text import printable, printable_lines
 
 if TYPE_CHECKING:
     from pitboard.compliance import Finding, RunsVerdict
@@ -124,7 +124,7 @@ class Display:
     def failed(self, run: str, error: PitboardError) -> None:
         """Print the reason on stderr."""
         self._stop()
-        typer.echo(f"{run} failed: {error}", err=True)
+        typer.echo(printable_lines(f"{run} failed: {error}"), err=True)
 
     def all_ended(self, output: "Output", plan: "Plan") -> None:
         """Print a table of several runs, and the verdict of the rules."""

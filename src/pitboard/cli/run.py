@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pitboard.training.output import Output, Plan
 
 Format = Literal["text", "json", "csv", "markdown"]
+# What a resumed run may be given anew; a race of all benchmarks, or on several ranks, is known by its folder.
+_MAY_CHANGE = ("nproc", "timeout", "format", "quiet", "only", "every", "chart")
 _EXIT_CODES = {"reached": 0, "not reached": 1, "failed": 2}
 
 
@@ -149,10 +151,11 @@ def run(
     Exits 0 when every run reached its target (or has none), 1 when one did not, 2 when one could not run, and
     143 (SIGTERM) or 130 (Ctrl-C) when a signal stopped it, which --resume then continues.
     """
+    given = locals()
     from pitboard.launch.srun import become_rank
 
     by_srun = become_rank()
-    from pitboard.cli.outcome import EndReport, report_at_end
+    from pitboard.cli.outcome import EndReport, refuse_beside_resume, report_at_end
     from pitboard.training.output import Output
 
     with report_at_end(EndReport(format=format, quiet=quiet, dry_run=dry_run)) as report:
@@ -162,9 +165,7 @@ def run(
                     "--nproc starts ranks on this node, and srun has started them: leave it out."
                 )
         if resume is not None:
-            if dry_run or like is not None:
-                other = "--dry-run" if dry_run else "--like"
-                raise PitboardError(f"--resume continues runs as they were started: leave out {other}.")
+            refuse_beside_resume(run, given, *_MAY_CHANGE)
             if only is None:
                 from pitboard.launch.scale import is_scale
                 from pitboard.launch.suite_race import is_suite_race

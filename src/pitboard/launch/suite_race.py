@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from pitboard.errors import PitboardError
-from pitboard.files import write_atomically
+from pitboard.files import NO_JSON, read_plain, write_atomically
 from pitboard.launch.plan import RunRequest, make_plan, prepare_output, same_runs
 from pitboard.launch.series import SeriesReporter, run_all
 from pitboard.launch.torchrun import launched_by_torchrun, restart_name, restarted
@@ -131,8 +131,8 @@ def read_suite_race(folder: Path, nproc: int | None = None) -> SuiteRace:
     _refuse_torchrun()
     path = folder / _ORDER
     try:
-        names = msgspec.json.decode(path.read_bytes(), type=list[str])
-    except (OSError, msgspec.MsgspecError) as error:
+        names = msgspec.json.decode(read_plain(path, 1 << 20), type=list[str])
+    except (OSError, *NO_JSON) as error:
         raise PitboardError(f"{path} is damaged ({error}); start the race in a new folder.") from error
     if not names or not set(names) <= set(raceable()):
         raise PitboardError(

@@ -14,7 +14,7 @@ import msgspec
 
 from pitboard import suite
 from pitboard.errors import PitboardError, near
-from pitboard.files import write_atomically
+from pitboard.files import NO_JSON, read_plain, write_atomically
 from pitboard.launch.plan import RunRequest, make_plan, prepare_output
 from pitboard.launch.series import SeriesReporter, run_all
 from pitboard.suite.formats import TRAINED
@@ -95,13 +95,13 @@ def read_sweep(folder: Path) -> Sweep:
     """Return the sweep that a folder holds. Raises `PitboardError` where there is none, or damage."""
     path = folder / _ORDER
     try:
-        precisions = msgspec.json.decode(path.read_bytes(), type=list[Precision])
+        precisions = msgspec.json.decode(read_plain(path, 1 << 20), type=list[Precision])
     except OSError as error:
         raise PitboardError(
             f"Nothing to resume in {folder}: it has no readable {_ORDER}, which `pitboard precision --output`"
             " writes."
         ) from error
-    except msgspec.MsgspecError as error:
+    except NO_JSON as error:
         raise PitboardError(f"{path} is damaged ({error}); start the sweep in a new folder.") from error
     if not precisions:
         raise PitboardError(f"{path} is damaged (it names no format); start the sweep in a new folder.")

@@ -220,11 +220,9 @@ def _topology(fabric: Fabric) -> Table:
             + (f" {kind[1]:g} Gb/s" if kind[1] else "")
             for kind in kinds
         ]
-        near = (
-            f"{min(node.near)}–{max(node.near)}"
-            if len(set(node.near)) > 1
-            else "".join(str(each) for each in node.near[:1])
-        )
+        # A range where GPUs differ, one number where they do not, nothing without GPUs.
+        spread = sorted(set(node.near))
+        near = "–".join(str(each) for each in dict.fromkeys([*spread[:1], *spread[-1:]]))
         rows.append(
             {
                 "node": names[node.node],
