@@ -82,7 +82,7 @@ def test_the_answer_has_hours_neighbours_and_says_when_not_to_believe_it(store: 
     assert far.facts["believe"] is False
     assert "Do not plan with it" in far.warnings[0]
     for values, why in (
-        (("llama31_8b", "H200", 8), "nothing can be expected of it; it was published on"),
+        (("llama31_8b", "Gaudi 2", 8), "nothing can be expected of it; it was published on"),
         (("llama31_8b", "B200", 0), "no system of 0 accelerators"),
     ):
         with pytest.raises(PitboardError, match=why):

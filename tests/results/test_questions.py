@@ -83,7 +83,7 @@ def test_an_answer_goes_into_every_frame(store: Store) -> None:
     assert answer.arrow().column("flux1").to_pylist() == minutes
     assert pyarrow.table(answer).num_rows == polars.DataFrame(answer).height == 16
     empty = results.table("5.1", "flux1", accelerators=3, store=store)
-    assert empty.pl().shape == (0, 8)
+    assert empty.pl().shape == (0, 10)
 
 
 def test_like_results_are_compared_without_a_warning(store: Store) -> None:
