@@ -4,6 +4,7 @@ import re
 from html import unescape
 from pathlib import Path
 from threading import BoundedSemaphore
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
@@ -84,7 +85,7 @@ def test_what_cannot_be_drawn_is_said_in_the_image(client: TestClient) -> None:
 def test_every_chart_that_a_question_declares_is_drawn(client: TestClient, name: str, kind: str) -> None:
     values = {"benchmark": "llama2_70b_lora", "a": A, "b": B}  # in two rounds: `rounds` draws nothing else
     question = questions.question(name)
-    asked: dict[str, object] = {k: value for k, value in values.items() if k in question.parameters}
+    asked: dict[str, Any] = {k: value for k, value in values.items() if k in question.parameters}
     asked |= {k: v for k, v in {"accelerator": "B200", "count": 16}.items() if k in question.required}
     response = client.get(f"/charts/{name}.svg", params=asked | {"kind": kind})
     assert response.status_code == 200, response.text
