@@ -123,7 +123,7 @@ def test_runs_without_a_target_are_set_side_by_side_over_the_same_samples(tmp_pa
     assert row["lost_convergence"] == pytest.approx(0)
     assert row["lost_communication"] == pytest.approx(0.4)
     assert answer.warnings == [
-        "The global batch size differs between numbers of ranks: this is not strong scaling."
+        "The global batch size differs between the numbers of ranks: this is not strong scaling."
     ]
     assert answer.notes[0].startswith("No run reached a target")
 
