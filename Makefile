@@ -15,7 +15,7 @@ EVERYTHING := --editable '.[train,web,dev,docs]'
 install = $(BIN)/python -m pip install --quiet --constraint constraints.txt $(1) >.venv/install.log 2>&1 || { cat .venv/install.log >&2; exit 2; }
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run rounds rules questions test lint format types check docs wheel pytest hooks clean
+.PHONY: help setup run rounds rules questions test lint format types check docs wheel pytest fuzz lock hooks clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -30,8 +30,9 @@ $(TRAIN): pyproject.toml constraints.txt
 	@$(call install,--editable '.[train]')
 	@touch $@
 
-$(STAMP): $(TRAIN)
+$(STAMP): $(TRAIN) requirements/ci.txt
 	@echo "Installing what the tests and the pages need into .venv ..."
+	@$(call install,--require-hashes --no-deps --requirement requirements/ci.txt)
 	@$(call install,$(EVERYTHING))
 	@touch $@
 
@@ -68,6 +69,15 @@ wheel: setup ## Build the wheel, install it in empty environments, use it there
 
 pytest: setup
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+
+# As many minutes as are given; a failing example is printed, to become a test.
+MINUTES ?= 10
+fuzz: setup ## Feed every reader of strangers' files with made-up ones: `make fuzz MINUTES=30`
+	@end=$$(($$(date +%s) + 60 * $(MINUTES))); while test $$(date +%s) -lt $$end; do \
+		PITBOARD_FUZZ_EXAMPLES=300 $(BIN)/python -m pytest --quiet tests/fuzz || exit 1; done
+
+lock: setup ## Write requirements/*.txt, the hashes of what is installed, and the bill of materials, with uv
+	$(BIN)/python tools/lock.py
 
 format: setup ## Rewrite the sources as ruff would have them
 	$(BIN)/ruff check --fix .

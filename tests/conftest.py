@@ -79,8 +79,16 @@ def published(archive: Callable[[str], Path]) -> Callable[[str], Path]:
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a cache folder that the tests of this session share."""
-    return tmp_path_factory.mktemp("cache")
+    """Return a cache folder that the tests of all workers share.
+
+    Texts, tokenizers, graphs and base models are made in it once, each under its lock.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    folder /= "cache"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -231,7 +231,7 @@ class _Rank:
     """A rank of torchrun's, forked from the process that launches it: stands in for `subprocess.Popen`."""
 
     def __init__(self, args: tuple[str, ...], env: dict[str, str], **_: object) -> None:
-        executable, *arguments = (each for each in args if each != "-u")
+        executable, *arguments = (each for each in args if each not in ("-u", "-P"))
         assert executable == sys.executable
         self.args = args
         self.returncode: int | None = None

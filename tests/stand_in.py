@@ -6,12 +6,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import Dataset
 
 from pitboard import suite
 from pitboard.events.writer import LogWriter
 from pitboard.training.distributed import World
 from pitboard.training.evaluate import mean_loss
+from pitboard.training.initialize import materialize
 from pitboard.training.log_header import log_header
 from pitboard.training.loop import Race
 from pitboard.training.output import Plan
@@ -19,6 +21,35 @@ from pitboard.training.protocol import EvaluationBatches, TrainableBenchmark
 from pitboard.training.reporting import Silent
 from pitboard.training.runner import decide
 from pitboard.training.settings import Settings
+
+ALONE = World(0, 1, torch.device("cpu"), None, 0, 1, 1)
+"""A world of one rank on the CPU."""
+
+
+def the_plan(benchmark: str, preset: str = "smoke", **overrides: Any) -> Plan:
+    """Return the plan of one run, seed 1."""
+    texts = {key: str(value) for key, value in overrides.items()}
+    return Plan(benchmark=benchmark, preset=preset, overrides=texts, seeds=[1], system="s", submitter="Test")
+
+
+def built(benchmark: Any, seed: int = 1) -> nn.Module:
+    """Return the benchmark's model with its starting values."""
+    with torch.device("meta"):
+        model: nn.Module = benchmark.build()
+    materialize(model, benchmark, ALONE.device, seed)
+    return model
+
+
+class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the matrix products of linear layers."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += func in (torch.ops.aten.mm.default, torch.ops.aten.addmm.default)
+        return func(*args, **(kwargs or {}))
 
 
 class Falling(nn.Module):
@@ -98,17 +129,16 @@ def race(
 
     Evaluations give the `qualities`, where the benchmark's is no loss.
     """
-    world = World(0, 1, torch.device("cpu"), None, 0, 1, 1)
     stand_in: Any = StandIn(benchmark, loss, qualities)
     # Its model takes no memory worth an estimate of the real one's.
     settings = benchmark.settings.model_copy(update={"activation_checkpointing": "none"})
-    stand_in.settings, _ = decide(plan.benchmark, settings, world)
+    stand_in.settings, _ = decide(plan.benchmark, settings, ALONE)
     log = LogWriter(folder / "result_0.txt")
     rules = stand_in.settings.rules(suite.benchmark(plan.benchmark, round=plan.round))
-    race = Race(stand_in, rules, world, log, Silent(), 1)
+    race = Race(stand_in, rules, ALONE, log, Silent(), 1)
     log.event("cache_clear", True)
     log.start("init_start")
-    for key, value in log_header(stand_in, plan, 1, world, "asked for").items():
+    for key, value in log_header(stand_in, plan, 1, ALONE, "asked for").items():
         log.event(key, value)
     race.initialize()
     log.end("init_stop")

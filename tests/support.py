@@ -42,7 +42,7 @@ _TINY: dict[str, dict[str, object]] = {
         "bottom_widths": "16,4",
         "top_widths": "16,8,1",
         "cross_rank": 4,
-        "evaluation_samples": 500,
+        "evaluation_samples": 100,
         "global_batch_size": 8,
     },
     "llama2_70b_lora": {
@@ -106,7 +106,9 @@ def command_environment(home: Path) -> dict[str, str]:
     environment = {k: v for k, v in os.environ.items() if k not in {"RANK", "WORLD_SIZE", "PITBOARD_DATA"}}
     # The sources under test, whatever the working folder is and whatever is installed.
     sources = str(Path(package.__file__).parents[1])
-    data = {"XDG_DATA_HOME": str(home / "data"), "XDG_CACHE_HOME": str(home)}
+    # Workers share a cache, not a store of results: what one adds, another's tables must not have.
+    store = home / "data" / os.environ.get("PYTEST_XDIST_WORKER", "alone")
+    data = {"XDG_DATA_HOME": str(store), "XDG_CACHE_HOME": str(home)}
     ours = data | {"COLUMNS": "120", "NO_COLOR": "1", "PYTHONPATH": sources}
     return environment | ours
 
@@ -138,7 +140,11 @@ def learning(folder: Path, number: int = 0) -> list[tuple[int, float]]:
     if suite.benchmark(str(run.benchmark)).lower_is_better:
         return curve(folder, number)
     tracked = [event for event in read_events(the_log(folder, number)) if event.key == "tracked_stats"]
-    return [(int(event.metadata["samples_count"]), event.value["train_loss"]) for event in tracked]
+    return [
+        (int(event.metadata["samples_count"]), event.value["train_loss"])
+        for event in tracked
+        if "train_loss" in event.value
+    ]
 
 
 def near(curve: Iterable[tuple[int, float]], rel: float) -> list[tuple[int, object]]:

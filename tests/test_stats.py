@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mlperf_logging.result_summarizer import result_summarizer
 
-from pitboard.stats import olympic_mean, pairwise_sum, t_cdf, t_critical
+from pitboard.stats import mean_interval, olympic_mean, pairwise_sum, t_cdf, t_critical
 
 _MINUTES = st.floats(0.01, 1e5)
 _DROPS = st.sampled_from([1, 4])
@@ -65,3 +65,9 @@ def test_a_pairwise_sum_is_numpys_to_the_last_bit(values: list[float]) -> None:
 def test_students_t_agrees_with_scipy(df: int) -> None:
     assert t_critical(df, 0.05) == pytest.approx(scipy.stats.t.isf(0.05, df), rel=1e-12)
     assert t_cdf(-1.3, df) == pytest.approx(scipy.stats.t.cdf(-1.3, df), abs=1e-12)
+
+
+def test_the_interval_of_a_mean_is_students() -> None:
+    """The 95 % interval of 1 to 5: 3 ± 2.7764 × sqrt(2.5 / 5)."""
+    assert mean_interval([1.0, 2.0, 3.0, 4.0, 5.0]) == pytest.approx((1.0368, 4.9632), abs=1e-4)
+    assert mean_interval([1.0]) is None

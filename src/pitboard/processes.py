@@ -1,9 +1,15 @@
-"""What a process asks of the operating system for itself: an end with its parent, and limits."""
+"""What a process asks of the operating system for itself: to end in good order or with its parent, limits."""
 
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 
+from pitboard.errors import Stopped
+
+_ENDING = (signal.SIGTERM, signal.SIGHUP)
 _PR_SET_PDEATHSIG = 1
 
 
@@ -35,3 +41,36 @@ def limit(*, memory_bytes: int, processor_seconds: int, file_bytes: int) -> None
     ):
         resource.setrlimit(kind, (most, most))
     os.nice(5)
+
+
+def stop_on_signals() -> None:
+    """Have SIGTERM and SIGHUP raise `Stopped` in the main thread, so that what is half done is cleared away.
+
+    One that is ignored, as `nohup` has it, stays so.
+    """
+    for number in _ENDING:
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _stop)
+
+
+@contextmanager
+def held_signals() -> Iterator[None]:
+    """Have signals wait while processes are forked: an exception that is raised in there would be lost."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def end_on_signals() -> None:
+    """Undo `stop_on_signals` and `held_signals` in a forked worker, which has nothing to clear away."""
+    for number in _ENDING:
+        if signal.getsignal(number) is _stop:
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+
+
+def _stop(number: int, _frame: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_IGN)  # once is enough: what clears away is not stopped again
+    raise Stopped(number, f"Stopped by {signal.Signals(number).name}; what was written so far is complete.")

@@ -4,6 +4,7 @@ import math
 import random
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
+from statistics import fmean, stdev
 
 SEED = 5
 """Of every bootstrap, so that an answer can be repeated."""
@@ -99,6 +100,14 @@ def percentile_interval(resampled: Iterable[float], level: float = 0.95) -> tupl
     ordered = sorted(resampled)
     tail = round((1 - level) / 2 * len(ordered))
     return ordered[tail], ordered[-1 - tail]
+
+
+def mean_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float] | None:
+    """Return Student's interval of the mean of which these are draws; `None` for fewer than two."""
+    if len(values) < 2:
+        return None
+    reach = t_critical(len(values) - 1, (1 - level) / 2) * stdev(values) / math.sqrt(len(values))
+    return fmean(values) - reach, fmean(values) + reach
 
 
 def ratio_interval(

@@ -17,6 +17,7 @@ from altair.utils.schemapi import debug_mode
 
 from pitboard import charts
 from pitboard.charts.labels import LINE, Box, place, spread
+from pitboard.charts.theme import in_light
 from pitboard.errors import PitboardError
 
 # One worker, in which the converter starts and bundles its scripts once, and `drawn` is kept.
@@ -94,6 +95,12 @@ FACTORS: Rows = [
     {"part": "Samples to target", "factor": 0.91},
     {"part": "Software and configuration", "factor": 1.2, "known": False},
 ]
+PAIRS: Rows = [
+    {"sender": a, "receiver": b, "bandwidth": 24.0 if "Delta" in b else 47.5}
+    for a in FAMILIES
+    for b in FAMILIES
+    if a != b
+]
 TREND: Rows = [
     {"series": name, "years": log2(count) - 3, "speedup": points[0][1] / minutes}
     for name, points in FAMILIES.items()
@@ -114,6 +121,7 @@ MADE: dict[str, tuple[Maker, Rows, str, dict[str, Any]]] = {
     ),
     "rounds": (charts.rounds, ROUNDS, "label", {}),
     "attribution": (charts.attribution, FACTORS, "part", {}),
+    "pairs": (charts.pair_bandwidth, PAIRS, "sender", {}),
     "trend": (charts.trend, TREND, "series", {}),
 }
 each = pytest.mark.parametrize("kind", MADE)
@@ -128,6 +136,15 @@ def made(kind: str, theme: str = "light", **changes: Any) -> Any:
 @cache
 def drawn(kind: str, theme: str = "light", width: int = 720) -> str:
     return charts.svg(made(kind, theme, width=width))
+
+
+@each
+def test_a_chart_in_dark_recoloured_is_the_chart_in_light(kind: str) -> None:
+    def numbered_alike(svg: str) -> str:
+        return re.sub(r"\bclip\d+", "clip", svg)  # Vega goes on counting from chart to chart
+
+    assert numbered_alike(in_light(drawn(kind, "dark"))) == numbered_alike(drawn(kind, "light"))
+    assert drawn(kind, "dark") != drawn(kind, "light")
 
 
 def words(svg: str) -> str:
@@ -252,6 +269,7 @@ def test_a_hostile_label_cannot_end_the_script_of_a_page(tmp_path: Path) -> None
         ("rounds", "minutes"),
         ("samples", "global_batch_size"),
         ("attribution", "factor"),
+        ("pairs", "bandwidth"),
     ],
 )
 def test_what_cannot_be_drawn_is_a_sentence(kind: str, key: str, value: object) -> None:

@@ -8,11 +8,12 @@ import pytest
 import typer
 
 from pitboard import suite
+from pitboard.cli.outcome import _line
 from pitboard.cli.run import run
 from pitboard.errors import PitboardError
 from pitboard.launch import series
 from pitboard.launch.plan import RunRequest, make_plan
-from pitboard.launch.suite_race import SuiteRace, record
+from pitboard.launch.suite_race import SuiteRace, plan_suite_race, record
 from pitboard.training.output import Output
 from support import Command, command_environment, the_run, tiny
 
@@ -69,6 +70,7 @@ def test_it_plans_every_benchmark_that_has_the_preset(
 ) -> None:
     run(every=True, dry_run=True, format="json", output=tmp_path / "out", runs=2)
     document = json.loads(capfd.readouterr().out)
+    assert document["dry_run"] is True
     with_smoke = [each.id for each in suite.round("5.1").benchmarks if each.presets]
     assert [each["benchmark"] for each in document["benchmarks"]] == with_smoke
     assert all(len(each["seeds"]) == 2 for each in document["benchmarks"])
@@ -112,3 +114,32 @@ def test_the_exit_code_is_the_worst_of_all(
     assert ended.value.exit_code == 1
     (line,) = capfd.readouterr().out.splitlines()
     assert line == f"0 of 2 benchmarks reached their target; output {tmp_path / 'out'}"
+
+
+def test_what_has_no_target_is_not_counted_as_having_reached_it() -> None:
+    def ended(target: float | None, reached: bool | None, error: str | None = None) -> dict[str, Any]:
+        return {"target": target, "reached": reached, "error": error}
+
+    some = {"output": "out", "benchmarks": [ended(3.0, True), ended(3.0, False), ended(None, None)]}
+    assert _line(some) == (
+        "1 of 2 benchmarks reached their target, 1 of 1 without a target ended; output out"
+    )
+    none = {"output": "out", "benchmarks": [ended(None, None), ended(None, None, "out of memory")]}
+    assert _line(none) == "1 of 2 without a target ended; output out"
+
+
+def test_a_requeued_job_continues_the_race_that_it_began(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, request = tmp_path / "out", RunRequest(overrides={"precision": "fp32"})
+    race = plan_suite_race(folder, request)
+    record(race)
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    again = plan_suite_race(folder, request)
+    record(again)
+    drawn = [[plan.seeds for _, plan in each.benchmarks.values()] for each in (race, again)]
+    assert drawn[0] == drawn[1]
+    with pytest.raises(PitboardError, match="holds an earlier race"):
+        plan_suite_race(folder, RunRequest(overrides={"precision": "bf16"}))
+    with pytest.raises(PitboardError, match="must find the folder that it wrote before: name it with --out"):
+        run(every=True)

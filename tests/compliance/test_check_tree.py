@@ -84,7 +84,7 @@ def test_the_round_is_told_from_benchmarks_then_rules_then_dates(tmp_path: Path)
 
     # d is of 2028, and its rules did not change after 5.1 but for settings that 6.0 asks for.
     assert told == {"a": "5.0", "b": "6.1", "c": "5.1", "d": told["d"], "e": "6.1"}
-    assert told["d"] > "5.0"
+    assert told["d"] in ("5.1", "6.0", "6.1")
 
 
 def test_nothing_to_check_is_said(tmp_path: Path) -> None:
@@ -110,4 +110,5 @@ def test_a_check_that_is_ended_leaves_no_process_behind(number: signal.Signals, 
         assert process.poll() is None, "it was done before it could be ended"
     process.send_signal(number)
     output, _ = process.communicate(timeout=30)
-    assert (process.returncode, output) == (-number, b"")
+    ended = 128 + number if number == signal.SIGTERM else -number  # which it takes to clear up
+    assert (process.returncode, output) == (ended, b"")

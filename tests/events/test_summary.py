@@ -75,4 +75,4 @@ def test_events_know_nothing_of_the_rooms_that_read_them() -> None:
     }
 
     rooms = {module.split(".")[1] for module in imported}
-    assert rooms <= {"events", "errors", "suite", "text"}
+    assert rooms <= {"events", "errors", "files", "suite", "text"}

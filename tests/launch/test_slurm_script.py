@@ -132,29 +132,32 @@ def test_the_script_says_what_slurm_has_to_know(tmp_path: Path) -> None:
     assert "--nnodes=4 --nproc-per-node=8" in per_node
 
 
-def test_a_job_is_requeued_where_it_was_stopped_and_has_come_further(tmp_path: Path) -> None:
-    job = replace(JOB, output=tmp_path / "out", array=3, checkpoints=True)
+@pytest.mark.parametrize("per_node", [False, True])
+def test_a_job_is_requeued_where_its_run_has_not_ended_and_has_come_further(
+    per_node: bool, tmp_path: Path
+) -> None:
+    job = replace(JOB, output=tmp_path / "out", array=3, checkpoints=True, per_node=per_node)
     checkpoint = job.output / "checkpoints" / "llama31_8b" / "run_2" / "samples_000000000016" / ".metadata"
-    checkpoint.parent.mkdir(parents=True)
+    log = job.output / "results" / "system" / "llama31_8b" / "result_2.txt"
+    for path in (checkpoint, log):
+        path.parent.mkdir(parents=True)
+    log.write_text('"key": "run_start"\n')
     further = {"WRITES": str(checkpoint)}
     requeue = ["scontrol", "requeue", "7_2"]
 
-    code, (srun, squeue, last) = run(job, tmp_path, CODE="143", **further)
-    assert (code, last) == (143, requeue)
+    for stopped in ("143", "2", "1"):
+        code, (srun, squeue, last) = run(job, tmp_path, CODE=stopped, **further)
+        assert (code, last) == (int(stopped), requeue)
     assert srun[-6:] == ["--runs", "3", "--only", "2", "--preset", "full"]
     assert squeue[-1] == "--jobs=7_2"
-    for variables in ({"CODE": "2"}, {"CODE": "143", "STATE": "CANCELLED"}):
-        assert requeue not in run(job, tmp_path, **variables, **further)[1]
-    assert requeue not in run(job, tmp_path, CODE="143")[1], "no checkpoint of this start"
 
-    # Torchrun's exit code does not tell; an open log does.
-    log = job.output / "results" / "system" / "llama31_8b" / "result_2.txt"
-    log.parent.mkdir(parents=True)
-    log.write_text('"key": "run_start"\n')
-    job = replace(job, per_node=True)
-    assert run(job, tmp_path, CODE="1", **further)[1][-1] == requeue
+    assert requeue not in run(job, tmp_path, CODE="143", STATE="CANCELLED", **further)[1]
+    assert requeue not in run(job, tmp_path, CODE="143")[1], "no checkpoint of this start"
+    (log.parent / "result_1.txt").write_text('"key": "run_start"\n')
     log.write_text('"key": "run_stop"\n')
-    assert requeue not in run(job, tmp_path, CODE="1", **further)[1]
+    assert requeue not in run(job, tmp_path, CODE="1", **further)[1], "the run has ended"
+    log.unlink()
+    assert requeue not in run(job, tmp_path, CODE="2", **further)[1], "it has not begun"
 
 
 def test_a_dry_run_shows_the_script_and_where_there_is_no_slurm_one_sentence_says_so(

@@ -33,6 +33,13 @@ _SAMPLE = {
     "4.0": ("JuniperNetworks", "smc-dc-power/systems", "smc-dc-power/results/8xSMC-H100-SXM-80GB"),
     "4.1": ("FlexAI", "tinycorp"),
 }
+# They entered runs that were made before the round before was published.
+_TOLD_OTHERWISE = {
+    ("3.1", "Azure"): "3.0.0",
+    ("3.1", "Intel"): "3.0.0",
+    ("4.1", "Clemson"): "3.1.0",
+    ("4.1", "Krai"): "3.1.0",
+}
 _ALL = os.environ.get("PITBOARD_PARITY") == "all"
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -122,4 +129,4 @@ def test_an_older_round_is_told_from_its_logs(
     root = published(round) if _ALL else _unpacked(archive(round), _SAMPLE[round])
     for place in sorted(folder for folder in root.iterdir() if folder.is_dir()):
         told = detect_ruleset([read_log(path) for path in sampled(Inventory(place).logs)])
-        assert told == find_round(round).ruleset, place
+        assert told == _TOLD_OTHERWISE.get((round, place.name), find_round(round).ruleset), place

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import made_logs
 import made_results
 from pitboard.errors import PitboardError
 from pitboard.results import find
@@ -75,6 +76,24 @@ def test_asked_for_it_is_shown_and_marked(store: Store) -> None:
     assert len(table("5.1", submitter="acme", store=store)) == 1
     assert len(table("5.1", submitter="NVIDIA", store=store)) > 1
     assert {row["submitter"] for row in table("5.1", submitter="NVIDIA", store=store)} == {"NVIDIA"}
+
+
+def test_where_the_step_of_ones_own_went_is_shown_beside_its_scale(tmp_path: Path) -> None:
+    folder = made_results.submit(tmp_path / "Acme")
+    for log in folder.iterdir():
+        stats = {"step_seconds": 0.5, "compute_seconds": 0.3, "communication_seconds": 0.2}
+        tracked = made_logs.event("tracked_stats", stats, 6)
+        first, _, rest = log.read_text().partition("eval_accuracy")
+        before, _, line = first.rpartition("\n")
+        log.write_text(f"{before}\n:::MLLOG {json.dumps(tracked)}\n{line}eval_accuracy{rest}")
+    store = Store(tmp_path / "store")
+    assert store.add(read_rows(tmp_path / "Acme", "5.1")).problems == []
+    answer = scale("llama31_8b", "5.1", with_own=True, store=store)
+    (row,) = answer.more["steps"]
+    assert row["reference"] == "5.1/Acme (own)/box/llama31_8b"
+    assert (row["accelerators"], row["step_seconds"], row["imbalance_seconds"]) == (16, 0.5, None)
+    assert row["communication_seconds"] == pytest.approx(0.2)
+    assert "steps" not in scale("llama31_8b", "5.1", store=store).more
 
 
 def test_it_is_compared_as_not_verified_and_cited_so(store: Store) -> None:

@@ -5,14 +5,15 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from pitboard.errors import PitboardError
 from pitboard.training.activations import choose_checkpointing
 from pitboard.training.distributed import World, prepare
 from pitboard.training.initialize import materialize
 from pitboard.training.output import Plan
 from pitboard.training.protocol import benchmark_class
-from pitboard.training.runner import decide, settings_for, settings_of
+from pitboard.training.runner import _decided, decide, settings_for, settings_of
+from stand_in import ALONE, Products
 
 SMALL = {
     "hidden_size": 32,
@@ -23,19 +24,6 @@ SMALL = {
     "dataset": "synthetic",
     "compile": False,
 }
-ALONE = World(0, 1, torch.device("cpu"), None, 0, 1, 1)
-
-
-class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the matrix products of linear layers."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.count = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.count += func in (torch.ops.aten.mm.default, torch.ops.aten.addmm.default)
-        return func(*args, **(kwargs or {}))
 
 
 def step(checkpointing: object, precision: str) -> tuple[int, Tensor, dict[str, Tensor]]:
@@ -104,6 +92,24 @@ def test_auto_recomputes_what_a_device_cannot_keep(benchmark: str, gigabytes: in
     choice = choose_checkpointing(benchmark, settings, world, gigabytes * 10**9)
     assert choice.checkpointing == chosen, choice.reason
     assert "it may not fit" not in choice.reason
+
+
+@pytest.mark.slow
+def test_what_rank_0_refuses_is_refused_on_every_rank(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only rank 0 decides; the others would wait for it, and tell that contact was lost."""
+    uneven = {**SMALL, "activation_checkpointing": "auto", "global_batch_size": 6, "precision": "fp32"}
+    settings = settings_for("llama31_8b", "smoke", uneven)
+    plan = Plan(benchmark="llama31_8b", preset="smoke", overrides={}, seeds=[1], system="s", submitter="m")
+    sent: list[Any] = []
+
+    def broadcast(world: World, value: Any) -> Any:
+        sent.extend([value] if world.is_main else [])
+        return sent[0]
+
+    monkeypatch.setattr(World, "broadcast", broadcast)
+    for rank in range(2):
+        with pytest.raises(PitboardError, match="global_batch_size 6 cannot be divided over 4"):
+            _decided(settings, plan, World(rank, 4, torch.device("cpu"), None, rank, 4, 1))
 
 
 @pytest.mark.slow

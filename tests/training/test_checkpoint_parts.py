@@ -11,9 +11,7 @@ from torch import nn
 
 from pitboard.errors import PitboardError
 from pitboard.training.checkpoint import Checkpoints, TrainingProgress
-from pitboard.training.distributed import World
-
-WORLD = World(0, 1, torch.device("cpu"), None, 0, 1, 1)
+from stand_in import ALONE
 
 
 @pytest.fixture
@@ -21,7 +19,7 @@ def folder(tmp_path: Path) -> Path:
     """Two checkpoints, after 8 samples and after 16."""
     model = nn.Linear(4, 4)
     optimizer = torch.optim.AdamW(model.parameters())
-    kept = Checkpoints(tmp_path, WORLD)
+    kept = Checkpoints(tmp_path, ALONE)
     for step in (1, 2):
         model(torch.ones(2, 4)).sum().backward()
         optimizer.step()
@@ -33,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
 def restored(folder: Path) -> tuple[TrainingProgress, list[str]]:
     model = nn.Linear(4, 4)
     told: list[str] = []
-    kept = Checkpoints(folder, WORLD)
+    kept = Checkpoints(folder, ALONE)
     return kept.restore(model, [torch.optim.AdamW(model.parameters())], told.append), told
 
 

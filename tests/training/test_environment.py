@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -57,3 +58,24 @@ def test_the_log_of_a_gpu_says_how_memory_was_allocated(monkeypatch: pytest.Monk
         return log_header(benchmark, plan, 1, world, "asked for").get("pitboard_gpu_allocator")
 
     assert (logged("cuda"), logged("cpu")) == ("max_split_size_mb:512", None)
+
+
+def test_ranks_import_nothing_from_the_folder_where_they_are_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from torch.distributed.launcher import api
+
+    from pitboard.launch.torchrun import launch_ranks
+
+    started: list[str] = []
+
+    def elastic_launch(_: object, executable: str) -> Callable[..., None]:
+        return lambda *arguments: started.extend([executable, *arguments])
+
+    monkeypatch.setattr(api, "elastic_launch", elastic_launch)
+    launch_ranks(["--version"], 1)
+    (tmp_path / "pitboard.py").write_text("print('this ran')")
+    done = subprocess.run(
+        started, cwd=tmp_path, env=command_environment(tmp_path), capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("pitboard ")

@@ -11,7 +11,7 @@ from pitboard.events import read_events
 from pitboard.events.writer import LogWriter
 from pitboard.training.data.embedded import smoke_dataset
 from pitboard.training.output import Output, Plan
-from support import Command, Python, the_log, the_run, tiny
+from support import Command, Python, the_log, the_run, tiny, wait_until
 
 BEFORE_ANYTHING_IS_WRITTEN = {
     "lama31_8b": "Did you mean 'llama31_8b'?",
@@ -81,8 +81,7 @@ def test_sigterm_leaves_the_log_open_and_says_what_is_kept(python: Python, tmp_p
     folder = tmp_path / "out"
     endless = [*tiny("llama31_8b"), "--set", "max_samples=100000", "--set", "target=0"]
     process = python("-m", "pitboard", *endless, "--output", folder)
-    while not (list(folder.glob("results/*/*/result_0.txt")) and the_run(folder).evaluations):
-        assert process.poll() is None
+    wait_until(lambda: any('"eval_stop"' in log.read_text() for log in folder.glob("results/*/*/*")), process)
     process.terminate()
     # `timeout` and Slurm signal a process and its group: that is still one request to stop.
     process.terminate()

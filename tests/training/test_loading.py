@@ -14,14 +14,12 @@ import stand_in
 from pitboard.errors import PitboardError
 from pitboard.events import read_events
 from pitboard.training import loading
-from pitboard.training.distributed import World
 from pitboard.training.loading import KeptBatches, evaluation_batches, on_device
 from pitboard.training.output import Plan
 from pitboard.training.protocol import Batch, benchmark_class
 from pitboard.training.runner import settings_for
 from pitboard.training.settings import Settings
-
-ALONE = World(0, 1, torch.device("cpu"), None, 0, 1, 1)
+from stand_in import ALONE
 
 
 class Recorded(Dataset[Batch]):

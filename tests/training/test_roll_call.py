@@ -70,7 +70,7 @@ def test_a_rank_that_has_gone_is_named_by_one_of_those_left(ranks: list[RollCall
     ranks[3].stop()
     with ThreadPoolExecutor() as pool:
         first, second = pool.map(RollCall.lost, ranks[1:3])
-    assert first.who == second.who == "rank 0 on n1, rank 3 on n2, last heard of at step 5 (sample 40)"
+    assert first.who == second.who == "rank 0 on n1, rank 3 on n2 after step 5 (sample 40)"
     assert (first.tells, second.tells) == (True, False)
 
 
@@ -80,7 +80,7 @@ def test_a_rank_that_was_killed_is_named_before_one_that_says_itself_why_it_ends
     assert ranks[1].fail("the same reason")
     assert not ranks[2].fail("the same reason"), "told once"
     ranks[3].stop()
-    assert ranks[0].lost().who.startswith("rank 3 on n2, last")
+    assert ranks[0].lost().who.startswith("rank 3 on n2 after")
 
 
 def test_a_rank_that_answers_but_is_behind_is_named(
@@ -93,21 +93,36 @@ def test_a_rank_that_answers_but_is_behind_is_named(
         time.sleep(0.05)
         said += capfd.readouterr().err
     assert said == (
-        "Rank 0 on n1 has done step 5 and waited 0.9 seconds for rank 2 on n2, last heard of at step 4"
+        "Rank 0 on n1 has done step 5 and waited 0.9 seconds for rank 2 on n2, which has done step 4"
         " (sample 32).\n"
     )
-    assert ranks[0].lost().who == "rank 2 on n2, last heard of at step 4 (sample 32)"
+    assert ranks[0].lost().who == "rank 2 on n2, which has done step 4 (sample 32)"
 
 
-def test_where_the_store_has_gone_its_keeper_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Gone(HashStore):
-        def multi_get(self, keys: list[str]) -> list[bytes]:
-            raise RuntimeError
+class Gone(HashStore):
+    """A store whose keeper has ended."""
 
-    call = RollCall(Gone(), 1, 3, SHORT)
-    call.nodes = ["n1", "n2", "n3"]
-    lost = call.lost()
-    assert (lost.who, lost.tells) == ("rank 0 on n1, or the network to it", True)
+    def multi_get(self, keys: list[str]) -> list[bytes]:
+        raise RuntimeError
+
+
+def test_where_the_store_has_gone_its_keeper_has() -> None:
+    calls = [RollCall(Gone(), rank, 3, SHORT) for rank in (1, 2)]
+    for call in calls:
+        call.nodes = ["n1", "n2", "n3"]
+    assert [(lost.who, lost.tells) for lost in map(RollCall.lost, calls)] == [
+        ("rank 0 on n1", True),
+        ("rank 0 on n1", False),
+    ]
+
+
+def test_its_keeper_tells_the_others_before_it_ends_because_a_rank_was_lost(
+    ranks: list[RollCall], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ranks[3].stop()
+    assert ranks[0].lost().tells
+    monkeypatch.setattr(ranks[1], "_store", Gone())
+    assert not ranks[1].lost().tells
 
 
 def test_the_thread_ends_with_its_rank(ranks: list[RollCall]) -> None:

@@ -15,6 +15,7 @@ from fastapi.testclient import TestClient
 
 from made_logs import as_text, valid_log
 from made_results import preset_log, run_output, submit
+from pitboard import files
 from pitboard.compliance import check_tree
 from pitboard.errors import PitboardError
 from pitboard.scoring import score_tree
@@ -164,9 +165,7 @@ def test_folders_of_dead_servers_are_swept(tmp_path: Path) -> None:
     dead = subprocess.Popen(["true"])
     dead.wait()
     place = Path(tempfile.gettempdir())
-    (place / f"pitboard-check-{dead.pid}-x").mkdir()
-    alive = place / f"pitboard-check-{os.getpid()}-x"
-    alive.mkdir()
-    checking.sweep()
-    assert list(place.iterdir()) == [alive]
-    alive.rmdir()
+    with files.scratch(place, "pitboard-check-") as alive:
+        alive.with_name(alive.name.replace(f"-{os.getpid()}-", f"-{dead.pid}-")).mkdir()
+        checking.sweep()
+        assert list(place.iterdir()) == [alive]

@@ -3,6 +3,8 @@
 from pitboard.charts.converging import convergence, samples_to_target
 from pitboard.charts.export import save, svg
 from pitboard.charts.factors import attribution
+from pitboard.charts.heat import pair_bandwidth
+from pitboard.charts.lost import lost_ranks
 from pitboard.charts.scaling import efficiency, scale
 from pitboard.charts.slopes import rounds
 from pitboard.charts.strips import runs
@@ -13,6 +15,8 @@ __all__ = [
     "attribution",
     "convergence",
     "efficiency",
+    "lost_ranks",
+    "pair_bandwidth",
     "precision_sweep",
     "rounds",
     "runs",

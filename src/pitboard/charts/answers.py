@@ -7,11 +7,15 @@ import altair as alt
 from pitboard import charts
 from pitboard.charts.scaling import ThemeName
 from pitboard.errors import PitboardError
-from pitboard.results import questions, sweep
+from pitboard.results import fabric, questions, scaling, sweep
 
 if TYPE_CHECKING:
     from pitboard.results.answer import Answer
     from pitboard.results.question import Chart
+
+
+# The answers of commands of their own.
+_OF_COMMANDS = {"precision": sweep.CHART, "ranks": scaling.CHART, "fabric": fabric.CHART}
 
 
 def draw(
@@ -35,8 +39,8 @@ def draw(
 
 def charts_of(answer: "Answer") -> "tuple[Chart, ...]":
     """Return the charts that a question declares, the one that says most first."""
-    if answer.question == "precision":  # the answer of a command of its own
-        return (sweep.CHART,)
+    if answer.question in _OF_COMMANDS:
+        return (_OF_COMMANDS[answer.question],)
     if answer.question not in questions.names():
         return ()
     return questions.question(answer.question).charts

@@ -1,7 +1,7 @@
 """Writes charts: PNG, SVG, or one HTML file that needs no network."""
 
 from base64 import b64encode
-from functools import cache
+from functools import cache, lru_cache
 from hashlib import sha256
 from pathlib import Path
 from string import Template
@@ -44,9 +44,15 @@ def _specification(chart: alt.TopLevelMixin) -> str:
 
 def svg(chart: alt.TopLevelMixin) -> str:
     """The chart as SVG text, with every word of the data escaped and no reference to another file."""
+    return _drawn(_specification(chart))
+
+
+# A page asks for each chart in light and in dark, which are one drawing: see `theme.in_light`.
+@lru_cache(maxsize=16)
+def _drawn(specification: str) -> str:
     import vl_convert
 
-    return str(vl_convert.vegalite_to_svg(_specification(chart), allowed_base_urls=[]))
+    return str(vl_convert.vegalite_to_svg(specification, allowed_base_urls=[]))
 
 
 def save(chart: alt.TopLevelMixin, path: Path) -> None:

@@ -5,6 +5,7 @@ from its background by 3:1 (WCAG 2.2, 1.4.11) and the first four are told apart 
 told by its shape and its dash as well, never by its colour alone.
 """
 
+import re
 from typing import Any, NamedTuple
 
 from pitboard.errors import PitboardError, near
@@ -48,6 +49,21 @@ THEMES = {
         palette=("#5aa9e6", "#e0600f", "#f1f3f5", "#f0b4d8", "#14a87e", "#e5d63c", "#4f8bd0", "#d8718f"),
     ),
 }
+
+
+def _colours(name: str) -> list[str]:
+    *words, palette = THEMES[name]
+    return [f'"{colour}"' for colour in (*words, *palette)]
+
+
+# Each colour of the dark theme stands for one thing; in light some have two.
+_IN_LIGHT = dict(zip(_colours("dark"), _colours("light"), strict=True))
+_DARK = re.compile("|".join(_IN_LIGHT))
+
+
+def in_light(svg: str) -> str:
+    """Return the SVG of a chart of the dark theme as that of the light one: they differ in colours only."""
+    return _DARK.sub(lambda found: _IN_LIGHT[found[0]], svg)
 
 
 def find_theme(name: str) -> Theme:

@@ -4,16 +4,33 @@ Each command lives in a module of its own and imports its room inside the functi
 `pitboard --help` loads neither torch nor the rulesets.
 """
 
+import io
 import os
 import platform
 import sys
+from contextlib import suppress
 from typing import Annotated
 
 import typer
 
 from pitboard import __version__
-from pitboard.cli import check, data, launch, package, precision, results, run, score, serve, site, suite
+from pitboard.cli import (
+    check,
+    data,
+    fabric,
+    launch,
+    package,
+    precision,
+    results,
+    run,
+    score,
+    serve,
+    site,
+    suite,
+)
 from pitboard.errors import LostContactError, PitboardError, Stopped, ToldElsewhereError
+from pitboard.processes import stop_on_signals
+from pitboard.text import printable_lines
 
 app = typer.Typer(
     name="pitboard",
@@ -34,7 +51,9 @@ _EXTRAS = {
     }.items()
     for package in packages.split()
 }
-for command in (run, launch, check, score, results, precision, package, suite, data, serve, site):
+# These end in good order by themselves.
+_RUNNING = ("run", "launch", "precision", "fabric", "serve")
+for command in (run, launch, check, score, results, precision, fabric, package, suite, data, serve, site):
     command.register(app)
 
 
@@ -46,11 +65,14 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
-    version: Annotated[
+    context: typer.Context,
+    _version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Hold the options that come before a command."""
+    """Hold the options that come before a command, and prepare the process for it."""
+    if context.invoked_subcommand not in _RUNNING:
+        stop_on_signals()
 
 
 def main() -> None:
@@ -58,32 +80,61 @@ def main() -> None:
 
     A run that a signal stopped exits with 128 + the signal's number.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # what a terminal's encoding lacks is no reason to fail
+    code = _run()
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        code = _report_unwritten(error)
+    sys.exit(code)
+
+
+def _run() -> int | str | None:
+    """Run the command line; give the exit code."""
     try:
         app()
+    except SystemExit as end:
+        return end.code
     except PitboardError as error:
         _report(error)
-        sys.exit(2)
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package not in _EXTRAS:
             raise
-        typer.echo(
+        _say(
             f"Error: This needs the package '{package}', which is not installed:"
-            f" pip install 'pitboard[{_EXTRAS[package]}]'",
-            err=True,
+            f" pip install 'pitboard[{_EXTRAS[package]}]'"
         )
-        sys.exit(2)
     except Stopped as stop:
         if str(stop):
-            typer.echo(str(stop), err=True)
-        sys.exit(stop.exit_code)
+            _say(str(stop))
+        return stop.exit_code
     except KeyboardInterrupt:
-        typer.echo("Interrupted; what was written so far is complete.", err=True)
-        sys.exit(130)
-    except BrokenPipeError:
-        # The reader of our output (`head`, a pager) has gone: nobody is left to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        _say("Interrupted; what was written so far is complete.")
+        return 130
+    except OSError as error:
+        return _report_unwritten(error)
+    except RuntimeError as error:
+        training = sys.modules.get("pitboard.training.distributed")  # whose errors of ranks have no class
+        if training is None or not training.lost_contact(error):
+            raise
+        _report(
+            LostContactError("This rank lost contact with another, which has ended or cannot be reached.")
+        )
+    return 2
+
+
+def _report_unwritten(error: OSError) -> int:
+    """Say that the output, or a file, cannot be written; give the exit code."""
+    # What is still to be written to it would fail again as the interpreter ends.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(error, BrokenPipeError):
+        return 0  # its reader (`head`, a pager) has gone: nobody is left to tell
+    where = error.filename or "the output"
+    _say(f"Error: Cannot read or write {where}: {error.strerror or error}.")
+    return 2
 
 
 def _report(error: PitboardError) -> None:
@@ -95,4 +146,10 @@ def _report(error: PitboardError) -> None:
     rank, where = os.environ.get("RANK", "0"), ""
     if rank != "0" and not isinstance(error, LostContactError):
         where = f"Rank {rank} on {os.environ.get('SLURMD_NODENAME') or platform.node()}: "
-    typer.echo(f"Error: {where}{error}", err=True)
+    _say(f"Error: {where}{error}")
+
+
+def _say(sentence: str) -> None:
+    """Write to standard error, which may be gone too."""
+    with suppress(OSError):
+        typer.echo(printable_lines(sentence), err=True)

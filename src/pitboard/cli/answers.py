@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pitboard.errors import PitboardError
-from pitboard.text import masked
+from pitboard.text import json_text, masked, printable_lines
 
 if TYPE_CHECKING:
     from pitboard.results.answer import Answer, Table
@@ -41,25 +41,28 @@ def as_markdown(answer: "Answer") -> str:
 
 
 def as_csv(answer: "Answer") -> str:
-    """Write the rows with their columns' names and every number in full; a formula stays text."""
+    """Write the rows with their columns' names and every number in full; a formula stays text.
+
+    A terminal gets "�" for what does not print, but for the ends of lines; a file gets every character.
+    """
     from pitboard.results import answer as answers
 
-    return answers.as_csv(answer)
+    rows = answers.as_csv(answer)
+    return "\n".join(map(masked, rows.split("\n"))) if sys.stdout.isatty() else rows
 
 
 def as_json(answer: "Answer") -> str:
     """Write all of the answer as one JSON object."""
-    import msgspec
-
     from pitboard.results.answer import document
 
-    return msgspec.json.format(msgspec.json.encode(document(answer)), indent=2).decode() + "\n"
+    return json_text(document(answer)) + "\n"
 
 
 def explained(answer: "Answer") -> str:
     """Write what the figures mean and how they were asked for."""
     values = ", ".join(f"${name} = {value!r}" for name, value in answer.parameters.items())
-    return f"\n{answer.definition}\n\n{answer.sql}\n" + (f"\n{values}\n" if values else "")
+    said = f"\n{answer.definition}\n\n{answer.sql}\n" + (f"\n{values}\n" if values else "")
+    return printable_lines(said)
 
 
 def draw(answer: "Answer", path: Path) -> None:

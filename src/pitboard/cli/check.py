@@ -1,9 +1,11 @@
 """The `pitboard check` and `pitboard explain` commands."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+from pitboard.text import json_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,9 +70,9 @@ def _as_json(reports: "Reports") -> str:
     from pitboard.compliance.output.document import as_document
 
     if len(reports) == 1:
-        return _json(as_document(reports[0][1]))
+        return json_text(as_document(reports[0][1]))
     documents = [{"path": str(path), **as_document(report)} for path, report in reports]
-    return _json({"valid": all(report.valid for _, report in reports), "reports": documents})
+    return json_text({"valid": all(report.valid for _, report in reports), "reports": documents})
 
 
 def _as_sarif(reports: "Reports") -> str:
@@ -79,7 +81,7 @@ def _as_sarif(reports: "Reports") -> str:
     first, *others = [to_sarif(report, path) for path, report in reports]
     for other in others:
         first["runs"] += other["runs"]
-    return _json(first)
+    return json_text(first)
 
 
 _SHOW: "dict[Format, Callable[[Reports], str]]" = {"text": _text, "json": _as_json, "sarif": _as_sarif}
@@ -100,12 +102,6 @@ def explain(
     typer.echo(
         f"{asked.code}: {asked.title}\n\n{asked.meaning}\n\nWhy: {asked.why}\n\nWritten in: {asked.where}"
     )
-
-
-def _json(document: dict[str, Any]) -> str:
-    import msgspec
-
-    return msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
 
 
 class _Bar:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pitboard.errors import PitboardError
+from pitboard.text import printable_json
 
 if TYPE_CHECKING:
     from pitboard.training.data.downloads import Download
@@ -108,7 +109,7 @@ def _write_json(
         "path": None if path is None else str(path),
         "files": None if reports is None else [asdict(report) for report in reports],
     }
-    typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
+    typer.echo(printable_json(json.dumps(answer, indent=2, ensure_ascii=False)))
 
 
 def _write_text(

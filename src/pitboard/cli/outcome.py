@@ -1,8 +1,9 @@
 """How `pitboard run` ends for a script: one JSON object or one line on stdout, and nothing else there."""
 
+import inspect
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import typer
 
 from pitboard.errors import PitboardError, Stopped
+from pitboard.files import NO_JSON, read_plain
 from pitboard.suite import NEWEST_RACED, NEWEST_RACED_LABEL
+from pitboard.text import json_text, printable
 
 if TYPE_CHECKING:
     from pitboard.training.forecast import Forecast
@@ -22,14 +25,41 @@ if TYPE_CHECKING:
 class EndReport:
     """How the command shall report at its end, and, once it is known, on which output folder.
 
-    `document` is what a dry run reports instead.
+    `document` is what a dry run reports instead, `shown` the text of another format than JSON.
     """
 
-    format: Literal["text", "json"] = "text"
+    format: Literal["text", "json", "csv", "markdown"] = "text"
     quiet: bool = False
     dry_run: bool = False
     output: "Output | None" = None
     document: dict[str, Any] | None = None
+    shown: str | None = None
+
+
+def refuse_beside_resume(command: Callable[..., None], given: Mapping[str, object], *may_change: str) -> None:
+    """Raise `PitboardError` where a command was given more beside `--resume` than what `may_change`.
+
+    `given` are the command's arguments by name; other names in it are passed over.
+    """
+    own = inspect.signature(command).parameters
+    more = [
+        _as_typed(each)
+        for name, each in own.items()
+        if name not in ("resume", *may_change) and given[name] != each.default
+    ]
+    if more:
+        raise PitboardError(f"--resume continues runs as they were started: leave out {', '.join(more)}.")
+
+
+def _as_typed(parameter: inspect.Parameter) -> str:
+    """Name a parameter of a command as it stands on the command line."""
+    info = parameter.annotation.__metadata__[0]
+    if isinstance(info, typer.models.ArgumentInfo):
+        return parameter.name.upper()
+    # Typer takes the first name for a default, until it reads the signature.
+    names = [name for name in (info.default, *(info.param_decls or ())) if isinstance(name, str)]
+    named = [name for name in names if name.startswith("--")]
+    return named[0] if named else f"--{parameter.name.replace('_', '-')}"
 
 
 @contextmanager
@@ -62,8 +92,10 @@ def _say(report: EndReport, error: BaseException | None) -> None:
     document = {**_facts(report), **(report.document or {}), "exit_code": code, "error": reason}
     if report.format == "json":
         _print_json(document)
+    elif report.shown is not None:
+        typer.echo(report.shown, nl=False)
     elif reason is None and code in (0, 1):
-        typer.echo(_line(document))
+        typer.echo(printable(_line(document)))
 
 
 def _exit(error: BaseException | None) -> tuple[int, str | None]:
@@ -101,9 +133,7 @@ def redirected_stdout(*, to_stderr: bool) -> Iterator[None]:
 
 
 def _print_json(document: dict[str, Any]) -> None:
-    import msgspec
-
-    typer.echo(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
+    typer.echo(json_text(document))
 
 
 def _facts(report: EndReport) -> dict[str, Any]:
@@ -138,6 +168,7 @@ def run_document(output: "Output", plan: "Plan") -> dict[str, Any]:
         "preset": plan.preset,
         "reached": None if target is None else all(run["reached"] for run in runs),
         "time_to_train_minutes": mean,
+        "spread": spread([minutes for minutes in times if minutes is not None]),
         "target": target,
         **{name: only.get(name) for name in own},
         "precision": settings.get("precision"),
@@ -148,6 +179,25 @@ def run_document(output: "Output", plan: "Plan") -> dict[str, Any]:
         "decisions": plan.decisions,
         "runs": runs,
         "verdict": _verdict(output, plan),
+    }
+
+
+def spread(minutes: list[float]) -> dict[str, Any] | None:
+    """Return the median, the range and the mean's 95 % interval of several runs' minutes, else `None`."""
+    from statistics import median
+
+    from pitboard.stats import mean_interval
+
+    interval = mean_interval(minutes)
+    if interval is None:
+        return None
+    return {
+        "runs": len(minutes),
+        "median": median(minutes),
+        "fastest": min(minutes),
+        "slowest": max(minutes),
+        "mean_low": interval[0],
+        "mean_high": interval[1],
     }
 
 
@@ -178,6 +228,8 @@ def _run(output: "Output", plan: "Plan", index: int) -> dict[str, Any]:
         "tokens_per_second": rate if tokens > 1 else None,
         "model_flop_utilisation": summary.get("utilisation"),
         "peak_memory_bytes": summary.get("peak_memory_bytes"),
+        "step": summary.get("split"),
+        "stragglers": summary.get("stragglers", []),
         "emulated": run.emulated,
         "error": end.get("reason"),
         "log": str(log.absolute()),
@@ -188,8 +240,8 @@ def _summary(path: Path) -> dict[str, Any]:
     import msgspec
 
     try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-    except (OSError, msgspec.DecodeError):
+        return msgspec.json.decode(read_plain(path, 1 << 20), type=dict[str, Any])
+    except (OSError, *NO_JSON):
         return {}
 
 
@@ -208,9 +260,14 @@ def _verdict(output: "Output", plan: "Plan") -> dict[str, Any] | None:
 
 def _line(document: dict[str, Any]) -> str:
     """Say in one line what the runs came to."""
+    if title := document.get("title"):
+        return f"{title}; output {document['output']}"
     if benchmarks := document.get("benchmarks"):
-        reached = sum(each["reached"] is not False for each in benchmarks)
-        return f"{reached} of {len(benchmarks)} benchmarks reached their target; output {document['output']}"
+        judged = [each["reached"] for each in benchmarks if each["target"] is not None]
+        said = [f"{sum(judged)} of {len(judged)} benchmarks reached their target"] if judged else []
+        if others := [each["error"] is None for each in benchmarks if each["target"] is None]:
+            said.append(f"{sum(others)} of {len(others)} without a target ended")
+        return f"{', '.join(said)}; output {document['output']}"
     runs, what = document.get("runs", []), f"{document.get('benchmark')} ({document.get('preset')})"
     minutes = document.get("time_to_train_minutes")
     if len(runs) == 1:
@@ -220,6 +277,8 @@ def _line(document: dict[str, Any]) -> str:
         return f"{what}: {ended[run['reached']]} {took}; log {run['log']}"
     reached = sum(run["reached"] is True for run in runs)
     mean = "" if minutes is None else f", olympic mean {minutes:.3f} minutes"
+    if told := document.get("spread"):
+        mean += f", median {told['median']:.3f}, {told['fastest']:.3f} to {told['slowest']:.3f}"
     return f"{what}: {reached} of {len(runs)} runs reached the target{mean}; output {document.get('output')}"
 
 

@@ -28,16 +28,17 @@ def package(
 ) -> None:
     """Build a submission from runs' output and check it: exit 0 valid, 1 not valid, 2 cannot run."""
     from pitboard.compliance.submission.package import build_package
+    from pitboard.text import printable
 
     packed = build_package(directory, out, submitter, round)
     for draft in packed.drafts:
-        typer.echo(f"Drafted {draft}: fill in what is empty, then pack again.")
+        typer.echo(f"Drafted {printable(str(draft))}: fill in what is empty, then pack again.")
     runs, results = len(packed.report.logs), len(packed.report.results)
-    typer.echo(f"Packed {runs} runs of {results} results into {packed.archive}")
+    typer.echo(f"Packed {runs} runs of {results} results into {printable(str(packed.archive))}")
     typer.echo(f"sha256 {packed.sha256}")
     if packed.missing:
         typer.echo("Still missing:")
     for sentence in packed.missing:
-        typer.echo(f"  {sentence}")
+        typer.echo(f"  {printable(sentence)}")
     if not packed.report.valid:
         raise typer.Exit(1)

@@ -10,6 +10,7 @@ import typer
 from pitboard.cli.answers import SHOW, Format, draw
 from pitboard.errors import PitboardError
 from pitboard.suite.formats import TRAINED
+from pitboard.text import printable
 
 if TYPE_CHECKING:
     from pitboard.results.answer import Answer
@@ -53,7 +54,8 @@ def precision(
     always run, as the baseline that the others are compared with. Exits 0 when every format converges as the
     baseline's reference does, 1 when one does not, 2 when one could not be run.
     """
-    from pitboard.cli.outcome import redirected_stdout
+    given = locals()
+    from pitboard.cli.outcome import redirected_stdout, refuse_beside_resume
     from pitboard.cli.progress import Display
     from pitboard.launch.plan import RunRequest
     from pitboard.launch.sweep import begin_sweep, read_sweep, run_sweep
@@ -62,6 +64,7 @@ def precision(
 
     with nullcontext() if format == "table" else redirected_stdout(to_stderr=True):
         if resume is not None:
+            refuse_beside_resume(precision, given, "format", "chart")
             sweep = read_sweep(resume)
         elif benchmark is None:
             raise PitboardError("Say which benchmark to run, for example: pitboard precision llama31_8b")
@@ -89,7 +92,8 @@ def precision(
         if any(row["reached"] for row in answer):
             draw(answer, chart)
         else:
-            typer.echo(f"No run reached the target, so there is nothing to draw in {chart}.", err=True)
+            said = f"No run reached the target, so there is nothing to draw in {chart}."
+            typer.echo(printable(said), err=True)
     raise typer.Exit(2 if not answer.facts["complete"] else 0 if answer.facts["passed"] else 1)
 
 

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pitboard.errors import PitboardError
+from pitboard.text import printable, printable_lines
 
 if TYPE_CHECKING:
     from pitboard.compliance import Finding, RunsVerdict
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 _SECONDS_BETWEEN_FRAMES = 0.25
 _SECONDS_BETWEEN_LINES = 10.0
 _SPEED_WINDOW_SECONDS = 10.0
+# Of a step's time.
+_WORTH_TELLING = 0.05
 
 
 class Display:
@@ -121,7 +124,7 @@ class Display:
     def failed(self, run: str, error: PitboardError) -> None:
         """Print the reason on stderr."""
         self._stop()
-        typer.echo(f"{run} failed: {error}", err=True)
+        typer.echo(printable_lines(f"{run} failed: {error}"), err=True)
 
     def all_ended(self, output: "Output", plan: "Plan") -> None:
         """Print a table of several runs, and the verdict of the rules."""
@@ -224,8 +227,32 @@ def _facts(summary: "Summary") -> list[tuple[str, str]]:
             f"{summary.utilisation:.1%} of {summary.ranks} × {summary.peak_tflops:.4g} TFLOP/s ({source})",
         ),
         ("Peak memory", f"{summary.peak_memory_bytes / 2**30:.2f} GiB a rank"),
+        *_waits(summary),
         ("Seed", str(summary.seed)),
     ]
+    return facts
+
+
+def _waits(summary: "Summary") -> list[tuple[str, str]]:
+    """Return what the ranks waited for in a step, and which of them were slow, where it is worth a line."""
+    facts, step = [], summary.split
+    if step is not None and step.step > 0:
+        waits = {
+            "in collectives": step.communication,
+            "for slower ranks": step.imbalance,
+            "for data": step.data,
+        }
+        told = [
+            f"{seconds / step.step:.0%} {what}"
+            for what, seconds in waits.items()
+            if seconds > _WORTH_TELLING * step.step
+        ]
+        if told:
+            facts.append(("Waiting", f"{', '.join(told)}, of a step of {step.step * 1e3:,.0f} ms"))
+    for slow in summary.stragglers:
+        where = f"rank {slow.rank} on {printable(slow.host)}"
+        longer = f"takes {slow.excess:.0%} longer for a step than the median of the others"
+        facts.append(("Slow rank", escape(f"{where} {longer}")))
     return facts
 
 
@@ -235,6 +262,7 @@ def _duration(minutes: float) -> str:
 
 def show_series(output: "Output", plan: "Plan") -> None:
     """Print a row for each run of a plan, from the logs, and the olympic mean where enough of them count."""
+    from pitboard.cli.outcome import spread
     from pitboard.compliance.result.benchmarks import official_drops
     from pitboard.stats import olympic_mean
     from pitboard.training.output import read_run
@@ -250,9 +278,17 @@ def show_series(output: "Output", plan: "Plan") -> None:
     console = Console()
     console.print(table)
     drops = official_drops(plan.benchmark)
-    mean = olympic_mean([run.minutes if run.status == "success" else None for run in runs], drops)
+    times = [run.minutes if run.status == "success" else None for run in runs]
+    mean = olympic_mean(times, drops)
     if mean is not None:
         console.print(f"Olympic mean {_duration(mean)}: without the {drops} fastest and {drops} slowest")
+    if told := spread([minutes for minutes in times if minutes is not None]):
+        console.print(
+            f"Median {told['median']:.3f} minutes, runs {told['fastest']:.3f} to {told['slowest']:.3f}; 95 %"
+            f" interval of their mean {told['mean_low']:.3f} to {told['mean_high']:.3f}",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def verdict_on(output: "Output", plan: "Plan") -> "RunsVerdict":

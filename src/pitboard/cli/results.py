@@ -97,7 +97,7 @@ def add(
     for preset in sorted({preset for row in rows["results"] if (preset := preset_of(row))}):
         typer.echo(f"{printable(mark(preset))}.")
     for problem in added.problems:
-        typer.echo(f"Incomplete: {problem}.", err=True)
+        typer.echo(f"Incomplete: {printable(problem)}.", err=True)
 
 
 @app.command()
@@ -117,8 +117,10 @@ def export(
     folder: Annotated[Path, typer.Argument(help="A new or empty folder.")], store: Place = None
 ) -> None:
     """Write the store as plain Parquet, to be served or uploaded and read with --store ADDRESS."""
+    from pitboard.text import printable
+
     _open(store).export(folder)
-    typer.echo(f"Written to {folder}.")
+    typer.echo(f"Written to {printable(str(folder))}.")
 
 
 def _command(question: "Question") -> Any:
@@ -197,5 +199,9 @@ def _parameter(option: "Option", own: Parameter) -> Parameter:
 
 def _open(place: str | None) -> "Store":
     from pitboard.results.store import Store
+    from pitboard.text import printable
 
-    return Store(place)
+    store = Store(place)
+    if store.damage:
+        typer.echo(f"Warning: {printable(store.damage)}", err=True)
+    return store

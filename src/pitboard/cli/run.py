@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from pitboard.launch.plan import RunRequest
     from pitboard.training.output import Output, Plan
 
-Format = Literal["text", "json"]
+Format = Literal["text", "json", "csv", "markdown"]
+# What a resumed run may be given anew; a race of all benchmarks, or on several ranks, is known by its folder.
+_MAY_CHANGE = ("nproc", "timeout", "format", "quiet", "only", "every", "chart")
 _EXIT_CODES = {"reached": 0, "not reached": 1, "failed": 2}
 
 
@@ -53,6 +55,13 @@ def run(
     ] = None,
     nproc: Annotated[
         int | None, typer.Option(min=1, help="Ranks on this node, started with torchrun.", show_default="1")
+    ] = None,
+    scale: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N,N,…",
+            help="Race the same on each of these numbers of ranks, and say how many ranks each acts like.",
+        ),
     ] = None,
     output: Annotated[
         Path | None, typer.Option(help="Folder to write; else output/<time>-<benchmark>-<preset>.")
@@ -100,8 +109,15 @@ def run(
         ),
     ] = None,
     format: Annotated[
-        Format, typer.Option(help="json: one object on stdout at the end, and the progress on stderr.")
+        Format,
+        typer.Option(
+            help="json: one object on stdout at the end, and the progress on stderr; csv and markdown: so the"
+            " table of --scale."
+        ),
     ] = "text",
+    chart: Annotated[
+        Path | None, typer.Option(help="Where to draw the answer of --scale: .png, .svg or .html.")
+    ] = None,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="No progress: only a line, or the object, at the end.")
     ] = False,
@@ -129,15 +145,17 @@ def run(
 ) -> None:
     """Run a benchmark to its quality target and say how long it took.
 
-    With --all, every benchmark of a round that has the preset, and a table of them at the end.
+    With --all, every benchmark of a round that has the preset, and a table of them at the end. With --scale,
+    the same on several numbers of ranks, and what scaling cost.
 
     Exits 0 when every run reached its target (or has none), 1 when one did not, 2 when one could not run, and
     143 (SIGTERM) or 130 (Ctrl-C) when a signal stopped it, which --resume then continues.
     """
+    given = locals()
     from pitboard.launch.srun import become_rank
 
     by_srun = become_rank()
-    from pitboard.cli.outcome import EndReport, report_at_end
+    from pitboard.cli.outcome import EndReport, refuse_beside_resume, report_at_end
     from pitboard.training.output import Output
 
     with report_at_end(EndReport(format=format, quiet=quiet, dry_run=dry_run)) as report:
@@ -147,17 +165,20 @@ def run(
                     "--nproc starts ranks on this node, and srun has started them: leave it out."
                 )
         if resume is not None:
-            if dry_run or like is not None:
-                other = "--dry-run" if dry_run else "--like"
-                raise PitboardError(f"--resume continues runs as they were started: leave out {other}.")
+            refuse_beside_resume(run, given, *_MAY_CHANGE)
             if only is None:
+                from pitboard.launch.scale import is_scale
                 from pitboard.launch.suite_race import is_suite_race
 
                 if is_suite_race(resume):
                     _resume_all(report, resume, nproc)
+                if is_scale(resume):
+                    _resume_scale(report, resume, nproc, chart)
+            _require_scale(scale, format, chart, every=every)
             report.output = Output(resume)
             _resume(report.output, nproc, only, timeout)
             return
+        _require_scale(scale, format, chart, every=every)
         if benchmark is None and like is None and not every:
             raise PitboardError(
                 "Say which benchmark to run, for example: pitboard run llama31_8b; or --all of them."
@@ -192,6 +213,9 @@ def run(
         )
         if every:
             _race_all(report, output, request)
+            return
+        if scale is not None:
+            _race_scale(report, output, request, scale, chart)
             return
         with _told_by_rank_0():
             plan = make_plan(request)
@@ -237,6 +261,47 @@ def _resume_all(report: "EndReport", folder: Path, nproc: int | None) -> NoRetur
     from pitboard.launch.suite_race import read_suite_race
 
     race_suite(report, read_suite_race(folder, nproc))
+
+
+def _require_scale(scale: str | None, format: Format, chart: Path | None, *, every: bool) -> None:
+    """Raise `PitboardError` for what only the answer of `--scale` can be shown as, and for all benchmarks."""
+    if every and scale is not None:
+        raise PitboardError("--scale takes one benchmark: leave out --all.")
+    for given, name in (
+        (format in ("csv", "markdown"), f"--format {format}"),
+        (chart is not None, "--chart"),
+    ):
+        if given and scale is None:
+            raise PitboardError(f"{name} shows the answer of --scale: give --scale 1,2, or leave it out.")
+
+
+def _race_scale(
+    report: "EndReport", output: Path | None, request: "RunRequest", scale: str, chart: Path | None
+) -> None:
+    """Race on each number of ranks, or show what that would be."""
+    from datetime import datetime
+
+    from pitboard.cli.scale import race_scale, show_plans
+    from pitboard.launch.scale import parse_counts, plan_scale, record_scale
+
+    name = request.benchmark or "like"
+    folder = output or Path("output") / f"{datetime.now():%Y%m%d-%H%M%S}-{name}-scale"
+    planned = plan_scale(folder, request, parse_counts(scale))
+    if report.dry_run:
+        show_plans(report, planned)
+    else:
+        record_scale(planned)
+        race_scale(report, planned, chart)
+
+
+def _resume_scale(report: "EndReport", folder: Path, nproc: int | None, chart: Path | None) -> NoReturn:
+    """Continue the runs on several numbers of ranks, and show the answer."""
+    from pitboard.cli.scale import race_scale
+    from pitboard.launch.scale import read_scale
+
+    if nproc is not None:
+        raise PitboardError("Each member of a --scale keeps its number of ranks: leave out --nproc.")
+    race_scale(report, read_scale(folder), chart)
 
 
 def overrides_of(given: Mapping[str, Any]) -> dict[str, str]:

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from pitboard.text import json_text
+
 if TYPE_CHECKING:
     from pitboard.scoring import Score
 
@@ -44,9 +46,7 @@ def score(
 
 def as_json(scores: "list[Score]") -> str:
     """Give scores as one JSON object, with every number in full."""
-    import msgspec
-
-    return msgspec.json.format(msgspec.json.encode({"results": scores}), indent=2).decode() + "\n"
+    return json_text({"results": scores}) + "\n"
 
 
 def as_csv(scores: "list[Score]") -> str:

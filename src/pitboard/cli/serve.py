@@ -33,6 +33,7 @@ def serve(
 
     from pitboard.web.app import create_app
     from pitboard.web.checking import sweep
+    from pitboard.web.connections import GuardedProtocol
 
     sweep()
     hosts = [*(name or []), *([] if host in ("0.0.0.0", "::") else [_bracketed(host)])]
@@ -40,6 +41,7 @@ def serve(
     address = f"http://{_bracketed(host)}:{listening.getsockname()[1]}/"
     config = uvicorn.Config(
         create_app(store, hosts),
+        http=GuardedProtocol,
         log_level="warning",
         access_log=False,
         server_header=False,

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from pitboard.text import printable
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
@@ -29,4 +31,4 @@ def build(
     from pitboard.web.app import create_app
 
     count = site.build(create_app(store, frozen=True), folder)
-    typer.echo(f"Wrote {count:,} files to {folder}; open {folder / 'index.html'}")
+    typer.echo(printable(f"Wrote {count:,} files to {folder}; open {folder / 'index.html'}"))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pitboard import suite as catalogue
+from pitboard.text import printable_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -54,7 +55,7 @@ def register(app: typer.Typer) -> None:
             import json
 
             document = _in_full(shown, raced) if shown else _round(raced, official)
-            typer.echo(json.dumps(document, default=_plain, indent=2, ensure_ascii=False))
+            typer.echo(printable_json(json.dumps(document, default=_plain, indent=2, ensure_ascii=False)))
         elif shown:
             _show_benchmark(shown, raced)
         elif raced.benchmarks:

@@ -115,4 +115,4 @@ def show_plans(report: "EndReport", race: "SuiteRace") -> None:
             show_forecast(output, plan, expected, nodes)
             typer.echo()
     if report.format == "json":
-        report.document = _document(race, documents)
+        report.document = {"dry_run": True, **_document(race, documents)}

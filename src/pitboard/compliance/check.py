@@ -19,7 +19,7 @@ from pitboard.compliance.report import Level, LogReport, TreeReport
 from pitboard.compliance.submission.check import judge_submission
 from pitboard.errors import PitboardError
 from pitboard.events import LogFile, read_log
-from pitboard.processes import end_with_parent
+from pitboard.processes import end_on_signals, end_with_parent, held_signals
 from pitboard.suite import find_round
 from pitboard.text import printable
 
@@ -35,13 +35,15 @@ def check_tree(
     level: Level | None = None,
     progress: Progress | None = None,
     inventory: Inventory | None = None,
+    processes: int | None = None,
 ) -> TreeReport:
     """Check all logs under `root`: a log, a result's folder, a submission or a round, or an archive of one.
 
     `round` is such as `"5.1"`, `None` to detect it from the logs; `level` is how far to look, `None` to
     detect it from the layout; `progress` is called with (logs done, logs in all); `inventory` is that of
-    `root`, where it was taken already. Logs are read in as many processes as there are processors, each log
-    once and each in one process alone; each folder is listed and each system description read once.
+    `root`, where it was taken already. Logs are read in `processes`, by default as many as there are
+    processors, each log once and each in one process alone; each folder is listed and each system description
+    read once.
 
     The output folder of a run of another preset than `full`, or what lies in it, is judged by the preset's
     own target and reference points; with `level` "submission" or "round" by the official rules, as all else.
@@ -50,12 +52,12 @@ def check_tree(
     rules do not know the round.
     """
     if inventory is not None:
-        return _check_tree(root, round, level, progress, inventory)
+        return _check_tree(root, round, level, progress, inventory, processes=processes)
     with tree(root) as place:
         inventory = Inventory(place)
         if level == "log" and not inventory.logs:
             inventory = Inventory(place, every_log=True)
-        return _check_tree(place, round, level, progress, inventory)
+        return _check_tree(place, round, level, progress, inventory, processes=processes)
 
 
 def check_logs(
@@ -77,6 +79,7 @@ def _check_tree(
     progress: Progress | None,
     inventory: Inventory,
     preset: str | None = None,
+    processes: int | None = None,
 ) -> TreeReport:
     paths = inventory.logs
     asked, level = level, level or detect_level(inventory)
@@ -97,7 +100,7 @@ def _check_tree(
     known = {log.path: _judge(log, root, ruleset, preset) for log in samples}
     del samples  # events take much memory, which the processes to come need not inherit
     logs = []
-    for report in _reports(inventory, ruleset, preset, known):
+    for report in _reports(inventory, ruleset, preset, known, processes):
         logs.append(report)
         if progress:
             progress(len(logs), len(paths))
@@ -135,12 +138,16 @@ def detect_level(inventory: Inventory) -> Level:
 
 
 def _reports(
-    inventory: Inventory, ruleset: str, preset: str | None, known: dict[Path, LogReport]
+    inventory: Inventory,
+    ruleset: str,
+    preset: str | None,
+    known: dict[Path, LogReport],
+    processes: int | None,
 ) -> Iterator[LogReport]:
     """Yield the report on each log in order; `known` are those that were read already, to tell the round."""
     examine = partial(_examine, inventory.root, ruleset, preset)
     unread = [path for path in inventory.logs if path not in known]
-    processes = min(len(unread), _processors())
+    processes = min(len(unread), processes or _processors())
     if processes < 2 or inventory.bytes_of_logs() < _WORTH_PROCESSES:
         for path in inventory.logs:
             yield known[path] if path in known else examine(path)
@@ -150,9 +157,16 @@ def _reports(
     context = multiprocessing.get_context(start)
     try:
         with ProcessPoolExecutor(processes, context, _begin, (os.getpid(),)) as pool:
-            reports = pool.map(examine, unread, chunksize=8)
-            for path in inventory.logs:
-                yield known[path] if path in known else next(reports)
+            try:
+                with held_signals():
+                    reports = pool.map(examine, unread, chunksize=8)
+                for path in inventory.logs:
+                    yield known[path] if path in known else next(reports)
+            except BaseException:  # also a signal's, or that of a caller who wants no more
+                # Nobody waits for what they are at.
+                for worker in multiprocessing.active_children():
+                    worker.kill()
+                raise
     except BrokenProcessPool as error:
         raise PitboardError(
             "A process that read logs was ended from outside, most likely for want of memory. "
@@ -189,4 +203,5 @@ def _begin(parent: int) -> None:
     Events are many, and hold no cycles.
     """
     end_with_parent(parent)
+    end_on_signals()
     gc.set_threshold(200_000, 20, 20)

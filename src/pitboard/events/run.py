@@ -64,10 +64,14 @@ class Run(msgspec.Struct, kw_only=True):
 
     @property
     def minutes(self) -> float | None:
-        """Time-to-train in minutes: `run_stop` - `run_start`, or `None` where one is missing."""
+        """Time-to-train in minutes: `run_stop` - `run_start`.
+
+        `None` where one is missing, and where the clock was set back between them: nobody knows by how much.
+        """
         if self.run_start_ms is None or self.run_stop_ms is None:
             return None
-        return (float(self.run_stop_ms) - float(self.run_start_ms)) / 60 / 1000
+        minutes = (float(self.run_stop_ms) - float(self.run_start_ms)) / 60 / 1000
+        return minutes if minutes >= 0 else None
 
     @property
     def samples_to_target(self) -> int | float | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from pitboard.errors import PitboardError
+from pitboard.files import open_plain
 from pitboard.text import printable
 
 if sys.version_info >= (3, 14):
@@ -51,9 +52,7 @@ def read_pieces(path: Path) -> Iterator[bytes]:
     what cannot be read to its end.
     """
     try:
-        if path.exists() and not path.is_file():
-            raise PitboardError(f"Cannot read the log {path}: expected a file, found a folder or a device.")
-        with path.open("rb") as raw, unpacked(raw, str(path)) as stream:
+        with open_plain(path) as raw, unpacked(raw, str(path)) as stream:
             yield from _pieces(stream)
     except OSError as error:
         if error.errno is None:  # of what unpacks, not of the system

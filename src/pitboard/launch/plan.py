@@ -133,6 +133,7 @@ def _plan_like(recorded: Path, request: RunRequest) -> Plan:
         settings=settings.model_dump(mode="json"),
         decisions={name: f"as in the repeated run ({reason})" for name, reason in kept.items()},
         version=__version__,
+        environment=old.environment,
     )
 
 

@@ -21,7 +21,7 @@ from pitboard.errors import PitboardError
 from pitboard.files import write_atomically
 from pitboard.text import printable
 
-_WAIT_FIRST, _WAIT_LONGEST = 0.5, 10.0
+_WAIT_FIRST, _WAIT_LONGEST = 0.5, 5.0
 _NOTICE_SECONDS = 90
 # From the first rank that ends to the last: they end together, but for one that hangs.
 _SECONDS_TO_END = 120
@@ -34,7 +34,6 @@ _RUNNING = frozenset(
 _WAITING = frozenset({"PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "SPECIAL_EXIT"})
 # Of a user's or a scheduler's making: a run stopped as SIGTERM stops one, and can be resumed.
 _STOPPED = frozenset({"CANCELLED", "TIMEOUT", "PREEMPTED", "DEADLINE"})
-_EXIT_STOPPED = 128 + signal.SIGTERM
 _EXITS_STOPPED = frozenset(128 + each for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
 
 Outcome = Literal["reached", "not reached", "stopped", "failed"]
@@ -195,23 +194,14 @@ def _body(job: SlurmJob) -> list[str]:
 
 def _requeueing(job: SlurmJob) -> list[str]:
     id = '"${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID"' if job.array else '"$SLURM_JOB_ID"'
-    if job.per_node:
-        which = '"$SLURM_ARRAY_TASK_ID"' if job.array else "*"
-        log = f'"$output"/results/*/*/result_{which}.txt'
-        stopped = f'[ "$code" -ne 0 ] && [ -n "$(grep --files-without-match run_stop {log})" ]'
-        why = "# Torchrun ends with 1 also where the ranks were told to stop; then the log has no end."
-    else:
-        stopped = f'[ "$code" -eq {_EXIT_STOPPED} ]'
-        why = f"# {_EXIT_STOPPED}: the ranks were told to stop."
-    lines = [
-        "",
-        why,
-        "# Unless the job was cancelled, it starts again from its checkpoint, if this start has written one:",
-        "# else another start would come no further.",
-    ]
+    which = '"$SLURM_ARRAY_TASK_ID"' if job.array else "*"
+    log = f'"$output"/results/*/*/result_{which}.txt'
     return [
-        *lines,
-        f"if {stopped} &&",
+        "",
+        "# A run whose log has no end was stopped, or lost a rank. Unless the job was cancelled, it starts",
+        "# again from its checkpoint, if this start has written one: else another would come no further.",
+        'if [ "$code" -ne 0 ] &&',
+        f'    [ -n "$(grep --no-messages --files-without-match run_stop {log})" ] &&',
         f'    [ "$(squeue --noheader --format=%T --jobs={id})" = RUNNING ] &&',
         '    [ -n "$(find "$output/checkpoints" -name .metadata -newer "$begun" -print -quit)" ]; then',
         f"    scontrol requeue {id}",

@@ -13,10 +13,10 @@ from pathlib import Path
 import msgspec
 
 from pitboard.errors import PitboardError
-from pitboard.files import write_atomically
-from pitboard.launch.plan import RunRequest, make_plan, prepare_output
+from pitboard.files import NO_JSON, read_plain, write_atomically
+from pitboard.launch.plan import RunRequest, make_plan, prepare_output, same_runs
 from pitboard.launch.series import SeriesReporter, run_all
-from pitboard.launch.torchrun import launched_by_torchrun
+from pitboard.launch.torchrun import launched_by_torchrun, restart_name, restarted
 from pitboard.suite import Round, find_round, raceable_round
 from pitboard.training.output import Output, Plan
 from pitboard.training.protocol import raceable
@@ -43,15 +43,20 @@ class SuiteRace:
 
 
 def default_folder(request: RunRequest) -> Path:
-    """Return the folder of a race where none was named."""
-    return Path("output") / f"{datetime.now():%Y%m%d-%H%M%S}-all-{request.preset or 'smoke'}"
+    """Return the folder of a race where none was named.
+
+    Raises `PitboardError` for a job that is started again, which could not find it.
+    """
+    name = restart_name() or f"{datetime.now():%Y%m%d-%H%M%S}"
+    return Path("output") / f"{name}-all-{request.preset or 'smoke'}"
 
 
 def plan_suite_race(folder: Path, request: RunRequest) -> SuiteRace:
     """Return the race of what a request asks of every benchmark; nothing is written or started.
 
-    Raises `PitboardError` where no benchmark of the round has the preset, for what names one benchmark or one
-    run, for what `make_plan` refuses of any benchmark, and for a folder that holds an earlier race.
+    Where Slurm started the same command before, it is the race that this one began in the folder. Raises
+    `PitboardError` where no benchmark of the round has the preset, for what names one benchmark or one run,
+    for what `make_plan` refuses of any benchmark, and for a folder that holds an earlier race.
     """
     for given, name in (
         (request.benchmark, f"leave out {request.benchmark}"),
@@ -65,14 +70,23 @@ def plan_suite_race(folder: Path, request: RunRequest) -> SuiteRace:
     names = _having(preset, round)
     if not names:
         raise PitboardError(f"No benchmark of round {round.version} has the preset '{preset}'.")
+    race = SuiteRace(
+        folder,
+        {name: (Output(folder / name), make_plan(replace(request, benchmark=name))) for name in names},
+    )
     if is_suite_race(folder):
+        if restarted() and _begun_by_the_same(before := read_suite_race(folder, request.nproc), race):
+            return before
         raise PitboardError(
             f"The output folder {folder} holds an earlier race: continue that with `pitboard run"
             f" --resume {shlex.quote(str(folder))}`, or choose another folder with --output."
         )
-    return SuiteRace(
-        folder,
-        {name: (Output(folder / name), make_plan(replace(request, benchmark=name))) for name in names},
+    return race
+
+
+def _begun_by_the_same(before: SuiteRace, race: SuiteRace) -> bool:
+    return before.benchmarks.keys() == race.benchmarks.keys() and all(
+        same_runs(before.benchmarks[name][1], plan) for name, (_, plan) in race.benchmarks.items()
     )
 
 
@@ -93,7 +107,12 @@ def _having(preset: str, round: Round) -> list[str]:
 
 
 def record(race: SuiteRace) -> None:
-    """Write the plan of every benchmark's runs, so that a race that is interrupted can be resumed."""
+    """Write the plan of every benchmark's runs, so that a race that is interrupted can be resumed.
+
+    A race that its folder holds already is left as it is.
+    """
+    if is_suite_race(race.folder):
+        return
     for output, plan in race.benchmarks.values():
         prepare_output(output, plan)
     write_atomically(race.folder / _ORDER, msgspec.json.encode(list(race.benchmarks)))
@@ -112,8 +131,8 @@ def read_suite_race(folder: Path, nproc: int | None = None) -> SuiteRace:
     _refuse_torchrun()
     path = folder / _ORDER
     try:
-        names = msgspec.json.decode(path.read_bytes(), type=list[str])
-    except (OSError, msgspec.MsgspecError) as error:
+        names = msgspec.json.decode(read_plain(path, 1 << 20), type=list[str])
+    except (OSError, *NO_JSON) as error:
         raise PitboardError(f"{path} is damaged ({error}); start the race in a new folder.") from error
     if not names or not set(names) <= set(raceable()):
         raise PitboardError(

@@ -1,4 +1,4 @@
-"""A precision sweep: the same runs in several formats, one after another, to be judged against a baseline.
+"""Sweeps: the same runs but for one thing. Here over precisions, to be judged against a baseline.
 
 DIR/sweep.json         the formats in order, written when each has its plan
 DIR/<format>/          the output of a `pitboard run`, as `training.output` says
@@ -6,7 +6,7 @@ DIR/<format>/          the output of a `pitboard run`, as `training.output` says
 
 import secrets
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import msgspec
 
 from pitboard import suite
 from pitboard.errors import PitboardError, near
-from pitboard.files import write_atomically
+from pitboard.files import NO_JSON, read_plain, write_atomically
 from pitboard.launch.plan import RunRequest, make_plan, prepare_output
 from pitboard.launch.series import SeriesReporter, run_all
 from pitboard.suite.formats import TRAINED
@@ -29,22 +29,35 @@ _ORDER = "sweep.json"
 
 @dataclass(frozen=True)
 class Sweep:
-    """The formats of a sweep, the baseline first, each with its output folder and its plan."""
+    """The members of a sweep (formats, numbers of ranks), each with its output folder and its plan."""
 
     folder: Path
-    formats: dict[str, tuple[Output, Plan]]
+    members: dict[str, tuple[Output, Plan]]
 
     @property
     def plan(self) -> Plan:
-        """The baseline's plan, from which the others differ only in the precision."""
-        return next(iter(self.formats.values()))[1]
+        """The first member's plan, from which the others differ only in what is swept."""
+        return next(iter(self.members.values()))[1]
 
     def logs(self) -> dict[str, list[Path]]:
-        """Return the logs that there are of each format's runs."""
+        """Return the logs that there are of each member's runs."""
         return {
             name: [log for index in range(len(plan.seeds)) if (log := output.log(plan, index)).is_file()]
-            for name, (output, plan) in self.formats.items()
+            for name, (output, plan) in self.members.items()
         }
+
+
+def record(sweep: Sweep, order: str) -> None:
+    """Write the plan of every member's runs, then their names to the file `order`."""
+    for output, plan in sweep.members.values():
+        prepare_output(output, plan)
+    write_atomically(sweep.folder / order, msgspec.json.encode(list(sweep.members)))
+
+
+def read_members(folder: Path, names: Iterable[str]) -> Sweep:
+    """Return the sweep of these members. Raises `PitboardError` where one has no plan."""
+    outputs = {name: Output(folder / name) for name in names}
+    return Sweep(folder, {name: (output, output.plan()) for name, output in outputs.items()})
 
 
 def begin_sweep(folder: Path, request: RunRequest, precisions: Sequence[str]) -> Sweep:
@@ -73,28 +86,26 @@ def begin_sweep(folder: Path, request: RunRequest, precisions: Sequence[str]) ->
     for name in dict.fromkeys([baseline, *precisions]):
         overrides = {**request.overrides, "precision": name}
         formats[name] = (Output(folder / name), make_plan(replace(request, seed=seed, overrides=overrides)))
-    for output, each in formats.values():
-        prepare_output(output, each)
-    write_atomically(folder / _ORDER, msgspec.json.encode(list(formats)))
-    return Sweep(folder, formats)
+    sweep = Sweep(folder, formats)
+    record(sweep, _ORDER)
+    return sweep
 
 
 def read_sweep(folder: Path) -> Sweep:
     """Return the sweep that a folder holds. Raises `PitboardError` where there is none, or damage."""
     path = folder / _ORDER
     try:
-        precisions = msgspec.json.decode(path.read_bytes(), type=list[Precision])
+        precisions = msgspec.json.decode(read_plain(path, 1 << 20), type=list[Precision])
     except OSError as error:
         raise PitboardError(
             f"Nothing to resume in {folder}: it has no readable {_ORDER}, which `pitboard precision --output`"
             " writes."
         ) from error
-    except msgspec.MsgspecError as error:
+    except NO_JSON as error:
         raise PitboardError(f"{path} is damaged ({error}); start the sweep in a new folder.") from error
     if not precisions:
         raise PitboardError(f"{path} is damaged (it names no format); start the sweep in a new folder.")
-    outputs = {name: Output(folder / name) for name in precisions}
-    return Sweep(folder, {name: (output, output.plan()) for name, output in outputs.items()})
+    return read_members(folder, precisions)
 
 
 def run_sweep(sweep: Sweep, reporter: SeriesReporter) -> None:
@@ -107,4 +118,4 @@ def run_sweep(sweep: Sweep, reporter: SeriesReporter) -> None:
         reporter.failed(f"{name}, run {index}", error)
 
     command = f"pitboard precision --resume {shlex.quote(str(sweep.folder))}"
-    run_all(sweep.formats.items(), reporter, command, failed)
+    run_all(sweep.members.items(), reporter, command, failed)

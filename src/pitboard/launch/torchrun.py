@@ -104,7 +104,8 @@ def launch_ranks(arguments: list[str], nproc: int) -> None:
     try:
         with StopSignals():
             # `Stopped`, raised in here, has the launcher pass SIGTERM on to the ranks and wait for them.
-            elastic_launch(config, sys.executable)("-m", "pitboard", *arguments)
+            # -P: a `pitboard.py` in the folder where the command was given is not ours.
+            elastic_launch(config, sys.executable)("-P", "-m", "pitboard", *arguments)
     except SignalException as error:
         raise Stopped(error.sigval) from None
     except ChildFailedError as error:

@@ -1,5 +1,6 @@
 """Find what a user names: a round, a benchmark, a submitter, an accelerator, one result."""
 
+import warnings
 from functools import cache
 from typing import Any, Literal
 
@@ -14,7 +15,10 @@ from pitboard.suite import ROUNDS
 @cache
 def default_store() -> Store:
     """Open the user's store with the rounds that come with the package, once a process."""
-    return Store()
+    store = Store()
+    if store.damage:
+        warnings.warn(store.damage, stacklevel=2)
+    return store
 
 
 def latest_round(store: Store) -> str:
@@ -80,7 +84,7 @@ def known_all(store: Store, column: str, wanted: Several | SeveralNumbers) -> li
     if values is None:
         return None
     if column == "submitter":
-        found = [name for value in values for name in _submitters(store, str(value))]
+        found: list[Any] = [name for value in values for name in _submitters(store, str(value))]
     else:
         found = [known(store, column, v) if isinstance(v, str) else v for v in values]
     return list(dict.fromkeys(found))

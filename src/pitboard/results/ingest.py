@@ -19,7 +19,7 @@ from pitboard.results.published import round_row
 from pitboard.results.schema import TABLES, Row, Rows
 from pitboard.results.software import described_precision, links, software
 from pitboard.scoring import Score, score_tree
-from pitboard.text import encodable, printable
+from pitboard.text import encodable, fits_json, printable
 
 _SYSTEM_KEY = ("round", "submitter", "system")
 _OF_SYSTEM = (
@@ -110,12 +110,13 @@ class _Reader:
     def _folder(self, result: ResultReport) -> str:
         """Name the submitter's folder: logs and descriptions often name another, or a placeholder."""
         first = result.path.split("/")[0]
-        if first and first != "results":
+        if first not in ("", ".", "results"):
             return printable(first)
         logs = [self._logs[path] for path in result.logs]
-        own = next((log for log in logs if log.run.preset), None)
-        name = own.run.settings.get("submission_org") if own else None
-        return printable(str(name or self._root.resolve().name))
+        # Of a folder of logs alone, nothing but they can tell.
+        told = logs if first == "." else [log for log in logs if log.run.preset]
+        names = [log.run.settings.get("submission_org") for log in told]
+        return printable(str(next(filter(None, names), None) or self._root.resolve().name))
 
     def _system(self, key: Row, result: ResultReport) -> Row:
         known = result.description
@@ -344,6 +345,8 @@ def _plain(fields: dict[str, Any]) -> tuple[dict[str, Any], bool]:
             return {encodable(str(name)): plain(value[name], depth + 1) for name in sorted(value, key=str)}
         if isinstance(value, str):
             return encodable(value)
+        if isinstance(value, int) and not fits_json(value):
+            return str(value)
         return value if isinstance(value, bool | int | float | None) else str(value)
 
     return plain(fields, 0), cut

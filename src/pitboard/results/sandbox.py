@@ -17,7 +17,8 @@ import msgspec
 
 from pitboard.errors import BusyError, PitboardError
 from pitboard.processes import end_with_parent, limit
-from pitboard.results.store import SHIPPED, Store
+from pitboard.results.store import Store, without_paths
+from pitboard.text import fits_json
 
 AT_ONCE = 2
 MOST_ROWS = 10_000
@@ -128,8 +129,7 @@ def _answered(job: Job) -> Reply:
 def _without_paths(error: str, job: Job) -> str:
     """Say it as one paragraph, and without telling a stranger where on this machine the store is."""
     error = " ".join(error.partition("\n\nLINE ")[0].split())
-    for place in (job.place, str(SHIPPED)):
-        error = error.replace(place, "the store")
+    error = without_paths(error, job.place)
     return error if len(error) <= _LONGEST_ERROR else error[: _LONGEST_ERROR - 1] + "…"
 
 
@@ -137,6 +137,8 @@ def plain(value: object) -> Any:
     """Return a value of DuckDB's as the row of an answer holds it."""
     if isinstance(value, Decimal):
         return float(value)
+    if isinstance(value, int) and not fits_json(value):
+        return str(value)
     return value if isinstance(value, str | int | float | bool | None) else str(value)
 
 

@@ -3,39 +3,47 @@
     STORE/store.json              which generation holds, and the schema's version
     STORE/<generation>/*.parquet  one file a table
 
+A manifest says the SHA-256 of each table's file, which is checked when a store is opened: a file that was
+changed by hand, or cut, is told, and the published rounds still answer.
+
 What the package ships, the published rounds, lies in `rounds/`, in the same form and without generations. All
 else is the user's own, whatever its files say: a query sees it beside what is published, with its submitters
 marked, and it takes no published row's place.
 """
 
 import fcntl
+import hashlib
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import msgspec
 
 from pitboard.errors import PitboardError
-from pitboard.files import write_atomically
+from pitboard.files import NO_JSON, inside, open_plain, read_plain, scratch, write_atomically
 from pitboard.results.migrate import Queries, migrate
 from pitboard.results.schema import KEY, OF_RESULTS, OWN, SUBMISSIONS, TABLES, VERSION, Rows
+from pitboard.text import encodable
 
 if TYPE_CHECKING:
     import duckdb  # at run time where it is used: to list the questions need not take its third of a second
 
+_Found = TypeVar("_Found")
 Parameters = Sequence[object] | Mapping[str, object] | None
 
 SHIPPED = Path(__file__).parent / "rounds"
 _MANIFEST = "store.json"
+_MOST_MANIFEST = 1 << 16
 _PARAMETER = re.compile(r"\$(\w+)")
 _EXPLAIN = re.compile(
-    r"(?:\s|--[^\n]*+\n|(?>/\*.*?\*/))*+explain(?:\s+analyze\b)?(?:\s*\([^)]*\))?(?P<statement>.*)",
+    r"(?:\s|--[^\n]*+\n|(?>/\*.*?\*/))*+explain\b(?P<how>(?:\s+analyze\b)?(?:\s*\([^)]*\))?)(?P<statement>.*)",
     re.DOTALL | re.IGNORECASE,
 )
 _REMOTE = ("s3://", "https://", "http://", "gs://", "hf://", "r2://", "az://")
@@ -59,10 +67,18 @@ class Added(msgspec.Struct, frozen=True):
 
 
 class Manifest(msgspec.Struct):
-    """What `store.json` holds; `generation` is a folder beside it, "." where the files lie beside it."""
+    """What `store.json` holds; `generation` is a folder beside it, "." where the files lie beside it.
+
+    `digests` has the SHA-256 of each table's file; an older Pitboard wrote none.
+    """
 
     schema: int
     generation: str
+    digests: dict[str, str] = {}
+
+
+class _DamagedError(PitboardError):
+    """A table's file is not there, or not what was written."""
 
 
 class Store:
@@ -71,13 +87,20 @@ class Store:
     `place` is a folder, or an address that DuckDB reads (`s3://`, `https://`) of one that `export` wrote;
     `shipped` tells whether the rounds that come with the package are seen too; without them nothing is known
     to be published but what the rows themselves say.
+
+    `damage` says what is wrong with the user's own files, where something is: then only what ships is seen,
+    and nothing is added. Raises `PitboardError` where the store cannot be read and nothing ships.
     """
+
+    damage: str | None = None
 
     def __init__(self, place: str | Path | None = None, *, shipped: bool = True) -> None:
         self._remote = str(place).rstrip("/") if str(place).startswith(_REMOTE) else None
         self.folder = Path(place) if place and not self._remote else default_folder()
         self.shipped = shipped and (SHIPPED / "results.parquet").is_file()
         self._connection = _connect()
+        self._seen = ("", "")
+        self._moving_on = Lock()
         self._open()
 
     @property
@@ -93,45 +116,54 @@ class Store:
 
     def query(self, sql: str, parameters: Parameters = None) -> "duckdb.DuckDBPyRelation":
         """Give the relation of a query over the store's tables. Raises `PitboardError` for a bad query."""
-        with _answering():
-            return self._connection.cursor().sql(_bound(sql, parameters))
+        bound = _bound(sql, parameters)
+        return self._answered(lambda: self._connection.cursor().sql(bound))
 
     def rows(self, sql: str, parameters: Parameters = None) -> list[dict[str, Any]]:
         """Give the rows of a query as dictionaries by column."""
-        with _answering():
-            cursor = self._connection.cursor().execute(_bound(sql, parameters))
+        bound = _bound(sql, parameters)
+
+        def rows() -> list[dict[str, Any]]:
+            cursor = self._connection.cursor().execute(bound)
             names = [column[0] for column in cursor.description or []]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
-    def read_only(self, sql: str) -> tuple[list[tuple[str, str]], list[tuple[Any, ...]]]:
-        """Run a stranger's query, which sees the store's tables and nothing else: no other file, no network.
+        return self._answered(rows)
 
-        Gives the columns (name, DuckDB's type) and the rows. Raises `PitboardError` unless it is one
-        statement that only reads, without an error.
+    def read_only(self, sql: str) -> tuple[list[tuple[str, str]], list[tuple[Any, ...]]]:
+        """Run a stranger's query, which sees the store's tables and nothing else: no file, no network.
+
+        It runs over copies of the tables in memory, so that the store's own files cannot be written either.
+        Gives the columns (name, DuckDB's type) and the rows; of EXPLAIN the plan, as a tree. Raises
+        `PitboardError` unless it is one statement that only reads, without an error.
         """
-        with _reading(sql), _connect() as connection:
-            self._define(connection)
-            connection.execute(f"set allowed_directories = {_listed(self._places())}")
-            _lock(connection)
-            result = connection.execute(sql)
-            return _columns(result), result.fetchall()
+        with _answering(), _connect() as connection:
+            return self._asked(connection, sql, None)
 
     def in_memory(
         self, sql: str, most: int, max_bytes: int
     ) -> tuple[list[tuple[str, str]], list[tuple[Any, ...]]]:
-        """Run a query as `read_only` does, over copies of the tables: it has no file left to read.
+        """Run a query as `read_only` does, within limits.
 
         Gives at most `most` rows. DuckDB uses one thread, nothing on the disk, and `max_bytes` of memory for
         all that it counts, which is not everything.
         """
-        with (
-            _reading(sql),
-            _connect(threads=1, memory_limit=f"{max_bytes}B", temp_directory="") as connection,
-        ):
-            self._define(connection, "table")
-            _lock(connection)
-            result = connection.execute(sql)
-            return _columns(result), result.fetchmany(most)
+        settings = {"threads": 1, "memory_limit": f"{max_bytes}B", "temp_directory": ""}
+        with _answering(), _connect(**settings) as connection:
+            return self._asked(connection, sql, most)
+
+    def _asked(
+        self, connection: "duckdb.DuckDBPyConnection", sql: str, most: int | None
+    ) -> tuple[list[tuple[str, str]], list[tuple[Any, ...]]]:
+        statement, explained = _read_only_statement(encodable(sql))
+        self._define(connection, "table")
+        connection.execute("set enable_external_access = false; set lock_configuration = true")
+        if explained:
+            (plan,) = connection.execute(f"explain (format json) {statement}").fetchall()
+            return [("plan", "VARCHAR")], [(line,) for line in _tree(msgspec.json.decode(plan[1]))][:most]
+        result = connection.execute(statement)
+        rows = result.fetchall() if most is None else result.fetchmany(most)
+        return [(str(column[0]), str(column[1])) for column in result.description or []], rows
 
     def add(self, rows: Rows) -> Added:
         """Add rows, replacing those of the same results and systems added before; the same change nothing.
@@ -144,7 +176,7 @@ class Store:
             raise PitboardError(f"{self._remote} is read-only: add to a folder, then export and upload it.")
         problems = [_sentence(row) for row in rows["incomplete"]]
         with _locked(self.folder):
-            self._open()
+            self._open_whole()
             fresh, counts = self._fresh(rows)
             if counts["new"] + counts["changed"] or any(fresh.values()):
                 self._write(fresh)
@@ -157,7 +189,7 @@ class Store:
         `PitboardError` where there is nothing to remove.
         """
         with _locked(self.folder):
-            self._open()
+            self._open_whole()
             folder = _generation(self.folder)
             name = submitter and submitter.removesuffix(OWN)
             values = {"round": round, "submitter": name and [name, name + OWN], "system": system}
@@ -179,17 +211,19 @@ class Store:
     def export(self, folder: Path) -> None:
         """Write all that the store shows into a folder of plain Parquet, which can be served or uploaded.
 
-        Raises `PitboardError` where the folder exists and holds anything else, or cannot be written.
+        Raises `PitboardError` where the folder exists and holds anything else, or cannot be written, and for
+        a damaged store.
         """
+        self._open_whole()
         if folder.exists() and any(entry.name not in _files() for entry in folder.iterdir()):
             raise PitboardError(f"{folder} holds other files: choose an empty folder for the export.")
         with _fail_plainly(folder):
             folder.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
-                self._copy(Path(temporary), {table: f"select * from {table}" for table in TABLES})
+            with scratch(folder.parent, f".{folder.name}.") as temporary:
+                self._copy(temporary, {table: f"select * from {table}" for table in TABLES})
                 folder.mkdir(exist_ok=True)
                 for name in _files():
-                    Path(temporary, name).replace(folder / name)
+                    (temporary / name).replace(folder / name)
 
     def _open(self) -> None:
         if self._remote:
@@ -203,19 +237,83 @@ class Store:
                 migrate(self._connection, folder, manifest.schema, self._next, copied)
         self._define(self._connection)
 
+    def _open_whole(self) -> None:
+        """Open what is there now. Raises `PitboardError` where it is damaged, for whoever would write."""
+        self._open()
+        if self.damage:
+            raise PitboardError(self.damage)
+
     def _define(
         self, connection: "duckdb.DuckDBPyConnection", kind: Literal["view", "table"] = "view"
     ) -> None:
+        """Define the tables; of the store's own connection, note the generation and what is wrong with it."""
+        generation, damage = "", ""
         if self._remote:
             self._define_remote(connection, self._remote, kind)
         else:
-            folder = _generation(self.folder)
-            for table in TABLES:
-                connection.execute(f"create or replace {kind} {table} as {self._view(table, folder)}")
+            try:
+                generation = self._define_local(connection, kind)
+            except _DamagedError as error:
+                if not self.shipped:
+                    raise
+                damage = f"{error} Until then only the published rounds are seen."
+                self._define_in(connection, kind, None)
         connection.execute(f"create or replace view submissions as {SUBMISSIONS}")
+        if connection is self._connection:
+            self._seen, self.damage = (generation, damage), damage or None
 
-    def _places(self) -> list[str]:
-        return [f"{SHIPPED}/", f"{self.place}/"]
+    def _define_local(self, connection: "duckdb.DuckDBPyConnection", kind: str) -> str:
+        """Define the tables over the generation that holds, and name it; a writer may move on meanwhile."""
+        if self.shipped:
+            try:
+                _verify(SHIPPED, _manifest(SHIPPED))
+            except _DamagedError as error:
+                again = "pip install --force-reinstall --no-deps pitboard"
+                raise PitboardError(f"{error} Run `{again}`.") from error
+        while True:
+            manifest = _manifest(self.folder)
+            folder = self.folder / manifest.generation if manifest else None
+            try:
+                if folder:
+                    _verify(folder, manifest)
+                self._define_in(connection, kind, folder)
+                return manifest.generation if manifest else ""
+            except _DamagedError as error:
+                now = _manifest(self.folder)
+                if now is None or manifest is None or now.generation == manifest.generation:
+                    raise _DamagedError(
+                        f"{error} Move {self.folder} away, and add the results again with `pitboard results"
+                        " add PATH`."
+                    ) from error
+
+    def _define_in(self, connection: "duckdb.DuckDBPyConnection", kind: str, folder: Path | None) -> None:
+        import duckdb
+
+        for table in TABLES:
+            try:
+                connection.execute(f"create or replace {kind} {table} as {self._view(table, folder)}")
+            except duckdb.Error as error:
+                if folder is None or isinstance(error, duckdb.OutOfMemoryException):
+                    raise
+                raise _DamagedError(_not_as_written(folder / f"{table}.parquet")) from error
+
+    def _answered(self, ask: "Callable[[], _Found]") -> "_Found":
+        """Ask; once more where the files changed since: another process added to the store, or damaged it."""
+        import duckdb
+
+        before = self._seen
+        with _answering():
+            try:
+                return ask()
+            except duckdb.Error:
+                if self._remote:
+                    raise
+                with self._moving_on:  # one thread does it for all
+                    if self._seen == before:
+                        self._define(self._connection)
+                if self._seen == before:
+                    raise
+                return ask()
 
     def _view(self, table: str, folder: Path | None) -> str:
         if folder is None:
@@ -223,7 +321,8 @@ class Store:
                 return f"select * from {_file(SHIPPED, table)}"
             columns = ", ".join(f"null::{kind} as {name}" for name, kind in TABLES[table].items())
             return f"select {columns} where false"
-        return self._beside_shipped(table, _file(folder, table))
+        # By name, so that another table's file in its place is told here.
+        return self._beside_shipped(table, f"(select {', '.join(TABLES[table])} from {_file(folder, table)})")
 
     def _beside_shipped(self, table: str, rows: str) -> str:
         """Select a table's rows of the store, and of the published rounds."""
@@ -297,8 +396,8 @@ class Store:
     def _write(self, fresh: Rows) -> None:
         """Write the next generation: our own rows without what is replaced, and the new ones."""
         folder = _generation(self.folder)
-        with tempfile.TemporaryDirectory(prefix="pitboard-") as temporary:
-            files = {table: _spool(Path(temporary), table, rows) for table, rows in fresh.items()}
+        with _fail_plainly(self.folder), scratch(self.folder, ".add-") as temporary:
+            files = {table: _spool(temporary, table, rows) for table, rows in fresh.items()}
             queries: Queries = {}
             for table in TABLES:
                 new = f"select * from {files[table]}"
@@ -314,19 +413,20 @@ class Store:
             self.folder.mkdir(parents=True, exist_ok=True)
             new = Path(tempfile.mkdtemp(prefix="generation-", dir=self.folder))
             try:
-                self._copy(new, queries)
+                digests = self._copy(new, queries)
             except BaseException:
                 shutil.rmtree(new, ignore_errors=True)
                 raise
         before = _manifest(self.folder)
-        write_atomically(self.folder / _MANIFEST, msgspec.json.encode(Manifest(VERSION, new.name)))
+        write_atomically(self.folder / _MANIFEST, msgspec.json.encode(Manifest(VERSION, new.name, digests)))
         for stale in self.folder.glob("generation-*"):
             # A reader that opened the last generation may still be at it.
             if stale.name not in (new.name, before and before.generation):
                 shutil.rmtree(stale, ignore_errors=True)
         self._open()
 
-    def _copy(self, folder: Path, queries: Queries) -> None:
+    def _copy(self, folder: Path, queries: Queries) -> dict[str, str]:
+        """Write each query's rows as a table's file, and a manifest of them; give the files' digests."""
         for table, sql in queries.items():
             file = quoted(str(folder / f"{table}.parquet"))
             columns = ", ".join(f"{name}::{kind} as {name}" for name, kind in TABLES[table].items())
@@ -334,7 +434,25 @@ class Store:
                 f"copy (select {columns} from ({sql})) to {file} "
                 "(format parquet, compression zstd, parquet_version v2)"
             )
-        write_atomically(folder / _MANIFEST, msgspec.json.encode(Manifest(VERSION, ".")))
+        return seal(folder)
+
+
+def seal(folder: Path) -> dict[str, str]:
+    """Write the manifest of a folder of tables, with the digests of what they hold now; give those.
+
+    Raises `OSError` where a table has no file.
+    """
+    digests = {table: _digest(folder / f"{table}.parquet") for table in TABLES}
+    write_atomically(folder / _MANIFEST, msgspec.json.encode(Manifest(VERSION, ".", digests)))
+    return digests
+
+
+def without_paths(sentence: str, place: str) -> str:
+    """Return a sentence for a stranger, who is not told where on this machine a store at `place` lies."""
+    for folder in (place, os.path.realpath(place), str(SHIPPED)):
+        if len(folder) > 1 and folder.startswith("/"):
+            sentence = sentence.replace(folder, "the store")
+    return sentence
 
 
 def default_folder() -> Path:
@@ -395,38 +513,43 @@ def _literal(value: object) -> str:
     text = str(value)
     if "\0" in text:
         raise PitboardError("A name holds a zero byte: the store has none like it.")
-    return quoted(text)
+    return quoted(encodable(text))
 
 
-@contextmanager
-def _reading(sql: str) -> Iterator[None]:
-    """Refuse a stranger's query that is not one statement which only reads, or that fails."""
+def _read_only_statement(sql: str) -> tuple[str, bool]:
+    """Return the one SELECT of a stranger's query, and whether its plan is asked for rather than its rows.
+
+    Raises `PitboardError` for anything else; DuckDB's own parser tells what a statement is.
+    """
     import duckdb
 
-    with _answering():
-        explained = _EXPLAIN.fullmatch(sql)
-        # `explain analyze` runs what it explains.
-        statements = duckdb.extract_statements(explained["statement"] if explained else sql)
-        if [statement.type.name for statement in statements] != ["SELECT"]:
-            raise PitboardError("The store is read-only here: expected one SELECT, DESCRIBE or EXPLAIN.")
-        yield
+    explained = _EXPLAIN.fullmatch(sql)
+    statements = duckdb.extract_statements(explained["statement"] if explained else sql)
+    if [statement.type.name for statement in statements] != ["SELECT"]:
+        raise PitboardError("The store is read-only here: expected one SELECT, DESCRIBE or EXPLAIN.")
+    if explained and "analyze" in explained["how"].casefold():
+        raise PitboardError("EXPLAIN ANALYZE would run the query: expected EXPLAIN alone.")
+    return statements[0].query, explained is not None
 
 
-def _lock(connection: "duckdb.DuckDBPyConnection") -> None:
-    connection.execute("set enable_external_access = false; set lock_configuration = true")
+def _tree(operators: Any, before: str = "") -> Iterator[str]:
+    """Yield the lines of a plan, an operator each with what it works on, those that feed it below it."""
+    for number, operator in enumerate(operators, 1):
+        last = number == len(operators)
+        said = operator.get("extra_info", {}).items()
+        facts = "; ".join(f"{name}: {_in_one_line(value)}" for name, value in said if value)
+        yield f"{before}{'└─' if last else '├─'} {operator['name'].strip()}{f'  ({facts})' if facts else ''}"
+        yield from _tree(operator.get("children", []), f"{before}{'  ' if last else '│ '} ")
 
 
-def _columns(result: "duckdb.DuckDBPyConnection") -> list[tuple[str, str]]:
-    return [(str(column[0]), str(column[1])) for column in result.description or []]
+def _in_one_line(value: object) -> str:
+    parts = value if isinstance(value, list) else [value]
+    return " ".join(", ".join(map(str, parts)).split())
 
 
 def quoted(text: str) -> str:
     """Write a text as a literal of SQL."""
     return "'" + text.replace("'", "''") + "'"
-
-
-def _listed(values: list[str]) -> str:
-    return f"[{', '.join(map(quoted, values))}]"
 
 
 def _condition(values: Mapping[str, object], columns: dict[str, str]) -> str:
@@ -458,24 +581,50 @@ def _spool(folder: Path, table: str, rows: "list[dict[str, object]]") -> str:
     path = folder / f"{table}.json"
     path.write_bytes(b"\n".join(map(msgspec.json.Encoder().encode, rows)))
     columns = ", ".join(f"{name}: '{kind}'" for name, kind in TABLES[table].items())
-    return f"read_json('{path}', format = 'newline_delimited', columns = {{{columns}}})"
+    return f"read_json({quoted(str(path))}, format = 'newline_delimited', columns = {{{columns}}})"
 
 
 def _manifest(folder: Path) -> Manifest | None:
     path = folder / _MANIFEST
     try:
-        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
+        manifest = msgspec.json.decode(read_plain(path, _MOST_MANIFEST), type=Manifest)
     except FileNotFoundError:
         return None
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, *NO_JSON) as error:
         raise PitboardError(f"{path} is damaged ({error}): move the store away and add again.") from error
     if manifest.schema > VERSION:
         raise PitboardError(
             f"{path} was written by a newer Pitboard (schema {manifest.schema}, not {VERSION}): upgrade."
         )
-    if Path(manifest.generation).name != manifest.generation and manifest.generation != ".":
-        raise PitboardError(f"{path} points out of the store: {manifest.generation!r}.")
+    if manifest.generation != ".":
+        try:
+            inside(folder, manifest.generation)
+        except PitboardError as error:
+            raise PitboardError(f"{path} points out of the store: {error}") from error
     return manifest
+
+
+def _verify(folder: Path, manifest: Manifest | None) -> None:
+    """Compare the tables' files with what the manifest says of them. Raises `_DamagedError`."""
+    for table in TABLES:
+        path = folder / f"{table}.parquet"
+        try:
+            known = manifest.digests.get(table) if manifest else None
+            if known is None and path.is_file():  # an older Pitboard wrote it
+                continue
+            if _digest(path) != known:
+                raise _DamagedError(_not_as_written(path))
+        except OSError as error:
+            raise _DamagedError(f"{path} cannot be read ({error.strerror}).") from error
+
+
+def _digest(path: Path) -> str:
+    with open_plain(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _not_as_written(path: Path) -> str:
+    return f"{path} is not what was written: it was changed by hand, or is damaged."
 
 
 def _generation(folder: Path) -> Path | None:

@@ -17,7 +17,7 @@ from torch.distributed.checkpoint.filesystem import FileSystemReader
 from torch.distributed.checkpoint.metadata import Metadata
 from torch.distributed.checkpoint.planner import ReadItem
 
-from pitboard.files import write_atomically
+from pitboard.files import NO_JSON, write_atomically
 
 _DIGESTS = "digests_{rank}.json"
 _CHUNK = 1 << 24
@@ -120,7 +120,7 @@ def damage(checkpoint: Path, rank: int, ranks: int) -> str | None:
                 return f"{name} is not what was written"
     except DamagedCheckpointError as error:
         return str(error)
-    except msgspec.MsgspecError as error:
+    except NO_JSON as error:
         return f"what it was summed up to cannot be read: {error}"
     except OSError as error:
         return f"{Path(error.filename or checkpoint).name}: {error.strerror or error}"

@@ -88,9 +88,21 @@ def published_peak_tflops(name: str, precision: str = "bf16") -> float | None:
 def measured_peak_tflops(device: torch.device, dtype: torch.dtype) -> float:
     """Measure the matrix-multiply rate in TFLOP/s, the best of five, for devices without a data sheet.
 
-    On a device so slow that one takes half a second, the first one counts.
+    On a CPU by the smallest of three sizes that takes 2 ms: the largest, in a format that it only emulates,
+    takes seconds.
     """
-    size = 8192 if device.type == "cuda" else 1024
+    if device.type == "cuda":
+        size, seconds = 8192, _product_seconds(8192, device, dtype)
+    else:
+        for size in (256, 512, 1024):
+            seconds = _product_seconds(size, device, dtype)
+            if seconds >= 2e-3:
+                break
+    return 2 * size**3 / seconds / 1e12
+
+
+def _product_seconds(size: int, device: torch.device, dtype: torch.dtype) -> float:
+    """Return the seconds that a product of two square matrices takes, the best of five."""
     left, right = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
     best = float("inf")
     for _ in range(5):
@@ -99,9 +111,7 @@ def measured_peak_tflops(device: torch.device, dtype: torch.dtype) -> float:
         torch.mm(left, right)
         synchronize(device)
         best = min(best, time.perf_counter() - began)
-        if best > 0.5:
-            break
-    return 2 * size**3 / best / 1e12
+    return best
 
 
 def synchronize(device: torch.device) -> None:

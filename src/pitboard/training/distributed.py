@@ -144,6 +144,14 @@ class World:
         dist.broadcast_object_list(box, src=0)
         return cast("T", box[0])
 
+    def everyones(self, value: T) -> list[T]:
+        """Return the values of all ranks, in their order, on every rank."""
+        if self.mesh is None:
+            return [value]
+        values: list[Any] = [None] * self.size
+        dist.all_gather_object(values, value)
+        return cast("list[T]", values)
+
 
 def is_main_rank() -> bool:
     """Whether this process is rank 0, also before the ranks have joined."""

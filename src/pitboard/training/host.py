@@ -11,6 +11,8 @@ from pathlib import Path
 
 # Block devices that hold no data of their own: loops, memory, mappings of other devices, removable drives.
 _NOT_A_DISK = re.compile(r"(loop|ram|zram|dm-|md|sr|fd|nbd)")
+# The first digits of a PCI device's class: display controllers, and processing accelerators.
+_DISPLAY = ("0x03", "0x12")
 _ETHERNET = "1"  # ARPHRD_ETHER, in /sys/class/net/*/type
 
 
@@ -97,6 +99,46 @@ class Host:
                 ports[f"Ethernet {megabits / 1000:g} Gb/s" if megabits else "Ethernet"] += 1
         return " + ".join(f"{count}x {kind}" for kind, count in ports.items())
 
+    def gpus(self) -> list[dict[str, str]]:
+        """Return the GPUs on the PCI bus: address, vendor and device, NUMA node, firmware where told."""
+        found = []
+        for device in sorted((self.root / "sys/bus/pci/devices").glob("*")):
+            if _read(device / "class").startswith(_DISPLAY):
+                told = self.root / "proc/driver/nvidia/gpus" / device.name / "information"
+                lines = dict(line.split(":", 1) for line in _read(told).splitlines() if ":" in line)
+                found.append(
+                    _told(
+                        address=device.name,
+                        id=f"{_read(device / 'vendor')}:{_read(device / 'device')}",
+                        numa_node=_read(device / "numa_node"),
+                        model=lines.get("Model", "").strip(),
+                        firmware=lines.get("GPU Firmware", "").strip() or lines.get("Video BIOS", "").strip(),
+                    )
+                )
+        return found
+
+    def adapters(self) -> list[dict[str, str]]:
+        """Return the network adapters that are hardware: driver, rate, NUMA node, firmware where told."""
+        found = []
+        for place in (
+            *sorted((self.root / "sys/class/infiniband").glob("*")),
+            *sorted((self.root / "sys/class/net").glob("*")),
+        ):
+            if not (place / "device").exists():
+                continue
+            driver = place / "device/driver"
+            found.append(
+                _told(
+                    name=place.name,
+                    driver=driver.resolve().name if driver.exists() else "",
+                    numa_node=_read(place / "device/numa_node"),
+                    rate=_read(place / "ports/1/rate") or _read(place / "speed"),
+                    link_layer=_read(place / "ports/1/link_layer"),
+                    firmware=_read(place / "fw_ver"),
+                )
+            )
+        return found
+
     def first_line(self, path: str) -> str:
         """Return the first line of a file under the root."""
         return _read(self.root / path).partition("\n")[0]
@@ -110,6 +152,10 @@ class Host:
 
     def _distinct(self, fact: str) -> set[str]:
         return {_read(cpu / "topology" / fact) for cpu in self._cpus()} - {""}
+
+
+def _told(**facts: str) -> dict[str, str]:
+    return {name: fact for name, fact in facts.items() if fact}
 
 
 def _binary_size(size: float) -> str:

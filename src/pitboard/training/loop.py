@@ -6,9 +6,11 @@ Training's rules allow; the clock runs from `run_start`, before the first traini
 """
 
 import math
+import platform
 import time
 import zlib
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import NoReturn
 
@@ -38,6 +40,7 @@ from pitboard.training.precision import autocast, convert, emulated, in_bf16, us
 from pitboard.training.protocol import Batch, EvaluationBatches, TrainableBenchmark
 from pitboard.training.reporting import Reporter, RunInfo
 from pitboard.training.settings import Settings
+from pitboard.training.step_times import Split, StepClock, Straggler, gather, stragglers, together
 from pitboard.training.stopping import SharedStop, StopSignals
 
 # How often the gradient norm is read back to look for a non-finite loss: on a GPU that makes it wait.
@@ -57,7 +60,11 @@ class Block:
 
 @dataclass
 class Outcome:
-    """How a run ended. `train_seconds` and `train_samples` leave evaluation out."""
+    """How a run ended. `train_seconds` and `train_samples` leave evaluation out.
+
+    `split` says where the time of the mean step went, `None` without a step; `stragglers` are the ranks that
+    were behind in it.
+    """
 
     reached: bool
     samples: int
@@ -65,6 +72,8 @@ class Outcome:
     train_samples: int
     train_seconds: float
     evaluations: list[tuple[int, float]] = field(default_factory=list)
+    split: Split | None = None
+    stragglers: list[Straggler] = field(default_factory=list)
 
 
 class Race:
@@ -99,10 +108,13 @@ class Race:
         self._outcome = Outcome(False, 0, None, 0, 0.0)
         self._micro, self._accumulation = micro_batch(self.settings, world)
         self._pipeline: Pipeline | None = None
+        self._splits: list[Split] = []
 
     def initialize(self) -> None:
         """Open the data, build, place and compile the model, and warm up; nothing of it is timed."""
         settings, device = self.settings, self.world.device
+        self._clock = StepClock(device)
+        self._hosts = self.world.everyones(platform.node())
         if device.type == "cpu":
             tune_cpu()
         if settings.precision != "fp32":
@@ -151,6 +163,11 @@ class Race:
         Raises `PitboardError` for a loss that is not finite, or data or disks that fail on the way, and
         `Stopped` when a signal asked for it and the checkpoint, if this run keeps any, is written.
         """
+        watching = nullcontext() if self.world.mesh is None else self._clock.watching_collectives()
+        with watching:
+            return self._run()
+
+    def _run(self) -> Outcome:
         self.reporter.started(self._run_info(), self.progress.samples)
         batches = self._batches()
         if self._evaluation_due() and self._evaluated < self.progress.samples:
@@ -176,7 +193,17 @@ class Race:
                 # The run has ended: what its last checkpoint is for will not be asked of it.
                 self.reporter.notice(str(error))
         self._outcome.samples = self.progress.samples
+        self._say_stragglers()
         return self._outcome
+
+    def _say_stragglers(self) -> None:
+        """Log which ranks were behind the others, over the whole run."""
+        self._outcome.split = whole = together(self._splits)
+        found = stragglers(whole.busy) if whole is not None else []
+        self._outcome.stragglers = [Straggler(rank, self._hosts[rank], excess) for rank, excess in found]
+        if found:
+            named = [{"rank": s.rank, "host": s.host, "excess": s.excess} for s in self._outcome.stragglers]
+            self.log.event("pitboard_stragglers", named, samples_count=self.progress.samples)
 
     def _stop_here(self, number: int) -> NoReturn:
         """Leave the run as it is after this step, to be resumed; its log stays open. Raises `Stopped`."""
@@ -240,19 +267,27 @@ class Race:
         )
 
     def _step(self, batches: Iterator[Batch]) -> None:
+        with self._clock.step():
+            self._train_on(batches)
+
+    def _train_on(self, batches: Iterator[Batch]) -> None:
         self._seed_step()
         loss = torch.zeros((), device=self.world.device)
         if self._pipeline is not None:
-            loss += self._pipeline.step([next(batches) for _ in range(self._accumulation)])
+            loss += self._pipeline.step([self._next(batches) for _ in range(self._accumulation)])
         else:
             for micro in range(self._accumulation):
                 self._sync_gradients(last=micro == self._accumulation - 1)
-                loss += self._forward_backward(next(batches))
+                loss += self._forward_backward(self._next(batches))
         rate = self.optimizer.learning_rate(self.progress.step)
         norm = self.optimizer.update(rate, self.world.stages)
         self.progress.step += 1
         self.progress.samples += self.settings.global_batch_size
         self._note(loss, norm)
+
+    def _next(self, batches: Iterator[Batch]) -> Batch:
+        with self._clock.waiting("data"):
+            return next(batches)
 
     def _seed_step(self) -> None:
         """Seed a step's random numbers (dropout, stochastic rounding): a resumed run draws the same."""
@@ -316,12 +351,21 @@ class Race:
         samples = self.progress.samples
         self.log.start(constants.EVAL_START, samples_count=samples)
         try:
-            quality = self._quality()
+            with self._clock.step():
+                quality = self._quality()
         except Stopped as stop:
             self.log.end(constants.EVAL_STOP, samples_count=samples)
             self._stop_here(stop.number)
         for key in self.rules.metric_keys(self.settings.division):
             self.log.event(key, quality, epoch_num=self.benchmark.epoch(samples), samples_count=samples)
+        synchronize(self.world.device)
+        spent = gather(self._clock.take(), self.world)
+        stats = {
+            "evaluation_seconds": spent.step,
+            "evaluation_communication_seconds": spent.communication,
+            "evaluation_imbalance_seconds": spent.imbalance,
+        }
+        self.log.event("tracked_stats", stats, samples_count=samples)
         self.log.end(constants.EVAL_STOP, samples_count=samples)
         self._require_finite(quality, self.benchmark.quality_name)
         self._outcome.evaluations.append((samples, quality))
@@ -360,7 +404,7 @@ class Race:
     def _start_block(self) -> None:
         self.log.start(constants.BLOCK_START, samples_count=self.progress.samples)
         self._block = Block()
-        self._clock = time.perf_counter()
+        self._began = time.perf_counter()
         # Only what is kept: other batches begin to be read as soon as they are made.
         if self._evaluating is not None and self.benchmark.keep_evaluation_data:
             share = self._evaluation_share()
@@ -368,19 +412,22 @@ class Race:
                 share.read_ahead()
 
     def _stop_block(self) -> None:
-        """Log the end of a stretch of training, if one is open: its throughput (samples/s), its mean loss."""
+        """Log the end of a stretch of training, if one is open: its throughput, loss, mean step."""
         synchronize(self.world.device)
         block = self._block
         if block is None:
             return
-        seconds = time.perf_counter() - self._clock
+        seconds = time.perf_counter() - self._began
         self._outcome.train_samples += block.samples
         self._outcome.train_seconds += seconds
         if block.loss is not None:
             mean = self.world.sum(block.loss.double()) / (block.steps * self.world.data_size)
+            spent = gather(self._clock.take(), self.world)
+            self._splits.append(spent)
             stats = {
                 "throughput": block.samples / seconds,
                 "train_loss": mean.item(),
+                **spent.stats(),
             }
             self.log.event("tracked_stats", stats, samples_count=self.progress.samples)
         self.log.end(constants.BLOCK_STOP, samples_count=self.progress.samples)

@@ -17,9 +17,10 @@ import msgspec
 
 from pitboard.errors import PitboardError
 from pitboard.events import Run, read_events
-from pitboard.files import write_atomically
+from pitboard.files import NO_JSON, inside, read_plain, write_atomically
 
 _PLAN = "run.json"
+_MOST_BYTES = 1 << 20
 
 
 class Plan(msgspec.Struct, kw_only=True):
@@ -30,6 +31,7 @@ class Plan(msgspec.Struct, kw_only=True):
     each setting that was left to the machine; `rcp` is the global batch size of the official reference
     convergence point that some of `overrides` come from; `timeout` is for how many
     seconds ranks wait for each other; `version` is the Pitboard that made the plan.
+    `environment` is what else decided the runs when they were last started (`training.environment`).
     """
 
     benchmark: str
@@ -48,6 +50,7 @@ class Plan(msgspec.Struct, kw_only=True):
     rcp: int | None = None
     timeout: int | None = None
     version: str | None = None
+    environment: dict[str, Any] = {}
 
 
 class Output:
@@ -115,10 +118,12 @@ class Output:
                 f" `pitboard run --resume {self.folder}`, or choose another folder with --output."
             )
 
-    def record_settings(self, plan: Plan, settings: dict[str, Any], decisions: dict[str, str]) -> None:
-        """Record the settings as a run uses them, with the reasons of those that the machine decided."""
-        if (plan.settings, plan.decisions) != (settings, decisions):
-            plan.settings, plan.decisions = settings, decisions
+    def record_settings(
+        self, plan: Plan, settings: dict[str, Any], decisions: dict[str, str], environment: dict[str, Any]
+    ) -> None:
+        """Record the settings as a run uses them, why the machine decided some, and what else decided it."""
+        if (plan.settings, plan.decisions, plan.environment) != (settings, decisions, environment):
+            plan.settings, plan.decisions, plan.environment = settings, decisions, environment
             self._write(plan)
 
     def _write(self, plan: Plan) -> None:
@@ -141,15 +146,15 @@ class Output:
 
     def log(self, plan: Plan, index: int) -> Path:
         """Return the path of a run's log."""
-        return self.folder / "results" / plan.system / plan.benchmark / f"result_{index}.txt"
+        return inside(self.folder / "results", plan.system, plan.benchmark, f"result_{index}.txt")
 
     def checkpoints(self, plan: Plan, index: int) -> Path:
         """Return the folder of a run's checkpoints."""
-        return self.folder / "checkpoints" / plan.benchmark / f"run_{index}"
+        return inside(self.folder / "checkpoints", plan.benchmark, f"run_{index}")
 
     def summary(self, index: int) -> Path:
         """Return the path of what a finished run came to, as JSON."""
-        return self.folder / "summaries" / f"run_{index}.json"
+        return inside(self.folder / "summaries", f"run_{index}.json")
 
     def unfinished(self, plan: Plan) -> list[int]:
         """Return the runs of the plan whose log has no `run_stop`, in order."""
@@ -168,14 +173,20 @@ def read_plan(path: Path) -> Plan:
     """Read a `run.json`, or that of a run's folder. Raises `OSError`, or `PitboardError` if damaged."""
     path = path / _PLAN if path.is_dir() else path
     try:
-        plan = msgspec.json.decode(path.read_bytes(), type=Plan)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        plan = msgspec.json.decode(read_plain(path, _MOST_BYTES), type=Plan)
+    except NO_JSON as error:
         raise PitboardError(f"{path} is damaged ({error}); start the runs again in a new folder.") from error
     # The file may be another's, and what it names is shown on a terminal.
     texts = [plan.round, plan.benchmark, plan.preset, plan.system, plan.submitter, plan.version or ""]
     texts += [*plan.overrides, *(plan.settings or ()), *plan.decisions, *plan.decisions.values()]
+    texts += [plan.samples_grid or ""]
     if not plan.seeds or not all(text.isprintable() for text in texts):
         raise PitboardError(f"{path} is damaged (no seeds, or text that cannot be shown).")
+    if plan.samples_grid is not None and not plan.samples_grid.lower().endswith(".png"):
+        raise PitboardError(f"{path} is damaged (samples_grid is not a .png file).")
+    # Both become folders.
+    inside(path.parent, plan.system)
+    inside(path.parent, plan.benchmark)
     return plan
 
 

@@ -27,6 +27,7 @@ _RANKS_A_SECOND = 64
 # Whoever has said nothing new for so many of these intervals has gone.
 _INTERVALS = 2.5
 _NAMED = 8
+_LOST = "pitboard/lost"
 # A part of the time after which a collective fails: NCCL then ends the process, which can say nothing more.
 _WAITED_LONG = 0.9
 
@@ -88,6 +89,7 @@ class RollCall:
         self._interval = max(_SECONDS_BETWEEN_WORDS, size / _RANKS_A_SECOND)
         self._progress: Callable[[], tuple[int, int]] = lambda: (0, 0)
         self._count = 0
+        self._knows = False  # that a rank was lost, and another tells it
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -156,18 +158,29 @@ class RollCall:
         try:
             before = self._words(self._store)
             time.sleep(_INTERVALS * self._interval)
-            words = self._words(self._store)
+            lost = self._compared(before, self._words(self._store))
+            if lost.tells:
+                self._store.set(_LOST, lost.who)
+            if self.rank == 0:
+                # The others notice when this rank ends, and with it the store: they shall know why by then.
+                time.sleep(_INTERVALS * self._interval)
+            return lost
         except RuntimeError:  # rank 0 keeps the store, or torchrun's agent on its node
-            return Lost(f"{self._named([0])}, or the network to it", self.rank == min(1, self._size - 1))
+            who = f"{self._named([0])}{_after(*self._progress())}"
+            return Lost(who, self.rank == 1 and not self._knows)
         finally:
             self.stop()
-        now = range(self._size)
-        gone = [rank for rank in now if words[rank].ending or words[rank].count == before[rank].count]
-        gone = [rank for rank in gone if rank != self.rank]
-        speaker = self.rank == min(set(now) - set(gone))
+
+    def _compared(self, before: Sequence[Word], words: Sequence[Word]) -> "Lost":
+        """Return who has said nothing new, or is ending; of ranks that are all there, who is behind."""
+        others = [rank for rank in range(self._size) if rank != self.rank]
+        gone = [rank for rank in others if words[rank].ending or words[rank].count == before[rank].count]
+        speaker = self.rank == min({self.rank, *others} - set(gone))
         # Of ranks that have ended, one that ended by itself says why; one that was killed cannot.
         silent = [rank for rank in gone if not words[rank].ending]
-        return Lost(self._described(silent or gone or self._behind(words), words), speaker)
+        if gone:
+            return Lost(f"{self._named(silent or gone)}{_after(*self._progress())}", speaker)
+        return Lost(self._described(self._behind(words), words), speaker)
 
     def _behind(self, words: Sequence[Word]) -> list[int]:
         """Return the ranks that have done fewer steps than another."""
@@ -178,8 +191,7 @@ class RollCall:
         if not ranks:
             return "another rank"
         word = words[ranks[0]]
-        when = f", last heard of at step {word.step} (sample {word.samples:,})" if word.step else ""
-        return self._named(ranks) + when
+        return f"{self._named(ranks)}, which has done step {word.step} (sample {word.samples:,})"
 
     def _named(self, ranks: Sequence[int]) -> str:
         named = [f"rank {rank} on {self.nodes[rank]}" for rank in ranks[:_NAMED]]
@@ -199,6 +211,7 @@ class RollCall:
         try:
             while not self._ended.wait(self._interval) and threading.main_thread().is_alive():
                 self._speak(store)
+                self._knows = store.check([_LOST])
                 if self._progress()[0] != step:
                     since, step, warned = time.monotonic(), self._progress()[0], False
                 elif not warned and time.monotonic() - since > _WAITED_LONG * self._timeout.total_seconds():
@@ -232,6 +245,10 @@ class Lost:
 def _clone(store: Store) -> Store:
     clone: Callable[[], Store] = store.clone  # type: ignore[attr-defined]
     return clone()
+
+
+def _after(step: int, samples: int) -> str:
+    return f" after step {step} (sample {samples:,})" if step else ""
 
 
 def _place(rank: int) -> str:

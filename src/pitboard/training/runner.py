@@ -15,6 +15,8 @@ from pitboard import __version__, suite
 from pitboard.errors import LostContactError, PitboardError, Stopped, StorageError, ToldElsewhereError
 from pitboard.events import Run
 from pitboard.events.writer import LogWriter
+from pitboard.provenance import differences
+from pitboard.text import printable
 from pitboard.training.activations import choose_checkpointing
 from pitboard.training.checkpoint import Checkpoints
 from pitboard.training.device import (
@@ -33,6 +35,7 @@ from pitboard.training.distributed import (
     lost_contact,
     waiting_time,
 )
+from pitboard.training.environment import describe_environment
 from pitboard.training.images import write_image
 from pitboard.training.log_header import log_header
 from pitboard.training.loop import Outcome, Race
@@ -41,8 +44,11 @@ from pitboard.training.precision import choose_precision, cost_of_bf16, emulated
 from pitboard.training.protocol import Drawing, Pretrained, benchmark_class
 from pitboard.training.reporting import Reporter, Silent
 from pitboard.training.settings import Settings
+from pitboard.training.step_times import Split, Straggler
 from pitboard.training.stopping import StopSignals
 
+# Names of what has changed that are told.
+_TOLD = 5
 # What another machine decides anew, and its value before that.
 _BY_MACHINE = {"compile": None, "activation_checkpointing": "auto"}
 
@@ -53,7 +59,7 @@ class Summary:
 
     `minutes` is time-to-train, `run_stop` − `run_start` of the log; the memory is the main rank's peak, in
     bytes; `utilisation` is model FLOPs over the BF16 peak of all ranks' devices. An `emulated` precision's
-    minutes and rates say nothing of the format's speed.
+    minutes and rates say nothing of the format's speed. `split` and `stragglers` are those of `Outcome`.
     """
 
     log: Path
@@ -73,6 +79,8 @@ class Summary:
     peak_is_published: bool
     precision: str
     emulated: bool
+    split: Split | None
+    stragglers: list[Straggler]
 
 
 def settings_for(
@@ -175,13 +183,15 @@ def execute(output: Output, plan: Plan, index: int, reporter: Reporter) -> Summa
                 evaluated = max((int(each.samples or 0) for each in before.evaluations), default=0)
                 resumed, batch, evaluated = world.broadcast((resuming, before.global_batch_size, evaluated))
                 settings, decisions = _decided(settings, plan, world)
+                environment = describe_environment(world)
                 if resumed:
                     _require_batch(batch, settings.global_batch_size, world)
                 if world.is_main:
                     if index == 0 and plan.round == suite.NEWEST_RACED.version:
                         reporter.notice(f"round {suite.NEWEST_RACED_LABEL}")
                     _say_decisions(settings, decisions, world, reporter)
-                    output.record_settings(plan, settings.model_dump(mode="json"), decisions)
+                    _say_changes(plan.environment, environment, reporter)
+                    output.record_settings(plan, settings.model_dump(mode="json"), decisions, environment)
                 race = Race(
                     benchmark_class(plan.benchmark)(settings),
                     settings.rules(suite.benchmark(plan.benchmark, round=plan.round)),
@@ -252,11 +262,19 @@ def _decided(settings: Settings, plan: Plan, world: World) -> tuple[Settings, di
     """Return the settings with all decided, and the reasons, those of an earlier start of the plan included.
 
     Rank 0 decides for all ranks: two that measure a device between two answers could disagree. A resumed run
-    decides again only what is this machine's: compilation and activation checkpointing.
+    decides again only what is this machine's: compilation and activation checkpointing. Raises
+    `PitboardError` on all ranks for what `decide` refuses.
     """
-    settings, reasons = world.broadcast(
-        decide(plan.benchmark, settings, world) if world.is_main else (settings, {})
-    )
+    decided: tuple[Settings, dict[str, str]] = settings, {}
+    refusal = ""
+    if world.is_main:
+        try:
+            decided = decide(plan.benchmark, settings, world)
+        except PitboardError as error:
+            refusal = str(error)
+    (settings, reasons), refusal = world.broadcast((decided, refusal))
+    if refusal:
+        raise PitboardError(refusal)
     return settings, {**plan.decisions, **reasons}
 
 
@@ -275,6 +293,18 @@ def _say_precision(settings: Settings, decisions: dict[str, str], world: World, 
         reporter.notice(f"precision {settings.precision}: {decisions['precision']}")
     elif settings.precision == "bf16" and (cost := cost_of_bf16(world.device)):
         reporter.notice(f"precision bf16 costs time: {cost}")
+
+
+def _say_changes(before: dict[str, Any], now: dict[str, Any], reporter: Reporter) -> None:
+    """Report what is not as it was when the run was started before, or when the one was that it repeats."""
+    if not before:
+        return
+    # Other nodes are expected.
+    changed = [each.name for each in differences(before, now) if each.kind not in ("nodes", "environment")]
+    if changed:
+        more = f" and {len(changed) - _TOLD} more" if len(changed) > _TOLD else ""
+        names = ", ".join(map(printable, changed[:_TOLD]))
+        reporter.notice(f"not as in the run before: {names}{more} (`run.json` has what is now)")
 
 
 def _initialize(race: Race, log: LogWriter, plan: Plan, reason: str, evaluated: int | None) -> None:
@@ -372,4 +402,6 @@ def _summary(path: Path, race: Race, outcome: Outcome) -> Summary:
         peak_is_published=published is not None,
         precision=settings.precision,
         emulated=emulated(settings.precision, world.device),
+        split=outcome.split,
+        stragglers=outcome.stragglers,
     )

@@ -40,7 +40,7 @@ class Settings(BaseModel):
     Counts are in samples (for a language model: sequences) unless a name says steps or tokens.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     spread_by: ClassVar[frozenset[str]] = frozenset()
     """Which of `tensor_parallel`, `context_parallel` and `pipeline_parallel` the benchmark's model can do."""

@@ -4,13 +4,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp
 
 from pitboard import __version__
 from pitboard.web import api, chart_images, check_page, errors, routes, static
 from pitboard.web.cache import PageCache
+from pitboard.web.parameters import refuse_unknown
 from pitboard.web.security import SecurityHeaders
 from pitboard.web.store_handle import StoreHandle
 
@@ -55,7 +56,8 @@ def create_app(store: Path | None = None, hosts: Sequence[str] = (), *, frozen: 
     app.state.store_handle = handle
     app.state.frozen = frozen
     errors.install(app)
-    routers = (routes.router, chart_images.router, check_page.router, api.router, static.router)
-    for router in (*routers, api.questions_router()):
+    for router in (routes.router, chart_images.router, api.router):
+        app.include_router(router, dependencies=[Depends(refuse_unknown)])
+    for router in (check_page.router, api.questions_router(), static.router):
         app.include_router(router)
     return app

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import hashlib
+import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -11,10 +12,16 @@ from urllib.parse import parse_qsl
 from weakref import WeakValueDictionary
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from pitboard.errors import BusyError
+from pitboard.web.turns import Turns
 
 MAX_BYTES = 64 << 20
 _MAX_QUERY_BYTES = 4096
+_MOST_WAITING = 64
+_QUESTIONS_OF_STRANGERS = 2  # wait for processes of their own, so many at once
 _MIN_GZIP_BYTES = 512
 _GZIP_LEVEL = 6
 _NOT_MODIFIED = ("cache-control", "content-location", "date", "etag", "expires", "vary", "set-cookie")
@@ -50,12 +57,23 @@ class PageCache:
         self._pages: OrderedDict[Key, Page] = OrderedDict()
         self._bytes = 0
         self._locks: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
+        cores = os.cpu_count() or 1
+        # Drawing takes seconds of a processor: charts leave one to pages.
+        self._charts = Turns(max(1, cores // 2), _MOST_WAITING)
+        self._others = Turns(cores + _QUESTIONS_OF_STRANGERS, _MOST_WAITING)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer from memory, or ask the application and keep what it says."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        try:
+            await self._answer(scope, receive, send)
+        except BusyError as error:
+            headers = {"retry-after": "10", "cache-control": "no-store"}
+            await PlainTextResponse(str(error), error.status, headers)(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         begun = time.perf_counter()
         key = self._key(scope)
         page = None if key is None else self._get(key)
@@ -66,14 +84,22 @@ class PageCache:
             async with lock:
                 page = self._get(key)
                 if page is None:
-                    page = await self._render(scope, receive, timed(send, begun, "pass"))
+                    async with self._turns(scope).take():
+                        page = await self._render(scope, receive, timed(send, begun, "pass"))
                     if page is None:
                         return
                     self._put(key, page)
         if page is None:
-            await self._app(scope, receive, timed(send, begun, "pass"))
+            if scope["method"] not in ("GET", "HEAD"):  # an upload has bounds of its own
+                await self._app(scope, receive, timed(send, begun, "pass"))
+                return
+            async with self._turns(scope).take():
+                await self._app(scope, receive, timed(send, begun, "pass"))
             return
         await _respond(page, scope, timed(send, begun, outcome))
+
+    def _turns(self, scope: Scope) -> Turns:
+        return self._charts if scope["path"].startswith("/charts/") else self._others
 
     def _key(self, scope: Scope) -> Key | None:
         if scope["method"] not in ("GET", "HEAD") or len(scope["query_string"]) > _MAX_QUERY_BYTES:

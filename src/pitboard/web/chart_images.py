@@ -31,6 +31,7 @@ def chart(
     try:
         from pitboard.charts import svg
         from pitboard.charts.answers import draw
+        from pitboard.charts.theme import in_light
     except ModuleNotFoundError as error:
         raise UnknownError("Charts need Altair: pip install 'pitboard[charts]'.") from error
     if width not in _WIDTHS:
@@ -42,7 +43,8 @@ def chart(
         )
     answer = asking.ask(store_of(request), question, asking.read(question, request.query_params))
     try:
-        image = svg(draw(answer, kind or None, theme, width))
+        image = svg(draw(answer, kind or None, "dark", width))
+        image = in_light(image) if theme == "light" else image
     except PitboardError as error:
         image = _EMPTY.format(width=width, sentence=escape(str(error)))
     return Response(image, media_type="image/svg+xml")

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncGenerator
 from typing import Any, BinaryIO
 
@@ -12,7 +13,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
 from pitboard.errors import BusyError, PitboardError
-from pitboard.web.checking import Places, judge_upload
+from pitboard.web.checking import AT_ONCE, Places, judge_upload
 from pitboard.web.errors import respond
 from pitboard.web.rendering import Page, render
 from pitboard.web.security import is_same_origin
@@ -20,10 +21,15 @@ from pitboard.web.security import is_same_origin
 MAX_UPLOAD_BYTES = 64 << 20
 _FORM_BYTES = 64 << 10  # what a multipart form adds around its file
 _UPLOAD_SECONDS = 120
+_PIECE_SECONDS = 10
+_LEAST_BYTES_A_SECOND = 16 << 10
+_RECEIVED_AT_ONCE = 16
 _DRAIN_SECONDS = 20
 
 router = APIRouter()
-_places = Places()
+# Whoever sends slowly holds none of the places where uploads are checked.
+_receiving = Places(_RECEIVED_AT_ONCE)
+_places = Places(AT_ONCE)
 
 
 class _TooLargeError(Exception):
@@ -31,12 +37,17 @@ class _TooLargeError(Exception):
 
 
 class _Body:
-    """The body of a request, counted as it is read: a Content-Length is only good for refusing earlier."""
+    """The body of a request, counted as it is read: a Content-Length is only good for refusing earlier.
+
+    One that comes slower than any connection needs to be is given up with `TimeoutError`: nobody within the
+    first ten seconds, then who has sent less than 16 KiB a second, and whoever sends nothing for ten.
+    """
 
     def __init__(self, request: Request) -> None:
         self._receive = request.receive
         self._declared = request.headers.get("content-length", "")
         self._ended = False
+        self._begun = time.monotonic()
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
         """Yield the body; raises `_TooLargeError` as soon as it is too large."""
@@ -45,8 +56,11 @@ class _Body:
             raise _TooLargeError
         count = 0
         while not self._ended:
-            piece = await self._next()
+            async with asyncio.timeout(_PIECE_SECONDS):
+                piece = await self._next()
             count += len(piece)
+            if time.monotonic() - self._begun > _PIECE_SECONDS + count / _LEAST_BYTES_A_SECOND:
+                raise TimeoutError
             if count > allowed:
                 raise _TooLargeError
             yield piece
@@ -116,7 +130,7 @@ async def _verdict(request: Request) -> dict[str, Any] | Response:
         return respond(request, 403, "This upload came from a page of another site, and was not read.")
     body = _Body(request)
     try:
-        async with _places.take():
+        async with _receiving.take():
             return await _receive_and_judge(request, body)
     except BusyError as error:
         await body.drain()
@@ -132,18 +146,22 @@ async def _verdict(request: Request) -> dict[str, Any] | Response:
 
 
 async def _receive_and_judge(request: Request, body: _Body) -> dict[str, Any]:
-    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+    if request.headers.get("content-type", "").partition(";")[0].strip().casefold() != "multipart/form-data":
         raise PitboardError("Expected a multipart form with one file in its field 'file'.")
     form = MultiPartParser(request.headers, body.pieces(), max_files=1, max_fields=1)
     # The file is spooled without a name: the system removes it even when this process is killed.
     form.spool_max_size = 1
-    async with asyncio.timeout(_UPLOAD_SECONDS):
-        fields = await form.parse()
+    try:
+        async with asyncio.timeout(_UPLOAD_SECONDS):
+            fields = await form.parse()
+    except (LookupError, ValueError) as error:
+        raise PitboardError("The form's character set cannot be read: leave out charset.") from error
     try:
         upload = fields.get("file")
         if not isinstance(upload, UploadFile) or not upload.filename or not upload.size:
             raise PitboardError("No file came with the form, or an empty one. Choose a log or an archive.")
-        return await judge_upload(_rolled(upload), upload.filename.replace("\0", ""))
+        async with _places.take():
+            return await judge_upload(_rolled(upload), upload.filename.replace("\0", ""))
     finally:
         await fields.close()
 

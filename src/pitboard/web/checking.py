@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import os
-import shutil
 import signal
 import sys
 import tempfile
@@ -13,6 +12,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 
+from pitboard import files
 from pitboard.errors import BusyError, PitboardError
 from pitboard.web.judge import SECONDS
 
@@ -23,9 +23,9 @@ _GRACE_SECONDS = 5
 
 
 class Places:
-    """The places for uploads that are being received or checked."""
+    """The places for uploads that are being received, or for those that are being checked."""
 
-    def __init__(self, places: int = AT_ONCE) -> None:
+    def __init__(self, places: int) -> None:
         self._free = places
 
     @contextlib.asynccontextmanager
@@ -45,7 +45,9 @@ async def judge_upload(upload: BinaryIO, name: str, seconds: float = SECONDS) ->
 
     Raises `PitboardError` for what is refused, and after `seconds` (the process has a clock of its own too).
     """
-    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
+    scratch = files.scratch(Path(tempfile.gettempdir()), _PREFIX)
+    # In a thread: an upload of thousands of folders takes seconds to remove, and all readers would wait.
+    folder = await asyncio.to_thread(scratch.__enter__)
     try:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", "pitboard.web.judge", str(folder), name),
@@ -64,7 +66,7 @@ async def judge_upload(upload: BinaryIO, name: str, seconds: float = SECONDS) ->
                 os.killpg(process.pid, signal.SIGKILL)
             await process.communicate()
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        await asyncio.to_thread(scratch.__exit__, None, None, None)
     if "error" in answer:
         raise PitboardError(answer["error"])
     return answer
@@ -89,18 +91,4 @@ async def _answer(process: asyncio.subprocess.Process) -> dict[str, Any]:
 
 def sweep() -> None:
     """Remove the folders of servers that were killed together with their checks."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        owner = folder.name.removeprefix(_PREFIX).partition("-")[0]
-        mine = not folder.is_symlink() and folder.lstat().st_uid == os.getuid()
-        if mine and owner.isdecimal() and not _lives(int(owner)):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _lives(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True
+    files.sweep(Path(tempfile.gettempdir()), _PREFIX)

@@ -27,8 +27,12 @@ def install(app: FastAPI) -> None:
 
 
 def respond(request: Request, status: int, sentence: str, headers: dict[str, str] | None = None) -> Response:
-    """Say an error as a page, as the fragment that htmx swaps in, or as `{"error": ...}` under `/api`."""
+    """Say an error as a page, as the fragment that htmx swaps in, or as `{"error": ...}` under `/api`.
+
+    Where on this machine the store lies is not said.
+    """
     response: Response
+    sentence = request.app.state.store_handle.without_paths(sentence)
     if request.url.path.startswith("/api/"):
         response = JSONResponse({"error": sentence}, status)
     else:

@@ -1,8 +1,8 @@
 """The short-lived process that unpacks and checks one upload: `python -m pitboard.web.judge FOLDER NAME`.
 
 The upload is its standard input, a JSON object its standard output: `{"error": ...}` or the verdict. It runs
-under limits of memory, processor time, file size and wall time, and removes its folder itself, so that
-nothing is kept even when the server has gone.
+under limits of memory, processor time, file size and wall time, and starts no other process, so that they are
+the upload's. It removes its folder itself, so that nothing is kept even when the server has gone.
 """
 
 import os
@@ -65,7 +65,7 @@ def _judge(folder: Path, name: str) -> dict[str, Any]:
 
     target = folder / "upload"
     target.mkdir()
-    report = check_tree(unpack(sys.stdin.buffer, name, target))
+    report = check_tree(unpack(sys.stdin.buffer, name, target), processes=1)
     findings = report.every_finding()
     errors = sum(finding.severity == "error" for finding in findings)
     groups = grouped(report)

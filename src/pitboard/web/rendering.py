@@ -70,7 +70,12 @@ def render(request: Request, page: Page, status: int = 200) -> HTMLResponse:
     text = (
         environment()
         .get_template(template)
-        .render(path=request.url.path, live=not request.app.state.frozen, **page.values)
+        .render(
+            path=request.url.path,
+            live=not request.app.state.frozen,
+            damage=request.app.state.store_handle.damage,
+            **page.values,
+        )
     )
     return HTMLResponse(text, status)
 

@@ -6,7 +6,6 @@ import html
 import os
 import re
 import shutil
-import tempfile
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote, unquote, urldefrag, urlsplit
 
@@ -14,6 +13,7 @@ from fastapi import FastAPI
 from starlette.types import Message
 
 from pitboard.errors import PitboardError
+from pitboard.files import scratch
 
 MARK = ".pitboard-site"
 """A file that says that a folder was written by `build`, and may be replaced by it."""
@@ -36,12 +36,9 @@ def build(app: FastAPI, folder: Path) -> int:
     files = asyncio.run(_crawl(app))
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        try:
+        with scratch(folder.parent, f".{folder.name}-") as fresh:
             _write(files, fresh)
             _swap(fresh, folder)
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
     except OSError as error:
         raise PitboardError(f"Cannot write the site to {folder}: {error.strerror or error}.") from error
     return len(files)

@@ -5,7 +5,7 @@ from threading import Lock
 
 from pitboard import __version__
 from pitboard.errors import PitboardError
-from pitboard.results.store import Store
+from pitboard.results.store import Store, without_paths
 
 
 class StoreHandle:
@@ -24,6 +24,16 @@ class StoreHandle:
             return f"{__version__}-{self._store.version}"
         except PitboardError:
             return f"{__version__}-damaged"  # the page itself says how
+
+    @property
+    def damage(self) -> str | None:
+        """What is wrong with the user's own files, so that only the published rounds are shown."""
+        damage = self._store.damage
+        return damage and self.without_paths(damage)
+
+    def without_paths(self, sentence: str) -> str:
+        """Return a sentence in which no folder of the store or of the package is named."""
+        return without_paths(sentence, self._store.place)
 
     def store(self) -> Store:
         """Give the open store. Raises `PitboardError` where it is damaged."""

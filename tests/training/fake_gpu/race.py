@@ -92,6 +92,8 @@ class Waits(TorchDispatchMode):  # type: ignore[no-untyped-call]
             assert number.device.type == "cpu" or not self.in_step, "a number is read back within a step"
             return 1.0
 
+        computing = _Stream()
+
         def tolist(numbers: Tensor) -> list[float]:
             return [item(number) for number in numbers]
 
@@ -100,7 +102,11 @@ class Waits(TorchDispatchMode):  # type: ignore[no-untyped-call]
             patch.object(Tensor, "tolist", tolist),
             patch.object(Tensor, "record_stream", lambda *_: None),
             patch.multiple(
-                torch.cuda, Stream=_Stream, stream=nullcontext, current_stream=lambda _: _Stream()
+                torch.cuda,
+                Stream=_Stream,
+                Event=_Event,
+                stream=nullcontext,
+                current_stream=lambda _: computing,
             ),
         ):
             yield
@@ -117,6 +123,27 @@ class _Stream:
 
     def wait_event(self, event: object) -> None:
         pass
+
+
+class _Event:
+    """An event that is not there: it is passed at once, and cannot be waited for."""
+
+    def __init__(self, *, enable_timing: bool) -> None:
+        assert enable_timing
+        self.at = 0
+
+    def record(self, stream: _Stream) -> None:
+        _Event.last += 1
+        self.at = _Event.last
+
+    def query(self) -> bool:
+        return True
+
+    def elapsed_time(self, end: "_Event") -> float:
+        assert self.at < end.at
+        return float(end.at - self.at)
+
+    last = 0
 
 
 class Samples(Dataset[Batch]):

@@ -1,5 +1,7 @@
 """Which layers a precision converts, and that its products and gradients are those of the layer."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -10,6 +12,7 @@ from pitboard.training.precision.linear import LowPrecisionLinear, mxfp4_product
 from pitboard.training.protocol import benchmark_class
 from pitboard.training.runner import settings_for
 from pitboard.training.settings import Settings
+from stand_in import Products
 
 CPU = torch.device("cpu")
 NARROW = ("fp8", "mxfp8", "nvfp4", "mxfp4")
@@ -157,10 +160,57 @@ def test_gradients_are_unbiased_where_the_recipe_says_so(product: object) -> Non
     assert mean < one / 8
 
 
-def test_a_frozen_weight_gets_no_gradient_and_passes_one_on() -> None:
-    layer = LowPrecisionLinear(nn.Linear(64, 96), nvfp4_product)
-    layer.weight.requires_grad_(False)
-    x = torch.randn(32, 64, requires_grad=True)
-    layer(x).sum().backward()
-    assert x.grad is not None
-    assert layer.weight.grad is None
+SCALINGS = ("tensorwise", "rowwise")
+
+
+@pytest.mark.parametrize(
+    ("precision", "changes"),
+    [*(("fp8", {"fp8_scaling": each}) for each in SCALINGS), *((each, {}) for each in NARROW[1:])],
+)
+def test_a_frozen_weight_takes_no_product_and_passes_the_same_gradient_on(
+    precision: str, changes: dict[str, str]
+) -> None:
+    torch.manual_seed(0)
+    exact, x, dy = nn.Linear(64, 96, bias=False), torch.randn(40, 64), torch.randn(40, 96).bfloat16()
+    some = [nn.Sequential(exact), nn.Sequential(nn.Linear(5, 5))]
+    convert(some, settings(precision, **changes), CPU)
+    layer = some[0][0]
+    assert isinstance(layer, nn.Linear)
+    found = []
+    for trained in (True, False):
+        layer.weight.requires_grad_(trained)
+        given = x.clone().requires_grad_()
+        torch.manual_seed(1)  # of what is rounded stochastically
+        with Products() as products_taken:
+            layer(given).backward(dy)
+        assert given.grad is not None
+        found.append((products_taken.count, given.grad))
+        assert (layer.weight.grad is not None) is trained
+        layer.weight.grad = None
+    (with_it, expected), (without, gradient) = found
+    # A rotation is a product too, in the formats of four bits.
+    assert without < with_it if precision in ("nvfp4", "mxfp4") else (with_it, without) == (3, 2)
+    assert torch.equal(gradient, expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["fp8", "mxfp8"])
+def test_compiled_code_computes_no_gradient_of_a_frozen_weight(precision: str) -> None:
+    from torch._dynamo.backends.common import aot_autograd
+
+    def products_of(trained: bool) -> int:
+        count = 0
+
+        def counted(graph: Any, _inputs: Any) -> Any:
+            nonlocal count
+            count += sum(node.target is torch.ops.aten.mm.default for node in graph.graph.nodes)
+            return graph.forward
+
+        some = [nn.Sequential(nn.Linear(64, 96, bias=False)), nn.Sequential(nn.Linear(5, 5))]
+        convert(some, settings(precision), CPU)
+        some[0][0].weight.requires_grad_(trained)
+        compiled = torch.compile(some[0], backend=aot_autograd(fw_compiler=counted), fullgraph=True)
+        compiled(torch.randn(64, 64, requires_grad=True)).sum().backward()
+        return count
+
+    assert (products_of(True), products_of(False)) == (3, 2)

@@ -19,6 +19,7 @@ from pitboard.compliance.log.wording import TARGET, VALUE
 from pitboard.compliance.rule import Finding
 from pitboard.errors import PitboardError
 from pitboard.events import LogFile, Run
+from pitboard.files import NO_JSON, read_plain
 from pitboard.suite import Preset, Scalar
 from pitboard.suite.presets import logged_constants
 from pitboard.text import printable
@@ -63,10 +64,8 @@ def preset_of_output(root: Path) -> str | None:
             continue
         path = folder / _PLAN
         try:
-            if path.is_symlink() or not path.is_file() or path.stat().st_size > _MAX_BYTES:
-                continue
-            preset = msgspec.json.decode(path.read_bytes(), type=_Plan).preset
-        except (OSError, msgspec.MsgspecError):
+            preset = msgspec.json.decode(read_plain(path, _MAX_BYTES, follow=False), type=_Plan).preset
+        except (OSError, *NO_JSON):
             continue
         return None if preset == _FULL else preset
     return None

@@ -7,7 +7,6 @@ import json
 import re
 import shutil
 import tarfile
-import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,8 @@ from pitboard.compliance.submission.system import FIELDS, STATUSES
 from pitboard.errors import PitboardError
 from pitboard.events import read_events
 from pitboard.events.source import DamagedSourceError, read_pieces
-from pitboard.text import file_name
+from pitboard.files import open_plain, scratch, write_atomically
+from pitboard.text import encodable, file_name
 
 _SUMS = "SHA256SUMS"
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
@@ -90,18 +90,18 @@ def build_package(
     try:
         drafts = _draft_systems(directory, facts, submitter)
         archive.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".package-", dir=archive.parent) as name:
-            place = Path(name) / submitter
+        with scratch(archive.parent, ".package-") as folder:
+            place = folder / submitter
             _lay_out(directory, found, results, place)
             inventory = Inventory(place)
             report = check_tree(place, round, "submission", inventory=inventory)
             missing = _missing(report, place)
             files = [entry.path for entry in inventory.everything + inventory.deeper if entry.kind == "file"]
             files.append(_write_sums(place, sorted(files)))
-            digest = _pack(place, sorted(files), Path(name) / "archive")
-            sums = Path(name) / "sums"
+            digest = _pack(place, sorted(files), folder / "archive")
+            sums = folder / "sums"
             sums.write_text(f"{digest}  {archive.name}\n")
-            (Path(name) / "archive").replace(archive)
+            (folder / "archive").replace(archive)
             sums.replace(archive.with_name(f"{archive.name}.sha256"))
     except OSError as error:
         raise PitboardError(f"Cannot pack {directory} into {archive}: {error.strerror or error}.") from error
@@ -134,11 +134,8 @@ def _draft_systems(directory: Path, facts: dict[str, dict[str, Any]], submitter:
             "number_of_nodes": logged.get("number_of_nodes", ""),
             "accelerators_per_node": logged.get("accelerators_per_node", ""),
         }
-        draft = {field: str(known.get(field, "")) for field in FIELDS}
-        path.parent.mkdir(exist_ok=True)
-        partial = path.with_name(f".{path.name}.partial")
-        partial.write_text(json.dumps(draft, indent=4, ensure_ascii=False) + "\n", encoding="utf-8")
-        partial.replace(path)
+        draft = {field: encodable(str(known.get(field, ""))) for field in FIELDS}
+        write_atomically(path, (json.dumps(draft, indent=4, ensure_ascii=False) + "\n").encode())
         drafts.append(path)
     return drafts
 
@@ -168,9 +165,13 @@ def _unpack(log: Path, target: Path) -> None:
 
 
 def _copy_file(source: Path, into: Path) -> None:
-    if source.is_file() and not source.is_symlink():
-        into.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, into / source.name)
+    try:
+        content = open_plain(source, follow=False)
+    except OSError:  # none, a link, a pipe: what is no file of the tree
+        return
+    into.mkdir(parents=True, exist_ok=True)
+    with content, (into / source.name).open("wb") as copy:
+        shutil.copyfileobj(content, copy)
 
 
 def _copy_tree(found: Inventory, source: Path, target: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from pitboard.compliance.rule import UNCHECKED_OR_FATAL, Finding, Rule
+from pitboard.files import read_plain
 from pitboard.text import encodable
 
 _SYSTEM_CHECKER = "mlperf-logging, system_desc_checker/system_desc_checker.py"
@@ -95,9 +96,7 @@ def read_system(path: Path, file: str, ruleset: str) -> tuple[System | None, lis
     A description that cannot be read is a finding and no system.
     """
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            return None, [_damaged(file, f"it is larger than {_MAX_BYTES >> 20} MiB")]
-        text = path.read_bytes()
+        text = read_plain(path, _MAX_BYTES)
         if text.startswith(codecs.BOM_UTF8):
             return None, [
                 _damaged(file, "it begins with a byte-order mark, on which the official tools fail")

@@ -3,7 +3,7 @@
 from typing import Any
 
 from pitboard.errors import PitboardError
-from pitboard.results import citing, marks
+from pitboard.results import citing, marks, own_runs
 from pitboard.results.answer import Answer, Column, Table
 from pitboard.results.find import default_store, key_of, reference, result
 from pitboard.results.likeness import disclosed, incomparable, preset_of, unlike
@@ -57,21 +57,6 @@ _DISCLOSED = [
     Column("b", "B"),
     Column("same", "The same", "boolean"),
 ]
-_RUNS = [
-    Column("result", "Result"),
-    Column("run", "Run", "integer"),
-    Column("minutes", "Minutes", "number", "min", 3),
-    Column("dropped", "Left out of the mean", "boolean"),
-    Column("score", "Time-to-train", "number", "min", 3),
-]
-_CURVES = [
-    Column("result", "Result"),
-    Column("run", "Run", "integer"),
-    Column("samples", "Samples or epochs", "number", "", 0),
-    Column("quality", "Quality", "number", "", 4),
-    Column("minutes", "Minutes since run_start", "number", "min", 3),
-]
-
 _OF = """where round = $round and submitter = $submitter and system = $system and benchmark = $benchmark
 order by run"""
 _OF_RUNS = f"select run, minutes, dropped from runs {_OF}"
@@ -84,14 +69,31 @@ _HOURS = Column("accelerator_hours", "Accelerator-hours (derived)", "number", "h
 
 
 def compare(a: str, b: str, normalise: bool = False, *, store: Store | None = None) -> Answer:
-    """Compare two results, given as ROUND/SUBMITTER/SYSTEM/BENCHMARK.
+    """Compare two results, given as ROUND/SUBMITTER/SYSTEM/BENCHMARK, or two runs of one's own.
 
-    Rows are A and B; `facts` hold `speedup` with `low` and `high` (its 95 % interval, `None` with too few
+    Those are given by the folders that `pitboard run` wrote, and answered by `own_runs.compare_runs`. Rows
+    are A and B; `facts` hold `speedup` with `low` and `high` (its 95 % interval, `None` with too few
     runs), `energy_ratio` (A's energy to target ÷ B's, `None` unless both have power files), and with
     `normalise` `accelerator_hours_ratio` (A's ÷ B's; derived, not official). `warnings` say what is not like
     for like. Raises `PitboardError` for an unknown result, for results of different
     benchmarks, targets or presets, and for one without a score.
     """
+    own = [own_runs.is_own_run(text) for text in (a, b)]
+    if all(own):
+        if normalise:
+            raise PitboardError("Accelerator-hours are of results in the store: leave out --normalise.")
+        return own_runs.compare_runs(a, b)
+    if any(own):
+        folder, other = (a, b) if own[0] else (b, a)
+        raise PitboardError(
+            f"{folder} is a run of your own, and {other} none: give two folders of `pitboard run`, or add it"
+            f" with `pitboard results add {folder}` and name its result."
+        )
+    return compare_results(a, b, normalise, store=store)
+
+
+def compare_results(a: str, b: str, normalise: bool = False, *, store: Store | None = None) -> Answer:
+    """Compare two results in the store, as `compare` does."""
     from pitboard.compliance.log.preset import kind_of
 
     store = store or default_store()
@@ -162,7 +164,7 @@ def _runs(store: Store, a: Row, b: Row) -> Table:
         for label, row in (("A", a), ("B", b))
         for run in store.rows(_OF_RUNS, key_of(row))
     ]
-    return Table(title="Runs", columns=_RUNS, rows=rows, detail=True)
+    return own_runs.runs_table(rows)
 
 
 def _curves(store: Store, a: Row, b: Row) -> Table:
@@ -171,7 +173,7 @@ def _curves(store: Store, a: Row, b: Row) -> Table:
         for label, row in (("A", a), ("B", b))
         for evaluation in store.rows(_OF_EVALUATIONS, key_of(row))
     ]
-    return Table(title="Evaluations", columns=_CURVES, rows=rows, detail=True)
+    return own_runs.curves_table(rows)
 
 
 def _row(store: Store, row: Row) -> Row:
@@ -268,5 +270,6 @@ QUESTION = Question(
         Chart("runs", _strips, "Minutes of every run of both results"),
         Chart("convergence", _convergence, "Quality over samples, a line for each run"),
     ),
+    remote=compare_results,
     exits=(Exit(1, "where they are not like for like", lambda answer: bool(answer.warnings)),),
 )

@@ -78,6 +78,18 @@ _FITTED = [
     Column("low", "Prediction, 95 % low", "number", "min", 3),
     Column("high", "Prediction, 95 % high", "number", "min", 3),
 ]
+_STEPS_TITLE = "The step of one's own runs: the median over stretches of training, the mean over ranks"
+_STEP = [
+    Column("reference", "Reference"),
+    Column("accelerators", "Accelerators", "integer"),
+    Column("step_seconds", "Step", "number", "s", 4),
+    Column("compute_seconds", "Compute", "number", "s", 4),
+    Column("communication_seconds", "Exposed communication", "number", "s", 4),
+    Column("imbalance_seconds", "Load imbalance", "number", "s", 4),
+    Column("data_wait_seconds", "Data", "number", "s", 4),
+]
+_OF_STEPS = """select submitter, system, name, median(median) as seconds from statistics
+where own and round = $round and benchmark = $benchmark group by all"""
 _STEPS = 16
 _WIDEST = 5
 """A law whose interval is wider than this factor is not drawn: the points are joined instead."""
@@ -104,7 +116,8 @@ def scale(
     counts or more) and `fitted` (points of it to draw, inside the measured range; no interval for fewer
     than four results). With `at`, `more["predictions"]` holds the minutes that the laws predict at that
     count of accelerators; notes say for which there is no prediction, and why. `with_own` takes what the user
-    added, too, and so does naming a submitter of one's own. Raises `PitboardError` for a
+    added, too, and so does naming a submitter of one's own; `more["steps"]` then says where the time of the
+    steps of one's own went. Raises `PitboardError` for a
     value that no result has, or where no result matches.
     """
     store = store or default_store()
@@ -141,6 +154,8 @@ def scale(
         facts=_facts(families, laws),
         more={"fits": _fits(laws), "fitted": _fitted(laws)},
     )
+    if with_own and (steps := _steps(store, values, rows)):
+        answer.more["steps"] = Table(title=_STEPS_TITLE, columns=_STEP, rows=steps)
     if at is not None:
         answer.more["predictions"], refused = predictions(answer, at)
         answer.notes += refused
@@ -319,6 +334,21 @@ def _notes(families: list[list[Row]], laws: dict[str, Law]) -> list[str]:
         if names:
             notes.append(f"{what}: {'; '.join(names)}.")
     return notes
+
+
+def _steps(store: Store, values: dict[str, object], rows: list[Row]) -> list[Row]:
+    """Return where a step's time went in those results of one's own whose logs say it."""
+    asked = {name: values[name] for name in ("round", "benchmark")}
+    found: dict[tuple[str, str], Row] = {}
+    for each in store.rows(_OF_STEPS, asked):
+        found.setdefault((each["submitter"], each["system"]), {})[each["name"]] = each["seconds"]
+    names = [column.name for column in _STEP[2:]]
+    return [
+        {"reference": row["reference"], "accelerators": row["accelerators"]}
+        | {name: found[row["submitter"], row["system"]].get(name) for name in names}
+        for row in rows
+        if "step_seconds" in found.get((row["submitter"], row["system"]), {})
+    ]
 
 
 def _differ(family: list[Row], column: str) -> bool:

@@ -35,25 +35,24 @@ _FULL: dict[str, Scalar] = {
 # The same model, optimizer and code path, small enough for two CPU cores and the flights in a package.
 _SMOKE: dict[str, Scalar] = {
     "dataset": "flights",
-    "epoch_samples": 309_036,
-    "table_rows": "16,315,4044,24,12,7,36,106",
-    "ids_per_table": "1,1,1,1,1,1,6,3",
+    "epoch_samples": 619_284,
+    "table_rows": "16,315,24,7,4043,128,106,4",
+    "ids_per_table": "1,1,1,1,1,1,3,1",
     "embedding_width": 16,
     "bottom_widths": "64,32,16",
-    "top_widths": "128,64,32,1",
+    # Narrow, so that it is the cross layers that find which features belong together.
+    "top_widths": "32,1",
     "cross_layers": 3,
     "cross_rank": 32,
-    "evaluation_samples": 18_310,
-    "evaluation_interval": 309_036 // 20,
-    # Twenty of twenty seeds reach it within the limit of samples, where a model whose table of the weather is
-    # shuffled stands at 0.713, and logistic regression on the same features at 0.7140. A thin margin, which
-    # proves little of the cross network: without the month and stopped early, logistic regression has 0.7150,
-    # and the shuffled model 0.7151 if it may train for 0.65 of an epoch.
-    "target": 0.715,
+    "evaluation_samples": 36_644,
+    "evaluation_interval": 619_284 // 20,
+    # Six sound models were above 0.88 by the limit on the three weeks before those held out, three without
+    # cross layers below 0.868 (docs/dlrm_dcnv2.md says how it was chosen).
+    "target": 0.87,
     "global_batch_size": 512,
-    "learning_rate": 1e-2,
-    # Ten evaluations, half an epoch.
-    "max_samples": 153_600,
+    "learning_rate": 3e-2,
+    # Twelve evaluations, six tenths of an epoch.
+    "max_samples": 368_640,
     "compile": False,
 }
 
@@ -113,7 +112,7 @@ DLRM_DCNV2 = with_presets(
     _BENCHMARK,
     Preset(
         name="smoke",
-        summary="The same model and code path, scaled down to late arrivals of flights; no download.",
+        summary="The same model and code path, scaled down to which aircraft flew a flight; no download.",
         values=_SMOKE,
         reference_convergence=measured("dlrm_dcnv2_smoke"),
     ),

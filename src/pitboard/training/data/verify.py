@@ -60,6 +60,16 @@ def verify(
     return found
 
 
+def checked_report(root: Path, name: str, check: Callable[[], str]) -> FileReport:
+    """Return the report of a file or folder: "ok" with what `check` says, or "wrong" with what it raises."""
+    if not (root / name).exists():
+        return FileReport(name, "missing", f"expected in {root}")
+    try:
+        return FileReport(name, "ok", check())
+    except PitboardError as error:
+        return FileReport(name, "wrong", str(error))
+
+
 class _SumLists:
     """The checksum files under a root, each read once: a folder may have thousands of files."""
 

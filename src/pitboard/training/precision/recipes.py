@@ -21,6 +21,7 @@ from pitboard.training.precision.linear import (
     mxfp8_product,
     nvfp4_product,
     padded,
+    sparing,
 )
 from pitboard.training.precision.products import bf16_is_native, gpu_has
 from pitboard.training.precision.selftest import check_numerics
@@ -100,8 +101,7 @@ def _changer(settings: Settings, device: torch.device) -> Callable[[nn.Linear], 
     """Return what turns a linear layer into the precision's."""
     try:
         if settings.precision == "fp8":
-            scaled = padded(_float8(settings, device), KERNEL_MULTIPLES["fp8"])
-            return partial(LowPrecisionLinear, product=scaled)
+            return partial(LowPrecisionLinear, product=_float8(settings, device))
         product: Product = _PRODUCTS[settings.precision]
         if settings.precision == "mxfp8":
             import torchao  # noqa: F401 - if it is absent, say so before the run, not in its first step
@@ -125,12 +125,25 @@ def _float8(settings: Settings, device: torch.device) -> Product:
     from torchao.float8 import Float8LinearConfig
     from torchao.float8.float8_linear import Float8Linear, matmul_with_hp_or_float8_args
 
+    def product_of(config: Float8LinearConfig) -> Product:
+        products = Float8Linear(1, 1, bias=False, config=config, device="meta").linear_mm_config
+
+        def product(x: Tensor, weight: Tensor) -> Tensor:
+            multiplied: Tensor = matmul_with_hp_or_float8_args.apply(x, weight.t(), products, config)
+            return multiplied
+
+        return padded(product, KERNEL_MULTIPLES["fp8"])
+
     config = Float8LinearConfig.from_recipe_name(settings.fp8_scaling)
     config = replace(config, emulate=emulated("fp8", device))
-    products = Float8Linear(1, 1, bias=False, config=config, device="meta").linear_mm_config
-
-    def product(x: Tensor, weight: Tensor) -> Tensor:
-        multiplied: Tensor = matmul_with_hp_or_float8_args.apply(x, weight.t(), products, config)
-        return multiplied
-
-    return product
+    # As a product of its own, dy·W rounds its factors as the backward pass does.
+    of_gradients = replace(
+        config,
+        cast_config_input=config.cast_config_grad_output,
+        cast_config_weight=config.cast_config_weight_for_grad_input,
+        gemm_config_output=config.gemm_config_grad_input,
+        cast_config_input_for_grad_weight=None,
+        cast_config_weight_for_grad_input=None,
+        cast_config_grad_output_for_grad_weight=None,
+    )
+    return sparing(product_of(config), product_of(of_gradients))

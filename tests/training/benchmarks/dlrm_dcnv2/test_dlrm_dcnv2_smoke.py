@@ -1,21 +1,27 @@
 """DLRM-DCNv2's smoke preset, end to end: it reaches its target; what is simpler or broken does not."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy.sparse import csr_matrix, hstack
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
+from torch import nn
 
 from official import messages_as_closed, official_messages
 from pitboard import suite
 from pitboard.training.benchmarks.dlrm_dcnv2 import benchmark as dlrm
+from pitboard.training.benchmarks.dlrm_dcnv2.benchmark import DlrmSettings
 from pitboard.training.benchmarks.dlrm_dcnv2.flights import TABLES, Flights, load_flights
-from pitboard.training.output import Output, Plan
+from pitboard.training.benchmarks.dlrm_dcnv2.model import Dlrm
+from pitboard.training.benchmarks.dlrm_dcnv2.tables import RowAdagrad
+from pitboard.training.output import Output
 from pitboard.training.reporting import Silent
 from pitboard.training.runner import execute
+from stand_in import the_plan
 from support import Command, number, the_log, the_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("dlrm_dcnv2")]
@@ -38,7 +44,7 @@ def test_it_reaches_the_target(smoke: Path) -> None:
     assert run.status == "success"
     assert run.evaluations[-1].quality >= TARGET > run.evaluations[-2].quality
     assert [e.epoch for e in run.evaluations] == [
-        15_360 * (number + 1) / 309_036 for number in range(len(run.evaluations))
+        30_720 * (number + 1) / 619_284 for number in range(len(run.evaluations))
     ]
 
 
@@ -60,7 +66,7 @@ def parts(cache: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Flights, Flight
 
 
 def test_logistic_regression_on_the_same_features_misses_it(parts: tuple[Flights, Flights]) -> None:
-    """Each row of each table a feature of its own, and the numerical ones."""
+    """Each row of each table a feature of its own, and the numerical ones; of every fourth flight."""
     first = np.cumsum([0, *(rows for rows, _ in TABLES.values())])
     shift = np.repeat(first[:-1], [count for _, count in TABLES.values()])
 
@@ -71,35 +77,50 @@ def test_logistic_regression_on_the_same_features_misses_it(parts: tuple[Flights
         return hstack([named, csr_matrix(part.dense)]).tocsr()
 
     train, held_out = parts
-    # The regularization that suits the flights held out best, and enough iterations to converge.
+    train = Flights(*(getattr(train, field.name)[np.arange(len(train)) % 8 < 2] for field in fields(Flights)))
     fitted = LogisticRegression(C=0.003, max_iter=200).fit(features(train), train.label)
     assert fitted.n_iter_ < 200
     area = roc_auc_score(held_out.label, fitted.predict_proba(features(held_out))[:, 1])
-    assert 0.7 < area < TARGET
+    assert 0.6 < area < TARGET - 0.1
 
 
-def test_a_model_with_a_shuffled_table_falls_behind(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, parts: tuple[Flights, Flights]
+class Uncrossed(Dlrm):
+    """A model whose features are not crossed: the perceptron gets them as they are."""
+
+    def __init__(self, settings: DlrmSettings) -> None:
+        super().__init__(settings)
+        setattr(self, "cross", nn.Identity())  # noqa: B010, another type than the model's own
+
+
+def shuffled(part: Flights, seed: int) -> Flights:
+    """Give each flight another one's route."""
+    place = list(TABLES).index("route")
+    ids = part.ids.copy()
+    ids[:, place] = ids[np.random.default_rng(seed).permutation(len(ids)), place]
+    return replace(part, ids=ids)
+
+
+@pytest.mark.parametrize(
+    ("broken", "samples", "most"),
+    # To the limit; and half way, where they are far behind.
+    [("cross layers", 368_640, TARGET), ("embeddings", 184_320, 0.84), ("routes", 184_320, 0.84)],
+)
+def test_a_broken_model_falls_behind(
+    broken: str,
+    samples: int,
+    most: float,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    parts: tuple[Flights, Flights],
 ) -> None:
-    """By here the sound run of this seed has reached it; docs/dlrm_dcnv2.md has how far this one gets."""
-    begin = sum(count for _, count in list(TABLES.values())[: list(TABLES).index("weather")])
-    columns = slice(begin, begin + TABLES["weather"][1])
-
-    def shuffled(part: Flights, seed: int) -> Flights:
-        ids = part.ids.copy()
-        ids[:, columns] = ids[np.random.default_rng(seed).permutation(len(ids))][:, columns]
-        return replace(part, ids=ids)
-
-    broken = tuple(shuffled(part, seed) for seed, part in enumerate(parts))
-    monkeypatch.setattr(dlrm, "load_flights", lambda: broken)
-    plan = Plan(
-        benchmark="dlrm_dcnv2",
-        preset="smoke",
-        overrides={"max_samples": "61440", "evaluation_interval": "61440", "precision": "fp32"},
-        seeds=[1],
-        system="s",
-        submitter="Test",
-    )
-    execute(Output(tmp_path), plan, 0, Silent())
+    if broken == "cross layers":
+        monkeypatch.setattr(dlrm, "Dlrm", Uncrossed)
+    elif broken == "embeddings":
+        monkeypatch.setattr(RowAdagrad, "step", lambda _: None)
+    else:
+        altered = tuple(shuffled(part, seed) for seed, part in enumerate(parts))
+        monkeypatch.setattr(dlrm, "load_flights", lambda: altered)
+    short: dict[str, Any] = {"max_samples": samples, "evaluation_interval": samples}
+    execute(Output(tmp_path), the_plan("dlrm_dcnv2", **short, precision="fp32"), 0, Silent())
     (evaluation,) = the_run(tmp_path).evaluations
-    assert 0.6 < evaluation.quality < TARGET - 0.004
+    assert 0.6 < evaluation.quality < most

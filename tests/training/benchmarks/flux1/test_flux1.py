@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 from diffusers.models.transformers.transformer_flux import FluxAttnProcessor
-from torch import Tensor, nn
+from torch import Tensor
 
 import stand_in
 from official import official_messages
@@ -16,10 +16,11 @@ from pitboard.training.benchmarks.flux1 import benchmark as flux1
 from pitboard.training.benchmarks.flux1 import digits
 from pitboard.training.benchmarks.flux1.benchmark import Flux1, FluxSettings
 from pitboard.training.benchmarks.flux1.model import FluxWithLoss, patches, unpatched
-from pitboard.training.initialize import materialize, seeded_generator
-from pitboard.training.output import Output, Plan
+from pitboard.training.initialize import seeded_generator
+from pitboard.training.output import Output
 from pitboard.training.reporting import Silent
 from pitboard.training.runner import execute, settings_for
+from stand_in import built, the_plan
 from support import Command, the_run
 
 TINY: dict[str, Any] = {
@@ -35,18 +36,6 @@ def flux(preset: str = "smoke", **overrides: Any) -> Flux1:
     settings = settings_for("flux1", preset, overrides)
     assert isinstance(settings, FluxSettings)
     return Flux1(settings)
-
-
-def the_plan(preset: str = "smoke", **overrides: Any) -> Plan:
-    texts = {key: str(value) for key, value in overrides.items()}
-    return Plan(benchmark="flux1", preset=preset, overrides=texts, seeds=[1], system="s", submitter="Test")
-
-
-def built(benchmark: Flux1) -> nn.Module:
-    with torch.device("meta"):
-        model = benchmark.build()
-    materialize(model, benchmark, torch.device("cpu"), 1)
-    return model
 
 
 def test_full_is_the_official_size_and_stays_on_meta() -> None:
@@ -139,9 +128,9 @@ def test_training_samples_follow_the_seed_and_evaluation_samples_do_not() -> Non
 def test_each_image_is_trained_on_once_an_epoch() -> None:
     data = flux().training_data(1)
     count = len(digits.load_digits()[0].images)
-    places = [data._shuffled(index) for index in range(count)]  # type: ignore[attr-defined]
+    places = [data._order.place(index) for index in range(count)]  # type: ignore[attr-defined]
     assert sorted(places) == list(range(count))
-    assert places != [data._shuffled(count + index) for index in range(count)]  # type: ignore[attr-defined]
+    assert places != [data._order.place(count + index) for index in range(count)]  # type: ignore[attr-defined]
 
 
 class Peeking(FluxWithLoss):
@@ -159,7 +148,7 @@ def test_a_model_that_sees_what_it_shall_predict_is_refused(
 ) -> None:
     monkeypatch.setattr(flux1, "FluxWithLoss", Peeking)
     with pytest.raises(PitboardError, match="depends on the latent"):
-        execute(Output(tmp_path), the_plan(**TINY), 0, Silent())
+        execute(Output(tmp_path), the_plan("flux1", **TINY), 0, Silent())
 
 
 def test_settings_that_cannot_be_are_explained() -> None:
@@ -186,7 +175,7 @@ def test_drawing_gives_a_grid_of_digits() -> None:
 
 def test_the_log_of_full_is_valid_closed(tmp_path: Path) -> None:
     benchmark = flux("full")
-    log = stand_in.race(benchmark, the_plan("full"), tmp_path, loss=0.598)
+    log = stand_in.race(benchmark, the_plan("flux1", "full"), tmp_path, loss=0.598)
     assert official_messages(log) == set()
     run = Run.from_events(read_events(log))
     assert (run.division, run.status) == ("closed", "success")

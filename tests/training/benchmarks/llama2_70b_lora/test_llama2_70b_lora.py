@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
 
 import stand_in
 from official import official_messages
@@ -14,9 +13,10 @@ from pitboard.errors import PitboardError
 from pitboard.events import Run, read_events
 from pitboard.training.benchmarks.llama2_70b_lora.benchmark import Llama2Lora, LoraSettings
 from pitboard.training.data.safetensors_folder import SafetensorsFolder
-from pitboard.training.initialize import materialize, seeded_generator
+from pitboard.training.initialize import seeded_generator
 from pitboard.training.output import Plan
 from pitboard.training.runner import settings_for
+from stand_in import built
 
 SMALL: dict[str, Any] = {
     "compile": False,
@@ -39,13 +39,6 @@ def lora(preset: str = "smoke", **overrides: Any) -> Llama2Lora:
     settings = settings_for("llama2_70b_lora", preset, overrides)
     assert isinstance(settings, LoraSettings)
     return RandomBase(settings)
-
-
-def built(benchmark: Llama2Lora) -> nn.Module:
-    with torch.device("meta"):
-        model = benchmark.build()
-    materialize(model, benchmark, torch.device("cpu"), 1)
-    return model
 
 
 def test_full_is_the_official_size_and_stays_on_meta() -> None:

@@ -16,19 +16,19 @@ from torch import Tensor
 from pitboard.errors import PitboardError
 from pitboard.events import read_events
 from pitboard.training.benchmarks.llama2_70b_lora import downloads as facts
-from pitboard.training.benchmarks.llama2_70b_lora.downloads import ModelFacts
+from pitboard.training.data.llama_weights import LlamaWeights
 from pitboard.training.data.packed import read_parquet
 from pitboard.training.data.safetensors_folder import SafetensorsFolder
 from pitboard.training.data.verify import verify
 from support import Command, the_log
 
-SMALL = ModelFacts(layers=2, width=32, key_width=16, inner=64, vocabulary=300)
+SMALL = LlamaWeights(layers=2, width=32, key_width=16, inner=64, vocabulary=300, fused=True)
 QKV = "model.layers.0.self_attn.qkv_proj.weight"
 LENGTH = 16
 RUN = ["run", "llama2_70b_lora", "--preset", "full", "--seed", "1"]
 
 
-def made_weights(facts: ModelFacts) -> dict[str, Tensor]:
+def made_weights(facts: LlamaWeights) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(1)
     return {
         name: torch.randn(shape, generator=generator).mul(0.1).bfloat16()
@@ -173,7 +173,7 @@ def test_verifying_finds_what_is_wrong(download: Path) -> None:
     second.unlink()
     assert statuses() == ["wrong", "ok", "ok", "ok"]
     second.write_bytes(b"PAR1")
-    write_model(download / facts.MODEL_FOLDER, made_weights(ModelFacts(1, 32, 16, 64, 300)))
+    write_model(download / facts.MODEL_FOLDER, made_weights(LlamaWeights(1, 32, 16, 64, 300, fused=True)))
     assert statuses() == ["wrong", "wrong", "ok", "wrong"]
     for file in (download / facts.MODEL_FOLDER).iterdir():
         file.unlink()
@@ -212,7 +212,7 @@ def test_full_trains_from_a_folder_of_weights_and_parquet(
     events = list(read_events(the_log(tmp_path / "out")))
     assert sum(event.key == "eval_accuracy" for event in events) == 2
 
-    write_model(download / facts.MODEL_FOLDER, made_weights(ModelFacts(2, 32, 16, 96, 300)))
+    write_model(download / facts.MODEL_FOLDER, made_weights(LlamaWeights(2, 32, 16, 96, 300, fused=True)))
     done = pitboard(*RUN, *words, "--output", tmp_path / "wrong")
     assert done.returncode == 2
     assert "it is not the model of this preset" in done.stderr

@@ -14,6 +14,7 @@ from pitboard.events import read_events
 from pitboard.training.benchmarks.llama31_8b.downloads import DatasetFacts
 from pitboard.training.benchmarks.llama31_405b import downloads as facts
 from pitboard.training.benchmarks.llama31_405b.python_text import load_texts, python_shards
+from pitboard.training.data.llama_weights import LlamaWeights
 from pitboard.training.data.megatron import IndexedDataset, write_indexed_dataset
 from pitboard.training.data.verify import verify
 from support import Command, the_log
@@ -41,7 +42,7 @@ def download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(facts, "VALIDATION", known)
     monkeypatch.setattr(facts, "SEQUENCE_LENGTH", 8)
     monkeypatch.setattr(facts, "TOKENIZER_VOCABULARY", 10)
-    monkeypatch.setattr(facts, "shapes", lambda: SHAPES)
+    monkeypatch.setattr(LlamaWeights, "shapes", lambda _: SHAPES)
     return root
 
 
@@ -62,7 +63,7 @@ def test_verifying_finds_what_is_wrong(download: Path) -> None:
 
 
 def test_the_official_model_has_its_weights() -> None:
-    assert sum(int(np.prod(shape)) for shape in facts.shapes().values()) == 405_853_388_800
+    assert sum(int(np.prod(shape)) for shape in facts.MODEL.shapes().values()) == 405_853_388_800
     # As many tokens as 5,760 sequences take, and less than one more.
     assert facts.VALIDATION.tokens is not None
     assert (facts.VALIDATION.tokens - 1) // facts.SEQUENCE_LENGTH == facts.VALIDATION.sequences

@@ -21,10 +21,10 @@ from pitboard.suite.benchmarks.llama31_8b import LLAMA31_8B
 from pitboard.training import attention, optimizer
 from pitboard.training.benchmarks.llama31_8b.benchmark import Llama31, LlamaSettings
 from pitboard.training.benchmarks.llama31_8b.model import chunked_head_loss, whole_head_loss
-from pitboard.training.initialize import materialize
-from pitboard.training.output import Output, Plan
+from pitboard.training.output import Output
 from pitboard.training.reporting import Silent
 from pitboard.training.runner import execute, settings_for
+from stand_in import built, the_plan
 from support import curve, near, number, the_log
 
 SMOKE = suite.benchmark("llama31_8b").preset("smoke").values
@@ -34,20 +34,6 @@ def llama(preset: str = "smoke", **overrides: Any) -> Llama31:
     settings = settings_for("llama31_8b", preset, {"compile": False, **overrides})
     assert isinstance(settings, LlamaSettings)
     return Llama31(settings)
-
-
-def the_plan(**overrides: Any) -> Plan:
-    texts = {key: str(value) for key, value in overrides.items()}
-    return Plan(
-        benchmark="llama31_8b", preset="smoke", overrides=texts, seeds=[1], system="s", submitter="Test"
-    )
-
-
-def built(benchmark: Llama31, seed: int = 1) -> nn.Module:
-    with torch.device("meta"):
-        model = benchmark.build()
-    materialize(model, benchmark, torch.device("cpu"), seed)
-    return model
 
 
 def test_full_is_the_official_size_and_stays_on_meta() -> None:
@@ -68,7 +54,7 @@ def test_full_is_the_official_size_and_stays_on_meta() -> None:
 
 
 def test_the_log_of_full_is_valid_closed(tmp_path: Path) -> None:
-    stand_in.race(llama("full"), the_plan(), tmp_path, loss=3.7)
+    stand_in.race(llama("full"), the_plan("llama31_8b"), tmp_path, loss=3.7)
 
     assert official_messages(tmp_path / "result_0.txt") == set()
     run = Run.from_events(read_events(tmp_path / "result_0.txt"))
@@ -88,7 +74,7 @@ def test_the_suite_says_what_reaches_the_target_when_it_is_looked_at_and_how_it_
     monkeypatch.setattr(suite, "benchmark", lambda *_, **__: other)
 
     benchmark = llama("full", evaluation_interval=10_000)
-    log = stand_in.race(benchmark, the_plan(), tmp_path, loss=3.7)
+    log = stand_in.race(benchmark, the_plan("llama31_8b"), tmp_path, loss=3.7)
 
     events = list(read_events(log))
     (evaluated,) = [event for event in events if event.key == "accuracy"]
@@ -232,11 +218,20 @@ def test_starting_values_follow_the_seed_and_the_reference() -> None:
 
 @pytest.mark.slow
 def test_compiled_it_learns_the_same(monkeypatch: pytest.MonkeyPatch, cache: Path, tmp_path: Path) -> None:
-    """On a CPU in FP32 a run is not compiled by itself: without this test none would show that it can be."""
+    """On a CPU in FP32 a run is not compiled by itself: without this test none would show that it can be.
+
+    Attention takes 64 tokens in two blocks of rows; each block more is more C++ to compile.
+    """
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
-    short = {"layers": 1, "max_samples": 64, "evaluation_interval": 32, "evaluation_samples": 8}
+    short: dict[str, Any] = {
+        "layers": 1,
+        "max_samples": 64,
+        "evaluation_interval": 32,
+        "evaluation_samples": 8,
+    }
+    short |= {"sequence_length": 64}
     for compiled in (False, True):
-        plan = the_plan(**short, precision="fp32", compile=compiled)
+        plan = the_plan("llama31_8b", **short, precision="fp32", compile=compiled)
         execute(Output(tmp_path / str(compiled)), plan, 0, Silent())
     plain, fast = curve(tmp_path / "False"), curve(tmp_path / "True")
     assert len(plain) == 2
@@ -258,7 +253,7 @@ def race_with(monkeypatch: pytest.MonkeyPatch, mask: Any, folder: Path, **overri
     """Run the smoke preset in this process with another attention."""
     monkeypatch.setattr(attention, "NAME", mask.__name__)
     AttentionInterface.register(mask.__name__, mask)
-    execute(Output(folder), the_plan(**overrides), 0, Silent())
+    execute(Output(folder), the_plan("llama31_8b", **overrides), 0, Silent())
     return Run.from_events(read_events(the_log(folder)))
 
 
@@ -287,7 +282,7 @@ def test_a_broken_optimizer_does_not_come_near_the_target(
         return torch.optim.SGD(model.parameters(), lr=settings.learning_rate)
 
     monkeypatch.setattr(optimizer, "adamw", plain_descent)
-    plan = the_plan(compile=False, max_samples=256)
+    plan = the_plan("llama31_8b", compile=False, max_samples=256)
     execute(Output(tmp_path), plan, 0, Silent())
     run = Run.from_events(read_events(the_log(tmp_path)))
     assert [evaluation.samples for evaluation in run.evaluations] == [128, 256]

@@ -20,14 +20,11 @@ from pitboard.training.benchmarks.retinanet.benchmark import RetinaNetBenchmark,
 from pitboard.training.benchmarks.retinanet.canvases import Canvases, enlarged
 from pitboard.training.benchmarks.retinanet.model import DETECTION, FrozenBatchNorm, RetinaNet
 from pitboard.training.data.scans import load_scans
-from pitboard.training.distributed import World
-from pitboard.training.initialize import materialize
-from pitboard.training.output import Output, Plan
+from pitboard.training.output import Output
 from pitboard.training.reporting import Silent
 from pitboard.training.runner import execute, settings_for
+from stand_in import ALONE, built, the_plan
 from support import Command, the_run
-
-ALONE = World(0, 1, torch.device("cpu"), None, 0, 1, 1)
 
 
 @pytest.fixture(autouse=True)
@@ -41,20 +38,6 @@ def detector(preset: str = "smoke", **overrides: Any) -> RetinaNetBenchmark:
     settings = settings_for("retinanet", preset, overrides)
     assert isinstance(settings, RetinaNetSettings)
     return RetinaNetBenchmark(settings)
-
-
-def the_plan(preset: str = "smoke", **overrides: Any) -> Plan:
-    texts = {key: str(value) for key, value in overrides.items()}
-    return Plan(
-        benchmark="retinanet", preset=preset, overrides=texts, seeds=[1], system="s", submitter="Test"
-    )
-
-
-def built(benchmark: RetinaNetBenchmark) -> nn.Module:
-    with torch.device("meta"):
-        model = benchmark.build()
-    materialize(model, benchmark, torch.device("cpu"), 1)
-    return model
 
 
 def count(parameters: Any) -> int:
@@ -154,7 +137,7 @@ def test_training_samples_follow_the_seed_and_a_mirrored_image_takes_its_boxes_a
     unchanged = sum(torch.equal(half[index]["images"], plain[index]["images"]) for index in range(200))
     assert 70 < unchanged < 130
     images = detector().settings.training_images
-    numbers = [plain._shuffled(index) for index in range(images)]  # type: ignore[attr-defined]
+    numbers = [plain._order.place(index) for index in range(images)]  # type: ignore[attr-defined]
     assert sorted(numbers) == list(range(images))
 
 
@@ -239,7 +222,7 @@ def test_a_model_that_sees_what_it_shall_find_is_refused(
 ) -> None:
     monkeypatch.setattr(retinanet, "RetinaNet", Peeking)
     with pytest.raises(PitboardError, match="depend on the boxes"):
-        execute(Output(tmp_path), the_plan(precision="fp32"), 0, Silent())
+        execute(Output(tmp_path), the_plan("retinanet", precision="fp32"), 0, Silent())
 
 
 def test_settings_that_cannot_be_are_explained(tmp_path: Path) -> None:
@@ -250,7 +233,7 @@ def test_settings_that_cannot_be_are_explained(tmp_path: Path) -> None:
     with pytest.raises(PitboardError, match="'depths' is '3-4'"):
         detector(depths="3-4")
     with pytest.raises(PitboardError, match="no linear layers"):
-        execute(Output(tmp_path), the_plan(precision="mxfp8"), 0, Silent())
+        execute(Output(tmp_path), the_plan("retinanet", precision="mxfp8"), 0, Silent())
 
 
 def test_full_without_its_data_says_how_to_get_it(pitboard: Command, tmp_path: Path) -> None:
@@ -271,7 +254,9 @@ def test_the_log_of_full_is_valid_closed(tmp_path: Path) -> None:
     """As after the second epoch, each of ten steps here: a real one takes 4,572."""
     short = {"evaluation_interval": 2560, "training_images": 2560, "data_workers": 0}
     full = detector("full", **short)
-    log = stand_in.race(full, the_plan("full", **short), tmp_path, loss=1.0, qualities=[0.2, 0.345])
+    log = stand_in.race(
+        full, the_plan("retinanet", "full", **short), tmp_path, loss=1.0, qualities=[0.2, 0.345]
+    )
     assert official_messages(log) == set()
     run = Run.from_events(read_events(log))
     assert (run.division, run.status, run.target) == ("closed", "success", 0.34)

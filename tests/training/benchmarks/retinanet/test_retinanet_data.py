@@ -17,11 +17,11 @@ from pitboard.training.benchmarks.retinanet.benchmark import RetinaNetBenchmark
 from pitboard.training.benchmarks.retinanet.downloads import ANNOTATIONS, BACKBONE, IMAGES, SplitFacts
 from pitboard.training.benchmarks.retinanet.openimages import OpenImages
 from pitboard.training.data.verify import verify
-from pitboard.training.distributed import World
 from pitboard.training.loading import training_batches
 from pitboard.training.output import Output, Plan
 from pitboard.training.reporting import Silent
 from pitboard.training.runner import execute, settings_for
+from stand_in import ALONE
 from support import Command, the_run
 
 CLASSES = 5
@@ -127,10 +127,9 @@ def test_a_broken_image_is_one_sentence_also_from_a_loader_process(download: Pat
     given = {"data": download, "classes": CLASSES, "training_images": 5}
     settings = settings_for("retinanet", "full", given | {"data_workers": 1, "global_batch_size": 2})
     benchmark = RetinaNetBenchmark(settings)  # type: ignore[arg-type]
-    alone = World(0, 1, torch.device("cpu"), None, 0, 1, 1)
     data = benchmark.training_data(1)
     with pytest.raises(PitboardError, match=r"^The image [^\n]* cannot be read [^\n]*$"):
-        next(training_batches(data, settings, alone, benchmark.collate, 0, 1))
+        next(training_batches(data, settings, ALONE, benchmark.collate, 0, 1))
 
 
 def test_what_is_wrong_is_found(download: Path) -> None:

@@ -21,11 +21,11 @@ from pitboard.training.benchmarks.rgat.features import SharedFeatures
 from pitboard.training.benchmarks.rgat.graph import Graph, neighbourhood
 from pitboard.training.benchmarks.rgat.model import Rgat
 from pitboard.training.benchmarks.rgat.verses import in_columns
-from pitboard.training.initialize import materialize
-from pitboard.training.output import Output, Plan
+from pitboard.training.output import Output
 from pitboard.training.precision import convert
 from pitboard.training.reporting import Silent
 from pitboard.training.runner import execute, settings_for
+from stand_in import built, the_plan
 from support import Command, the_run
 
 TINY: dict[str, Any] = {"feature_size": 16, "hidden_size": 8, "fan_out": "3-2", "precision": "fp32"}
@@ -35,18 +35,6 @@ def gat(preset: str = "smoke", **overrides: Any) -> RelationalGat:
     settings = settings_for("rgat", preset, overrides)
     assert isinstance(settings, RgatSettings)
     return RelationalGat(settings)
-
-
-def the_plan(preset: str = "smoke", **overrides: Any) -> Plan:
-    texts = {key: str(value) for key, value in overrides.items()}
-    return Plan(benchmark="rgat", preset=preset, overrides=texts, seeds=[1], system="s", submitter="Test")
-
-
-def built(benchmark: RelationalGat) -> nn.Module:
-    with torch.device("meta"):
-        model = benchmark.build()
-    materialize(model, benchmark, torch.device("cpu"), 1)
-    return model
 
 
 def test_full_has_the_references_layers_and_stays_on_meta() -> None:
@@ -135,7 +123,7 @@ class Told(Rgat):
 def test_a_model_that_is_told_the_classes_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(rgat, "Rgat", Told)
     with pytest.raises(PitboardError, match="depends on the classes"):
-        execute(Output(tmp_path), the_plan(**TINY), 0, Silent())
+        execute(Output(tmp_path), the_plan("rgat", **TINY), 0, Silent())
 
 
 def test_settings_that_cannot_be_are_explained() -> None:
@@ -158,7 +146,7 @@ def test_full_without_its_data_says_how_to_get_it(pitboard: Command, tmp_path: P
 def test_sanity_counts_the_work_of_a_made_up_graph(tmp_path: Path) -> None:
     small = {"synthetic_papers": 20_000, "micro_batch_size": 4, "max_steps": 2, "precision": "fp32"}
     size = {"hidden_size": 16, "feature_size": 16, "fan_out": "4-3-2"}
-    summary = execute(Output(tmp_path), the_plan("sanity", **small, **size), 0, Silent())
+    summary = execute(Output(tmp_path), the_plan("rgat", "sanity", **small, **size), 0, Silent())
     assert summary is not None
     assert (summary.samples, summary.quality) == (8, None)
     assert 0 < summary.utilisation < 1
@@ -170,7 +158,7 @@ def test_sanity_counts_the_work_of_a_made_up_graph(tmp_path: Path) -> None:
 def test_the_log_of_full_is_valid_closed(tmp_path: Path) -> None:
     benchmark = gat("full")
     # Its one weight falls by the learning rate in each of 1,155 steps, to an accuracy above the target.
-    log = stand_in.race(benchmark, the_plan("full"), tmp_path, loss=0.73 + 1.155)
+    log = stand_in.race(benchmark, the_plan("rgat", "full"), tmp_path, loss=0.73 + 1.155)
     assert official_messages(log) == set()
     run = Run.from_events(read_events(log))
     assert (run.division, run.status) == ("closed", "success")

@@ -14,12 +14,18 @@ from pitboard.training.benchmarks.rgat import igbh, verses
 from pitboard.training.benchmarks.rgat import verify as verify_rgat
 from pitboard.training.benchmarks.rgat.data import Samples, split, split_sizes
 from pitboard.training.benchmarks.rgat.downloads import (
-    ABOUT_EDGES,
     CLASSES_FILE,
+    EDGES,
     columns_folder,
     features_file,
 )
-from pitboard.training.benchmarks.rgat.graph import Columns, Graph, neighbourhood, relations_by_layer
+from pitboard.training.benchmarks.rgat.graph import (
+    Columns,
+    Graph,
+    Relation,
+    neighbourhood,
+    relations_by_layer,
+)
 from pitboard.training.benchmarks.rgat.verses import in_columns
 from pitboard.training.data.verify import verify
 from pitboard.training.output import Output, Plan
@@ -110,7 +116,7 @@ def test_each_neighbour_is_drawn_equally_often() -> None:
 
 
 def test_only_relations_that_reach_a_paper_are_computed() -> None:
-    layers = relations_by_layer(list(ABOUT_EDGES), "paper", 3)
+    layers = relations_by_layer(list(EDGES), "paper", 3)
     assert [len(relations) for relations in layers] == [11, 10, 5]
     assert {relation[2] for relation in layers[2]} == {"paper"}
 
@@ -173,7 +179,7 @@ def download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         path = root / features_file(kind)
         path.parent.mkdir(parents=True)
         torch.save(torch.randn(count, SIZE).half(), path)
-    for sender, name, receiver in ABOUT_EDGES:
+    for sender, name, receiver in EDGES:
         folder = root / columns_folder((sender, name, receiver))
         folder.mkdir(parents=True)
         edges = np.stack([random.integers(nodes[sender], size=90), random.integers(nodes[receiver], size=90)])
@@ -188,8 +194,13 @@ def download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         for name, value in (("LABELLED", LABELLED), ("FEATURE_SIZE", SIZE)):
             if hasattr(module, name):
                 monkeypatch.setattr(module, name, value)
-    monkeypatch.setattr(igbh, "NODES", {"paper": PAPERS, "author": AUTHORS})
+    monkeypatch.setattr(igbh, "NODES", nodes)
+    monkeypatch.setattr(verify_rgat, "EDGES", known_edges())
     return root
+
+
+def known_edges() -> dict[Relation, int | None]:
+    return {each: known and 90 for each, known in EDGES.items()}
 
 
 def statuses(root: Path) -> dict[str, str]:
@@ -198,6 +209,9 @@ def statuses(root: Path) -> dict[str, str]:
 
 def test_full_trains_on_the_references_files(download: Path, tmp_path: Path) -> None:
     assert set(statuses(download).values()) == {"ok"}
+    details = {report.file: report.detail for report in verify("rgat", download)}
+    assert details[columns_folder(CITES)].startswith("90 edges; their number is not checked")
+    assert details[columns_folder(WRITTEN)] == "90 edges"
     small = {"feature_size": SIZE, "hidden_size": 8, "classes": 5, "fan_out": "3-2"}
     short = {"global_batch_size": 4, "max_samples": 8, "evaluation_interval": 4, "evaluation_samples": 0}
     monkey = {"precision": "fp32", "data": download}
@@ -218,7 +232,9 @@ def plan(overrides: dict[str, str]) -> Plan:
     return Plan(benchmark="rgat", preset="full", overrides=overrides, seeds=[1], system="s", submitter="T")
 
 
-def test_what_is_wrong_is_found(download: Path) -> None:
+def test_what_is_wrong_is_found(download: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rev_topic = ("fos", "rev_topic", "paper")
+    monkeypatch.setattr(verify_rgat, "EDGES", {**known_edges(), rev_topic: 91})
     cites = download / columns_folder(CITES)
     sources = torch.load(cites / "indices.pt")
     sources[7] = PAPERS
@@ -233,13 +249,14 @@ def test_what_is_wrong_is_found(download: Path) -> None:
     classes[LABELLED - 1] = np.nan
     classes.tofile(download / CLASSES_FILE)
     found = {name: status for name, status in statuses(download).items() if status != "ok"}
-    institutes = [columns_folder(r) for r in ABOUT_EDGES if {"institute", "author", "journal"} & {r[0], r[2]}]
+    institutes = [columns_folder(r) for r in EDGES if {"institute", "author", "journal"} & {r[0], r[2]}]
     assert found == {
         features_file("author"): "wrong",
         features_file("institute"): "wrong",
         features_file("journal"): "missing",
         columns_folder(CITES): "wrong",
         columns_folder(("paper", "topic", "fos")): "wrong",
+        columns_folder(rev_topic): "wrong",
         CLASSES_FILE: "wrong",
         **dict.fromkeys(institutes, "unchecked"),
     }

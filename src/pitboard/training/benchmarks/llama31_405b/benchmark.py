@@ -6,7 +6,7 @@ first, one for each of its own tokens, and the model learns anew what they mean.
 from 7.7 where Meta's model stands near 2. All weights are trained.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import Tensor
 
 from pitboard.suite.benchmarks.llama31_405b import closed_schedule
-from pitboard.training.benchmarks.llama31_8b.base_weights import PretrainedBase, base_for
+from pitboard.training.benchmarks.llama31_8b.base_weights import StartsFromSmallBase
 from pitboard.training.benchmarks.llama31_8b.benchmark import Llama31, LlamaSettings
 from pitboard.training.benchmarks.llama31_405b.downloads import MODEL_FOLDER, TRAIN, VALIDATION
 from pitboard.training.benchmarks.llama31_405b.python_text import python_shards
@@ -51,16 +51,12 @@ class Llama405BSettings(LlamaSettings):
         return settings
 
 
-class Llama405B(Llama31):
+class Llama405B(StartsFromSmallBase, Llama31):
     """The benchmark `llama31_405b` for the loop."""
 
     settings_class: ClassVar[type[Settings]] = Llama405BSettings
     settings: Llama405BSettings
-
-    def prepare(self, preparing: Callable[[str], None]) -> None:
-        """Pre-train the small base of the smoke preset unless it is in the cache."""
-        if self.settings.dataset == "python":
-            self._small_base = self._pretrained(preparing)
+    small_base_dataset = "python"
 
     def is_pretrained(self, name: str) -> bool:  # noqa: ARG002 - all or none
         """Whether there are weights to start from: not where throughput alone is measured."""
@@ -74,23 +70,12 @@ class Llama405B(Llama31):
 
     def hyperparameters(self) -> dict[str, object]:
         """Return what the rules of llama31_405b want logged, and what pre-training a small base cost."""
-        keys = super().hyperparameters()
-        if self.settings.dataset == "python":
-            keys["pitboard_base_pretraining_seconds"] = self._small_base.seconds
-        return keys
-
-    @cached_property
-    def _small_base(self) -> PretrainedBase:
-        return self._pretrained(lambda _: None)
-
-    def _pretrained(self, preparing: Callable[[str], None]) -> PretrainedBase:
-        assert self.settings.base_steps is not None
-        return base_for(self.settings, self.settings.base_steps, preparing)
+        return super().hyperparameters() | self.small_base_keys()
 
     @cached_property
     def _weights(self) -> SafetensorsFolder:
-        if self.settings.dataset == "python":
-            return SafetensorsFolder(self._small_base.folder)
+        if self.has_small_base:
+            return SafetensorsFolder(self.small_base.folder)
         return SafetensorsFolder(
             required_folder(
                 "llama31_405b",

@@ -10,6 +10,7 @@ from Meta's release on Hugging Face; that release is what is read here.
 
 from pitboard.training.benchmarks.llama31_8b.downloads import DatasetFacts
 from pitboard.training.data.downloads import Download, HubDownload
+from pitboard.training.data.llama_weights import LlamaWeights
 
 MODEL_FOLDER = "model"
 TOKENIZER_FOLDER = "tokenizer"
@@ -49,26 +50,4 @@ VALIDATION = DatasetFacts(
 
 SEQUENCE_LENGTH = 8192
 TOKENIZER_VOCABULARY = 32_000
-
-
-def shapes() -> dict[str, tuple[int, ...]]:
-    """Return the shape of each weight of Llama 3.1 405B by its name in Meta's files."""
-    width, key_width, inner, vocabulary = 16_384, 1024, 53_248, 128_256
-    layer: dict[str, tuple[int, ...]] = {
-        "input_layernorm": (width,),
-        "self_attn.q_proj": (width, width),
-        "self_attn.k_proj": (key_width, width),
-        "self_attn.v_proj": (key_width, width),
-        "self_attn.o_proj": (width, width),
-        "post_attention_layernorm": (width,),
-        "mlp.gate_proj": (inner, width),
-        "mlp.up_proj": (inner, width),
-        "mlp.down_proj": (width, inner),
-    }
-    layers = {
-        f"model.layers.{number}.{part}.weight": shape
-        for number in range(126)
-        for part, shape in layer.items()
-    }
-    ends = {"model.embed_tokens.weight": (vocabulary, width), "lm_head.weight": (vocabulary, width)}
-    return layers | ends | {"model.norm.weight": (width,)}
+MODEL = LlamaWeights(layers=126, width=16_384, key_width=1024, inner=53_248, vocabulary=128_256)

@@ -20,4 +20,4 @@ def reports(root: Path) -> Iterator[FileReport]:
     yield from tokenizer_reports(
         root / facts.TOKENIZER_FOLDER, facts.TOKENIZER_VOCABULARY, "Mixtral 8x22B (v0.1)"
     )
-    yield from model_reports(root, facts.MODEL_FOLDER, facts.shapes())
+    yield from model_reports(root, facts.MODEL_FOLDER, facts.MODEL.shapes())

@@ -5,8 +5,9 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
+from typing import Any, ClassVar
 
 import torch
 import transformers
@@ -49,6 +50,38 @@ class PretrainedBase:
 
     folder: Path
     seconds: float
+
+
+class StartsFromSmallBase:
+    """What benchmarks have in common whose smoke preset starts from a small base; mixed into theirs."""
+
+    settings: Any
+    small_base_dataset: ClassVar[str]
+    """The embedded dataset that is trained on from such a base."""
+    small_base_llama: ClassVar[type[Llama31]] = Llama31
+    """How the base computes."""
+
+    @property
+    def has_small_base(self) -> bool:
+        """Whether these settings start from a small base."""
+        return bool(self.settings.dataset == self.small_base_dataset)
+
+    def prepare(self, preparing: Callable[[str], None]) -> None:
+        """Pre-train the small base of the smoke preset unless it is in the cache."""
+        if self.has_small_base:
+            self.small_base = self._pretrained(preparing)
+
+    @cached_property
+    def small_base(self) -> PretrainedBase:
+        """The base, pre-trained when it is first asked for, unless it is in the cache."""
+        return self._pretrained(lambda _: None)
+
+    def small_base_keys(self) -> dict[str, object]:
+        """Return what the log says of a small base: the seconds that pre-training it took."""
+        return {"pitboard_base_pretraining_seconds": self.small_base.seconds} if self.has_small_base else {}
+
+    def _pretrained(self, preparing: Callable[[str], None]) -> PretrainedBase:
+        return base_for(self.settings, self.settings.base_steps, preparing, self.small_base_llama)
 
 
 def base_for(

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from pitboard.errors import PitboardError
@@ -15,7 +16,7 @@ from pitboard.training.benchmarks.llama31_8b.downloads import (
 )
 from pitboard.training.data.megatron import DatasetIndex, IndexedDataset
 from pitboard.training.data.samples import TokenSamples
-from pitboard.training.data.verify import FileReport, Status
+from pitboard.training.data.verify import FileReport, Status, checked_report
 
 
 def reports(root: Path) -> Iterator[FileReport]:
@@ -46,12 +47,11 @@ def dataset_reports(
             yield FileReport(index_name, "wrong", str(error))
         else:
             yield _counted(index_name, index, facts)
-    if not data_path.is_file():
-        yield FileReport(data_name, "missing", f"expected in {root}")
-    elif index is None:
+    if data_path.is_file() and index is None:
         yield FileReport(data_name, "unchecked", "cannot be judged without its index")
     else:
-        yield _tokens(data_name, root / facts.prefix, facts.sequences, sequence_length, vocabulary_size)
+        of = root / facts.prefix, facts.sequences, sequence_length, vocabulary_size
+        yield checked_report(root, data_name, partial(_tokens, *of))
 
 
 def _counted(name: str, index: DatasetIndex, facts: DatasetFacts) -> FileReport:
@@ -63,18 +63,13 @@ def _counted(name: str, index: DatasetIndex, facts: DatasetFacts) -> FileReport:
     return FileReport(name, "ok", counts)
 
 
-def _tokens(
-    name: str, prefix: Path, sequences: int, sequence_length: int, vocabulary_size: int
-) -> FileReport:
+def _tokens(prefix: Path, sequences: int, sequence_length: int, vocabulary_size: int) -> str:
     """Open the data and read the sequences that must be there, each checked against the vocabulary."""
-    try:
-        dataset = IndexedDataset(prefix)
-        samples = TokenSamples.validation(dataset, sequence_length, sequences, vocabulary_size)
-        for sample in range(len(samples)):
-            samples[sample]
-    except PitboardError as error:
-        return FileReport(name, "wrong", str(error))
-    return FileReport(name, "ok", f"{dataset.data_path.stat().st_size:,} bytes, as the index says")
+    dataset = IndexedDataset(prefix)
+    samples = TokenSamples.validation(dataset, sequence_length, sequences, vocabulary_size)
+    for sample in range(len(samples)):
+        samples[sample]
+    return f"{dataset.data_path.stat().st_size:,} bytes, as the index says"
 
 
 def tokenizer_reports(folder: Path, vocabulary_size: int, model: str) -> Iterator[FileReport]:

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate, pad
 from torch.utils.data import Dataset
 
+from pitboard.training.data.epoch_order import EpochOrder
 from pitboard.training.initialize import seeded_generator
 from pitboard.training.protocol import Batch
 
@@ -71,13 +72,13 @@ class Samples(Dataset[Batch]):
         self._size = size
         self._seed = seed
         self._share_mirrored = mirrored
-        self._order: tuple[int, Tensor] | None = None
+        self._order = None if seed is None else EpochOrder(len(source), seed)
 
     def __len__(self) -> int:
         return self._count
 
     def __getitem__(self, index: int) -> Batch:
-        found = self._source[index if self._seed is None else self._shuffled(index)]
+        found = self._source[index if self._order is None else self._order.place(index)]
         height, width = found.pixels.shape[1:]
         images, boxes = found.pixels.float().div(255), found.boxes
         if (height, width) != (self._size, self._size):
@@ -101,15 +102,6 @@ class Samples(Dataset[Batch]):
             return False
         generator = seeded_generator(torch.device("cpu"), self._seed, f"sample {index}")
         return bool(torch.rand((), generator=generator) < self._share_mirrored)
-
-    def _shuffled(self, index: int) -> int:
-        """Return the image of a training sample: a new order for each epoch."""
-        assert self._seed is not None
-        epoch, place = divmod(index, len(self._source))
-        if self._order is None or self._order[0] != epoch:
-            generator = seeded_generator(torch.device("cpu"), self._seed, f"epoch {epoch}")
-            self._order = epoch, torch.randperm(len(self._source), generator=generator)
-        return int(self._order[1][place])
 
 
 def collated(samples: list[Batch]) -> Batch:

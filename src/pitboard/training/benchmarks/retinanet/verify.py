@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -12,7 +13,7 @@ from pitboard.training.benchmarks.retinanet import downloads as facts
 from pitboard.training.benchmarks.retinanet.backbone import BackboneSizes, read_backbone, weight
 from pitboard.training.benchmarks.retinanet.model import FrozenBatchNorm
 from pitboard.training.benchmarks.retinanet.openimages import OpenImages
-from pitboard.training.data.verify import FileReport
+from pitboard.training.data.verify import FileReport, checked_report
 
 
 def reports(root: Path) -> Iterator[FileReport]:
@@ -23,7 +24,7 @@ def reports(root: Path) -> Iterator[FileReport]:
     """
     for split, about in facts.SPLITS.items():
         yield from _split(root, split, about)
-    yield _backbone(root)
+    yield checked_report(root, facts.BACKBONE, partial(_backbone, root / facts.BACKBONE))
 
 
 def _split(root: Path, split: str, about: facts.SplitFacts) -> Iterator[FileReport]:
@@ -43,38 +44,27 @@ def _split(root: Path, split: str, about: facts.SplitFacts) -> Iterator[FileRepo
         yield FileReport(boxes, "ok", counts)
     else:
         yield FileReport(boxes, "wrong", f"{counts}; expected {about.images:,} images")
-    yield _images(root, images, found)
+    yield checked_report(root, images, partial(_images, root / images, found))
 
 
-def _images(root: Path, name: str, found: OpenImages) -> FileReport:
-    if not (root / name).is_dir():
-        return FileReport(name, "missing", f"expected in {root}")
-    there = {each.name for each in os.scandir(root / name)}
+def _images(folder: Path, found: OpenImages) -> str:
+    there = {each.name for each in os.scandir(folder)}
     absent = [file for index in range(len(found)) if (file := found.file(index).name) not in there]
     if absent:
-        return FileReport(name, "wrong", f"{len(absent):,} images are not there, as {absent[0]}")
-    try:
-        for index in {0, len(found) - 1}:
-            found[index]
-    except PitboardError as error:
-        return FileReport(name, "wrong", str(error))
-    return FileReport(name, "ok", f"{len(found):,} images")
+        raise PitboardError(f"{len(absent):,} images are not there, as {absent[0]}")
+    for index in {0, len(found) - 1}:
+        found[index]
+    return f"{len(found):,} images"
 
 
-def _backbone(root: Path) -> FileReport:
-    path = root / facts.BACKBONE
-    if not path.is_file():
-        return FileReport(path.name, "missing", f"expected in {root}")
+def _backbone(path: Path) -> str:
     values = RETINANET.preset("full").values
     stages = tuple(map(int, str(values["depths"]).split("-")))
     sizes = BackboneSizes(int(str(values["planes"])), stages, int(str(values["groups"])))
     with torch.device("meta"):
         expected = sizes.build(FrozenBatchNorm).state_dict()
-    try:
-        weights = read_backbone(path)
-        for name, value in expected.items():
-            weight(weights, name, value.shape, path)
-    except PitboardError as error:
-        return FileReport(path.name, "wrong", str(error))
+    weights = read_backbone(path)
+    for name, value in expected.items():
+        weight(weights, name, value.shape, path)
     count = sum(value.numel() for value in expected.values())
-    return FileReport(path.name, "ok", f"{count:,} numbers of a ResNeXt-50 (32 × 4d)")
+    return f"{count:,} numbers of a ResNeXt-50 (32 × 4d)"

@@ -20,8 +20,8 @@ from torch.utils.data import Dataset
 
 from pitboard.errors import PitboardError
 from pitboard.training.benchmarks.rgat import igbh, verses
-from pitboard.training.benchmarks.rgat.data import Samples, Source, Synthetic, split, split_sizes
-from pitboard.training.benchmarks.rgat.downloads import ABOUT_EDGES, ABOUT_NODES, LABELLED
+from pitboard.training.benchmarks.rgat.data import Samples, Source, split, split_sizes, synthetic
+from pitboard.training.benchmarks.rgat.downloads import ABOUT_MESSAGES, EDGES, LABELLED, NODES
 from pitboard.training.benchmarks.rgat.features import SharedFeatures
 from pitboard.training.benchmarks.rgat.graph import Integers, Relation
 from pitboard.training.benchmarks.rgat.model import Rgat
@@ -74,7 +74,12 @@ class RgatSettings(Settings):
     @property
     def split_sizes(self) -> tuple[int, int]:
         """How many nodes are trained on and how many may be evaluated on."""
-        return split_sizes(self.labelled, verses.HELD_OUT if self.dataset == "verses" else igbh.HELD_OUT)
+        return split_sizes(self.labelled, self.held_out)
+
+    @property
+    def held_out(self) -> float:
+        """The part of the classified nodes that is evaluated on."""
+        return verses.HELD_OUT if self.dataset == "verses" else igbh.HELD_OUT
 
 
 class RelationalGat(TrainableBenchmark[RgatSettings]):
@@ -147,7 +152,7 @@ class RelationalGat(TrainableBenchmark[RgatSettings]):
         s = self.settings
         nodes = dict.fromkeys({kind for a, _, b in self._relations for kind in (a, b)}, _WARMUP_NODES)
         edges = dict.fromkeys(self._relations, _WARMUP_NODES * _WARMUP_EDGES)
-        made = Synthetic(nodes, edges, self._classified, s.feature_size, s.classes).source
+        made = synthetic(nodes, edges, self._classified, s.feature_size, s.classes)
         chosen = split(_WARMUP_NODES, igbh.HELD_OUT)[0]
         data = Samples(made, chosen, s.neighbours, 0, samples, shuffled=True)
         return self.collate(data.__getitems__(list(range(samples))))
@@ -201,7 +206,7 @@ class RelationalGat(TrainableBenchmark[RgatSettings]):
 
     @property
     def _relations(self) -> list[Relation]:
-        return list(verses.RELATIONS if self.settings.dataset == "verses" else ABOUT_EDGES)
+        return list(verses.RELATIONS if self.settings.dataset == "verses" else EDGES)
 
     @property
     def _classified(self) -> str:
@@ -214,15 +219,16 @@ class RelationalGat(TrainableBenchmark[RgatSettings]):
             return verses.load_source(s.feature_size)
         if s.dataset == "igbh-full":
             return igbh.open_source(required_folder("rgat", "IGBH-Full", s.data))
-        scale = s.synthetic_papers / ABOUT_NODES["paper"]
-        nodes = {kind: max(1, round(count * scale)) for kind, count in ABOUT_NODES.items()}
-        edges = {each: round(nodes[each[2]] * average) for each, average in ABOUT_EDGES.items()}
-        return Synthetic(nodes, edges, self._classified, s.feature_size, s.classes).source
+        scale = s.synthetic_papers / NODES["paper"]
+        nodes = {kind: max(1, round(count * scale)) for kind, count in NODES.items()}
+        edges = {each: round(nodes[each[2]] * ABOUT_MESSAGES[each]) for each in EDGES}
+        return synthetic(nodes, edges, self._classified, s.feature_size, s.classes)
 
     @cached_property
     def _split(self) -> tuple[Integers, Integers]:
-        held_out = verses.HELD_OUT if self.settings.dataset == "verses" else igbh.HELD_OUT
-        return split(self.settings.labelled, held_out)
+        # First, since to split IGBH-Full takes long: a folder that is missing is named at once.
+        _ = self._source
+        return split(self.settings.labelled, self.settings.held_out)
 
     def _samples(self, chosen: Integers, seed: int, *, shuffled: bool) -> Samples:
         s = self.settings

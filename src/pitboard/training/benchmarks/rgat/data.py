@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -20,7 +19,7 @@ from pitboard.training.benchmarks.rgat.graph import (
     neighbourhood,
 )
 from pitboard.training.data.cached import cached, default_cache
-from pitboard.training.initialize import seeded_generator
+from pitboard.training.data.epoch_order import EpochOrder
 from pitboard.training.protocol import Batch
 
 SPLIT_SEED = 42
@@ -97,27 +96,16 @@ class Samples(Dataset[Batch]):
         self._fan_out = fan_out
         self._seed = seed
         self._batch_size = batch_size
-        self._shuffled = shuffled
         self._with_features = with_features
-        self._order = lru_cache(maxsize=2)(self._epoch_order)
-        if shuffled:
+        self._order = EpochOrder(len(chosen), seed) if shuffled else None
+        if self._order is not None:
             # Minutes for a hundred million nodes are not the clock's, nor each loader process's.
-            self._order(0)
-
-    def _epoch_order(self, epoch: int) -> Integers:
-        generator = seeded_generator(torch.device("cpu"), self._seed, f"epoch {epoch}")
-        order: Integers = torch.randperm(len(self._chosen), generator=generator).numpy()
-        return order
+            self._order.draw(0)
 
     def nodes(self, numbers: Sequence[int]) -> Integers:
         """Return the classified nodes that are these samples."""
         places = np.asarray(numbers)
-        if self._shuffled:
-            epochs, places = np.divmod(places, len(self._chosen))
-            places = np.array(
-                [self._order(int(epoch))[place] for epoch, place in zip(epochs, places, strict=True)]
-            )
-        chosen: Integers = self._chosen[places]
+        chosen: Integers = self._chosen[places if self._order is None else self._order.places(places)]
         return chosen
 
     def sampled(self, numbers: Sequence[int]) -> Neighbourhood:
@@ -125,7 +113,7 @@ class Samples(Dataset[Batch]):
         return self._around(self.nodes(numbers), numbers[0])
 
     def _around(self, nodes: Integers, first: int) -> Neighbourhood:
-        step = f"step {first // self._batch_size}" if self._shuffled else "evaluation"
+        step = f"step {first // self._batch_size}" if self._order is not None else "evaluation"
         return neighbourhood(self._source.graph, nodes, self._fan_out, f"{self._seed}:{step}")
 
     def __getitems__(self, numbers: list[int]) -> list[Batch]:
@@ -164,33 +152,15 @@ class Repeated:
         return rows
 
 
-class Synthetic:
-    """A made-up graph with the relations of a real one, as many edges a node, and random features."""
-
-    def __init__(
-        self,
-        nodes: Mapping[str, int],
-        edges: Mapping[Relation, int],
-        classified: str,
-        size: int,
-        classes: int,
-    ) -> None:
-        self._nodes, self._edges, self._classified = nodes, edges, classified
-        self._size, self._classes = size, classes
-
-    @cached_property
-    def source(self) -> Source:
-        """The graph, made when it is first asked for."""
-        random = np.random.default_rng(0)
-        relations = {}
-        for (sender, name, receiver), count in self._edges.items():
-            degrees = random.multinomial(count, np.full(self._nodes[receiver], 1 / self._nodes[receiver]))
-            starts = np.concatenate([[0], np.cumsum(degrees)])
-            relations[sender, name, receiver] = Columns(
-                starts, random.integers(self._nodes[sender], size=count)
-            )
-        rows = Repeated(self._size)
-        classes = random.integers(self._classes, size=self._nodes[self._classified])
-        return Source(
-            Graph(self._nodes, relations, self._classified), dict.fromkeys(self._nodes, rows), classes
-        )
+def synthetic(
+    nodes: Mapping[str, int], edges: Mapping[Relation, int], classified: str, size: int, classes: int
+) -> Source:
+    """Return a made-up graph with these relations, so many edges each, and random features and classes."""
+    random = np.random.default_rng(0)
+    relations = {}
+    for (sender, name, receiver), count in edges.items():
+        degrees = random.multinomial(count, np.full(nodes[receiver], 1 / nodes[receiver]))
+        starts = np.concatenate([[0], np.cumsum(degrees)])
+        relations[sender, name, receiver] = Columns(starts, random.integers(nodes[sender], size=count))
+    labels = random.integers(classes, size=nodes[classified])
+    return Source(Graph(nodes, relations, classified), dict.fromkeys(nodes, Repeated(size)), labels)

@@ -10,9 +10,8 @@ import torch
 from pitboard.errors import PitboardError
 from pitboard.training.benchmarks.rgat.data import Source
 from pitboard.training.benchmarks.rgat.downloads import (
-    ABOUT_EDGES,
-    ABOUT_NODES,
     CLASSES_FILE,
+    EDGES,
     FEATURE_SIZE,
     NODES,
     columns_folder,
@@ -29,9 +28,9 @@ def open_source(root: Path) -> Source:
 
     Raises `PitboardError` for a file that is missing, or not what the reference writes.
     """
-    features = {kind: open_features(root, kind) for kind in ABOUT_NODES}
+    features = {kind: open_features(root, kind) for kind in NODES}
     nodes = {kind: len(rows) for kind, rows in features.items()}
-    relations = {relation: open_columns(root, relation, nodes[relation[2]]) for relation in ABOUT_EDGES}
+    relations = {relation: open_columns(root, relation, nodes[relation[2]]) for relation in EDGES}
     return Source(Graph(nodes, relations, "paper"), features, open_classes(root))
 
 
@@ -52,11 +51,8 @@ def open_features(root: Path, kind: str) -> npt.NDArray[np.float16]:
     """Return the features of a type's nodes. Raises `PitboardError` for another shape."""
     path = root / features_file(kind)
     features = _mapped(path, torch.float16)
-    nodes = NODES.get(kind, len(features) if features.ndim else 0)
-    if features.shape != (nodes, FEATURE_SIZE):
-        raise PitboardError(
-            f"{path} has the shape {features.shape}, expected {(nodes, FEATURE_SIZE)}: convert it again."
-        )
+    if features.shape != (expected := (NODES[kind], FEATURE_SIZE)):
+        raise PitboardError(f"{path} has the shape {features.shape}, expected {expected}: convert it again.")
     return features
 
 

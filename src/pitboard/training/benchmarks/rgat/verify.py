@@ -1,6 +1,6 @@
 """Check IGBH-Full, as the reference's scripts write it, against what is known about it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -8,17 +8,17 @@ import numpy as np
 
 from pitboard.errors import PitboardError
 from pitboard.training.benchmarks.rgat.downloads import (
-    ABOUT_EDGES,
-    ABOUT_NODES,
     CLASSES,
     CLASSES_FILE,
+    EDGES,
     LABELLED,
+    NODES,
     columns_folder,
     features_file,
 )
 from pitboard.training.benchmarks.rgat.graph import Relation
 from pitboard.training.benchmarks.rgat.igbh import open_classes, open_columns, open_features
-from pitboard.training.data.verify import FileReport
+from pitboard.training.data.verify import FileReport, checked_report
 
 _BLOCK = 1 << 24
 
@@ -27,28 +27,19 @@ def reports(root: Path) -> Iterator[FileReport]:
     """Yield a report for the features of each type, each relation's folder, and the classes, under `root`.
 
     Features must have the published number of rows; edges must go between nodes that have features, which
-    reads all of them; each labelled paper must have one of the 2,983 classes.
+    reads all of them, and be as many as published, where that is known; each labelled paper must have one of
+    the 2,983 classes.
     """
     nodes: dict[str, int] = {}
-    for kind in ABOUT_NODES:
-        yield _report(root, features_file(kind), partial(_features, root, kind, nodes))
-    for relation in ABOUT_EDGES:
+    for kind in NODES:
+        yield checked_report(root, features_file(kind), partial(_features, root, kind, nodes))
+    for relation in EDGES:
         folder = columns_folder(relation)
         if relation[0] in nodes and relation[2] in nodes:
-            yield _report(root, folder, partial(_edges, root, relation, nodes))
+            yield checked_report(root, folder, partial(_edges, root, relation, nodes))
         else:
             yield FileReport(folder, "unchecked", "the features of its nodes are missing or wrong")
-    yield _report(root, CLASSES_FILE, partial(_classes, root))
-
-
-def _report(root: Path, name: str, check: Callable[[], str]) -> FileReport:
-    """Return what a check of a file or folder says: in words if it is right, else raised."""
-    if not (root / name).exists():
-        return FileReport(name, "missing", f"expected in {root}")
-    try:
-        return FileReport(name, "ok", check())
-    except PitboardError as error:
-        return FileReport(name, "wrong", str(error))
+    yield checked_report(root, CLASSES_FILE, partial(_classes, root))
 
 
 def _features(root: Path, kind: str, nodes: dict[str, int]) -> str:
@@ -65,7 +56,12 @@ def _edges(root: Path, relation: Relation, nodes: dict[str, int]) -> str:
             raise PitboardError(f"has edges from nodes that are none of the {senders:,}; write it again")
     if (np.diff(columns.starts) < 0).any():
         raise PitboardError("its indptr.pt does not ascend; write it again")
-    return f"{len(columns.sources):,} edges"
+    counted = f"{len(columns.sources):,} edges"
+    if (expected := EDGES[relation]) is None:
+        return f"{counted}; their number is not checked, since none is published"
+    if len(columns.sources) != expected:
+        raise PitboardError(f"{counted}; expected {expected:,}")
+    return counted
 
 
 def _classes(root: Path) -> str:

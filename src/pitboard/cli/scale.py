@@ -1,0 +1,67 @@
+"""How `pitboard run --scale` runs on several numbers of ranks, and shows what it came to."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import typer
+
+from pitboard.cli.answers import SHOW, draw
+
+if TYPE_CHECKING:
+    from pitboard.cli.outcome import EndReport
+    from pitboard.launch.sweep import Sweep
+
+
+def race_scale(report: "EndReport", scale: "Sweep", chart: Path | None) -> NoReturn:
+    """Do the runs that are left, show the answer, and exit with what they came to."""
+    from pitboard.cli.outcome import run_document
+    from pitboard.cli.progress import Display
+    from pitboard.launch.scale import run_scale
+    from pitboard.results.answer import document
+    from pitboard.results.scaling import rank_scaling
+
+    with Display() as display:
+        run = run_scale(scale, display)
+    plan = scale.plan
+    logs = {int(name): paths for name, paths in scale.logs().items()}
+    answer = rank_scaling(logs, plan.benchmark, plan.preset, _nodes(scale))
+    members = [run_document(output, each) for output, each in scale.members.values()]
+    report.document = {**document(answer), "output": str(scale.folder.absolute()), "members": members}
+    if report.format == "text":
+        if not report.quiet:
+            typer.echo("\n" + SHOW["table"](answer), nl=False)
+    elif report.format != "json":
+        report.shown = SHOW[report.format](answer)
+    if chart is not None:
+        if answer.facts["acts_like"] is None:
+            typer.echo(f"No run has a time, so there is nothing to draw in {chart}.", err=True)
+        else:
+            draw(answer, chart)
+    missed = any(each["reached"] is False for each in members)
+    raise typer.Exit(2 if not run else 1 if missed else 0)
+
+
+def show_plans(report: "EndReport", scale: "Sweep") -> None:
+    """Show the dry run on every number of ranks; nothing is written."""
+    from pitboard.cli.outcome import forecast_document, show_forecast
+    from pitboard.launch.plan import dry_run
+
+    documents = []
+    for output, plan in scale.members.values():
+        expected, nodes = dry_run(output, plan)
+        if report.format == "json":
+            documents.append(forecast_document(output, plan, expected, nodes))
+        else:
+            show_forecast(output, plan, expected, nodes)
+            typer.echo()
+    if report.format == "json":
+        report.document = {"output": str(scale.folder.absolute()), "members": documents}
+
+
+def _nodes(scale: "Sweep") -> dict[int, int]:
+    """Return on how many nodes each number of ranks ran, as far as the runs recorded it."""
+    hosts = {
+        int(name): {*output.plan().environment.get("hosts", [])}
+        for name, (output, _) in scale.members.items()
+    }
+    return {ranks: len(names) or 1 for ranks, names in hosts.items()}

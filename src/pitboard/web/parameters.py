@@ -1,0 +1,34 @@
+"""The parameters that an address takes: any other is refused before anything is asked of the store."""
+
+from fastapi import Request
+
+from pitboard.errors import PitboardError, near
+from pitboard.results import questions
+
+_CHART = ("theme", "kind", "width")
+_PAGES = {"/results": ("sort",), "/compare": ("a", "b", "normalise", "benchmark")}
+
+
+def refuse_unknown(request: Request) -> None:
+    """Raise `PitboardError` where a request names a parameter that its address does not take.
+
+    One that is made up makes an address that no cache has met: each would be drawn anew.
+    """
+    known = _known(request.url.path)
+    if known is None:
+        return
+    for name in request.query_params:
+        if name not in known:
+            hint = near(name, known) if known else " It takes none."
+            raise PitboardError(f"This address takes no parameter '{name:.60}'.{hint}")
+
+
+def _known(path: str) -> list[str] | None:
+    """Return what an address takes, by its name; `None` for a question that there is not."""
+    if path == "/results":
+        return [*questions.question("table").parameters, *_PAGES[path]]
+    for place, more in (("/questions/", ()), ("/charts/", _CHART)):
+        if path.startswith(place):
+            name = path.removeprefix(place).removesuffix(".svg")
+            return [*questions.question(name).parameters, *more] if name in questions.names() else None
+    return list(_PAGES.get(path, ()))
