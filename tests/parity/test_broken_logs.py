@@ -191,7 +191,11 @@ BROKEN: dict[str, tuple[tuple[str, str, str], Break, str | None]] = {
     "block of no epochs": (LLAMA, _metadata("block_start", epoch_count=0, first_epoch_num=0), "log-value"),
     "block of epochs from nowhere": (LLAMA, _metadata("block_start", epoch_count=1), "log-metadata"),
     "run_stop without status": (LLAMA, _no_metadata("run_stop", "status"), "log-metadata"),
-    "run_stop aborted, which only scoring minds": (LLAMA, _metadata("run_stop", status="aborted"), None),
+    "run_stop aborted, which only scoring minds": (
+        LLAMA,
+        _metadata("run_stop", status="aborted"),
+        "(log-aborted)",
+    ),
     "open eval without epoch": (LLAMA_OPEN, _no_metadata("eval_accuracy", "epoch_num"), "log-metadata"),
     "metadata null where it is needed": (LLAMA, _field("eval_accuracy", "metadata", None), "log-metadata"),
     "metadata null where it is not": (LLAMA, _field("seed", "metadata", None), "(log-odd-json)"),
