@@ -47,7 +47,8 @@ class Network:
             _do("ip", "link", "add", name, "type", "veth", "peer", "name", "fab0", "netns", name)
             _do("ip", "link", "set", name, "master", self.bridge, "up")
             _do("ip", "-n", name, "address", "add", f"10.77.0.{index}/24", "dev", "fab0")
-            _do("ip", "-n", name, "link", "set", "fab0", "up")
+            for interface in ("fab0", "lo"):
+                _do("ip", "-n", name, "link", "set", interface, "up")
             shape = ["root", "tbf", "rate", f"{rate}mbit", "burst", "64kb", "latency", "50ms"]
             _do("tc", "qdisc", "add", "dev", name, *shape)
             _do("tc", "-n", name, "qdisc", "add", "dev", "fab0", *shape)
