@@ -49,7 +49,8 @@ def pair_bandwidth(
     plot = width - 70 - longest - (0 if upright else longest * 0.7)
     side = plot / len(order)
     few = len(order) <= _FEW and side >= 30
-    scale = alt.Scale(domain=[0, max(rates)], range=[look.background, look.palette[0]])
+    # One colour, more or less of it: a theme's own colours alone are what dark and light images exchange.
+    scale = alt.Scale(domain=[0, max(rates)], range=[0, 1])
     labels: dict[str, Any] = {"labelLimit": int(longest) + 8, "labelOverlap": not few}
     base = alt.Chart(data(cells)).encode(
         alt.X(
@@ -61,8 +62,8 @@ def pair_bandwidth(
         alt.Y("sender:N", sort=None, scale=alt.Scale(domain=order), axis=alt.Axis(title="From", **labels)),
     )
     layers = [
-        base.mark_rect(stroke=look.grid, strokeWidth=1 if few else 0).encode(
-            alt.Color("bandwidth:Q", scale=scale, legend=alt.Legend(title="GB/s", orient="bottom")),
+        base.mark_rect(fill=look.palette[0], stroke=look.grid, strokeWidth=1 if few else 0).encode(
+            alt.FillOpacity("bandwidth:Q", scale=scale, legend=alt.Legend(title="GB/s", orient="bottom")),
             tooltip=["sender:N", "receiver:N", alt.Tooltip("bandwidth:Q", title="GB/s", format=".4g")],
         )
     ]

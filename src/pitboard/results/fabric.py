@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from statistics import median
 from typing import Any
 
-from pitboard.launch.fabric.judge import Finding, judge, rate_text
+from pitboard.launch.fabric.judge import Fault, judge, rate_text
 from pitboard.launch.fabric.record import (
     Fabric,
     algorithm_bandwidth,
@@ -282,7 +282,7 @@ def _nccl(fabric: Fabric) -> Table:
     )
 
 
-def _findings(findings: Sequence[Finding]) -> Table:
+def _findings(findings: Sequence[Fault]) -> Table:
     return Table(
         title="What is off",
         columns=[

@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 
-from pitboard.compliance.result.benchmarks import official_drops
 from pitboard.errors import PitboardError
 from pitboard.events import LogFile, read_log
 from pitboard.provenance import Difference, differences
@@ -206,6 +205,8 @@ def _samples(log: LogFile) -> object:
 
 
 def _row(label: str, run: OwnRun, raced: bool) -> Row:
+    from pitboard.compliance.result.benchmarks import official_drops
+
     minutes = run.minutes(raced)
     logged = next(iter(run.logs.values())).summary.run
     drops = official_drops(str(run.plan.get("benchmark"))) if len(run.logs) >= 3 else 0

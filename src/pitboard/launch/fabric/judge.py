@@ -19,7 +19,7 @@ _SCALE = 0.6745
 _CLOCK_SECONDS = 0.05
 
 
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
+class Fault(msgspec.Struct, frozen=True, kw_only=True):
     """Something that is off: `what` it concerns, `where`, and for a rate by which share it is `behind`."""
 
     what: Subject
@@ -160,7 +160,7 @@ def doubtful(fabric: Fabric, tolerance: float) -> tuple[bool, list[tuple[int, in
     return bool(slow_devices(fabric.devices, tolerance)), links
 
 
-def judge(fabric: Fabric, tolerance: float) -> list[Finding]:
+def judge(fabric: Fabric, tolerance: float) -> list[Fault]:
     """Return all that is off, with how far; `tolerance` is the share that peers may be apart."""
     return [
         *_devices(fabric, tolerance),
@@ -171,12 +171,12 @@ def judge(fabric: Fabric, tolerance: float) -> list[Finding]:
     ]
 
 
-def _devices(fabric: Fabric, tolerance: float) -> list[Finding]:
+def _devices(fabric: Fabric, tolerance: float) -> list[Fault]:
     found = []
     for device, quantity, rate in slow_devices(fabric.devices, tolerance):
         words = _DEVICE_WORDS[quantity].format(rate.value)
         found.append(
-            Finding(
+            Fault(
                 what="device",
                 where=f"{device.node} rank {device.rank}",
                 message=f"Slow device: rank {device.rank} on {device.node} {words}, {rate.behind:.0%} below"
@@ -187,7 +187,7 @@ def _devices(fabric: Fabric, tolerance: float) -> list[Finding]:
     for device in fabric.devices:
         if device.throttled:
             found.append(
-                Finding(
+                Fault(
                     what="device",
                     where=f"{device.node} rank {device.rank}",
                     message=f"Throttled: the driver lowers the clock of rank {device.rank} on {device.node}"
@@ -197,13 +197,13 @@ def _devices(fabric: Fabric, tolerance: float) -> list[Finding]:
     return found
 
 
-def _links(fabric: Fabric, tolerance: float) -> list[Finding]:
+def _links(fabric: Fabric, tolerance: float) -> list[Fault]:
     found = []
     for name, node, sends, rate in slow_ends(fabric.links, tolerance):
         verb = "sends to" if sends else "receives from"
         where, others = (f"node {name}", "node") if node is None else (f"{name} on {node}", "rank")
         found.append(
-            Finding(
+            Fault(
                 what="link",
                 where=name,
                 message=f"Slow link: {where} {verb} every other {others} at {rate_text(rate.value)} at most,"
@@ -213,7 +213,7 @@ def _links(fabric: Fabric, tolerance: float) -> list[Finding]:
         )
     for link, rate in slow_links(fabric.links, tolerance):
         found.append(
-            Finding(
+            Fault(
                 what="link",
                 where=f"{link.sender} → {link.receiver}",
                 message=f"Slow link: {link.sender} → {link.receiver} carries {rate_text(rate.value)},"
@@ -231,7 +231,7 @@ def rate_text(gigabytes: float) -> str:
     return f"{gigabytes:.3g} GB/s, {network}"
 
 
-def _clocks(fabric: Fabric) -> list[Finding]:
+def _clocks(fabric: Fabric) -> list[Fault]:
     if not fabric.clocks:
         return []
     # With two nodes nothing tells which is right: the second is held against the first.
@@ -244,7 +244,7 @@ def _clocks(fabric: Fabric) -> list[Finding]:
         if abs(ahead) - clock.within - known > _CLOCK_SECONDS:
             where = "ahead of" if ahead > 0 else "behind"
             found.append(
-                Finding(
+                Fault(
                     what="clock",
                     where=clock.node,
                     message=f"Clock: {clock.node} is {abs(ahead):.3g} s {where} the other nodes."
@@ -254,7 +254,7 @@ def _clocks(fabric: Fabric) -> list[Finding]:
     return found
 
 
-def _hardware(fabric: Fabric) -> list[Finding]:
+def _hardware(fabric: Fabric) -> list[Fault]:
     """Return the ports that are down or slow, and the nodes that have other hardware than most."""
     found = []
     for node in fabric.topologies:
@@ -276,8 +276,8 @@ def _hardware(fabric: Fabric) -> list[Finding]:
     return found
 
 
-def _of_node(node: Topology, words: str) -> Finding:
-    return Finding(what="topology", where=node.node, message=f"Hardware of {node.node}: {words}")
+def _of_node(node: Topology, words: str) -> Fault:
+    return Fault(what="topology", where=node.node, message=f"Hardware of {node.node}: {words}")
 
 
 def _kind(node: Topology) -> str:
@@ -292,10 +292,10 @@ def _kind(node: Topology) -> str:
     return f"{gpus}, {' + '.join(told) or 'no network port that shows'}"
 
 
-def _nccl(fabric: Fabric) -> list[Finding]:
+def _nccl(fabric: Fabric) -> list[Fault]:
     """Return where NCCL chose less than the hardware allows; each once a node."""
     hardware = {node.node: node for node in fabric.topologies}
-    found: dict[tuple[str, str], Finding] = {}
+    found: dict[tuple[str, str], Fault] = {}
     for choice in fabric.nccl:
         name = fabric.nodes[choice.rank]
         node = hardware.get(name)
@@ -303,14 +303,14 @@ def _nccl(fabric: Fabric) -> list[Finding]:
             continue
         for words in filter(None, (_network(choice, node, fabric), _nvlink(choice, node, fabric))):
             found.setdefault(
-                (name, words), Finding(what="nccl", where=name, message=f"NCCL on {name}: {words}")
+                (name, words), Fault(what="nccl", where=name, message=f"NCCL on {name}: {words}")
             )
     versions = Counter(choice.version for choice in fabric.nccl if choice.version)
     if len(versions) > 1:
         told = ", ".join(sorted(versions))
         return [
             *found.values(),
-            Finding(what="nccl", where="", message=f"NCCL: ranks have different versions ({told})."),
+            Fault(what="nccl", where="", message=f"NCCL: ranks have different versions ({told})."),
         ]
     return [*found.values()]
 

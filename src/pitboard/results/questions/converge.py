@@ -98,8 +98,8 @@ def converge(
     found = store.rows(sql, values)
     if not found:
         raise PitboardError(
-            f"No such result of {values['benchmark']} in v{values['round']} reached its target: "
-            "choose another round, or see `pitboard results table`."
+            f"No result of {values['benchmark']} in v{values['round']} that was asked for reached its target:"
+            " choose another round, or see `pitboard results table`."
         )
     ruleset = find_round(str(values["round"])).ruleset
     name = str(values["benchmark"])
