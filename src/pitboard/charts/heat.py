@@ -63,7 +63,7 @@ def pair_bandwidth(
     )
     layers = [
         base.mark_rect(fill=look.palette[0], stroke=look.grid, strokeWidth=1 if few else 0).encode(
-            alt.FillOpacity("bandwidth:Q", scale=scale, legend=alt.Legend(title="GB/s", orient="bottom")),
+            alt.Opacity("bandwidth:Q", scale=scale, legend=alt.Legend(title="GB/s", orient="bottom")),
             tooltip=["sender:N", "receiver:N", alt.Tooltip("bandwidth:Q", title="GB/s", format=".4g")],
         )
     ]
