@@ -363,9 +363,12 @@ def _repetitions(took: float, seconds: float) -> int:
 
 
 def _exchange(*, send: tuple[Tensor, int] | None = None, receive: tuple[Tensor, int] | None = None) -> None:
-    """Send to one rank and receive from another at once; NCCL does both on the one communicator."""
-    operations = [dist.P2POp(dist.isend, *send)] if send else []
-    operations += [dist.P2POp(dist.irecv, *receive)] if receive else []
+    """Send to one rank and receive from another at once; NCCL does both on the one communicator.
+
+    The receiver is told of first: gloo's word that one is ready would else wait behind what is being sent.
+    """
+    operations = [dist.P2POp(dist.irecv, *receive)] if receive else []
+    operations += [dist.P2POp(dist.isend, *send)] if send else []
     for work in dist.batch_isend_irecv(operations):
         work.wait()
 
