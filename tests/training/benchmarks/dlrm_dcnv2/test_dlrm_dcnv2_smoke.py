@@ -51,10 +51,9 @@ def test_it_reaches_the_target(smoke: Path) -> None:
 def test_the_official_checker_names_exactly_the_scaled_values(smoke: Path, tmp_path: Path) -> None:
     # The ruleset of the open division has no target for it.
     assert official_messages(the_log(smoke)) == set()
-    target = "v['value'] >= 0.80275 and v['value'] <= 1.0"
+    # Its target lies above the official one, so that its last evaluation passes there, too.
     assert messages_as_closed(the_log(smoke), tmp_path) == {
-        "CHECK for 'eval_samples'  v['value'] == 89137319 ",
-        f"Failed checks for eval_accuracy : {target}",
+        "CHECK for 'eval_samples'  v['value'] == 89137319 "
     }
 
 
