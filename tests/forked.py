@@ -7,6 +7,7 @@ signals and exit code), less the imports. Ranks that a command launches with tor
 A test that is about starting an interpreter starts one.
 """
 
+import io
 import json
 import os
 import runpy
@@ -191,6 +192,11 @@ def _become(arguments: list[str], env: dict[str, str]) -> None:
     dynamic_rendezvous.get_method_name = _unheard
     import forked_imports
 
+    # As a new interpreter makes them of its descriptors: those of this one began with other files.
+    sys.stdout, sys.stderr = (
+        io.TextIOWrapper(io.FileIO(number, "w", closefd=False), "utf-8", errors, line_buffering=True)
+        for number, errors in ((1, "strict"), (2, "backslashreplace"))
+    )
     # What the imports said, each command would have said.
     sys.stderr.write(forked_imports.SAID)
     code: object = 0

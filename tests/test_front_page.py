@@ -65,7 +65,7 @@ def test_mypy_knows_the_questions_by_the_front_page(tmp_path: Path) -> None:
     )
 
     said = done.stdout.replace("builtins.", "")
-    assert "def (round: str | None =, benchmark: str | None =" in said
+    assert "def (round: str | list[str] | None =, benchmark: str | list[str] | None =" in said
     assert "-> pitboard.results.answer.Answer" in said
     assert '"list[dict[str, Any]]"' in said
     assert 'Unexpected keyword argument "rounds" for "table"' in said

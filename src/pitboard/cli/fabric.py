@@ -123,6 +123,7 @@ def _from_user_process(wanted: "Wanted", nproc: int | None) -> "Fabric | None":
     """Measure on this node: alone, or with ranks that are launched and leave their result in a file."""
     import torch
 
+    from pitboard.files import scratch
     from pitboard.launch.fabric.measure import measure
     from pitboard.launch.fabric.record import read_fabric
     from pitboard.launch.torchrun import launch_ranks
@@ -131,8 +132,8 @@ def _from_user_process(wanted: "Wanted", nproc: int | None) -> "Fabric | None":
     ranks = nproc or gpus or 2
     if ranks == 1:
         return measure(wanted, _tell)
-    with tempfile.TemporaryDirectory(prefix="pitboard-fabric-") as folder:
-        record = Path(folder) / "fabric.json"
+    with scratch(Path(tempfile.gettempdir()), "pitboard-fabric-") as folder:
+        record = folder / "fabric.json"
         launch_ranks([*_arguments(wanted), "--record", str(record)], ranks)
         return read_fabric(record)
 

@@ -20,6 +20,7 @@ from typing import BinaryIO, NamedTuple
 from pitboard.compliance.inventory import MAX_DEPTH
 from pitboard.errors import PitboardError
 from pitboard.events.source import DAMAGES, HEAD, PACKED_AS, unpacked
+from pitboard.files import scratch
 from pitboard.text import file_name, printable
 
 _PIECE = 1 << 20
@@ -60,7 +61,7 @@ def tree(path: Path) -> Iterator[Path]:
     if not stream and not is_archive(path):
         yield path
         return
-    with tempfile.TemporaryDirectory(prefix="pitboard-tree-") as temporary:
+    with scratch(Path(tempfile.gettempdir()), "pitboard-tree-") as temporary:
         # Its name is that of a submission which the archive holds without a folder around it.
         place = Path(temporary, "standard-input" if stream else _stem(path.name))
         place.mkdir()
