@@ -3,13 +3,14 @@
 import shlex
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from pitboard.errors import PitboardError
+from pitboard.launch import slurm
 from pitboard.launch.slurm import Follower, SlurmJob, State, batch_script, submit, write_script
 from support import Command, command_environment
 
@@ -233,7 +234,8 @@ def test_a_job_is_followed_through_a_silence_of_the_controller_until_it_is_forgo
         (tmp_path / "scontrol").chmod(0o755)
         job.log("7").write_bytes(b"loss 5.7\x1b[31m\nhalf a li")
 
-    monkeypatch.setattr(time, "sleep", answer)
+    # Of that module alone: where a process is slow, `subprocess` sleeps, too.
+    monkeypatch.setattr(slurm, "time", SimpleNamespace(sleep=answer))
     answer()
     said: list[str] = []
     with pytest.raises(PitboardError, match="forgotten job 7, last known as running: its log in"):

@@ -99,10 +99,13 @@ def test_ranks_on_gpus_speak_nccl_and_those_beside_them_gloo(
         monkeypatch.setenv(name, value)
     begun: list[str] = []
     groups: list[dict[str, str]] = []
-    monkeypatch.setattr(distributed, "_store", lambda: None)
+    monkeypatch.setattr(distributed, "_store", lambda *_: None)
+    for name, given in {"__init__": None, "arrive": ["n1", "n1"], "start": None}.items():
+        monkeypatch.setattr(distributed.RollCall, name, lambda *_, given=given: given)
+    monkeypatch.setattr(dist, "get_rank", lambda: 1)
     monkeypatch.setattr(dist, "is_initialized", lambda: False)
     monkeypatch.setattr(dist, "init_process_group", lambda backend, **_: begun.append(backend))
-    monkeypatch.setattr(dist, "new_group", lambda **given: groups.append(given))
+    monkeypatch.setattr(dist, "new_group", lambda backend, **_: groups.append({"backend": backend}))
     monkeypatch.setattr(distributed, "init_device_mesh", lambda kind, shape, **_: (kind, shape))
     world = distributed.join_world(settings_for("llama31_8b", "smoke", {}))
     mesh: Any = world.mesh

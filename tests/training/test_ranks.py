@@ -117,17 +117,14 @@ runpy.run_module("pitboard", run_name="__main__", alter_sys=True)
 """
 
 
-@pytest.mark.parametrize(
-    "settings", [SPREADS["accumulating, activations checkpointed"][1], ["--set", "tensor_parallel=2"]]
-)
 def test_compiled_ranks_train_as_one_that_is_not(
-    settings: list[str],
     one_rank: Callable[[str], list[tuple[int, float]]],
     python: Python,
     cache: Path,
     tmp_path: Path,
 ) -> None:
-    """As `full` runs on GPUs: compilation sees what recomputation, accumulation and splitting change."""
+    """As `full` runs on GPUs: compilation sees what recomputation and accumulation change."""
+    _, settings = SPREADS["accumulating, activations checkpointed"]
     base = [*exact("llama31_8b"), "--seed", 7, "--precision", "fp32", *settings, "--set", "compile=true"]
     environment = command_environment(cache) | {"GRAPHS": str(tmp_path / "graphs")}
     done = python("-c", COMPILED, *base, "--nproc", 2, "--output", tmp_path / "out", env=environment)

@@ -132,7 +132,7 @@ def decide(name: str, settings: Settings, world: World) -> tuple[Settings, dict[
         decided["precision"], reasons["precision"] = choice.precision, choice.reason
     if settings.compile is None:
         decided["compile"], reasons["compile"] = _compiled(
-            decided.get("precision", settings.precision), world
+            decided.get("precision", settings.precision), settings.tensor_parallel, world
         )
     if settings.batch_follows_ranks:
         decided["global_batch_size"] = world.data_size * (settings.micro_batch_size or 1)
@@ -146,13 +146,15 @@ def decide(name: str, settings: Settings, world: World) -> tuple[Settings, dict[
     return settings, reasons
 
 
-def _compiled(precision: str, world: World) -> tuple[bool, str]:
+def _compiled(precision: str, tensor_parallel: int, world: World) -> tuple[bool, str]:
     """Decide whether to compile, with the reason.
 
     Measured on an AVX2-only EPYC, smoke presets: in FP32 llama31_8b ends after 36 s as it is and 35 compiled,
     which takes 45 s at first, flux1 after 57 and 48, which takes 92; emulated BF16 is three times as slow
     compiled.
     """
+    if tensor_parallel > 1:
+        return False, "compiled layers that ranks share learn otherwise than plain ones"
     if not can_compile(world.device):
         return False, "no compiler was found"
     if world.device.type == "cpu" and (precision == "fp32" or emulated("bf16", world.device)):

@@ -107,6 +107,15 @@ class Settings(BaseModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def _layers_compiled_whole(self) -> Self:
+        if self.compile and self.tensor_parallel > 1:
+            raise ValueError(
+                "PyTorch's compiled backward pass gives layers that ranks share other gradients than the"
+                f" plain one: use compile false with tensor_parallel {self.tensor_parallel}."
+            )
+        return self
+
     @property
     def sample_limit(self) -> int:
         """Training samples after which a run that has not reached its target is stopped."""

@@ -22,6 +22,7 @@ def fp8(scaling: str) -> Callable[[pytest.MonkeyPatch], tuple[Product, str]]:
     def product(patch: pytest.MonkeyPatch) -> tuple[Product, str]:
         """As on a GPU; tensors on `meta` are checked as those on one."""
         patch.setattr(recipes, "emulated", lambda *_: False)
+        patch.setattr(recipes, "padded", lambda product, _: product)
         settings = settings_for("llama31_8b", "smoke", {"precision": "fp8", "fp8_scaling": scaling})
         return recipes._float8(settings, torch.device("cuda")), "meta"
 

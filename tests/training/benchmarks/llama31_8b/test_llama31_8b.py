@@ -288,3 +288,11 @@ def test_a_broken_optimizer_does_not_come_near_the_target(
     assert [evaluation.samples for evaluation in run.evaluations] == [128, 256]
     # A tenth of the samples, by which a sound optimizer stands near 5.
     assert run.evaluations[-1].quality > 6.8
+
+
+def test_layers_that_ranks_share_are_not_compiled() -> None:
+    # The curve of two such ranks left the plain one's after two steps, by AOTAutograd's backward alone.
+    with pytest.raises(PitboardError, match="use compile false with tensor_parallel 2"):
+        settings_for("llama31_8b", "full", {"tensor_parallel": "2", "compile": "true"})
+    settings = settings_for("llama31_8b", "full", {"tensor_parallel": "2"})
+    assert settings.compile is not True
