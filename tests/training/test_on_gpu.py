@@ -20,6 +20,7 @@ from pitboard.training.distributed import World
 from pitboard.training.host import Host
 from pitboard.training.precision import products, recipes
 from pitboard.training.precision.linear import LowPrecisionLinear
+from pitboard.training.roll_call import RollCall
 from pitboard.training.runner import settings_for
 
 GPU = torch.device("cuda", 1)
@@ -101,7 +102,7 @@ def test_ranks_on_gpus_speak_nccl_and_those_beside_them_gloo(
     groups: list[dict[str, str]] = []
     monkeypatch.setattr(distributed, "_store", lambda *_: None)
     for name, given in {"__init__": None, "arrive": ["n1", "n1"], "start": None}.items():
-        monkeypatch.setattr(distributed.RollCall, name, lambda *_, given=given: given)
+        monkeypatch.setattr(RollCall, name, lambda *_, given=given: given)
     monkeypatch.setattr(dist, "get_rank", lambda: 1)
     monkeypatch.setattr(dist, "is_initialized", lambda: False)
     monkeypatch.setattr(dist, "init_process_group", lambda backend, **_: begun.append(backend))
