@@ -1,7 +1,8 @@
-"""What a process asks of the operating system for itself: to end in good order or with its parent, limits."""
+"""What a process asks of the operating system for itself: its node, to end in good order, limits."""
 
 import os
 import signal
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,6 +42,11 @@ def limit(*, memory_bytes: int, processor_seconds: int, file_bytes: int) -> None
     ):
         resource.setrlimit(kind, (most, most))
     os.nice(5)
+
+
+def node_name() -> str:
+    """Return what this process's node is called: by Slurm where it started this, or else by itself."""
+    return os.environ.get("SLURMD_NODENAME") or socket.gethostname()
 
 
 def stop_on_signals() -> None:

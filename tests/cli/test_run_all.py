@@ -32,9 +32,9 @@ def begun(folder: Path, **changes: dict[str, str]) -> SuiteRace:
         settings = dict(word.split("=", 1) for word in tiny(name)[3::2]) | {"precision": "fp32"}
         overrides = settings | {"max_samples": "16", **changes.get(name, {})}
         plan = make_plan(RunRequest(benchmark=name, overrides=overrides, seed=5))
-        race.benchmarks[name] = (Output(folder / name), plan)
+        race.members[name] = (Output(folder / name), plan)
     record(race)
-    for output, _ in race.benchmarks.values():
+    for output, _ in race.members.values():
         assert output._lock_file is not None
         output._lock_file.close()
     return race
@@ -137,7 +137,7 @@ def test_a_requeued_job_continues_the_race_that_it_began(
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
     again = plan_suite_race(folder, request)
     record(again)
-    drawn = [[plan.seeds for _, plan in each.benchmarks.values()] for each in (race, again)]
+    drawn = [[plan.seeds for _, plan in each.members.values()] for each in (race, again)]
     assert drawn[0] == drawn[1]
     with pytest.raises(PitboardError, match="holds an earlier race"):
         plan_suite_race(folder, RunRequest(overrides={"precision": "bf16"}))

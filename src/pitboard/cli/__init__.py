@@ -6,7 +6,6 @@ Each command lives in a module of its own and imports its room inside the functi
 
 import io
 import os
-import platform
 import sys
 from contextlib import suppress
 from typing import Annotated
@@ -29,7 +28,7 @@ from pitboard.cli import (
     suite,
 )
 from pitboard.errors import LostContactError, PitboardError, Stopped, ToldElsewhereError
-from pitboard.processes import stop_on_signals
+from pitboard.processes import node_name, stop_on_signals
 from pitboard.text import printable_lines
 
 app = typer.Typer(
@@ -145,7 +144,7 @@ def _report(error: PitboardError) -> None:
         return
     rank, where = os.environ.get("RANK", "0"), ""
     if rank != "0" and not isinstance(error, LostContactError):
-        where = f"Rank {rank} on {os.environ.get('SLURMD_NODENAME') or platform.node()}: "
+        where = f"Rank {rank} on {node_name()}: "
     _say(f"Error: {where}{error}")
 
 

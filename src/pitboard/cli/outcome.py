@@ -3,7 +3,7 @@
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -308,6 +308,21 @@ def _writes(output: "Output", plan: "Plan") -> dict[str, Any]:
         "checkpoints": [str(output.checkpoints(plan, index).absolute()) for index in numbers if checkpoints],
         "samples_grid": plan.samples_grid,
     }
+
+
+def show_forecasts(report: EndReport, members: Iterable[tuple["Output", "Plan"]]) -> list[dict[str, Any]]:
+    """Print the dry run of each of several plans, or return them as documents where JSON is asked for."""
+    from pitboard.launch.plan import dry_run
+
+    documents = []
+    for output, plan in members:
+        expected, nodes = dry_run(output, plan)
+        if report.format == "json":
+            documents.append(forecast_document(output, plan, expected, nodes))
+        else:
+            show_forecast(output, plan, expected, nodes)
+            typer.echo()
+    return documents
 
 
 def show_forecast(output: "Output", plan: "Plan", expected: "Forecast", nodes: int) -> None:

@@ -43,17 +43,9 @@ def race_scale(report: "EndReport", scale: "Sweep", chart: Path | None) -> NoRet
 
 def show_plans(report: "EndReport", scale: "Sweep") -> None:
     """Show the dry run on every number of ranks; nothing is written."""
-    from pitboard.cli.outcome import forecast_document, show_forecast
-    from pitboard.launch.plan import dry_run
+    from pitboard.cli.outcome import show_forecasts
 
-    documents = []
-    for output, plan in scale.members.values():
-        expected, nodes = dry_run(output, plan)
-        if report.format == "json":
-            documents.append(forecast_document(output, plan, expected, nodes))
-        else:
-            show_forecast(output, plan, expected, nodes)
-            typer.echo()
+    documents = show_forecasts(report, scale.members.values())
     if report.format == "json":
         report.document = {"output": str(scale.folder.absolute()), "members": documents}
 

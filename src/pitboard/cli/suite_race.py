@@ -29,7 +29,7 @@ def race_suite(report: "EndReport", race: "SuiteRace") -> NoReturn:
             run_suite_race(race, display, failed)
     finally:
         documents = []
-        for name, (output, plan) in race.benchmarks.items():
+        for name, (output, plan) in race.members.items():
             document = run_document(output, plan)
             # What failed in an earlier start of the race is in its log.
             failures = (run["error"] for run in document["runs"] if run["error"])
@@ -103,16 +103,8 @@ def _verdict(document: dict[str, Any]) -> str:
 
 def show_plans(report: "EndReport", race: "SuiteRace") -> None:
     """Show the dry run of every benchmark; nothing is written."""
-    from pitboard.cli.outcome import forecast_document, show_forecast
-    from pitboard.launch.plan import dry_run
+    from pitboard.cli.outcome import show_forecasts
 
-    documents = []
-    for output, plan in race.benchmarks.values():
-        expected, nodes = dry_run(output, plan)
-        if report.format == "json":
-            documents.append(forecast_document(output, plan, expected, nodes))
-        else:
-            show_forecast(output, plan, expected, nodes)
-            typer.echo()
+    documents = show_forecasts(report, race.members.values())
     if report.format == "json":
         report.document = {"dry_run": True, **_document(race, documents)}

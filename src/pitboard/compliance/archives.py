@@ -20,7 +20,7 @@ from typing import BinaryIO, NamedTuple
 from pitboard.compliance.inventory import MAX_DEPTH
 from pitboard.errors import PitboardError
 from pitboard.events.source import DAMAGES, HEAD, PACKED_AS, unpacked
-from pitboard.files import scratch
+from pitboard.files import open_plain, scratch
 from pitboard.text import file_name, printable
 
 _PIECE = 1 << 20
@@ -71,7 +71,7 @@ def tree(path: Path) -> Iterator[Path]:
                     _spool(path, copy)
                     root = unpack(copy, place.name, place)
             else:
-                with path.open("rb") as file:
+                with open_plain(path) as file:
                     root = unpack(file, path.name, place)
             yield root
         except PitboardError as error:
@@ -92,9 +92,7 @@ def is_archive(path: Path) -> bool:
     Raises `PitboardError` for an archive of a kind that Pitboard does not read.
     """
     try:
-        if not path.is_file():
-            return False
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             if file.read(4).startswith(_ZIP):
                 return True
             file.seek(0)

@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from pitboard.errors import PitboardError
+from pitboard.files import NO_JSON, read_plain
 from pitboard.launch.plan import RunRequest, make_plan
 from pitboard.launch.series import SeriesReporter, run_all
 from pitboard.launch.sweep import Sweep, read_members, record
@@ -97,9 +98,9 @@ def read_scale(folder: Path) -> Sweep:
         raise PitboardError(f"Name one number's folder in {folder} to torchrun, such as {folder}/2.")
     path = folder / _ORDER
     try:
-        names = msgspec.json.decode(path.read_bytes(), type=list[str])
+        names = msgspec.json.decode(read_plain(path, 1 << 20), type=list[str])
         counts = parse_counts(",".join(names))
-    except (OSError, msgspec.MsgspecError, PitboardError) as error:
+    except (OSError, *NO_JSON, PitboardError) as error:
         raise PitboardError(f"{path} is damaged ({error}); start in a new folder.") from error
     return read_members(folder, map(str, counts))
 

@@ -13,33 +13,27 @@ from pathlib import Path
 import msgspec
 
 from pitboard.errors import PitboardError
-from pitboard.files import NO_JSON, read_plain, write_atomically
-from pitboard.launch.plan import RunRequest, make_plan, prepare_output, same_runs
+from pitboard.files import NO_JSON, read_plain
+from pitboard.launch import sweep
+from pitboard.launch.plan import RunRequest, make_plan, same_runs
 from pitboard.launch.series import SeriesReporter, run_all
+from pitboard.launch.sweep import Sweep, read_members
 from pitboard.launch.torchrun import launched_by_torchrun, restart_name, restarted
 from pitboard.suite import Round, find_round, raceable_round
-from pitboard.training.output import Output, Plan
+from pitboard.training.output import Output
 from pitboard.training.protocol import raceable
 
 _ORDER = "suite.json"
 
 
 @dataclass(frozen=True)
-class SuiteRace:
-    """The benchmarks that are raced, in the round's order, each with its output folder and its plan."""
-
-    folder: Path
-    benchmarks: dict[str, tuple[Output, Plan]]
-
-    @property
-    def plan(self) -> Plan:
-        """The first benchmark's plan; round and preset are those of all."""
-        return next(iter(self.benchmarks.values()))[1]
+class SuiteRace(Sweep):
+    """The benchmarks that are raced, in the round's order; round and preset are those of the first's plan."""
 
     @property
     def left_out(self) -> list[str]:
         """The round's benchmarks that are not raced: they have no such preset."""
-        return [each.id for each in find_round(self.plan.round).benchmarks if each.id not in self.benchmarks]
+        return [each.id for each in find_round(self.plan.round).benchmarks if each.id not in self.members]
 
 
 def default_folder(request: RunRequest) -> Path:
@@ -85,8 +79,8 @@ def plan_suite_race(folder: Path, request: RunRequest) -> SuiteRace:
 
 
 def _begun_by_the_same(before: SuiteRace, race: SuiteRace) -> bool:
-    return before.benchmarks.keys() == race.benchmarks.keys() and all(
-        same_runs(before.benchmarks[name][1], plan) for name, (_, plan) in race.benchmarks.items()
+    return before.members.keys() == race.members.keys() and all(
+        same_runs(before.members[name][1], plan) for name, (_, plan) in race.members.items()
     )
 
 
@@ -113,9 +107,7 @@ def record(race: SuiteRace) -> None:
     """
     if is_suite_race(race.folder):
         return
-    for output, plan in race.benchmarks.values():
-        prepare_output(output, plan)
-    write_atomically(race.folder / _ORDER, msgspec.json.encode(list(race.benchmarks)))
+    sweep.record(race, _ORDER)
 
 
 def is_suite_race(folder: Path) -> bool:
@@ -139,13 +131,11 @@ def read_suite_race(folder: Path, nproc: int | None = None) -> SuiteRace:
             f"{path} is damaged (it does not name benchmarks that can be raced); start the race in a new"
             " folder."
         )
-    outputs = {name: Output(folder / name) for name in names}
-    plans = {name: output.plan() for name, output in outputs.items()}
     return SuiteRace(
         folder,
         {
-            name: (outputs[name], msgspec.structs.replace(plan, nproc=nproc or plan.nproc))
-            for name, plan in plans.items()
+            name: (output, msgspec.structs.replace(plan, nproc=nproc or plan.nproc))
+            for name, (output, plan) in read_members(folder, names).members.items()
         },
     )
 
@@ -160,9 +150,9 @@ def run_suite_race(
     """
 
     def note(name: str, index: int, error: PitboardError) -> None:
-        _, plan = race.benchmarks[name]
+        _, plan = race.members[name]
         reporter.failed(name if len(plan.seeds) == 1 else f"{name}, run {index}", error)
         failed(name, error)
 
     command = f"pitboard run --resume {shlex.quote(str(race.folder))}"
-    run_all(race.benchmarks.items(), reporter, command, note, apart=True)
+    run_all(race.members.items(), reporter, command, note, apart=True)

@@ -10,6 +10,7 @@ import msgspec
 
 from pitboard.errors import PitboardError
 from pitboard.events import LogFile, read_log
+from pitboard.files import NO_JSON, read_plain
 from pitboard.provenance import Difference, differences
 from pitboard.results.answer import Answer, Column, Table
 from pitboard.results.schema import Row
@@ -23,6 +24,7 @@ DEFINITION = (
 )
 
 _PLAN = "run.json"
+_MOST_PLAN = 16 << 20
 _KINDS = {"nodes": "node", "packages": "package", "variables": "variable", "git": "git"}
 # What the runs were asked to be; all else in a plan follows from it.
 _ASKED = ("round", "benchmark", "preset", "system", "nproc", "version")
@@ -75,8 +77,12 @@ class OwnRun(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def settings(self) -> dict[str, Any]:
         """The settings of the runs, but for the preset's name."""
-        settings = self.plan.get("settings")
-        return dict(settings) if isinstance(settings, dict) else {}
+        return self.record("settings")
+
+    def record(self, name: str) -> dict[str, Any]:
+        """Return what `run.json` holds under a name, empty where that is no record."""
+        found = self.plan.get(name)
+        return found if isinstance(found, dict) else {}
 
     def minutes(self, raced: bool) -> dict[int, float]:
         """Return the minutes of the runs that count: those that reached the target, where runs did."""
@@ -98,8 +104,8 @@ def read_own_run(text: str) -> OwnRun:
     path = Path(text)
     path = path / _PLAN if path.is_dir() else path
     try:
-        plan = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        plan = msgspec.json.decode(read_plain(path, _MOST_PLAN), type=dict[str, Any])
+    except (OSError, *NO_JSON) as error:
         raise PitboardError(f"{path} cannot be read as the run.json of a run ({error}).") from error
     numbers = {
         int(number): log
@@ -186,17 +192,12 @@ def _differences(a: OwnRun, b: OwnRun) -> list[Difference]:
     seeds = (a.plan.get("seeds") or [], b.plan.get("seeds") or [])
     if any(one != other for one, other in zip(*seeds, strict=False)):
         asked.append(Difference("run", "seeds", *seeds))
-    environments = (_record(a, "environment"), _record(b, "environment"))
+    environments = a.record("environment"), b.record("environment")
     return [
         *asked,
         *(each._replace(kind="setting") for each in differences(a.settings, b.settings)),
         *(each._replace(kind=_KINDS.get(each.kind, each.kind)) for each in differences(*environments)),
     ]
-
-
-def _record(run: OwnRun, name: str) -> dict[str, Any]:
-    found = run.plan.get(name)
-    return found if isinstance(found, dict) else {}
 
 
 def _samples(log: LogFile) -> object:

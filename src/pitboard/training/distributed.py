@@ -29,9 +29,10 @@ from torch.utils.checkpoint import (
 )
 
 from pitboard.errors import PitboardError
+from pitboard.processes import node_name
 from pitboard.training.device import choose_device
 from pitboard.training.protocol import ContextParallel, Staged, TrainableBenchmark
-from pitboard.training.roll_call import RollCall, by_node, node_name
+from pitboard.training.roll_call import RollCall, by_node
 from pitboard.training.settings import Settings
 from pitboard.training.system import node_count
 

@@ -5,9 +5,7 @@ come. A collective that fails or waits too long does not tell whom it waited for
 """
 
 import hashlib
-import os
 import re
-import socket
 import sys
 import threading
 import time
@@ -20,6 +18,7 @@ import torch.distributed as dist
 from torch._C._distributed_c10d import Store
 
 from pitboard.errors import PitboardError
+from pitboard.processes import node_name
 
 # One store serves all ranks: of very many, each speaks less often.
 _SECONDS_BETWEEN_WORDS = 1.0
@@ -49,11 +48,6 @@ class Word:
 
     def __str__(self) -> str:
         return f"{self.count} {self.step} {self.samples} {int(self.ending)}"
-
-
-def node_name() -> str:
-    """Return what this process's node is called: by Slurm where it started this, or else by itself."""
-    return os.environ.get("SLURMD_NODENAME") or socket.gethostname()
 
 
 def by_node(nodes: Sequence[str]) -> list[int]:

@@ -12,6 +12,7 @@ import msgspec
 
 from pitboard.compliance.inventory import Entry, Inventory, ResultFolder, shown
 from pitboard.compliance.rule import UNCHECKED_OR_FATAL, Finding, Rule
+from pitboard.files import NO_JSON, read_plain
 
 _POLICY = "MLCommons training policies, power measurement rules; the official checker does not look at it"
 _MARK = b":::MLLOG "
@@ -91,7 +92,7 @@ def _files(entries: Sequence[Entry]) -> list[Entry]:
 
 def _readings(path: Path) -> Iterator[_Reading]:
     try:
-        data = path.read_bytes() if path.stat().st_size <= _MAX_BYTES else b""
+        data = read_plain(path, _MAX_BYTES)
     except OSError:
         return
     for line in data.split(b"\n"):
@@ -100,7 +101,7 @@ def _readings(path: Path) -> Iterator[_Reading]:
             continue
         try:
             yield _decode(line[at + len(_MARK) :])
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except NO_JSON:
             continue  # the official parser leaves it out, too
 
 

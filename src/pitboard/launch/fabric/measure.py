@@ -31,9 +31,9 @@ from pitboard.launch.fabric.record import (
     Operation,
     rounds,
 )
+from pitboard.processes import node_name
 from pitboard.text import printable
 from pitboard.training.device import choose_device, device_name, synchronize
-from pitboard.training.roll_call import node_name
 
 T = TypeVar("T")
 
