@@ -74,7 +74,7 @@ pytest: setup
 MINUTES ?= 10
 fuzz: setup ## Feed every reader of strangers' files with made-up ones: `make fuzz MINUTES=30`
 	@end=$$(($$(date +%s) + 60 * $(MINUTES))); while test $$(date +%s) -lt $$end; do \
-		PITBOARD_FUZZ_EXAMPLES=300 $(BIN)/python -m pytest --quiet tests/fuzz || exit 1; done
+		PITBOARD_FUZZ_EXAMPLES=300 $(BIN)/python -m pytest --quiet tests/fuzz tests/parity/test_parser_parity.py || exit 1; done
 
 lock: setup ## Write requirements/*.txt, the hashes of what is installed, and the bill of materials, with uv
 	$(BIN)/python tools/lock.py
