@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 # Several workers run the tests: one thread each. Threads that wait for each other on a busy core crawl.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# No test asserts a time; on a busy machine a deadline would. The suite makes the same examples each time, so that it
-# says the same of one commit everywhere; `make fuzz` looks for new ones.
+# No test asserts a time; on a busy machine a deadline would. The suite makes the same examples each time, so
+# that it says the same of one commit everywhere; `make fuzz` looks for new ones.
 settings.register_profile("pitboard", deadline=None, derandomize="PITBOARD_FUZZ_EXAMPLES" not in os.environ)
 settings.load_profile("pitboard")
 

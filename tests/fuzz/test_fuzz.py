@@ -1,6 +1,7 @@
 """Whatever comes from strangers, made up at random: an answer or a sentence, and nothing else.
 
-A few examples each with the other tests, the same each time; `make fuzz MINUTES=30` goes on with new ones for that long.
+A few examples each with the other tests, the same each time; `make fuzz MINUTES=30` goes on with new ones for
+that long.
 """
 
 import io

@@ -86,7 +86,8 @@ _put = msgspec.structs.force_setattr
 def read_log(path: Path) -> LogFile:
     """Read one log, plain, gzip, zstd, xz or bzip2, once, with everything that is wrong with its lines.
 
-    Raises `PitboardError` only where the file cannot be opened or is packed in another way; what it holds becomes events and problems.
+    Raises `PitboardError` only where the file cannot be opened or is packed in another way; what it holds
+    becomes events and problems.
     """
     builder, every = SummaryBuilder(), list[Event]()
     scan = _Scan(builder.text)
