@@ -67,7 +67,9 @@ def laid(table: Table, parameters: Row, *, live: bool, leading: Leading | None =
     upright = leading is None and len(rows) <= _FEW_ROWS and len(table.columns) - hidden > _MANY_COLUMNS
     cells = [
         [
-            _inner(table.columns[at], row, text, parameters, live)
+            _inner(
+                table.columns[at], row, text, parameters, live=live, breaks=heads[at].css.startswith("long")
+            )
             for row, text in zip(rows, written, strict=True)
         ]
         for at, written in enumerate(texts)
@@ -103,12 +105,12 @@ def _needed(head: Head, width: int) -> float:
     return max(text, *map(len, head.text.split())) + _GAP if head.text else text + _GAP
 
 
-def _inner(column: Column, row: Row, text: str, parameters: Row, live: bool) -> Markup:
+def _inner(column: Column, row: Row, text: str, parameters: Row, *, live: bool, breaks: bool) -> Markup:
     """Write what a cell holds; a long name may be broken where its parts end."""
     if not text:
         return _NOTHING
     shown = escape(text)
-    if len(text) > _LONG:
+    if breaks:
         shown = Markup(str(shown).replace("_", "_<wbr>").replace("/", "/<wbr>"))
     to = place(column, row, parameters)
     return _LINK.format(to, shown) if to and (live or "?" not in to) else shown
