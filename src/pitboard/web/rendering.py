@@ -12,7 +12,7 @@ from pitboard.results.answer import Column, Table
 from pitboard.results.find import reference
 from pitboard.results.schema import Row
 from pitboard.text import printable
-from pitboard.web.links import linked, place, system_address
+from pitboard.web.links import compare_address, linked, place, result_address, system_address
 from pitboard.web.static import static_url
 
 NAVIGATION = (
@@ -53,6 +53,8 @@ def environment() -> Environment:
     made.globals |= {
         "place": place,
         "system_address": system_address,
+        "result_address": result_address,
+        "compare_address": compare_address,
         "reference": reference,
         "most": MAX_ROWS,
     }
