@@ -7,7 +7,7 @@ from pitboard.results import questions
 from pitboard.web.table_page import PARAMETERS
 
 _CHART = ("theme", "kind", "width")
-_PAGES = {"/compare": ("a", "b", "normalise", "benchmark")}
+_PAGES = {"/compare": ("r", "benchmark", "normalise", "a", "b")}
 
 
 def refuse_unknown(request: Request) -> None:

@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from pitboard import __version__
 from pitboard.results.find import reference
 from pitboard.text import printable
-from pitboard.web.links import linked, place, system_address
+from pitboard.web.links import compare_address, linked, place, result_address, system_address
 from pitboard.web.static import static_url
 from pitboard.web.tables import laid
 
@@ -47,6 +47,8 @@ def environment() -> Environment:
     made.globals |= {
         "place": place,
         "system_address": system_address,
+        "result_address": result_address,
+        "compare_address": compare_address,
         "reference": reference,
         "laid": laid,
     }
