@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
-from markupsafe import Markup
+from markupsafe import escape
 from msgspec.structs import replace
 from starlette.datastructures import ImmutableMultiDict
 
@@ -36,12 +36,7 @@ _ORDER = (
     "availability",
 )
 _LABELS = {"accelerators": "Accelerator count"}
-_PICK = Markup(
-    '<td class="pick"><label><input type="checkbox" name="r" id="{id}" value="{value}"{state}>'
-    '<span class="hidden">Compare {value}</span></label></td>'
-)
-_CHECKED, _DISABLED = Markup(" checked"), Markup(" disabled")
-_NO_PICK = Markup('<td class="pick"></td>')
+_NO_PICK = '<td class="pick"></td>'
 
 Pairs = list[tuple[str, str]]
 
@@ -206,12 +201,16 @@ def _picking(pairs: Pairs) -> Leading:
     """Return what writes the box by which a row is picked for comparing."""
     picks = _picks(pairs)
 
-    def pick(row: Row) -> Markup:
+    def pick(row: Row) -> str:
         name = row["reference"]
         if row["minutes"] is None:
             return _NO_PICK
-        state = _CHECKED if name in picks else _DISABLED if len(picks) >= MOST_PICKS else ""
-        return _PICK.format(id="pick-" + quote(name, safe="/"), value=name, state=state)
+        state = " checked" if name in picks else " disabled" if len(picks) >= MOST_PICKS else ""
+        value, id = escape(name), escape("pick-" + quote(name, safe="/"))
+        return (
+            f'<td class="pick"><label><input type="checkbox" name="r" id="{id}" value="{value}"{state}>'
+            f'<span class="hidden">Compare {value}</span></label></td>'
+        )
 
     return pick
 
@@ -225,7 +224,7 @@ def _facets(counted: Answer, known: asking.Values, asked: asking.Values) -> list
         meant = meant if name in known or name == "round" else set()
         given = [str(value) for value in as_list(asked.get(name)) or []]
         offered = {value: count for value, count in counts.items() if value is not None}
-        # What is chosen and leaves nothing can be taken back where it stands; another name of it stands there.
+        # What is chosen and leaves nothing can be taken back where it stands, if no other name of it does.
         offered |= {
             v: 0 for v in given if v not in offered and (v in meant or not _is_known(v, known.get(name)))
         }
