@@ -6,7 +6,6 @@ from pitboard.charts.export import save, svg
 from pitboard.charts.factors import attribution
 from pitboard.charts.heat import pair_bandwidth
 from pitboard.charts.lost import lost_ranks
-from pitboard.charts.ranked import ranked
 from pitboard.charts.scaling import efficiency, scale
 from pitboard.charts.slopes import rounds
 from pitboard.charts.strips import runs
@@ -21,7 +20,6 @@ __all__ = [
     "lost_ranks",
     "pair_bandwidth",
     "precision_sweep",
-    "ranked",
     "rounds",
     "runs",
     "samples_to_target",

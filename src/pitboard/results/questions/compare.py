@@ -403,20 +403,22 @@ def _notes(a: Row, b: Row, facts: dict[str, Any]) -> list[str]:
 
 
 def _ranked(answer: Answer) -> dict[str, Any]:
-    return {"rows": [bar(row, f"{row['result']}  ") for row in answer.rows]}
-
-
-def bar(row: Row, before: str = "") -> Row:
-    """Give a result as a row of the chart `ranked`; one's own runs have a folder in place of a system."""
-    is_folder = "system" not in row
-    label = row["reference"] if is_folder else f"{row['submitter']}, {_hardware(row)}"
+    """Draw what is not like for like with A hollow; one's own runs have a folder in place of a system."""
+    first = next(row for row in answer.rows if row["result"] == "A")
     return {
-        "label": before + label,
-        "note": row.get("system", ""),
-        "minutes": row["minutes"],
-        "low": row.get("low"),
-        "high": row.get("high"),
-        "family": row.get("accelerator") or "accelerator not stated",
+        "rows": [
+            {
+                "label": f"{row['result']} {row['submitter']}, {_hardware(row)}",
+                "accelerator": row["accelerator"],
+                "value": row["minutes"],
+                "low": row["low"],
+                "high": row["high"],
+                "unlike": "not like A" if differing(first, row) else "",
+            }
+            if "system" in row
+            else {"label": f"{row['result']} {row['reference']}", "value": row["minutes"]}
+            for row in answer.rows
+        ]
     }
 
 
@@ -443,7 +445,7 @@ QUESTION = Question(
         Option("normalise", "Give accelerator-hours too: derived, not an official metric."),
     ),
     charts=(
-        Chart("ranked", _ranked, "Time-to-train as bars, the fastest first"),
+        Chart("ranked", _ranked, "Time-to-train as bars, the fastest first", form="bars"),
         Chart("runs", _strips, "Minutes of every run of each result"),
         Chart("convergence", _convergence, "Quality over samples, a line for each run"),
     ),
