@@ -1,4 +1,4 @@
-"""The pages of results that have no module of their own: the rounds, and any question."""
+"""The pages of results: the fastest, the rounds, and any question."""
 
 from collections.abc import Mapping
 from typing import Any

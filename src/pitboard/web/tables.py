@@ -8,7 +8,7 @@ from markupsafe import Markup, escape
 from pitboard.results.answer import Column, Table
 from pitboard.results.schema import Row
 from pitboard.text import printable
-from pitboard.web.links import place
+from pitboard.web.links import place, result_address
 
 MAX_ROWS = 500
 """More rows than these are left to the API: a page must stay quick to read and to send."""
@@ -65,14 +65,17 @@ def laid(table: Table, parameters: Row, *, live: bool, leading: Leading | None =
         for column, width in zip(table.columns, widths, strict=True)
     ]
     upright = leading is None and len(rows) <= _FEW_ROWS and len(table.columns) - hidden > _MANY_COLUMNS
+    named = any(column.name == "reference" and not column.detail for column in table.columns)
+
+    def inner(column: Column, css: str, row: Row, text: str) -> Markup:
+        to = place(column, row, parameters) if text else None
+        if column.name == "minutes" and text and not named and row.get("reference"):
+            to = result_address(row["reference"])  # no other cell leads there
+        return _inner(text, to if live or "?" not in (to or "") else None, breaks=css.startswith("long"))
+
     cells = [
-        [
-            _inner(
-                table.columns[at], row, text, parameters, live=live, breaks=heads[at].css.startswith("long")
-            )
-            for row, text in zip(rows, written, strict=True)
-        ]
-        for at, written in enumerate(texts)
+        [inner(column, head.css, row, text) for row, text in zip(rows, written, strict=True)]
+        for column, head, written in zip(table.columns, heads, texts, strict=True)
     ]
     if upright:
         lines = [
@@ -80,11 +83,11 @@ def laid(table: Table, parameters: Row, *, live: bool, leading: Leading | None =
             for head, given in zip(heads, cells, strict=True)
         ]
     else:
-        named = next(
+        heading = next(
             (at for at, head in enumerate(heads) if head.name == "system" and "detail" not in head.css), 0
         )
         lines = [
-            Markup("").join([leading(row) if leading else "", *_cells(heads, given, named)])
+            Markup("").join([leading(row) if leading else "", *_cells(heads, given, heading)])
             for row, given in zip(rows, zip(*cells, strict=True), strict=True)
         ]
     needed = sum(
@@ -105,20 +108,19 @@ def _needed(head: Head, width: int) -> float:
     return max(text, *map(len, head.text.split())) + _GAP if head.text else text + _GAP
 
 
-def _inner(column: Column, row: Row, text: str, parameters: Row, *, live: bool, breaks: bool) -> Markup:
-    """Write what a cell holds; a long name may be broken where its parts end."""
+def _inner(text: str, to: str | None, *, breaks: bool) -> Markup:
+    """Write what a cell holds and leads to; a long name may be broken where its parts end."""
     if not text:
         return _NOTHING
     shown = escape(text)
     if breaks:
         shown = Markup(str(shown).replace("_", "_<wbr>").replace("/", "/<wbr>"))
-    to = place(column, row, parameters)
-    return _LINK.format(to, shown) if to and (live or "?" not in to) else shown
+    return _LINK.format(to, shown) if to else shown
 
 
-def _cells(heads: Sequence[Head], inners: Sequence[Markup], named: int) -> list[Markup]:
+def _cells(heads: Sequence[Head], inners: Sequence[Markup], heading: int) -> list[Markup]:
     """Write a row's cells; the one that names the row is its heading."""
     return [
-        (_NAME if at == named else _CELL).format(head.css, head.text, inner)
+        (_NAME if at == heading else _CELL).format(head.css, head.text, inner)
         for at, (head, inner) in enumerate(zip(heads, inners, strict=True))
     ]
