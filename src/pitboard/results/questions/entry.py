@@ -1,5 +1,6 @@
 """One result and what is known of it: its score, its runs with their logs, its like-for-like peers."""
 
+from collections import Counter
 from typing import Any
 
 from pitboard.results import citing, marks, own, own_runs
@@ -187,18 +188,20 @@ def _title(row: Row, place: int | None, of: int) -> str:
 
 def _ranked(answer: Answer) -> dict[str, Any]:
     peers = answer.more["peers"].rows
+    names = [f"{row['submitter']}, {row['accelerator'] or 'not stated'}" for row in peers]
+    twice = Counter(names)
+    labels = [
+        f"{name}, {row['system']}" if row["this"] or twice[name] > 1 else name
+        for name, row in zip(names, peers, strict=True)
+    ]
     return {
         "rows": [
-            {"label": _label(row), "accelerator": row["accelerator"], "value": row["minutes"]}
-            for row in peers
+            {"label": label, "accelerator": row["accelerator"], "value": row["minutes"]}
+            for label, row in zip(labels, peers, strict=True)
         ],
-        "highlight": [_label(row) for row in peers if row["this"]],
+        "highlight": [label for label, row in zip(labels, peers, strict=True) if row["this"]],
         "title": f"{answer.rows[0]['benchmark']}: what is like for like, the fastest first",
     }
-
-
-def _label(row: Row) -> str:
-    return f"{row['submitter']}, {row['accelerator'] or 'not stated'}, {row['system']}"
 
 
 def _strips(answer: Answer) -> dict[str, Any]:
