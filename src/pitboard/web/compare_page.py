@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from msgspec.structs import replace
 from starlette.datastructures import QueryParams
 
 from pitboard.errors import PitboardError
@@ -43,7 +44,7 @@ def compare(store: Store, query: Mapping[str, str]) -> tuple[Page, int]:
         "normalise": bool(query.get("normalise")),
         "chosen": [_chosen(query, picks, at, rows[at]) for at in range(len(picks))],
         "full": len(picks) >= MOST,
-        "most": MOST,
+        "limit": MOST,
         "sections": {},
     }
     if len(picks) > MOST:
@@ -58,6 +59,7 @@ def compare(store: Store, query: Mapping[str, str]) -> tuple[Page, int]:
             page["sections"] = _sections(store, [row for row in rows if row], page["normalise"])
         except PitboardError as error:
             sentence, status = str(error), error.status
+    page["variants"] = _variants(page["sections"].get("stack"))
     page |= _pickers(store, query.get("benchmark", "").strip(), picks, rows)
     page["alike"] = _alike(store, query, picks, rows)
     return Page("compare.html", page | {"sentence": sentence, "status": status}), status
@@ -109,12 +111,33 @@ def _sections(store: Store, rows: list[Row], normalise: bool) -> dict[str, askin
     """Ask what the page shows of results: raises what `compare` does, while each other part may be absent."""
     names = {letter.lower(): reference(row) for letter, row in zip(LETTERS, rows, strict=False)}
     values = names | ({"normalise": True} if normalise else {})
+    stack = asking.section(store, "stack", **names, different=True)
     return {
-        "compare": asking.present(store, "compare", values),
+        "compare": without_notes(asking.present(store, "compare", values), "To cite: "),
         "why": asking.section(store, "why", **names) if len(rows) == 2 else None,
-        "stack": asking.section(store, "stack", **names, different=True),
+        "stack": stack and without_notes(stack),
         "scale": _scale(store, rows),
     }
+
+
+def without_notes(section: asking.Section, beginning: str = "") -> asking.Section:
+    """Leave out the notes that begin so: the page says them elsewhere."""
+    if section.answer is None:
+        return section
+    kept = [note for note in section.answer.notes if not note.startswith(beginning)]
+    return section._replace(answer=replace(section.answer, notes=kept))
+
+
+def _variants(stack: asking.Section | None) -> list[tuple[str, list[tuple[str, str | None]]]]:
+    """Give each software that differs with its versions, and the letters of the systems that state each."""
+    found = []
+    for row in stack.answer.rows if stack and stack.answer else []:
+        versions: dict[str | None, list[str]] = {}
+        for letter in LETTERS:
+            if letter.lower() in row:
+                versions.setdefault(row[letter.lower()], []).append(letter)
+        found.append((row["key"], [(", ".join(letters), value) for value, letters in versions.items()]))
+    return found
 
 
 def _scale(store: Store, rows: list[Row]) -> asking.Section | None:

@@ -12,6 +12,7 @@ from pitboard.results.schema import Row
 from pitboard.results.software import log_address
 from pitboard.results.store import Store
 from pitboard.web import asking
+from pitboard.web.compare_page import MOST, without_notes
 from pitboard.web.rendering import Page
 
 _OF_SYSTEM = "where round = $1 and submitter = $2 and system = $3"
@@ -41,6 +42,7 @@ def system(store: Store, round: str, submitter: str, system: str) -> Page:
         runs.setdefault(run["benchmark"], []).append(run | {"address": address})
     results = [each | {"disclosed": disclosures(each)} for each in marks.tell(store, own)]
     name = f"{round}/{submitter}/{system}"
+    stack = asking.section(store, "stack", a=name)
     return Page(
         "system.html",
         {
@@ -49,7 +51,7 @@ def system(store: Store, round: str, submitter: str, system: str) -> Page:
             "runs": runs,
             "description": _description(row),
             "links": _links(row),
-            "stack": asking.section(store, "stack", a=name),
+            "stack": stack and without_notes(stack),
             "scales": _scales(store, row),
             "name": name,
             "others": _others(store, row),
@@ -60,7 +62,8 @@ def system(store: Store, round: str, submitter: str, system: str) -> Page:
 def result(store: Store, round: str, submitter: str, system: str, benchmark: str) -> Page:
     """One result, at its permanent address: score, runs, logs, what is like for like, and how to cite it."""
     name = f"{round}/{submitter}/{system}/{benchmark}"
-    entry = asking.present(store, "entry", {"reference": name})
+    entry = without_notes(asking.present(store, "entry", {"reference": name}))
+    stack = asking.section(store, "stack", a=name)
     row = entry.answer.rows[0] if entry.answer else {}
     found = store.rows(f"select * from systems {_OF_SYSTEM}", [row[each] for each in _KEY])
     return Page(
@@ -70,10 +73,17 @@ def result(store: Store, round: str, submitter: str, system: str, benchmark: str
             "row": row,
             "reference_of": reference(row),
             "links": _links(found[0]) if found else {},
+            "fastest": _with_the_fastest(entry, reference(row)),
             "disclosed": disclosures(row),
-            "stack": asking.section(store, "stack", a=name),
+            "stack": stack and without_notes(stack),
         },
     )
+
+
+def _with_the_fastest(entry: asking.Section, own: str) -> list[str]:
+    """Give a result and the fastest that are like for like with it, as many as can be compared."""
+    peers = entry.answer.more["peers"].rows if entry.answer else []
+    return [own, *(each["reference"] for each in peers if not each["this"])][:MOST]
 
 
 _KEY = ("round", "submitter", "system")

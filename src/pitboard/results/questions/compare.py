@@ -86,11 +86,6 @@ _PAIRS = [
     Column("before", "Reference of the slower", detail=True),
     Column("after", "Reference of the faster", detail=True),
 ]
-_CITATIONS = [
-    Column("result", "Result"),
-    Column("reference", "Reference"),
-    Column("citation", "To cite"),
-]
 _OF = """where round = $round and submitter = $submitter and system = $system and benchmark = $benchmark
 order by run"""
 _OF_RUNS = f"select run, minutes, dropped from runs {_OF}"
@@ -121,7 +116,8 @@ def compare(
     runs), `energy_ratio` (A's energy to target ÷ B's, `None` unless both have power files), and with
     `normalise` `accelerator_hours_ratio` (A's ÷ B's; derived, not official). Of more, `facts` hold `fastest`
     (its reference), `pairs` and `like_for_like` (how many pairs, and how many of them are that), and
-    `more["pairs"]` each pair's speed-up and what is not like for like. `warnings` say what is not like
+    `more["pairs"]` each pair's speed-up and what is not like for like. `facts` also hold the `citation` of
+    all, and `warnings` say what is not like
     for like. Raises `PitboardError` for an unknown result, for results of different
     benchmarks, targets or presets, and for one without a score.
     """
@@ -171,6 +167,7 @@ def compare_results(
     pairs = None if two else _pairs(named)
     if pairs:
         facts = _facts_of(named, pairs)
+    facts["citation"] = citing.citation(*rows)
     scaled, both = preset_of(rows[0]), "Both" if two else "All"
     columns = [*_COLUMNS, *(_MARK if scaled else []), *_measured(rows, normalise)]
     order = list(named) if two else sorted(named, key=lambda name: named[name]["minutes"])
@@ -188,7 +185,7 @@ def compare_results(
             *(_notes(rows[0], rows[1], facts) if two else []),
             *_notes_of(named),
             *([citing.DERIVED] if normalise else []),
-            *dict.fromkeys(f"To cite: {citing.citation(row)}" for row in rows),
+            *(_cited(rows) if two else [f"To cite: {citing.citation(*rows)}"]),
         ],
         facts=facts,
         more={
@@ -196,7 +193,6 @@ def compare_results(
             "runs": _runs(store, named),
             "curves": _curves(store, named),
             **_disclosed(rows),
-            "citations": _citations(named),
         },
     )
 
@@ -343,12 +339,8 @@ def curves_of(store: Store, row: Row, label: str) -> list[Row]:
     return [{"result": label} | each for each in store.rows(_OF_EVALUATIONS, key_of(row))]
 
 
-def _citations(named: Mapping[str, Row]) -> Table:
-    rows: list[Row] = [
-        {"result": name, "reference": row["reference"], "citation": citing.citation(row)}
-        for name, row in named.items()
-    ]
-    return Table(title="Citations", columns=_CITATIONS, rows=rows, detail=True)
+def _cited(rows: Sequence[Row]) -> list[str]:
+    return [f"To cite: {text}" for text in dict.fromkeys(citing.citation(row) for row in rows)]
 
 
 def with_runs(store: Store, row: Row) -> Row:
@@ -411,20 +403,22 @@ def _notes(a: Row, b: Row, facts: dict[str, Any]) -> list[str]:
 
 
 def _ranked(answer: Answer) -> dict[str, Any]:
-    return {"rows": [bar(row, f"{row['result']}  ") for row in answer.rows]}
-
-
-def bar(row: Row, before: str = "") -> Row:
-    """Give a result as a row of the chart `ranked`; one's own runs have a folder in place of a system."""
-    is_folder = "system" not in row
-    label = row["reference"] if is_folder else f"{row['submitter']}, {_hardware(row)}"
+    """Draw what is not like for like with A hollow; one's own runs have a folder in place of a system."""
+    first = next(row for row in answer.rows if row["result"] == "A")
     return {
-        "label": before + label,
-        "note": row.get("system", ""),
-        "minutes": row["minutes"],
-        "low": row.get("low"),
-        "high": row.get("high"),
-        "family": row.get("accelerator") or "accelerator not stated",
+        "rows": [
+            {
+                "label": f"{row['result']} {row['submitter']}, {_hardware(row)}",
+                "accelerator": row["accelerator"],
+                "value": row["minutes"],
+                "low": row["low"],
+                "high": row["high"],
+                "unlike": "not like A" if differing(first, row) else "",
+            }
+            if "system" in row
+            else {"label": f"{row['result']} {row['reference']}", "value": row["minutes"]}
+            for row in answer.rows
+        ]
     }
 
 
@@ -451,7 +445,7 @@ QUESTION = Question(
         Option("normalise", "Give accelerator-hours too: derived, not an official metric."),
     ),
     charts=(
-        Chart("ranked", _ranked, "Time-to-train as bars, the fastest first"),
+        Chart("ranked", _ranked, "Time-to-train as bars, the fastest first", form="bars"),
         Chart("runs", _strips, "Minutes of every run of each result"),
         Chart("convergence", _convergence, "Quality over samples, a line for each run"),
     ),
