@@ -1,5 +1,6 @@
 """One chart grammar for terminal export and web page: plain rows and words in, a Vega-Altair chart out."""
 
+from pitboard.charts.bars import bars
 from pitboard.charts.converging import convergence, samples_to_target
 from pitboard.charts.export import save, svg
 from pitboard.charts.factors import attribution
@@ -13,6 +14,7 @@ from pitboard.charts.trend import trend
 
 __all__ = [
     "attribution",
+    "bars",
     "convergence",
     "efficiency",
     "lost_ranks",
