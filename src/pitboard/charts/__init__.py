@@ -4,6 +4,7 @@ from pitboard.charts.bars import bars
 from pitboard.charts.converging import convergence, samples_to_target
 from pitboard.charts.export import save, svg
 from pitboard.charts.factors import attribution
+from pitboard.charts.findings import dots, few_bars
 from pitboard.charts.heat import pair_bandwidth
 from pitboard.charts.lost import lost_ranks
 from pitboard.charts.scaling import efficiency, scale
@@ -16,7 +17,9 @@ __all__ = [
     "attribution",
     "bars",
     "convergence",
+    "dots",
     "efficiency",
+    "few_bars",
     "lost_ranks",
     "pair_bandwidth",
     "precision_sweep",

@@ -37,12 +37,11 @@ DEFINITION = (
     "Samples to target are the olympic mean of a result's runs, as the RCP test takes it, beside the "
     "reference's mean at the same global batch size, on a line between two reference points where it has "
     "none there (MLCommons' rcp_checker, its points pruned to fastest convergence). The most within its "
-    "spread is the largest mean that the t-test of the RCP test (one-sided, 5 %), turned round, does not call "
-    "slower. Against the reference: above 1, the result needed more. Against the fewest: the same over the "
-    "reference's fastest convergence, "
-    "at any batch size: what a large batch costs too. Extra minutes are derived, not official: the training "
-    "time (minutes without evaluation, before RCP scaling) that the samples beyond the reference took, "
-    "negative where fewer sufficed."
+    "spread is the largest mean that the t-test of the RCP test (one-sided, 5 %), turned round, does not "
+    "call slower. Against the reference: above 1, the result needed more. Against the fewest: the same over "
+    "the reference's fastest convergence, at any batch size: what a large batch costs too. Extra minutes "
+    "are derived, not official: the training time (minutes without evaluation, before RCP scaling) that the "
+    "samples beyond the reference took, negative where fewer sufficed."
 )
 
 SQL = f"""select r.round, r.submitter, r.system, r.benchmark, r.system_name, r.accelerator, r.accelerators,

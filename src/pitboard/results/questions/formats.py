@@ -30,15 +30,15 @@ from pitboard.suite import FORMATS
 
 DEFINITION = (
     "A result's format is the narrowest number format of its matrix products that its logs state, or else "
-    "its system's description; a name alone, an option or a recipe that is not in use states nothing. Samples "
-    "to target are held against the reference convergence point at the same global batch size, as the "
-    "question converge does; significantly more is beyond the most that the reference's own spread explains, "
-    "by the t-test of the RCP test (one-sided, 5 %), turned round. The wider peer is the fastest result of the "
-    "same round, benchmark, division, accelerator and count that states a format of more bits; another "
-    "availability category is named. A result paid samples for speed where it needed significantly more than the reference, more than that "
-    "peer did against the reference at its own batch size, and was faster than it all the same. Only minutes "
-    "are official. Hyperparameters and software differ between submitters, so a difference is not the "
-    "format's alone."
+    "its system's description; a name alone, an option or a recipe that is not in use states nothing. "
+    "Samples to target are held against the reference convergence point at the same global batch size, as "
+    "the question converge does; significantly more is beyond the most that the reference's own spread "
+    "explains, by the t-test of the RCP test (one-sided, 5 %), turned round. The wider peer is the fastest "
+    "result of the same round, benchmark, division, accelerator and count that states a format of more bits; "
+    "where its availability category is another, that is named. A result paid samples for speed where it "
+    "needed significantly more than the reference, more than that peer did against the reference at its own "
+    "batch size, and was faster than it all the same. Only minutes are official. Hyperparameters and "
+    "software differ between submitters, so a difference is not the format's alone."
 )
 
 SQL = f"""select round, submitter, system, benchmark, division, availability, accelerator, accelerators,
@@ -117,7 +117,7 @@ def formats(
     *,
     store: Store | None = None,
 ) -> Answer:
-    """Say which results of a round (by default the newest) state a number format, and what it cost in samples.
+    """Say which results of a round (by default the newest) state a number format, and what it cost.
 
     Rows are the results that state one, the narrowest first; `precision` takes a family too ("FP4"). What a
     result does not state is a class of its own: `more["classes"]` has every benchmark's results by format,
@@ -222,7 +222,7 @@ def _against(row: Row, measured: dict[str, Row]) -> Row:
 
 
 def _peer(row: Row, every: list[Row]) -> Row | None:
-    """Return the fastest result on the same hardware that states a wider format; results come fastest first."""
+    """Return the fastest result on the same hardware that states a wider format; the fastest come first."""
     return next(
         (
             other
@@ -310,7 +310,9 @@ def _samples(rows: list[Row], measured: dict[str, Row]) -> list[Row]:
         for row in rows
         if (samples := _against(row, measured))
     ]
-    return sorted(found, key=lambda row: (row["precision"] == NOT_STATED, bits(row["precision"])))
+    return sorted(
+        found, key=lambda row: (row["benchmark"], row["precision"] == NOT_STATED, bits(row["precision"]))
+    )
 
 
 def _facts(every: list[Row], rows: list[Row]) -> dict[str, Any]:
@@ -330,7 +332,7 @@ def _facts(every: list[Row], rows: list[Row]) -> dict[str, Any]:
 def _headline(facts: dict[str, Any], rows: list[Row], precision: Several) -> str:
     if precision is not None and rows:
         asked = " and ".join(dict.fromkeys(row["precision"] for row in rows))
-        return f"{asked} is stated by {_of(rows)}, which {spent(rows)}"
+        return f"{asked} is stated by {cost(rows)}"
     if precision is not None:
         return f"no result of {facets.told(precision)} that was asked for"
     if not facts["stated"]:
@@ -338,7 +340,7 @@ def _headline(facts: dict[str, Any], rows: list[Row], precision: Several) -> str
     counts = ", ".join(f"{count} {name}" for name, count in facts["formats"].items())
     narrowest = [row for row in rows if row["precision"] == rows[0]["precision"]]
     said = f"{facts['stated']} of {facts['results']} results state their number format ({counts})"
-    return f"{said}; those of {rows[0]['precision']} {spent(narrowest)}"
+    return f"{said}; those of {rows[0]['precision']} {_spent(narrowest)}"
 
 
 def _of(rows: list[Row]) -> str:
@@ -351,8 +353,12 @@ def _names(names: Iterable[str]) -> str:
     return ", ".join(found[:_FEW]) + (f" and {more} more" if more > 0 else "")
 
 
-def spent(rows: list[Row]) -> str:
-    """Say what rows of the answer needed in samples against the reference, and how many significantly more."""
+def cost(rows: list[Row]) -> str:
+    """Say whose results some rows of the answer are, and what they needed in samples."""
+    return f"{_of(rows)}, which {_spent(rows)}"
+
+
+def _spent(rows: list[Row]) -> str:
     compared = [row for row in rows if row["against_reference"] is not None]
     if not compared:
         return "ran at batch sizes for which there is no reference"
@@ -375,7 +381,11 @@ def _notes(facts: dict[str, Any], rows: list[Row]) -> list[str]:
             + (f" They differ in {row['peer_differs']}." if row["peer_differs"] else "")
         )
     for verdict, what in (
-        (NO_PEER, "whether that bought speed cannot be told: none of the same accelerator and count states a wider format"),
+        (
+            NO_PEER,
+            "whether that bought speed cannot be told: none of the same accelerator and count states a wider "
+            "format",
+        ),
         (AS_PEER, "its wider peer did too, or has no reference: so the format need not be why"),
         (NO_FASTER, "its wider peer was at least as fast"),
     ):
@@ -404,11 +414,9 @@ def _notes(facts: dict[str, Any], rows: list[Row]) -> list[str]:
 def _dots(answer: Answer) -> dict[str, Any]:
     rows = [
         {
-            "label": row["precision"],
-            "group": row["benchmark"],
+            "label": f"{row['benchmark']}, {row['precision']}",
             "value": row["against_reference"],
             "accelerator": row["accelerator"],
-            "muted": row["precision"] == NOT_STATED,
         }
         for row in answer.more["samples"].rows
     ]
