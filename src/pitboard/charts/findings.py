@@ -44,20 +44,22 @@ def few_bars(
         }
         for place, row in enumerate(some(rows, "finding")[:MOST])
     ]
-    names = min(max(text_width(str(each["label"]), TEXT) for each in drawn) + 10, width * 0.58)
-    ends = max(text_width(str(each["word"]), TEXT) for each in drawn) + 10
+    names = min(max(_room(each["label"]) for each in drawn), width * 0.62)
+    ends = max(_room(each["word"]) for each in drawn)
     high = max([number(each, "value", positive=False) for each in drawn] + [line or 0, 1e-9])
     span = Span(0.0, high, log=False)
     x = alt.X("value:Q", scale=span.scale(), axis=None)
     y = alt.Y("row:O", scale=alt.Scale(domain=[each["row"] for each in drawn]), axis=None)
     base = alt.Chart(data(drawn))
+    figure = base.mark_text(align="left", dx=5)
+    halo = base.mark_text(align="left", dx=5, stroke=look.background, strokeWidth=4, strokeJoin="round")
     layers = [
         base.mark_bar(size=11).encode(
             x, y, color=alt.Color("colour:N", scale=None), tooltip=["label:N", "word:N"]
         ),
-        base.mark_text(align="left", dx=5).encode(x, y, text="word:N"),
+        *_line(line, span, look, None),
+        *(text.encode(x, y, text="word:N") for text in (halo, figure)),
         base.mark_text(align="right", limit=names - 10).encode(y, x=alt.value(-8), text="label:N"),
-        *_line(line, span, look),
     ]
     plot = max(40.0, width - 24 - names - ends)
     chart = alt.LayerChart(layer=layers).properties(width=plot, height=_ROW * len(drawn))
@@ -96,7 +98,7 @@ def dots(
         {"label": label, "word": f"{label} (n = {count})"}
         for label, count in zip(labels, counts, strict=True)
     ]
-    names = max(text_width(each["word"], TEXT) for each in named) + 10
+    names = max(_room(each["word"]) for each in named)
     span = linear_span([number(each, "value") for each in drawn] + ([line] if line else []), 0.05)
     plot = max(80.0, width - 24 - names)
     axis = x_axis(quantity, ticks=int(plot / 60), number_format=".2~f")
@@ -109,7 +111,7 @@ def dots(
     key = key._replace(legend=_below(key.legend, names, height))
     points = alt.Chart(data(drawn)).mark_point(size=46, filled=True, opacity=0.75)
     layers = [
-        *_line(line, span, look),
+        *_line(line, span, look, axis),
         points.encode(
             x, y, color=key.colour, shape=key.shape, tooltip=["label:N", "accelerator:N", "value:Q"]
         ),
@@ -117,6 +119,11 @@ def dots(
     ]
     chart = alt.LayerChart(layer=layers).properties(width=plot, height=height)
     return _finish(chart, look, width, title=title, subtitle=subtitle, caption=caption)
+
+
+def _room(text: object) -> float:
+    """The pixels for a name and a gap; somewhat more than it takes, since a reader's font may be wider."""
+    return text_width(str(text), TEXT) * 1.15 + 10
 
 
 def _below(legend: alt.Legend | None, names: float, height: float) -> alt.Legend | None:
@@ -135,11 +142,11 @@ def _colour(row: ChartRow, look: Theme) -> str:
     return look.palette[families.of_accelerator(name).colour] if name else look.palette[0]
 
 
-def _line(at: float | None, span: Span, look: Theme) -> list[alt.Chart]:
+def _line(at: float | None, span: Span, look: Theme, axis: alt.Axis | None) -> list[alt.Chart]:
     if at is None:
         return []
     rule = alt.Chart(data([{"at": at}])).mark_rule(strokeDash=[3, 3], color=look.ink, opacity=0.7)
-    return [rule.encode(x=alt.X("at:Q", scale=span.scale()))]
+    return [rule.encode(x=alt.X("at:Q", scale=span.scale(), axis=axis))]
 
 
 def _finish(chart: alt.LayerChart, look: Theme, width: float, **words: str) -> alt.TopLevelMixin:

@@ -31,4 +31,4 @@ def _known(path: str) -> list[str] | None:
         if path.startswith(place):
             name = path.removeprefix(place).removesuffix(".svg")
             return [*questions.question(name).parameters, *more] if name in questions.names() else None
-    return list(_PAGES.get(path, ()))
+    return ["since"] if path.startswith("/rounds/") else list(_PAGES.get(path, ()))

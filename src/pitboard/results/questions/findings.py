@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 from datetime import date
 from statistics import median
 from typing import Any
-from urllib.parse import urlencode
 
 from pitboard.errors import PitboardError
 from pitboard.results.answer import Answer, Column, Table
+from pitboard.results.evidence import Evidence
 from pitboard.results.find import default_store, known, latest_round, rounds_of
 from pitboard.results.question import ROUND, Chart, Question
 from pitboard.results.questions.converge import NOT_STATED
@@ -78,6 +78,7 @@ _FASTEST = [
 _NOT_AVAILABLE = ("preview", "research", "rdi", "internal")
 _YEAR = 365
 _FEW = 6
+_GAINED = 1.01
 _WIDE = 4
 """A family whose counts span this factor shows how it scales better than two neighbouring counts do."""
 
@@ -141,7 +142,7 @@ def _row(
     caveat: str | None = None,
 ) -> Row:
     """Make a row; `question` with its `options` is what shows it."""
-    flags = "".join(f" --{name.replace('_', '-')} {value}" for name, value in options.items())
+    evidence = Evidence(question, options)
     return {
         "finding": finding,
         "about": about,
@@ -149,8 +150,8 @@ def _row(
         "figure": figure,
         "unit": unit,
         "caveat": caveat,
-        "evidence": f"pitboard results {question}{flags}",
-        "address": f"/questions/{question}?{urlencode(options)}",
+        "evidence": evidence.command,
+        "address": evidence.address,
         "question": question,
         "options": options,
     }
@@ -283,6 +284,7 @@ def _gains(store: Store, round: str, before: str | None, more: dict[str, Table])
     if before is None:
         return
     largest: list[Row] = []
+    rows: list[Row] = []
     for benchmark, pairs in changes(before, round, store=store).items():
         same = [row for row in pairs if row["kind"] == SAME_SUBMITTER]
         fair = [row for row in same if row["like_for_like"] and not row["same_runs"]]
@@ -290,34 +292,66 @@ def _gains(store: Store, round: str, before: str | None, more: dict[str, Table])
         options: dict[str, object] = {"benchmark": benchmark, "since": before}
         if why := _untold(benchmark, before, round, same, fair):
             said = f"{benchmark}: no gain over v{before} can be told. {why}"
-            yield _row("gain", said, "rounds", options, about=benchmark)
+            rows.append(_row("gain", said, "rounds", options, about=benchmark))
             continue
         best = max(fair, key=_gain)
         more_of_it = {"benchmark": benchmark, "pairs": len(fair), "accelerator": best["accelerator_after"]}
         middle = median(row["speedup"] for row in fair)
         largest.append(best | more_of_it | {"median": middle})
         notes = []
-        if f"{best['speedup']:.2f}" != f"{best['speedup_of_runs']:.2f}":
+        if f"{_gain(best):.2f}" != f"{best['speedup_of_runs']:.2f}":
             notes.append(f"Without RCP scaling factors it is {best['speedup_of_runs']:.2f} ×.")
         if again:
             are = "pair is" if again == 1 else "pairs are"
             notes.append(f"{again} more {are} the same runs, entered again, and left out.")
         of = f"the most of {len(fair)} like-for-like pairs; their median is {middle:.2f} ×"
-        yield _row(
+        row = _row(
             "gain",
-            f"{benchmark}: {best['label']} is {best['speedup']:.2f} × as fast as in v{before} "
-            f"({best['minutes_after']:.2f} min instead of {best['minutes_before']:.2f}), "
+            f"{benchmark}: {best['label']} is {_faster(best, before)}, "
             + ("the only like-for-like pair." if len(fair) == 1 else f"{of}."),
             "rounds",
             options,
             about=benchmark,
-            figure=best["speedup"],
+            figure=_gain(best),
             unit="×",
             caveat=" ".join(notes) or None,
         )
-    largest.sort(key=lambda row: -row["speedup"])
+        rows.append(row)
+    largest.sort(key=_gain, reverse=True)
     more["gains"] = Table(
         title=f"Largest like-for-like gain of each benchmark over v{before}", columns=_GAINS, rows=largest
+    )
+    yield _most_gained(largest, len(rows), before)
+    yield from rows
+
+
+def _faster(pair: Row, before: str) -> str:
+    minutes = f"{pair['minutes_after']:.2f} min instead of {pair['minutes_before']:.2f}"
+    times = f"{_gain(pair):.2f} × as fast as in v{before}"
+    score = f"{pair['speedup']:.2f} ×"
+    if f"{_gain(pair):.2f} ×" == score:
+        return f"{times} ({minutes})"
+    return f"{times} in its runs, {score} by its score with the RCP scaling factors ({minutes})"
+
+
+def _most_gained(largest: list[Row], benchmarks: int, before: str) -> Row:
+    """The finding that leads the gains; the largest come first."""
+    options: dict[str, object] = {"benchmark": largest[0]["benchmark"], "since": before} if largest else {}
+    if not largest:
+        said = f"On none of {benchmarks} benchmarks can a like-for-like gain over v{before} be told."
+        return _row("gains", said, "trend", options)
+    first = largest[0]
+    gained = sum(_gain(row) >= _GAINED for row in largest)
+    return _row(
+        "gains",
+        f"Like for like, {gained} of {benchmarks} benchmarks gained a percent or more over v{before}: most "
+        f"of all {first['benchmark']}, {_gain(first):.2f} × by {first['label']}.",
+        "rounds",
+        options,
+        about=first["benchmark"],
+        figure=_gain(first),
+        unit="×",
+        caveat="Of each benchmark the largest gain of one submitter with as many of the same accelerator.",
     )
 
 
@@ -385,11 +419,15 @@ def _formats(store: Store, round: str, more: dict[str, Table]) -> Iterator[Row]:
         )
     shown = {row["benchmark"] for row in rows}
     more["formats"] = Table(
-        title=f"Samples against the reference, of benchmarks in which {narrowest} is stated",
+        title=f"Samples against the reference by stated format, of benchmarks in which {narrowest} is stated",
         columns=answer.more["samples"].columns,
         rows=sorted(
-            (row for row in answer.more["samples"].rows if row["benchmark"] in shown),
-            key=lambda row: (row["benchmark"], row["precision"] == NOT_STATED, bits(row["precision"])),
+            (
+                row
+                for row in answer.more["samples"].rows
+                if row["benchmark"] in shown and row["precision"] != NOT_STATED
+            ),
+            key=lambda row: (row["benchmark"], bits(row["precision"])),
         ),
         detail=True,
     )
@@ -562,9 +600,9 @@ def _draw_new(answer: Answer) -> dict[str, Any]:
 def _draw_gains(answer: Answer) -> dict[str, Any]:
     rows = [
         {
-            "label": f"{row['benchmark']}, {row['label'].rpartition(', ')[0]}",
-            "value": row["speedup"],
-            "word": f"{row['speedup']:.2f} ×",
+            "label": f"{row['benchmark']}, {row['label'].rpartition(', ')[2]}",
+            "value": _gain(row),
+            "word": f"{_gain(row):.2f} ×",
             "accelerator": row["accelerator"],
         }
         for row in _table(answer, "gains")

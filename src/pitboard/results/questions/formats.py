@@ -122,7 +122,8 @@ def formats(
     Rows are the results that state one, the narrowest first; `precision` takes a family too ("FP4"). What a
     result does not state is a class of its own: `more["classes"]` has every benchmark's results by format,
     "not stated" among them, and `more["samples"]` each result's samples against the reference. `facts`:
-    `results`, `stated`, `not_stated`, the counts by format (`formats`), and of the rows `more`
+    `results`, `stated`, `not_stated`, the counts by format (`formats`), and of the rows a sentence by format
+    (`said`), `more`
     (significantly more samples than the reference), `compared` (held against one) and the references of those
     that `paid` samples for speed. Raises `PitboardError` for a value that no result has.
     """
@@ -323,6 +324,11 @@ def _facts(every: list[Row], rows: list[Row]) -> dict[str, Any]:
         "stated": counts.total(),
         "not_stated": len(every) - counts.total(),
         "formats": {name: counts[name] for name in sorted(counts, key=lambda name: (bits(name), name))},
+        "said": {
+            name: f"{name} is stated by {cost(group)}"
+            for name in dict.fromkeys(row["precision"] for row in rows)
+            if (group := [row for row in rows if row["precision"] == name])
+        },
         "compared": len(compared),
         "more": sum(row["verdict"] != NO_MORE for row in compared),
         "paid": [row["reference"] for row in rows if row["verdict"] == PAID],
@@ -331,8 +337,7 @@ def _facts(every: list[Row], rows: list[Row]) -> dict[str, Any]:
 
 def _headline(facts: dict[str, Any], rows: list[Row], precision: Several) -> str:
     if precision is not None and rows:
-        asked = " and ".join(dict.fromkeys(row["precision"] for row in rows))
-        return f"{asked} is stated by {cost(rows)}"
+        return "; ".join(facts["said"].values())
     if precision is not None:
         return f"no result of {facets.told(precision)} that was asked for"
     if not facts["stated"]:
