@@ -10,7 +10,7 @@ from pitboard.results.questions.claims import NOT, PARTLY, SUPPORTED
 from pitboard.results.schema import Row
 from pitboard.results.store import Store
 from pitboard.web import asking
-from pitboard.web.links import system_address
+from pitboard.web.links import result_address
 from pitboard.web.rendering import Page
 
 _FIRST = ("gains", "gain", "precision", "paid", "scaling", "multi_node", "new", "first", "moore", "again")
@@ -127,7 +127,6 @@ def _matrix(rows: list[Row]) -> dict[str, Any]:
     """Arrange the fastest by benchmark and count of accelerators."""
     table: dict[str, Row] = {}
     for row in rows:
-        address = system_address(row["round"], row["submitter"], row["system"])
-        cell = row | {"mark": row["to_know"], "address": f"{address}#{row['benchmark']}"}
+        cell = row | {"mark": row["to_know"], "address": result_address(row["reference"])}
         table.setdefault(str(row["benchmark"]), {})[row["accelerators"]] = cell
     return {"counts": sorted({row["accelerators"] for row in rows}), "table": table}
