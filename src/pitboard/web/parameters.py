@@ -5,7 +5,7 @@ from fastapi import Request
 from pitboard.errors import PitboardError, near
 from pitboard.results import questions
 
-_CHART = ("theme", "kind", "width")
+_CHART = ("theme", "kind", "width", "highlight")
 _PAGES = {"/results": ("sort",), "/compare": ("a", "b", "normalise", "benchmark")}
 
 
