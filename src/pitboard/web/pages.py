@@ -33,8 +33,8 @@ def benchmark(store: Store, name: str) -> Page:
     if table and table.answer:
         table.answer.rows = sorted_rows(table.answer, name)
     scale = asking.section(store, "scale", benchmark=name, round=round)
-    if table and scale and scale.charts:
-        table = table._replace(charts=())  # it would be the same picture
+    if table and scale and scale.charts:  # the curves of the table would be the same picture
+        table = table._replace(charts=tuple(chart for chart in table.charts if chart.form != "scale"))
     return Page(
         "benchmark.html",
         {

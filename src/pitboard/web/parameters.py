@@ -6,7 +6,7 @@ from pitboard.errors import PitboardError, near
 from pitboard.results import questions
 from pitboard.web.table_page import PARAMETERS
 
-_CHART = ("theme", "kind", "width")
+_CHART = ("theme", "kind", "width", "highlight")
 _PAGES = {"/compare": ("r", "benchmark", "normalise", "a", "b")}
 
 

@@ -311,7 +311,8 @@ def _against_reference(answer: Answer) -> dict[str, Any]:
         row | {"result": f"{row['submitter']}, {row['accelerators']} × {row['accelerator']}"}
         for row in answer.rows
     ]
-    return {"rows": rows, "reference": answer.more["reference"].rows}
+    unit = counted_in(answer.rows)
+    return {"rows": rows, "reference": answer.more["reference"].rows, "unit": unit}
 
 
 QUESTION = Question(

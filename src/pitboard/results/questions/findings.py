@@ -1,6 +1,7 @@
 """What a round shows, a finding a row: what is new, who gained, who grew, what low precision cost."""
 
 import copy
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import date
@@ -589,6 +590,11 @@ def _table(answer: Answer, name: str) -> list[Row]:
     return table.rows
 
 
+def _short(label: str) -> str:
+    """Leave out the vendor of an accelerator, for which a small chart has no room."""
+    return re.sub(r"(?<=[,×] )(NVIDIA|AMD|Google|Intel|Graphcore) (?=\S)", "", label)
+
+
 def _draw_new(answer: Answer) -> dict[str, Any]:
     rows = [
         {"label": row["label"], "value": row["value"], "word": str(row["value"]), "muted": not row["new"]}
@@ -600,7 +606,7 @@ def _draw_new(answer: Answer) -> dict[str, Any]:
 def _draw_gains(answer: Answer) -> dict[str, Any]:
     rows = [
         {
-            "label": f"{row['benchmark']}, {row['label'].rpartition(', ')[2]}",
+            "label": f"{row['benchmark']}, {_short(row['label'].rpartition(', ')[2])}",
             "value": _gain(row),
             "word": f"{_gain(row):.2f} ×",
             "accelerator": row["accelerator"],
@@ -647,7 +653,10 @@ def _draw_fastest(answer: Answer) -> dict[str, Any]:
 
 
 def _draw_scaling(answer: Answer) -> dict[str, Any]:
-    rows = [row | {"word": f"{row['value']:.2f} ×"} for row in _table(answer, "scaling")]
+    rows = [
+        row | {"label": _short(row["label"]), "word": f"{row['value']:.2f} ×"}
+        for row in _table(answer, "scaling")
+    ]
     return {"rows": rows, "title": answer.more["scaling"].title, "line": 2.0}
 
 

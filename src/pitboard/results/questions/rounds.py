@@ -252,7 +252,9 @@ def _title(benchmark: str, present: list[str], facts: dict[str, Any]) -> str:
     times = f"{facts['best_speedup']:.2f} ×"
     title = f"{benchmark}, v{present[0]} → v{present[-1]}: the best is {times} as fast at any scale"
     if facts["median_same_submitter"]:
-        title += f", like for like of one submitter {facts['median_same_submitter']:.2f} × (median)"
+        count = facts["same_submitter_pairs"]
+        of = "n = 1" if count == 1 else f"median, n = {count}"
+        title += f", like for like of one submitter {facts['median_same_submitter']:.2f} × ({of})"
     return title
 
 
@@ -336,20 +338,35 @@ def _more(traced: list[Any]) -> dict[str, Table]:
 
 def _slopes(answer: Answer) -> dict[str, Any]:
     rounds = answer.facts["rounds"]
+    if len(rounds) < 2:
+        raise PitboardError(f"{answer.title}, so there is no change to draw.")
     pairs = [r for r in answer.rows if (r["round_before"], r["round_after"]) == (rounds[0], rounds[-1])]
     same = [row for row in pairs if row["kind"] == SAME_SUBMITTER]
     chosen = [row for row in pairs if row["kind"] == "best"] + (same or pairs[1:])
     rows = [
         {
-            "label": row["label"],
+            "label": f"{row['label']} (any count)" if row["kind"] == "best" else row["label"],
             "round": f"v{row[f'round_{side}']}",
             "minutes": row[f"minutes_{side}"],
-            "like_for_like": row["like_for_like"],
+            "accelerator": row[f"accelerator_{side}"],
+            "like_for_like": not _not_progress(row),
+            "unlike": _not_progress(row),
         }
         for row in chosen
         for side in ("before", "after")
     ]
     return {"rows": rows}
+
+
+def _not_progress(row: Row) -> str:
+    """Say in a word why a pair's change is not one of its software: nothing where it may be."""
+    if row["same_runs"]:
+        return "the same runs"
+    if row["accelerator_before"] != row["accelerator_after"]:
+        return "other accelerator"
+    if row["accelerators_before"] != row["accelerators_after"]:
+        return "other count"
+    return "" if row["like_for_like"] else "not like for like"
 
 
 QUESTION = Question(
@@ -360,5 +377,7 @@ QUESTION = Question(
         BENCHMARK,
         Option("since", "The first round.", otherwise="the last but one", column="round"),
     ),
-    charts=(Chart("rounds", _slopes, "Minutes from round to round, a line for each"),),
+    charts=(
+        Chart("rounds", _slopes, "Minutes in both rounds, a line for each pair of results, fastest first"),
+    ),
 )
