@@ -29,6 +29,13 @@ Chart = Annotated[
     typer.Option("--chart", help="Draw the answer to a .png, .svg or .html file.", dir_okay=False),
 ]
 
+Highlight = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--highlight", help="Leave colour to what has these words in --chart, such as 'NVIDIA GB300'."
+    ),
+]
+
 
 _TYPES: dict[str, Any] = {"text": str, "integer": int, "number": float}
 
@@ -127,13 +134,22 @@ def _command(question: "Question") -> Any:
     """Make the command of a question: its options are those that the question declares."""
 
     def ask(
-        *, store: str | None, format: Format, explain: bool, chart: Path | None = None, **values: object
+        *,
+        store: str | None,
+        format: Format,
+        explain: bool,
+        chart: Path | None = None,
+        highlight: list[str] | None = None,
+        **values: object,
     ) -> None:
         from pitboard.cli import answers
+        from pitboard.errors import PitboardError
 
+        if highlight and not chart:
+            raise PitboardError("--highlight is of a chart: say where to draw it with --chart FILE.")
         answer = question.ask(**_given(question, values), store=_open(store))
         if chart:
-            answers.draw(answer, chart)
+            answers.draw(answer, chart, highlight or ())
         typer.echo(answers.SHOW[format](answer), nl=False)
         if explain:
             typer.echo(answers.explained(answer), nl=False, err=format != "table")
@@ -147,6 +163,7 @@ def _command(question: "Question") -> Any:
     ]
     if question.charts:
         common.append(Parameter("chart", Parameter.KEYWORD_ONLY, default=None, annotation=Chart))
+        common.append(Parameter("highlight", Parameter.KEYWORD_ONLY, default=None, annotation=Highlight))
     parameters = [*(_parameter(each, question.parameters[each.name]) for each in question.options), *common]
     # Typer reads both.
     ask.__signature__ = Signature(parameters)  # type: ignore[attr-defined]

@@ -18,6 +18,8 @@ NAVIGATION = (
     ("/", "Round"),
     ("/results", "Results"),
     ("/compare", "Compare"),
+    ("/precision", "Precision"),
+    ("/claims", "Claims"),
     ("/rounds", "Rounds"),
     ("/benchmarks", "Benchmarks"),
     ("/check", "Check a log"),

@@ -16,12 +16,14 @@ from pitboard.results.question import (
     SOFTWARE,
     SUBMITTER,
     WITH_OWN,
+    Chart,
     Option,
     Question,
     Several,
     SeveralNumbers,
 )
 from pitboard.results.questions.table import DEFINITION
+from pitboard.results.ranking import ranked
 from pitboard.results.store import Store
 
 _MARK = "mark of minutes"
@@ -142,6 +144,10 @@ def _marked(rows: list[dict[str, Any]]) -> list[str]:
     ]
 
 
+def _bars(answer: Answer) -> dict[str, Any]:
+    return ranked(answer.rows, told="to_know")
+
+
 QUESTION = Question(
     ask=entries,
     order=1,
@@ -159,4 +165,5 @@ QUESTION = Question(
         Option("search", "Only what has all these words, or parts of words, somewhere in its line."),
         WITH_OWN,
     ),
+    charts=(Chart("ranked", _bars, "Minutes of one benchmark, ranked among as many accelerators"),),
 )
