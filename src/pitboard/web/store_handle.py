@@ -14,7 +14,7 @@ class StoreHandle:
     def __init__(self, place: Path | None) -> None:
         self._place = place
         self._lock = Lock()
-        self._store = Store(place)
+        self._store = Store(place, held=True)
         self._opened = self._store.version
 
     @property
@@ -40,5 +40,5 @@ class StoreHandle:
         version = self._store.version
         if version != self._opened:
             with self._lock:
-                self._store, self._opened = Store(self._place), version
+                self._store, self._opened = Store(self._place, held=True), version
         return self._store
