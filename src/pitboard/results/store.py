@@ -437,6 +437,35 @@ class Store:
         return seal(folder)
 
 
+class Snapshot(Store):
+    """A store as it is when opened, copied into memory: quick to ask many things of, blind to later changes.
+
+    What was asked once is not asked again. Nothing can be added to it.
+    """
+
+    def __init__(self, place: str | Path | None = None, *, shipped: bool = True) -> None:
+        super().__init__(place, shipped=shipped)
+        memory = _connect(threads=1)
+        self._define(memory, "table")
+        self._connection = memory
+        self._known: dict[str, list[dict[str, Any]]] = {}
+
+    def rows(self, sql: str, parameters: Parameters = None) -> list[dict[str, Any]]:
+        """Give the rows of a query as dictionaries by column, each reader's own."""
+        bound = _bound(sql, parameters)
+        if bound not in self._known:
+            self._known[bound] = super().rows(bound)
+        return [dict(row) for row in self._known[bound]]
+
+    def add(self, rows: Rows) -> Added:
+        """Raise `PitboardError`: a snapshot does not change."""
+        raise PitboardError("A snapshot of a store is read-only: add to the store itself.")
+
+    def _answered(self, ask: "Callable[[], _Found]") -> "_Found":
+        with _answering():
+            return ask()
+
+
 def seal(folder: Path) -> dict[str, str]:
     """Write the manifest of a folder of tables, with the digests of what they hold now; give those.
 

@@ -5,16 +5,20 @@ from threading import Lock
 
 from pitboard import __version__
 from pitboard.errors import PitboardError
-from pitboard.results.store import Store, without_paths
+from pitboard.results.store import Snapshot, Store, without_paths
 
 
 class StoreHandle:
-    """A store at `place` (`None` for the default one), as it is now. Any thread may ask."""
+    """A store at `place` (`None` for the default one), as it is now. Any thread may ask.
 
-    def __init__(self, place: Path | None) -> None:
+    A `frozen` one is the store as it was when it was opened, and quicker.
+    """
+
+    def __init__(self, place: Path | None, *, frozen: bool = False) -> None:
         self._place = place
         self._lock = Lock()
-        self._store = Store(place)
+        self._store = Snapshot(place) if frozen else Store(place)
+        self._frozen = frozen
         self._opened = self._store.version
 
     @property
@@ -37,6 +41,8 @@ class StoreHandle:
 
     def store(self) -> Store:
         """Give the open store. Raises `PitboardError` where it is damaged."""
+        if self._frozen:
+            return self._store
         version = self._store.version
         if version != self._opened:
             with self._lock:
