@@ -141,8 +141,11 @@ def as_list(value: object) -> list[Any] | None:
 
 ROUND = Option("round", "The round, such as 5.1.", otherwise="the newest", column="round")
 BENCHMARK = Option("benchmark", "The benchmark, such as llama31_8b.", column="benchmark")
+ONLY_BENCHMARK = Option("benchmark", "Only this benchmark.", column="benchmark")
 SUBMITTER = Option("submitter", "Only this submitter.", column="submitter")
 ACCELERATOR = Option("accelerator", "Only this accelerator, such as B200.", column="accelerator")
+ACCELERATORS = Option("accelerators", "Only this many accelerators.", column="accelerators")
+AVAILABILITY = Option("availability", "Only this category.", column="availability")
 DIVISION = Option("division", "Only this division: closed or open.", choices=("closed", "open"))
 PRECISION = Option("precision", "Only what states this precision, such as FP8.", column="precision")
 SOFTWARE = Option(

@@ -8,7 +8,10 @@ from pitboard.results.answer import Answer, Column
 from pitboard.results.find import default_store, latest_round
 from pitboard.results.question import (
     ACCELERATOR,
+    ACCELERATORS,
+    AVAILABILITY,
     DIVISION,
+    ONLY_BENCHMARK,
     PRECISION,
     ROUND,
     SOFTWARE,
@@ -187,12 +190,12 @@ QUESTION = Question(
     summary="Show the official table of a round: minutes by system and benchmark",
     options=(
         ROUND,
-        Option("benchmark", "Only this benchmark.", column="benchmark"),
+        ONLY_BENCHMARK,
         DIVISION,
         ACCELERATOR,
         SUBMITTER,
-        Option("accelerators", "Only this many accelerators.", column="accelerators"),
-        Option("availability", "Only this category.", column="availability"),
+        ACCELERATORS,
+        AVAILABILITY,
         PRECISION,
         SOFTWARE,
         Option("energy", "Show energy to target (MJ) in place of minutes, of systems that measured it."),

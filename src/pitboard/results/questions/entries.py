@@ -1,0 +1,162 @@
+"""The results as they were entered: one line a result, so that the columns are the same whatever is asked."""
+
+from typing import Any
+
+from pitboard.results import facets, marks, own
+from pitboard.results.answer import Answer, Column
+from pitboard.results.find import default_store, latest_round, reference
+from pitboard.results.question import (
+    ACCELERATOR,
+    ACCELERATORS,
+    AVAILABILITY,
+    DIVISION,
+    ONLY_BENCHMARK,
+    PRECISION,
+    ROUND,
+    SOFTWARE,
+    SUBMITTER,
+    WITH_OWN,
+    Option,
+    Question,
+    Several,
+    SeveralNumbers,
+)
+from pitboard.results.questions.table import DEFINITION
+from pitboard.results.store import Store
+
+_MARK = "mark of minutes"
+
+_COLUMNS = [
+    Column("minutes", "Time-to-train", "number", "min", mark=_MARK),
+    Column("benchmark", "Benchmark"),
+    Column("system", "System"),
+    Column("submitter", "Submitter"),
+    Column("accelerators", "Count", "integer"),
+    Column("accelerator", "Accelerator"),
+    Column("precision", "Precision"),
+    Column("reference", "Reference", detail=True),
+    Column("round", "Round", detail=True),
+    Column("nodes", "Nodes", "integer", detail=True),
+    Column("division", "Division", detail=True),
+    Column("availability", "Availability", detail=True),
+    Column("framework", "Framework", detail=True),
+    Column("system_name", "System's name", detail=True),
+    Column("samples", "To target", "number", "samples or epochs", 0, detail=True),
+    Column("runs", "Runs", "integer", detail=True),
+    Column("rcp_factor", "RCP factor", "number", digits=4, detail=True),
+    Column("energy_mj", "Energy", "number", "MJ", detail=True),
+    Column("to_know", "To know of the figure", detail=True),
+]
+
+_FILTERS = (
+    *("round", "benchmark", "division", "availability", "submitter", "accelerator", "accelerators"),
+    *("precision", "framework"),
+)
+_SEARCH = """
+  and (select bool_and(contains(lower(concat_ws(' ', round, benchmark, system, system_name, submitter,
+      organisation, accelerator, precision, framework, division, availability)), word))
+    from unnest(string_split(lower($search), ' ')) words(word))"""
+
+
+def entries(
+    round: Several = None,
+    benchmark: Several = None,
+    division: Several = None,
+    availability: Several = None,
+    submitter: Several = None,
+    accelerator: Several = None,
+    accelerators: SeveralNumbers = None,
+    precision: Several = None,
+    software: Several = None,
+    search: str | None = None,
+    with_own: bool = False,
+    *,
+    store: Store | None = None,
+) -> Answer:
+    """Give the results of a round, by default of the newest, ordered by benchmark and minutes.
+
+    A filter of several values takes what any of them names; `search` takes the results of which every one of
+    its words, or parts of words, stands somewhere in the line. A result without a score has no minutes and
+    comes last of its benchmark. `to_know` says what must be known of a figure: an RCP scaling factor, logs
+    that are missing, runs of an earlier round. `with_own` shows what the user added, too, and so does naming
+    a submitter of one's own. Raises `PitboardError` for a value that no result has.
+    """
+    store = store or default_store()
+    values = facets.chosen(
+        store,
+        round=round or latest_round(store),
+        benchmark=benchmark,
+        division=division,
+        availability=availability,
+        submitter=submitter,
+        accelerator=accelerator,
+        accelerators=accelerators,
+        precision=precision,
+        software=software,
+    )
+    search = " ".join((search or "").split()) or None
+    values |= {"search": search, "with_own": own.asked_for(with_own, values["submitter"])}
+    sql = f"""select round, submitter, system, benchmark, minutes, accelerators, accelerator, precision,
+  nodes, division, availability, framework, system_name, samples_to_target as samples, runs,
+  rcp_scale as rcp_factor, joules / 1e6 as energy_mj
+from results
+where {own.SHOWN}{facets.where(values, _FILTERS)}{_SEARCH if search else ""}
+order by benchmark, minutes nulls last, round, submitter, system"""
+    rows = [
+        row | {"reference": reference(row), "to_know": row[marks.OF_ROW.name]}
+        for row in marks.tell(store, store.rows(sql, values))
+    ]
+    for row in rows:
+        row[_MARK] = marks.SIGN if row["to_know"] and row["minutes"] is not None else ""
+    return Answer(
+        question="entries",
+        title=_title(values, software, len(rows)),
+        definition=DEFINITION,
+        sql=sql,
+        parameters=values,
+        columns=_COLUMNS,
+        rows=rows,
+        notes=[*own.notes(values["with_own"]), *_marked(rows)],
+    )
+
+
+def _title(values: dict[str, Any], software: Several, count: int) -> str:
+    said = {**values, "framework": None, "software": software}
+    chosen = [
+        f"{facets.told(value)} accelerators" if name == "accelerators" else facets.told(value)
+        for name, value in said.items()
+        if value is not None and name not in ("round", "with_own", "search")
+    ]
+    found = [f'with "{values["search"]:.60}"'] if values["search"] else []
+    parts = [*chosen, *found, f"{count} result{'' if count == 1 else 's'}"]
+    return f"MLPerf Training v{facets.told(values['round'], ' and v')}: {', '.join(parts)}"
+
+
+def _marked(rows: list[dict[str, Any]]) -> list[str]:
+    """Return the note that explains the sign, where there is one."""
+    marked = sum(bool(row[_MARK]) for row in rows)
+    if not marked:
+        return []
+    return [
+        f"{marks.SIGN} The column to_know says what must be known of a figure, in {marked} of {len(rows)}."
+    ]
+
+
+QUESTION = Question(
+    ask=entries,
+    order=1,
+    summary="List the results of a round, one a line, the fastest of each benchmark first",
+    options=(
+        ROUND,
+        ONLY_BENCHMARK,
+        DIVISION,
+        AVAILABILITY,
+        SUBMITTER,
+        ACCELERATOR,
+        ACCELERATORS,
+        PRECISION,
+        SOFTWARE,
+        Option("search", "Only what has all these words, or parts of words, somewhere in its line."),
+        WITH_OWN,
+    ),
+)
