@@ -51,7 +51,7 @@ def create_app(store: Path | None = None, hosts: Sequence[str] = (), *, frozen: 
     header may have; any other is refused, so that a foreign page cannot reach the server by rebinding its
     name in the DNS. `frozen` makes the pages of a static site: without forms, which need a server.
     """
-    handle = StoreHandle(store)
+    handle = StoreHandle(store, frozen=frozen)
     app = _Application([*LOCAL_HOSTS, *hosts], lambda: handle.version)
     app.state.store_handle = handle
     app.state.frozen = frozen

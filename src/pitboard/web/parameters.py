@@ -33,6 +33,6 @@ def _known(path: str) -> list[str] | None:
         ]
     for place, more in (("/questions/", ()), ("/charts/", _CHART)):
         if path.startswith(place):
-            name = path.removeprefix(place).removesuffix(".svg")
+            name = path.removeprefix(place).removesuffix(".svg").removesuffix(".png")
             return [*questions.question(name).parameters, *more] if name in questions.names() else None
     return list(_PAGES.get(path, ()))
