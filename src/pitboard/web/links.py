@@ -1,7 +1,7 @@
 """Addresses of pages that are about a row of results, and which foreign links a page may have."""
 
 import re
-from urllib.parse import quote, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 from markupsafe import Markup, escape
 
@@ -42,6 +42,21 @@ def place(column: Column, row: Row, parameters: Row) -> str | None:
     if not all(names) or not (column.name == "system" or minutes):
         return None
     return system_address(*names) + (f"#{quote(column.name, safe='')}" if column.unit == "min" else "")
+
+
+def of_chart(question: str, query: str) -> dict[str, str]:
+    """Return what a chart leads to, by the query of its image: its figures as files, images, and `embed`."""
+    asked = parse_qsl(query)
+    kind = dict(asked).get("kind", "")
+    values = urlencode([(name, value) for name, value in asked if name != "kind"])
+    begun = f"{values}&" if values else ""
+    return {
+        "csv": f"/api/{question}?{begun}format=csv",
+        "json": f"/api/{question}?{begun}format=json",
+        "png": f"/charts/{question}.png?{query}",
+        "svg": f"/charts/{question}.svg?{query}&theme=light",
+        "embed": f"/embed/{question}/{kind}" + (f"?{values}" if values else ""),
+    }
 
 
 def linked(text: object) -> Markup:

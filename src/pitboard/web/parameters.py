@@ -27,8 +27,9 @@ def _known(path: str) -> list[str] | None:
     """Return what an address takes, by its name; `None` for a question that there is not."""
     if path == "/results":
         return [*questions.question("table").parameters, *_PAGES[path]]
-    for place, more in (("/questions/", ()), ("/charts/", _CHART)):
+    for place, more in (("/questions/", ()), ("/charts/", _CHART), ("/embed/", ("theme", "width"))):
         if path.startswith(place):
+            path = path.rpartition("/")[0] if place == "/embed/" else path
             name = path.removeprefix(place).removesuffix(".svg").removesuffix(".png")
             return [*questions.question(name).parameters, *more] if name in questions.names() else None
     return list(_PAGES.get(path, ()))

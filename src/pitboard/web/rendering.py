@@ -12,7 +12,8 @@ from pitboard.results.answer import Column, Table
 from pitboard.results.find import reference
 from pitboard.results.schema import Row
 from pitboard.text import printable
-from pitboard.web.links import linked, place, system_address
+from pitboard.web.addresses import absolute
+from pitboard.web.links import linked, of_chart, place, system_address
 from pitboard.web.static import static_url
 
 NAVIGATION = (
@@ -24,6 +25,9 @@ NAVIGATION = (
     ("/check", "Check a log"),
     ("/api", "API"),
 )
+
+# What needs a server stands on the page of the data instead.
+IN_FILES = (*(each for each in NAVIGATION if each[0] not in ("/check", "/api")), ("/data", "Data"))
 
 MAX_ROWS = 500
 """More rows than these are left to the API: a page must stay quick to read and to send."""
@@ -49,7 +53,8 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals |= {"static": static_url, "navigation": NAVIGATION, "version": __version__}
+    made.globals |= {"static": static_url, "navigation": NAVIGATION, "in_files": IN_FILES, "version": __version__}
+    made.globals["of_chart"] = of_chart
     made.globals |= {
         "place": place,
         "system_address": system_address,
@@ -67,11 +72,15 @@ def render(request: Request, page: Page, status: int = 200) -> HTMLResponse:
     template = page.template
     if page.fragment and "hx-request" in request.headers:
         template = page.fragment
+    query = request.url.query
     text = (
         environment()
         .get_template(template)
         .render(
             path=request.url.path,
+            address=f"{request.scope['raw_path'].decode('ascii')}{'?' if query else ''}{query}",
+            absolute=lambda address: absolute(request, address),
+            previews=[],
             live=not request.app.state.frozen,
             damage=request.app.state.store_handle.damage,
             **page.values,
