@@ -6,7 +6,7 @@ from pitboard.errors import PitboardError, near
 from pitboard.results import questions
 
 _CHART = ("theme", "kind", "width")
-_PAGES = {"/results": ("sort",), "/compare": ("a", "b", "normalise", "benchmark")}
+_PAGES = {"/results": ("sort",), "/compare": ("r", "benchmark", "normalise", "a", "b")}
 
 
 def refuse_unknown(request: Request) -> None:

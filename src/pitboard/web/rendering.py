@@ -13,7 +13,7 @@ from pitboard.results.find import reference
 from pitboard.results.schema import Row
 from pitboard.text import printable
 from pitboard.web.addresses import absolute
-from pitboard.web.links import linked, of_chart, place, system_address
+from pitboard.web.links import compare_address, linked, of_chart, place, result_address, system_address
 from pitboard.web.static import static_url
 
 NAVIGATION = (
@@ -58,6 +58,8 @@ def environment() -> Environment:
     made.globals |= {
         "place": place,
         "system_address": system_address,
+        "result_address": result_address,
+        "compare_address": compare_address,
         "reference": reference,
         "most": MAX_ROWS,
     }

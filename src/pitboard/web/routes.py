@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from pitboard.results.store import Store
-from pitboard.web import pages, result_pages
+from pitboard.web import compare_page, pages, result_pages, system_page
 from pitboard.web.rendering import render
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
@@ -31,16 +31,26 @@ def results(request: Request) -> Response:
     return render(request, result_pages.results(store_of(request), request.query_params))
 
 
+@router.get("/results/{round}/{submitter}/{system}/{benchmark}")
+def result(request: Request, round: str, submitter: str, system: str, benchmark: str) -> HTMLResponse:
+    """One result, at its permanent address."""
+    page = system_page.result(store_of(request), round, submitter, system, benchmark)
+    return render(request, page)
+
+
 @router.get("/systems/{round}/{submitter}/{system}")
 def system(request: Request, round: str, submitter: str, system: str) -> HTMLResponse:
     """One system of one round."""
-    return render(request, result_pages.system(store_of(request), round, submitter, system))
+    return render(request, system_page.system(store_of(request), round, submitter, system))
 
 
 @router.get("/compare")
-def compare(request: Request) -> HTMLResponse:
-    """Two results side by side."""
-    return render(request, *result_pages.compare(store_of(request), request.query_params))
+def compare(request: Request) -> Response:
+    """Up to six results side by side."""
+    address = compare_page.tidy(request.query_params)
+    if address is not None:
+        return RedirectResponse(address, 303)
+    return render(request, *compare_page.compare(store_of(request), request.query_params))
 
 
 @router.get("/rounds")

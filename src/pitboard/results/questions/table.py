@@ -24,6 +24,7 @@ from pitboard.results.question import (
     SeveralNumbers,
     as_list,
 )
+from pitboard.results.ranking import ranked
 from pitboard.results.store import Store, quoted
 
 DEFINITION = (
@@ -165,23 +166,37 @@ def _identifier(text: str) -> str:
     return '"' + text.replace('"', '""') + '"'
 
 
-def _curves(answer: Answer) -> dict[str, Any]:
+def _one_benchmark(answer: Answer) -> str:
+    """Return the benchmark that a chart of the table is of. Raises `PitboardError` where it is not one."""
     benchmark = answer.parameters.get("benchmark")
     if not isinstance(benchmark, str) or any(column.unit == "MJ" for column in answer.columns):
         raise PitboardError(
             "A chart of the table is of the minutes of one benchmark: choose it with --benchmark."
         )
+    return benchmark
+
+
+def _bars(answer: Answer) -> dict[str, Any]:
+    return ranked(answer.rows, _one_benchmark(answer))
+
+
+def _curves(answer: Answer) -> dict[str, Any]:
+    benchmark = _one_benchmark(answer)
     rows = [
         {
             "family": f"{row['submitter']}, {row['accelerator']}",
+            "name": row["submitter"],
+            "accelerator": row["accelerator"],
             "accelerators": row["accelerators"],
             "minutes": row[benchmark],
-            "single": True,
         }
         for row in answer.rows
         if row[benchmark] and row["accelerators"]
     ]
-    return {"rows": rows}
+    counts = {
+        row["family"]: {r["accelerators"] for r in rows if r["family"] == row["family"]} for row in rows
+    }
+    return {"rows": [row | {"single": len(counts[row["family"]]) == 1} for row in rows]}
 
 
 QUESTION = Question(
@@ -202,6 +217,7 @@ QUESTION = Question(
         WITH_OWN,
     ),
     charts=(
+        Chart("ranked", _bars, "Minutes of one benchmark, ranked among as many accelerators", form="bars"),
         Chart(
             "table", _curves, "Minutes over accelerators, both logarithmic, for one benchmark", form="scale"
         ),

@@ -1,0 +1,157 @@
+"""Ranked bars: results by their minutes, fastest first, each with its name and its figure."""
+
+from collections.abc import Sequence
+
+import altair as alt
+
+from pitboard.charts import families
+from pitboard.charts.axes import Span, x_axis
+from pitboard.charts.frame import data, finish, text_width
+from pitboard.charts.rows import ChartRow, brief, number, optional, some, text_of
+from pitboard.charts.scaling import ThemeName
+from pitboard.charts.theme import NARROW, TEXT, Theme, find_theme
+from pitboard.text import clean
+
+MOST = 30
+"""So many bars are drawn, shared out among the groups."""
+
+
+def bars(
+    rows: Sequence[ChartRow],
+    *,
+    title: str,
+    subtitle: str = "",
+    caption: str = "",
+    theme: ThemeName = "light",
+    quantity: str = "Time-to-train",
+    unit: str = "min",
+    highlight: Sequence[str] = (),
+    interval: str = "95 % interval",
+    most: int = MOST,
+    width: int = 720,
+) -> alt.VConcatChart:
+    """A bar for each row, from zero, the least value first, in groups where rows have one.
+
+    A row has `label`, `value`, and may have `accelerator` (its colour and shape; by default what its label
+    says behind a comma), `low` and `high` (an `interval`), `group` (what may be ranked together: groups keep
+    the order of the rows) and `unlike`: why it is not like for like with the others, in a word or two, drawn
+    hollow. Of more than `most` bars each group keeps its first. `highlight` leaves its colour to the labels
+    that have its words. Raises `PitboardError` for no rows, for a number that cannot be drawn, or where
+    nothing is called what `highlight` says.
+    """
+    look = find_theme(theme)
+    narrow = width < NARROW
+    lines = _lines(some(rows, "result with a score"), highlight, most)
+    drawn = [line for line in lines if "value" in line]
+    muted = {str(line["key"]) for line in drawn} & {families.OTHERS}
+    styles = {
+        name: families.of_accelerator(name) for line in drawn if (name := str(line["key"])) != families.OTHERS
+    }
+    longest = max(text_width(str(line["label"]), TEXT) for line in drawn)
+    names = 0 if narrow else min(longest, width * 0.45) + 8
+    ends = max(text_width(str(line["word"]), TEXT) for line in drawn) + 18
+    plot = width - 24 - names - ends
+    high = max(max(number(line, "value"), optional(line, "high") or 0) for line in drawn)
+    span = Span(0.0, high, log=False)
+    key = families.key(styles, look, "key", width, title="Accelerator", muted=bool(muted))
+    axis = x_axis(f"{quantity} ({unit})", ticks=max(3, int(plot / 80)))
+    layers = _draw(lines, (span, axis), key, look, names)
+    tall = 34 if narrow else 21
+    chart = alt.LayerChart(layer=layers).properties(width=plot, height=tall * len(lines))
+    said = " ".join(filter(None, [subtitle, _explained(drawn, interval)]))
+    return finish(chart, title=title, subtitle=said, caption=caption, theme=look, width=width)
+
+
+def _explained(drawn: list[dict[str, object]], interval: str) -> str:
+    said = []
+    if any(line["low"] for line in drawn):
+        said.append(f"Thin line: {interval}.")
+    if any(line["hollow"] for line in drawn):
+        said.append("Hollow and dashed: not like for like, for the reason beside it.")
+    return " ".join(said)
+
+
+def _lines(rows: Sequence[ChartRow], highlight: Sequence[str], most: int) -> list[dict[str, object]]:
+    """The lines of the chart from top to bottom: a heading for each group, and its bars."""
+    labels = [text_of(row, "label") for row in rows]
+    picked = families.chosen(highlight, labels)
+    groups: dict[str, list[ChartRow]] = {}
+    for row in rows:
+        groups.setdefault(clean(row.get("group") or ""), []).append(row)
+    shown = _shares([len(group) for group in groups.values()], most)
+    lines: list[dict[str, object]] = []
+    for (name, group), count in zip(groups.items(), shown, strict=True):
+        if name:
+            of = f" (the first {count} of {len(group)})" if count < len(group) else ""
+            lines.append({"row": len(lines), "heading": name + of})
+        elif count < len(group):
+            lines.append({"row": len(lines), "heading": f"The first {count} of {len(group)}"})
+        for row in sorted(group, key=lambda row: number(row, "value"))[:count]:
+            lines.append(_bar(row, len(lines), picked))
+    return lines
+
+
+def _bar(row: ChartRow, place: int, picked: list[str]) -> dict[str, object]:
+    label, value = text_of(row, "label"), number(row, "value")
+    unlike = clean(row.get("unlike") or "")
+    grey = bool(picked) and label not in picked
+    return {
+        "row": place,
+        "label": label,
+        "value": value,
+        "low": optional(row, "low"),
+        "high": optional(row, "high"),
+        "end": max(value, optional(row, "high") or 0),
+        "key": families.OTHERS if grey else families.accelerator(row, label),
+        "hollow": bool(unlike),
+        "word": f"{brief(value)}, {unlike}" if unlike else brief(value),
+    }
+
+
+def _shares(sizes: list[int], most: int) -> list[int]:
+    """How many each group shows: one at least, then one more in turn until there are `most`, or all."""
+    shown = [1] * len(sizes)
+    while sum(shown) < min(most, sum(sizes)):
+        for place, size in enumerate(sizes):
+            if shown[place] < size and sum(shown) < most:
+                shown[place] += 1
+    return shown
+
+
+def _draw(
+    lines: list[dict[str, object]], along: tuple[Span, alt.Axis], key: families.Key, look: Theme, names: float
+) -> list[alt.Chart]:
+    """Bars and their ends; names stand left of them, or above them where `names` have no room."""
+    span, axis = along
+    x = alt.X("value:Q", scale=span.scale(), axis=axis)
+    y = alt.Y("row:O", scale=alt.Scale(domain=[line["row"] for line in lines]), axis=None)
+    down = 0 if names else 8
+    drawn = [line for line in lines if "value" in line]
+    base = alt.Chart(data(drawn))
+    tip = [alt.Tooltip("label:N"), alt.Tooltip("value:Q", format=",.4")]
+    like = alt.Chart(data([line for line in drawn if not line["hollow"]]))
+    unlike = alt.Chart(data([line for line in drawn if line["hollow"]]))
+    ranged = alt.Chart(data([line for line in drawn if line["low"] and line["high"]]))
+    ends = alt.X("low:Q", scale=span.scale()), alt.X2("high:Q")
+    layers = [
+        like.mark_bar(size=12, opacity=0.85, yOffset=down).encode(x, y, color=key.colour, tooltip=tip),
+        unlike.mark_bar(size=12, filled=False, strokeWidth=1.2, strokeDash=[3, 2], yOffset=down).encode(
+            x, y, color=key.colour, tooltip=tip
+        ),
+        ranged.mark_rule(color=look.background, strokeWidth=4, yOffset=down).encode(*ends, y),
+        ranged.mark_rule(color=look.ink, strokeWidth=1.5, yOffset=down).encode(*ends, y),
+        base.mark_point(size=60, filled=True, opacity=1, yOffset=down).encode(
+            x, y, color=key.colour, shape=key.shape
+        ),
+        base.mark_text(align="left", dx=9, dy=down).encode(
+            alt.X("end:Q", scale=span.scale()), y, text="word:N"
+        ),
+    ]
+    named = base.mark_text(
+        align="right" if names else "left", limit=names - 8 if names else 0, dy=-8 if down else 0
+    )
+    layers.append(named.encode(y, x=alt.value(-8 if names else 0), text="label:N"))
+    headed = alt.Chart(data([line for line in lines if "heading" in line]))
+    heading = headed.mark_text(align="left", fontWeight="bold", dy=down // 2 or 3)
+    layers.append(heading.encode(y, x=alt.value(-names), text="heading:N"))
+    return layers
