@@ -1,4 +1,4 @@
-"""Absolute addresses of pages, for what is read away from them: previews, feeds, maps of the site, embeddings."""
+"""Absolute addresses of pages: for previews, feeds, the map of the site, and charts in others' pages."""
 
 from urllib.parse import quote, urlsplit
 
@@ -47,4 +47,5 @@ def absolute(request: Request, address: str) -> str:
 def in_files(address: str) -> str:
     """Return the address that a server of files gives to what `address` is in the application."""
     name = file_of(address)
-    return quote(name.removesuffix("index.html") if name.endswith("/index.html") or name == "index.html" else name)
+    folder, _, last = name.rpartition("/")
+    return quote(f"{folder}/" if folder and last == "index.html" else "" if name == "index.html" else name)

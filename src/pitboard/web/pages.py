@@ -7,10 +7,11 @@ from pitboard.compliance.rules import RULES
 from pitboard.errors import PitboardError
 from pitboard.results.find import latest_round
 from pitboard.results.store import Store
+from pitboard.results.view import sorted_rows
 from pitboard.suite.model import Benchmark
 from pitboard.web import asking
 from pitboard.web.rendering import Page
-from pitboard.web.result_pages import fastest, sorted_by
+from pitboard.web.result_pages import fastest
 
 _ROUND = suite.NEWEST_RACED
 
@@ -45,7 +46,7 @@ def benchmark(store: Store, name: str) -> Page:
     round = retired.get(name)
     table = asking.section(store, "table", benchmark=name, round=round)
     if table and table.answer:
-        sorted_by(table.answer, name)
+        table.answer.rows = sorted_rows(table.answer, name)
     scale = asking.section(store, "scale", benchmark=name, round=round)
     if table and scale and scale.charts:
         table = table._replace(charts=())  # it would be the same picture

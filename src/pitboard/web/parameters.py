@@ -4,9 +4,10 @@ from fastapi import Request
 
 from pitboard.errors import PitboardError, near
 from pitboard.results import questions
+from pitboard.web.table_page import PARAMETERS
 
 _CHART = ("theme", "kind", "width")
-_PAGES = {"/results": ("sort",), "/compare": ("r", "benchmark", "normalise", "a", "b")}
+_PAGES = {"/compare": ("r", "benchmark", "normalise", "a", "b")}
 
 
 def refuse_unknown(request: Request) -> None:
@@ -26,7 +27,10 @@ def refuse_unknown(request: Request) -> None:
 def _known(path: str) -> list[str] | None:
     """Return what an address takes, by its name; `None` for a question that there is not."""
     if path == "/results":
-        return [*questions.question("table").parameters, *_PAGES[path]]
+        return [
+            *{**questions.question("entries").parameters, **questions.question("table").parameters},
+            *PARAMETERS,
+        ]
     for place, more in (("/questions/", ()), ("/charts/", _CHART), ("/embed/", ("theme", "width"))):
         if path.startswith(place):
             path = path.rpartition("/")[0] if place == "/embed/" else path

@@ -1,10 +1,12 @@
 """The pages' addresses: each handler calls one function that makes a page, and renders it."""
 
+from urllib.parse import urlencode
+
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from pitboard.results.store import Store
-from pitboard.web import compare_page, pages, result_pages, system_page
+from pitboard.web import compare_page, pages, result_pages, system_page, table_page
 from pitboard.web.rendering import render
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
@@ -24,11 +26,20 @@ def front(request: Request) -> HTMLResponse:
 
 @router.get("/results")
 def results(request: Request) -> Response:
-    """The table of results."""
-    tidy = result_pages.tidy(request.query_params)
-    if tidy is not None:
-        return RedirectResponse(f"/results?{tidy}" if tidy else "/results", 303)
-    return render(request, result_pages.results(store_of(request), request.query_params))
+    """The table of results; an address that a form made is answered with the one to share."""
+    query, swapped = request.query_params, "hx-request" in request.headers
+    if compared := table_page.comparison(query):
+        if swapped:
+            return Response(headers={"hx-redirect": compared, "cache-control": "no-store"})
+        return RedirectResponse(compared, 303)
+    tidy = table_page.tidy(query)
+    address = f"/results?{tidy}" if tidy else "/results"
+    if not swapped and urlencode(query.multi_items(), safe="/,") != tidy:
+        return RedirectResponse(address, 303)
+    response = render(request, *table_page.results(store_of(request), query))
+    if swapped:
+        response.headers["hx-push-url"] = address
+    return response
 
 
 @router.get("/results/{round}/{submitter}/{system}/{benchmark}")
