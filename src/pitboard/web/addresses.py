@@ -5,7 +5,7 @@ from urllib.parse import quote, urlsplit
 from fastapi import Request
 
 from pitboard.errors import PitboardError
-from pitboard.web.site_files import file_of
+from pitboard.web.site_files import asked_of_files, file_of
 
 
 def base_address(text: str | None) -> str:
@@ -27,6 +27,20 @@ def base_address(text: str | None) -> str:
     return text.rstrip("/") + "/"
 
 
+def at_root(text: str | None) -> str:
+    """Return the base address of a server, whose pages name each other from the root of their host.
+
+    Raises `PitboardError` for an address below that, or for none.
+    """
+    base = base_address(text)
+    if urlsplit(base).path not in ("", "/"):
+        raise PitboardError(
+            f"The pages of a server are at the root of their host, not below it, as in {base:.200}: give it a"
+            " host name of its own, or build a static site."
+        )
+    return base
+
+
 def base_of(request: Request) -> str:
     """Return the base address of the site: the one it was given, or the one that a server is asked by.
 
@@ -46,6 +60,9 @@ def absolute(request: Request, address: str) -> str:
 
 def in_files(address: str) -> str:
     """Return the address that a server of files gives to what `address` is in the application."""
-    name = file_of(address)
+    path, query = asked_of_files(address)
+    name = file_of(path)
     folder, _, last = name.rpartition("/")
-    return quote(f"{folder}/" if folder and last == "index.html" else "" if name == "index.html" else name)
+    if last == "index.html":
+        name = f"{folder}/" if folder else ""
+    return quote(name) + query

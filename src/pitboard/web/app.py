@@ -63,7 +63,7 @@ def create_app(
     app.state.base_address = base_address
     errors.install(app)
     if frozen:  # first: some pages are others where they are files
-        app.include_router(static_pages.router)
+        app.include_router(static_pages.router, dependencies=[Depends(refuse_unknown)])
     for router in (routes.router, chart_images.router, api.router, embed.router, feeds.router):
         app.include_router(router, dependencies=[Depends(refuse_unknown)])
     for router in (check_page.router, api.questions_router(), static.router):

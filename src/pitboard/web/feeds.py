@@ -11,7 +11,7 @@ from pitboard.results.find import rounds_of
 from pitboard.results.store import Store
 from pitboard.suite.rounds import ROUNDS
 from pitboard.web.addresses import absolute
-from pitboard.web.links import system_address
+from pitboard.web.links import result_address, system_address
 from pitboard.web.rendering import IN_FILES, NAVIGATION
 from pitboard.web.routes import store_of
 
@@ -19,7 +19,9 @@ router = APIRouter(include_in_schema=False)
 
 ATOM = "http://www.w3.org/2005/Atom"
 SITEMAP = "http://www.sitemaps.org/schemas/sitemap/0.9"
-_BENCHMARKS = "select benchmark, count(distinct round) as rounds from results where not own group by all order by all"
+_BENCHMARKS = (
+    "select benchmark, count(distinct round) as rounds from results where not own group by all order by all"
+)
 _SYSTEMS = "select distinct round, submitter, system from results where not own order by all"
 _RESULTS = "select distinct round, submitter, system, benchmark from results where not own order by all"
 
@@ -39,7 +41,7 @@ def sitemap(request: Request) -> Response:
 
 
 def map_of(request: Request, addresses: list[str]) -> bytes:
-    """Return the map of pages as XML; the addresses of files that do not know where they will be are paths."""
+    """Return the map of pages as XML."""
     root = ElementTree.Element("urlset", xmlns=SITEMAP)
     for address in addresses:
         place = ElementTree.SubElement(ElementTree.SubElement(root, "url"), "loc")
@@ -50,16 +52,14 @@ def map_of(request: Request, addresses: list[str]) -> bytes:
 def pages(request: Request, store: Store) -> list[str]:
     """Return the addresses of all pages, those that are about a single system or result last."""
     benchmarks = store.rows(_BENCHMARKS)
-    known = [
+    return [
         *(place for place, _ in (IN_FILES if request.app.state.frozen else NAVIGATION)),
         "/rules",
-        *(f"/round/{version}" for version in rounds_of(store)),
         *(f"/benchmarks/{quote(str(row['benchmark']), safe='')}" for row in benchmarks),
         *(f"/rounds/{quote(str(row['benchmark']), safe='')}" for row in benchmarks if row["rounds"] > 1),
         *(system_address(*row.values()) for row in store.rows(_SYSTEMS)),
-        *("/results/" + "/".join(quote(str(part), safe="") for part in row.values()) for row in store.rows(_RESULTS)),
+        *(result_address("/".join(map(str, row.values()))) for row in store.rows(_RESULTS)),
     ]
-    return known
 
 
 @router.get("/rounds.atom")
@@ -77,7 +77,7 @@ def rounds(request: Request) -> Response:
     for relation, address in (("self", "/rounds.atom"), ("alternate", "/rounds")):
         ElementTree.SubElement(root, "link", rel=relation, href=absolute(request, address) or address)
     for each in known:
-        page = f"/round/{each.version}"
+        page = f"/results?round={each.version}"
         entry = ElementTree.SubElement(root, "entry")
         _text(entry, "id", _name(str(each.source)))
         _text(entry, "title", f"MLPerf Training v{each.version}")
@@ -85,7 +85,9 @@ def rounds(request: Request) -> Response:
         _text(entry, "published", _moment(each.published))
         ElementTree.SubElement(entry, "link", rel="alternate", href=absolute(request, page) or page)
         ElementTree.SubElement(entry, "link", rel="via", href=str(each.source))
-        _text(entry, "summary", f"The results of MLPerf Training v{each.version}, published {each.published}.")
+        _text(
+            entry, "summary", f"The results of MLPerf Training v{each.version}, published {each.published}."
+        )
     return Response(_xml(root), media_type="application/atom+xml")
 
 

@@ -47,9 +47,14 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals |= {"static": static_url, "navigation": NAVIGATION, "in_files": IN_FILES, "version": __version__}
-    made.globals["of_chart"] = of_chart
     made.globals |= {
+        "static": static_url,
+        "navigation": NAVIGATION,
+        "version": __version__,
+    }
+    made.globals |= {
+        "in_files": IN_FILES,
+        "of_chart": of_chart,
         "place": place,
         "system_address": system_address,
         "result_address": result_address,

@@ -24,8 +24,6 @@ qualify row_number() over (partition by benchmark, accelerators order by minutes
 order by benchmark, accelerators"""
 
 
-
-
 def rounds(store: Store) -> Page:
     """The benchmarks, each with the rounds that have it."""
     found = store.rows(_BY_ROUND)

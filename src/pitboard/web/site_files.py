@@ -2,11 +2,14 @@
 
 import hashlib
 from pathlib import PurePosixPath
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from pitboard.errors import PitboardError
 
 _FILES = (".svg", ".png", ".css", ".js", ".json", ".txt", ".ico", ".xml", ".atom", ".html")
+
+# Pages whose script reads the query.
+_ASKED_IN_BROWSER = ("/results", "/compare")
 
 
 def file_of(address: str) -> str:
@@ -36,3 +39,17 @@ def _query(query: str) -> tuple[str, str]:
     form = dict(pairs).get("format", "")
     kept = urlencode([(name, value) for name, value in pairs if name != "format"])
     return (hashlib.sha256(kept.encode()).hexdigest()[:12] if kept else ""), form
+
+
+def asked_of_files(link: str) -> tuple[str, str]:
+    """Return the address that a link leads to where a query asks nothing of a server, and what stays of it.
+
+    The table of a round, or of a benchmark of one, has a file of its own.
+    """
+    path, mark, query = link.partition("?")
+    if path not in _ASKED_IN_BROWSER:
+        return path, ""
+    pairs = parse_qsl(query)
+    if path == "/results" and [name for name, _ in pairs] in (["round"], ["round", "benchmark"]):
+        return "/".join([path, *(quote(value, safe="") for _, value in pairs)]), ""
+    return path, mark + query

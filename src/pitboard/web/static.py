@@ -49,7 +49,9 @@ def static_url(name: str) -> str:
 def icon() -> Response:
     """Serve the mark where browsers and others look for it unasked."""
     asset = assets()["favicon.ico"]
-    return Response(asset.body, media_type=asset.media_type, headers={"cache-control": "public, max-age=86400"})
+    return Response(
+        asset.body, media_type=asset.media_type, headers={"cache-control": "public, max-age=86400"}
+    )
 
 
 @router.get("/static/{mark}/{name}")
