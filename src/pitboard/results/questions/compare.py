@@ -3,7 +3,7 @@
 from typing import Any
 
 from pitboard.errors import PitboardError
-from pitboard.results import citing, marks, own_runs
+from pitboard.results import citing, marks, own_runs, references
 from pitboard.results.answer import Answer, Column, Table
 from pitboard.results.find import default_store, key_of, reference, result
 from pitboard.results.likeness import disclosed, incomparable, preset_of, unlike
@@ -29,26 +29,27 @@ group by all"""
 
 _COLUMNS = [
     Column("result", "Result"),
-    Column("reference", "Reference"),
-    Column("round", "Round"),
+    Column("minutes", "Time-to-train", "number", "min", 3, mark=marks.OF_MINUTES),
     Column("submitter", "Submitter"),
     Column("system_name", "System"),
-    Column("benchmark", "Benchmark"),
-    Column("division", "Division"),
-    Column("availability", "Availability"),
-    Column("nodes", "Nodes", "integer"),
-    Column("accelerator", "Accelerator"),
     Column("accelerators", "Accelerators", "integer"),
-    Column("framework", "Framework"),
+    Column("accelerator", "Accelerator"),
     Column("precision", "Precision"),
-    Column("global_batch_size", "Global batch size", "integer", "samples"),
     Column("samples_to_target", "Samples to target", "number", "", 0),
-    Column("minutes", "Time-to-train", "number", "min", 3),
-    Column("rcp_scale", "RCP scaling factor in it", "number", "×", 4),
-    Column("fastest", "Fastest run", "number", "min", 3),
-    Column("slowest", "Slowest run", "number", "min", 3),
-    Column("runs_counted", "Runs that count", "integer"),
-    Column("each_run", "Each run, without the factor"),
+    references.FULL,
+    references.SHORT,
+    Column("round", "Round", detail=True),
+    Column("benchmark", "Benchmark", detail=True),
+    Column("division", "Division", detail=True),
+    Column("availability", "Availability", detail=True),
+    Column("nodes", "Nodes", "integer", detail=True),
+    Column("framework", "Framework", detail=True),
+    Column("global_batch_size", "Global batch size", "integer", "samples", detail=True),
+    Column("rcp_scale", "RCP scaling factor in it", "number", "×", 4, detail=True),
+    Column("fastest", "Fastest run", "number", "min", 3, detail=True),
+    Column("slowest", "Slowest run", "number", "min", 3, detail=True),
+    Column("runs_counted", "Runs that count", "integer", detail=True),
+    Column("each_run", "Each run, without the factor", detail=True),
     marks.OF_ROW,
 ]
 _DISCLOSED = [
@@ -64,7 +65,7 @@ _OF_EVALUATIONS = f"""select run, coalesce(samples, epoch) as samples, quality, 
 from evaluations {_OF}, minutes"""
 
 _MARK = [Column("kind", "Kind"), Column("preset", "Preset")]
-_ENERGY = Column("energy", "Energy to target", "number", "MJ", 3)
+_ENERGY = Column("energy", "Energy to target", "number", "MJ", 3, detail=True)
 _HOURS = Column("accelerator_hours", "Accelerator-hours (derived)", "number", "h", 2)
 
 
@@ -116,7 +117,7 @@ def compare_results(a: str, b: str, normalise: bool = False, *, store: Store | N
         rows=[
             {
                 "result": label,
-                "reference": reference(row),
+                **references.names(row),
                 "accelerator_hours": _hours(row),
                 "energy": None if row["joules"] is None else row["joules"] / 1e6,
                 "each_run": _each_run(row),
@@ -129,6 +130,7 @@ def compare_results(a: str, b: str, normalise: bool = False, *, store: Store | N
         notes=[
             *([f"Both are of preset {scaled}: not an MLPerf result."] if scaled else []),
             *_notes(first, second, facts),
+            *marks.notes([first, second]),
             *([citing.DERIVED] if normalise else []),
             *dict.fromkeys(f"To cite: {citing.citation(row)}" for row in (first, second)),
         ],
