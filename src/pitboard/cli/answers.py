@@ -171,8 +171,11 @@ def explained(answer: "Answer") -> str:
     return printable_lines(said)
 
 
-def draw(answer: "Answer", path: Path) -> None:
-    """Draw the answer to a file. Raises `PitboardError` without a chart, or for a bad file name."""
+def draw(answer: "Answer", path: Path, highlight: Sequence[str] = ()) -> None:
+    """Draw the answer to a file, with what has the words of `highlight` in colour and the rest in grey.
+
+    Raises `PitboardError` without a chart, for a bad file name, or where nothing in it is called so.
+    """
     try:
         from pitboard import charts
         from pitboard.charts.answers import draw as drawn
@@ -180,7 +183,7 @@ def draw(answer: "Answer", path: Path) -> None:
         raise PitboardError(
             "Charts need Altair: install it with `pip install 'pitboard[charts]'`."
         ) from error
-    charts.save(drawn(answer), path)
+    charts.save(drawn(answer, highlight=highlight), path)
 
 
 def _readable(answer: "Answer") -> "list[Table]":

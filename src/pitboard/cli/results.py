@@ -36,6 +36,13 @@ Chart = Annotated[
     typer.Option("--chart", help="Draw the answer to a .png, .svg or .html file.", dir_okay=False),
 ]
 
+Highlight = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--highlight", help="Leave colour to what has these words in --chart, such as 'NVIDIA GB300'."
+    ),
+]
+
 
 _TYPES: dict[str, Any] = {"text": str, "integer": int, "number": float}
 
@@ -143,13 +150,17 @@ def _command(question: "Question") -> Any:
         wide: bool,
         explain: bool,
         chart: Path | None = None,
+        highlight: list[str] | None = None,
         **values: object,
     ) -> None:
         from pitboard.cli import answers
+        from pitboard.errors import PitboardError
 
+        if highlight and not chart:
+            raise PitboardError("--highlight is of a chart: say where to draw it with --chart FILE.")
         answer = question.ask(**_given(question, values), store=_open(store))
         if chart:
-            answers.draw(answer, chart)
+            answers.draw(answer, chart, highlight or ())
         chosen = tuple(name for part in (columns or "").split(",") if (name := part.strip()))
         look = answers.Look(chosen, sort, limit, wide, explain)
         typer.echo(answers.show(answer, format, look), nl=False)
@@ -168,6 +179,7 @@ def _command(question: "Question") -> Any:
     ]
     if question.charts:
         common.append(Parameter("chart", Parameter.KEYWORD_ONLY, default=None, annotation=Chart))
+        common.append(Parameter("highlight", Parameter.KEYWORD_ONLY, default=None, annotation=Highlight))
     parameters = [*(_parameter(each, question.parameters[each.name]) for each in question.options), *common]
     # Typer reads both.
     ask.__signature__ = Signature(parameters)  # type: ignore[attr-defined]

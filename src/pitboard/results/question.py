@@ -160,3 +160,9 @@ A = Option(
     names="results",
 )
 B = Option("b", "The other result, written the same way.", argument=True, names="results")
+LETTERS = "ABCDEF"
+"""What an answer calls the results or systems that it was given, in their order."""
+
+FURTHER = tuple(
+    Option(letter.lower(), "One more, up to six.", argument=True, names="results") for letter in LETTERS[2:]
+)

@@ -1,9 +1,12 @@
-"""Charts of answers as SVG images: `/charts/<question>.svg?<its values>&kind=…&theme=dark&width=960`."""
+"""Charts of answers as SVG images: `/charts/<question>.svg?<its values>&kind=…&theme=dark&width=960`.
 
-from typing import Literal
+`highlight=NVIDIA GB300`, once or more often, leaves colour to what has these words.
+"""
+
+from typing import Annotated, Literal
 from xml.sax.saxutils import escape
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from pitboard.errors import PitboardError, UnknownError
 from pitboard.results import questions
@@ -26,6 +29,7 @@ def chart(
     theme: Literal["light", "dark"] = "light",
     kind: str = "",
     width: int = 960,
+    highlight: Annotated[list[str] | None, Query()] = None,
 ) -> Response:
     """Draw the answer to a question; what cannot be drawn is said in the image, since a page holds it."""
     try:
@@ -43,7 +47,7 @@ def chart(
         )
     answer = asking.ask(store_of(request), question, asking.read(question, request.query_params))
     try:
-        image = svg(draw(answer, kind or None, "dark", width))
+        image = svg(draw(answer, kind or None, "dark", width, highlight or ()))
         image = in_light(image) if theme == "light" else image
     except PitboardError as error:
         image = _EMPTY.format(width=width, sentence=escape(str(error)))

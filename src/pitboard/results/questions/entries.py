@@ -16,12 +16,14 @@ from pitboard.results.question import (
     SOFTWARE,
     SUBMITTER,
     WITH_OWN,
+    Chart,
     Option,
     Question,
     Several,
     SeveralNumbers,
 )
 from pitboard.results.questions.table import DEFINITION
+from pitboard.results.ranking import ranked
 from pitboard.results.store import Store
 
 _COLUMNS = [
@@ -47,11 +49,11 @@ _COLUMNS = [
     Column("to_know", "To know of the figure", detail=True),
 ]
 
-_FILTERS = (
+FILTERS = (
     *("round", "benchmark", "division", "availability", "submitter", "accelerator", "accelerators"),
     *("precision", "framework"),
 )
-_SEARCH = """
+SEARCH = """
   and (select bool_and(contains(lower(concat_ws(' ', round, benchmark, system, system_name, submitter,
       organisation, accelerator, precision, framework, division, availability)), word))
     from unnest(string_split(lower($search), ' ')) words(word))"""
@@ -99,7 +101,7 @@ def entries(
   nodes, division, availability, framework, system_name, samples_to_target as samples, runs,
   rcp_scale as rcp_factor, joules / 1e6 as energy_mj
 from results
-where {own.SHOWN}{facets.where(values, _FILTERS)}{_SEARCH if search else ""}
+where {own.SHOWN}{facets.where(values, FILTERS)}{SEARCH if search else ""}
 order by benchmark, minutes nulls last, round, submitter, system"""
     rows = [
         row | references.names(row) | {"to_know": row[marks.OF_ROW.name]}
@@ -129,6 +131,10 @@ def _title(values: dict[str, Any], software: Several, count: int) -> str:
     return f"MLPerf Training v{facets.told(values['round'], ' and v')}: {', '.join(parts)}"
 
 
+def _bars(answer: Answer) -> dict[str, Any]:
+    return ranked(answer.rows, told="to_know")
+
+
 QUESTION = Question(
     ask=entries,
     order=1,
@@ -146,4 +152,5 @@ QUESTION = Question(
         Option("search", "Only what has all these words, or parts of words, somewhere in its line."),
         WITH_OWN,
     ),
+    charts=(Chart("ranked", _bars, "Minutes of one benchmark, ranked among as many accelerators"),),
 )

@@ -60,6 +60,7 @@ _NEIGHBOURS = [
 ]
 _POINTS = [
     Column("family", "Family"),
+    Column("accelerator", "Accelerator"),
     Column("accelerators", "Accelerators", "integer"),
     Column("minutes", "Minutes", "number", "min", 3),
     Column("single", "A point by itself", "boolean"),
@@ -143,7 +144,7 @@ def _expect(
         ],
         facts={key: best[key] for key in ("minutes", "low", "high", "hours", "accelerator_hours")}
         | {"believe": not warnings, "exponent": found.exponent, "proxy_ratio": ratio},
-        more={"neighbours": neighbours, "points": _points(found, best)},
+        more={"neighbours": neighbours, "points": _points(found, best, part)},
     )
 
 
@@ -271,12 +272,18 @@ def _neighbours(store: Store, found: Estimate, count: int) -> Table:
     return Table(title="The nearest published results", columns=_NEIGHBOURS, rows=rows[:_SHOWN])
 
 
-def _points(found: Estimate, best: Row) -> Table:
+def _points(found: Estimate, best: Row, accelerator: str) -> Table:
     """Give the published points and the expected one, to draw."""
     points = [(row["submitter"], row["accelerators"], row["minutes"]) for row in found.pool]
     points.append(("expected", best["accelerators"], best["minutes"]))
     rows: list[Row] = [
-        {"family": family, "accelerators": count, "minutes": minutes, "single": True}
+        {
+            "family": family,
+            "accelerator": "expected" if family == "expected" else accelerator,
+            "accelerators": count,
+            "minutes": minutes,
+            "single": True,
+        }
         for family, count, minutes in points
     ]
     return Table(title="Published results and the expected one", columns=_POINTS, rows=rows, detail=True)

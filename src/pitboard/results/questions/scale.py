@@ -358,10 +358,17 @@ def _curves(answer: Answer) -> dict[str, Any]:
     for row in answer.more["fitted"].rows:
         laws.setdefault(row["family"], []).append(row)
     return {
-        "rows": answer.rows,
+        "rows": _named(answer),
         "fitted": [row for rows in laws.values() if _narrow(rows) for row in rows],
-        "subtitle": "Dashed grey: ideal scaling from a family's fewest accelerators. Band: 95 % interval.",
     }
+
+
+def _named(answer: Answer) -> list[Row]:
+    """Return the rows with the short name of each family, which need not repeat the accelerator."""
+    return [
+        row | {"name": row["family"].replace(f", {row['accelerator']}", "", 1) or row["family"]}
+        for row in answer.rows
+    ]
 
 
 def _narrow(law: list[Row]) -> bool:
@@ -370,8 +377,8 @@ def _narrow(law: list[Row]) -> bool:
 
 
 def _efficiency(answer: Answer) -> dict[str, Any]:
-    title = "Scaling efficiency falls with scale: how much of each added accelerator is used"
-    return {"rows": answer.rows, "title": title}
+    of = f"v{facets.told(answer.parameters['round'], ' and v')} {answer.parameters['benchmark']}"
+    return {"rows": _named(answer), "title": f"{of}: how much of each added accelerator is used"}
 
 
 QUESTION = Question(
@@ -393,8 +400,11 @@ QUESTION = Question(
     ),
     charts=(
         Chart(
-            "scale", _curves, "Scale curves, minutes over accelerators, both logarithmic, with the ideal line"
+            "scale",
+            _curves,
+            "Minutes over accelerators, both logarithmic: a line for each submitter and accelerator, and the "
+            "ideal one",
         ),
-        Chart("efficiency", _efficiency, "Scaling efficiency over accelerators"),
+        Chart("efficiency", _efficiency, "Scaling efficiency, in percent of ideal, over accelerators"),
     ),
 )

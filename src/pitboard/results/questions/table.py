@@ -24,6 +24,8 @@ from pitboard.results.question import (
     SeveralNumbers,
     as_list,
 )
+from pitboard.results.questions.roster import lines_and_systems
+from pitboard.results.ranking import ranked
 from pitboard.results.store import Store, quoted
 
 DEFINITION = (
@@ -108,7 +110,8 @@ def table(
     )
     names = ", ".join(column.name for column in _KEYED)
     order = "round, submitter, system, division"
-    sql = f"select {names}{minutes}\nfrom results{conditions}\ngroup by {names}\norder by {order}"
+    figures = f"min(organisation) as organisation{minutes}"
+    sql = f"select {names}, {figures}\nfrom results{conditions}\ngroup by {names}\norder by {order}"
     rows = store.rows(sql, values)
     marks.put(store, rows, benchmarks)
     single = values["benchmark"] if isinstance(values["benchmark"], str) and benchmarks else None
@@ -141,6 +144,7 @@ def table(
             *([] if with_own or rows else _unseen(store, values)),
             *_incomplete(store, values),
             *marks.notes(rows),
+            *([] if several else lines_and_systems(rows)),
         ],
     )
 
@@ -175,23 +179,37 @@ def _identifier(text: str) -> str:
     return '"' + text.replace('"', '""') + '"'
 
 
-def _curves(answer: Answer) -> dict[str, Any]:
+def _one_benchmark(answer: Answer) -> str:
+    """Return the benchmark that a chart of the table is of. Raises `PitboardError` where it is not one."""
     benchmark = answer.parameters.get("benchmark")
     if not isinstance(benchmark, str) or any(column.unit == "MJ" for column in answer.columns):
         raise PitboardError(
             "A chart of the table is of the minutes of one benchmark: choose it with --benchmark."
         )
+    return benchmark
+
+
+def _bars(answer: Answer) -> dict[str, Any]:
+    return ranked(answer.rows, _one_benchmark(answer))
+
+
+def _curves(answer: Answer) -> dict[str, Any]:
+    benchmark = _one_benchmark(answer)
     rows = [
         {
             "family": f"{row['submitter']}, {row['accelerator']}",
+            "name": row["submitter"],
+            "accelerator": row["accelerator"],
             "accelerators": row["accelerators"],
             "minutes": row[benchmark],
-            "single": True,
         }
         for row in answer.rows
         if row[benchmark] and row["accelerators"]
     ]
-    return {"rows": rows}
+    counts = {
+        row["family"]: {r["accelerators"] for r in rows if r["family"] == row["family"]} for row in rows
+    }
+    return {"rows": [row | {"single": len(counts[row["family"]]) == 1} for row in rows]}
 
 
 QUESTION = Question(
@@ -212,6 +230,7 @@ QUESTION = Question(
         WITH_OWN,
     ),
     charts=(
+        Chart("ranked", _bars, "Minutes of one benchmark, ranked among as many accelerators"),
         Chart(
             "table", _curves, "Minutes over accelerators, both logarithmic, for one benchmark", form="scale"
         ),

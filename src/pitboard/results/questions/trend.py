@@ -311,7 +311,12 @@ def _lines(measure: str) -> Any:
             for row in answer.rows
             if row["series"] in several and row[f"speedup_{measure}"] is not None
         ]
-        return {"rows": rows, "title": f"Speed-up of the best {MEASURES[measure]}, against Moore's law"}
+        rounds = [row["round"] for row in answer.rows if row["series"] in several]
+        rounds.sort(key=_day)
+        of = f"v{rounds[0]} to v{rounds[-1]}" if rounds else "one round only"
+        name = answer.parameters["benchmark"]
+        said = f"{f'{name}: speed-up' if name else 'Speed-up'} of the best {MEASURES[measure]}, {of}"
+        return {"rows": rows, "title": f"{said}, against Moore's law"}
 
     return data
 
