@@ -1,19 +1,19 @@
-"""Results as bars from the fastest to the slowest, each with its minutes and their interval."""
+"""Ranked bars: results from the fastest to the slowest, each with its name and its minutes."""
 
 from collections.abc import Sequence
 
 import altair as alt
 
+from pitboard.charts import families
 from pitboard.charts.axes import Span, x_axis
 from pitboard.charts.frame import data, finish, text_width
-from pitboard.charts.rows import ChartRow, number, optional, some, text_of
+from pitboard.charts.rows import ChartRow, brief, number, optional, some, text_of
 from pitboard.charts.scaling import ThemeName
 from pitboard.charts.theme import NARROW, SMALL, TEXT, Theme, find_theme
 from pitboard.text import clean
 
-_BAR = 14
-_VALUE = 64
-"""Pixels at the right for the minutes, which stand in one column."""
+MOST = 36
+"""So many bars are drawn, shared out among the groups."""
 
 
 def ranked(
@@ -23,103 +23,163 @@ def ranked(
     subtitle: str = "",
     caption: str = "",
     theme: ThemeName = "light",
+    highlight: Sequence[str] = (),
+    most: int = MOST,
     width: int = 720,
 ) -> alt.VConcatChart:
-    """A bar for each result, the fastest first, from 0 minutes, with a line for the interval of its score.
+    """A bar of minutes for each result, from 0, the fastest first, in groups where rows have one.
 
-    A row has `label`, `minutes` and `family` (such as its accelerator: one colour), and may have `note` (a
-    second line under the label), `low` and `high` (the interval), and `muted` (drawn grey: it is context).
-    Raises `PitboardError` for no rows, or for a number that cannot be drawn.
+    A row has `label`, `minutes`, and may have `family` (its accelerator, which gives it colour and shape; by
+    default what its label says behind a comma), `note` (a second line under the label), `low` and `high` (the
+    95 % interval of the score), `group` (what may be ranked together: groups keep the order of the rows),
+    `muted` (drawn grey: it is context) and `unlike`: why it is not like for like with the others, in a word
+    or two, drawn hollow. Of more than `most` bars each group keeps its first. `highlight` leaves colour to
+    the labels that have its words. Raises `PitboardError` for no rows, for a number that cannot be drawn, or
+    where nothing is called what `highlight` says.
     """
     look = find_theme(theme)
     narrow = width < NARROW
-    bars: list[dict[str, object]] = [
-        {
-            "place": place,
-            "label": text_of(row, "label"),
-            "note": clean(row.get("note") or ""),
-            "minutes": number(row, "minutes"),
-            "low": optional(row, "low"),
-            "high": optional(row, "high"),
-            "family": text_of(row, "family"),
-            "muted": bool(row.get("muted")),
-            "word": f"{number(row, 'minutes'):,.2f}",
-        }
-        for place, row in enumerate(sorted(some(rows, "result with a score"), key=_minutes))
-    ]
-    span = Span(0.0, max(float(str(bar["high"] or bar["minutes"])) for bar in bars) * 1.02, log=False)
-    names = 0.0 if narrow else min(width * 0.42, max(_name_width(bar) for bar in bars) + 8)
-    plot = width - 24 - names - _VALUE, (46 if narrow else 34) * len(bars)
-    y = alt.Y("place:O", axis=None, scale=alt.Scale(paddingInner=0.5, paddingOuter=0.25))
-    layers = _layers(bars, span, y, look, plot[0]) + _names(bars, y, look, narrow, names)
-    chart = alt.LayerChart(layer=layers).properties(width=plot[0], height=plot[1])
-    padded = f"{subtitle} " if subtitle else ""
-    note = "Number: the score." + (" Line: its 95 % interval." if any(bar["low"] for bar in bars) else "")
-    return finish(chart, title=title, subtitle=padded + note, caption=caption, theme=look, width=width)
-
-
-def _minutes(row: ChartRow) -> float:
-    return number(row, "minutes")
-
-
-def _name_width(bar: dict[str, object]) -> float:
-    return max(text_width(str(bar["label"]), TEXT), text_width(str(bar["note"]), SMALL))
-
-
-def _layers(
-    bars: list[dict[str, object]], span: Span, y: alt.Y, look: Theme, width: float
-) -> list[alt.Chart]:
-    base = alt.Chart(data(bars))
-    x = alt.X("minutes:Q", scale=span.scale(), axis=x_axis("Time-to-train, minutes", ticks=int(width / 80)))
-    ends = alt.X("low:Q", scale=span.scale()), alt.X2("high:Q")
-    tip = ["label:N", "note:N", "family:N", *(alt.Tooltip(f"{n}:Q", format=".4") for n in ("minutes", "low"))]
-    tip.append(alt.Tooltip("high:Q", format=".4"))
-    interval = base.transform_filter("isValid(datum.low)")
-    return [
-        base.mark_bar(height=_BAR).encode(
-            x, y, x2=alt.datum(0), color=_colour(bars, look, width), opacity=alt.value(1), tooltip=tip
-        ),
-        interval.mark_rule(strokeWidth=4, color=look.background).encode(*ends, y=y),
-        interval.mark_rule(strokeWidth=1.6, color=look.ink).encode(*ends, y=y, tooltip=tip),
-        base.mark_text(align="right", dx=_VALUE, fontWeight="bold", color=look.ink).encode(
-            y=y, x=alt.value("width"), text="word:N"
-        ),
-    ]
-
-
-def _colour(bars: list[dict[str, object]], look: Theme, width: float) -> alt.Color:
-    """One colour a family, the same for the same families; the key is left out where there is one."""
-    families = sorted({str(bar["family"]) for bar in bars if not bar["muted"]})
-    colours = [*look.palette, *[look.other] * len(families)][: len(families)]
-    widest = max(text_width(name, TEXT) for name in families) + 40
-    key = alt.Legend(title=None, orient="bottom", columns=max(1, int(width / widest)), symbolType="square")
-    colour = alt.Color(
-        "family:N",
-        scale=alt.Scale(domain=families, range=colours),
-        legend=key if len(families) > 1 else None,
+    lines = _lines(some(rows, "result with a score"), highlight, most)
+    drawn = [line for line in lines if "minutes" in line]
+    noted = any(line["note"] for line in drawn)
+    styles = {
+        name: families.of_accelerator(name) for line in drawn if (name := str(line["key"])) != families.OTHERS
+    }
+    longest = max(
+        max(text_width(str(line["label"]), TEXT), text_width(str(line["note"]), SMALL)) for line in drawn
     )
-    muted = any(bar["muted"] for bar in bars)
-    return alt.condition("datum.muted", alt.value(look.other), colour) if muted else colour
+    names = 0 if narrow else min(longest, width * 0.45) + 8
+    muted = any(line["key"] == families.OTHERS for line in drawn)
+    key = families.key(styles, look, "key", width - 24 - names, title="Accelerator", muted=muted)
+    plot = width - 24 - names - max(text_width(str(line["word"]), TEXT) for line in drawn) - 18
+    span = Span(0.0, max(number(line, "end") for line in drawn), log=False)
+    axis = x_axis("Time-to-train, minutes", ticks=max(3, int(plot / 80)))
+    layers = _draw(lines, (span, axis), key, look, (names, plot))
+    tall = 34 if narrow or noted else 21
+    chart = alt.LayerChart(layer=layers).properties(width=plot, height=tall * len(lines))
+    said = " ".join(filter(None, [subtitle, _explained(drawn)]))
+    return finish(chart, title=title, subtitle=said, caption=caption, theme=look, width=width)
+
+
+def _explained(drawn: list[dict[str, object]]) -> str:
+    said = []
+    if any(line["low"] for line in drawn):
+        said.append("Thin line: the 95 % interval of the score.")
+    if any(line["hollow"] for line in drawn):
+        said.append("Hollow and dashed: not like for like, for the reason beside it.")
+    return " ".join(said)
+
+
+def _lines(rows: Sequence[ChartRow], highlight: Sequence[str], most: int) -> list[dict[str, object]]:
+    """The lines of the chart from top to bottom: a heading for each group, and its bars."""
+    labels = [(text_of(row, "label"), clean(row.get("family") or "")) for row in rows]
+    picked = families.chosen(highlight, labels)
+    groups: dict[str, list[ChartRow]] = {}
+    for row in rows:
+        groups.setdefault(clean(row.get("group") or ""), []).append(row)
+    shown = _shares([len(group) for group in groups.values()], most)
+    lines: list[dict[str, object]] = []
+    for (name, group), count in zip(groups.items(), shown, strict=True):
+        if name:
+            of = f" (the first {count} of {len(group)})" if count < len(group) else ""
+            lines.append({"row": len(lines), "heading": name + of})
+        elif count < len(group):
+            lines.append({"row": len(lines), "heading": f"The first {count} of {len(group)}"})
+        for row in sorted(group, key=lambda row: number(row, "minutes"))[:count]:
+            lines.append(_bar(row, len(lines), picked))
+    return lines
+
+
+def _bar(row: ChartRow, place: int, picked: list[str]) -> dict[str, object]:
+    label, minutes = text_of(row, "label"), number(row, "minutes")
+    unlike = clean(row.get("unlike") or "")
+    grey = bool(row.get("muted")) or (bool(picked) and label not in picked)
+    family = {"accelerator": row.get("family")}
+    return {
+        "row": place,
+        "label": label,
+        "note": clean(row.get("note") or ""),
+        "minutes": minutes,
+        "low": optional(row, "low"),
+        "high": optional(row, "high"),
+        "end": max(minutes, optional(row, "high") or 0),
+        "key": families.OTHERS if grey else families.accelerator(family, label),
+        "hollow": bool(unlike),
+        "word": f"{brief(minutes)}, {unlike}" if unlike else brief(minutes),
+    }
+
+
+def _shares(sizes: list[int], most: int) -> list[int]:
+    """How many each group shows: one at least, then one more in turn until there are `most`, or all."""
+    shown = [1] * len(sizes)
+    while sum(shown) < min(most, sum(sizes)):
+        for place, size in enumerate(sizes):
+            if shown[place] < size and sum(shown) < most:
+                shown[place] += 1
+    return shown
+
+
+def _draw(
+    lines: list[dict[str, object]],
+    along: tuple[Span, alt.Axis],
+    key: families.Key,
+    look: Theme,
+    size: tuple[float, float],
+) -> list[alt.Chart]:
+    """Bars and their ends; names stand left of them, or above them where they have no room of their own."""
+    span, axis = along
+    names = size[0]
+    x = alt.X("minutes:Q", scale=span.scale(), axis=axis)
+    y = alt.Y("row:O", scale=alt.Scale(domain=list(range(len(lines)))), axis=None)
+    down = 0 if names else 8
+    drawn = [line for line in lines if "minutes" in line]
+    base = alt.Chart(data(drawn))
+    tip = ["label:N", *(alt.Tooltip(f"{name}:Q", format=",.4") for name in ("minutes", "low", "high"))]
+    like = alt.Chart(data([line for line in drawn if not line["hollow"]]))
+    unlike = alt.Chart(data([line for line in drawn if line["hollow"]]))
+    ranged = alt.Chart(data([line for line in drawn if line["low"] and line["high"]]))
+    ends = alt.X("low:Q", scale=span.scale()), alt.X2("high:Q")
+    headed = alt.Chart(data([line for line in lines if "heading" in line]))
+    return [
+        like.mark_bar(size=12, opacity=0.85, yOffset=down).encode(x, y, color=key.colour, tooltip=tip),
+        unlike.mark_bar(size=12, filled=False, strokeWidth=1.2, strokeDash=[3, 2], yOffset=down).encode(
+            x, y, color=key.colour, tooltip=tip
+        ),
+        base.mark_point(size=60, filled=True, opacity=1, yOffset=down).encode(
+            x, y, color=key.colour, shape=key.shape
+        ),
+        ranged.mark_rule(color=look.background, strokeWidth=4, yOffset=down).encode(*ends, y),
+        ranged.mark_rule(color=look.ink, strokeWidth=1.5, yOffset=down).encode(*ends, y),
+        base.mark_text(align="left", dx=9, dy=down).encode(
+            alt.X("end:Q", scale=span.scale()), y, text="word:N"
+        ),
+        headed.mark_text(align="left", fontWeight="bold", dy=down // 2 or 3).encode(
+            y, x=alt.value(-names), text="heading:N"
+        ),
+        *_names(drawn, y, look, size),
+    ]
 
 
 def _names(
-    bars: list[dict[str, object]], y: alt.Y, look: Theme, narrow: bool, room: float
+    drawn: list[dict[str, object]], y: alt.Y, look: Theme, size: tuple[float, float]
 ) -> list[alt.Chart]:
-    base = alt.Chart(data(bars)).encode(y)
-    if narrow:  # above the bar, on one line
-        both = base.transform_calculate(name="datum.note ? datum.label + ' · ' + datum.note : datum.label")
-        return [
-            both.mark_text(align="left", dy=-16, color=look.ink, limit=360).encode(
-                x=alt.value(0), text="name:N"
-            )
+    names, plot = size
+    if not names:  # above the bar, on one line
+        both = [
+            line | {"name": " · ".join(filter(None, [str(line["label"]), str(line["note"])]))}
+            for line in drawn
         ]
-    lines = (
-        ("label", -7 if any(bar["note"] for bar in bars) else 0, TEXT, look.ink),
-        ("note", 7, SMALL, look.muted),
-    )
-    return [
-        base.mark_text(align="right", dx=-8, dy=dy, fontSize=size, color=colour, limit=room).encode(
-            x=alt.value(0), text=f"{name}:N"
+        above = alt.Chart(data(both)).mark_text(align="left", dy=-8, limit=plot + 40)
+        return [above.encode(y, x=alt.value(0), text="name:N")]
+    noted = [line for line in drawn if line["note"]]
+    layers = []
+    for chosen, field, dy, font, colour in (
+        ([line for line in drawn if not line["note"]], "label", 0, TEXT, look.ink),
+        (noted, "label", -7, TEXT, look.ink),
+        (noted, "note", 7, SMALL, look.muted),
+    ):
+        text = alt.Chart(data(chosen)).mark_text(
+            align="right", limit=names - 8, dy=dy, fontSize=font, color=colour
         )
-        for name, dy, size, colour in lines
-    ]
+        layers.append(text.encode(y, x=alt.value(-8), text=f"{field}:N"))
+    return layers

@@ -29,12 +29,7 @@ def _claim(row: Row) -> str:
     if preset := preset_of(row):
         return f"Preset {preset} of {row['benchmark']}, run with Pitboard; not an MLPerf result."
     system = row["system_name"] or row["system"]
+    what = f"MLPerf Training v{row['round']} {what}, {row['submitter'].removesuffix(OWN)} {system}"
     if row["own"]:
-        return (
-            f"Unverified MLPerf Training v{row['round']} {what}, {row['submitter'].removesuffix(OWN)} {system}."
-            " Result not verified by MLCommons Association."
-        )
-    return (
-        f"MLPerf Training v{row['round']} {what}, {row['submitter']} {system}, entry number to be looked up at"
-        " mlcommons.org. Result verified by MLCommons Association."
-    )
+        return f"Unverified {what}. Result not verified by MLCommons Association."
+    return f"{what}, entry number to be looked up at mlcommons.org. Result verified by MLCommons Association."

@@ -55,6 +55,7 @@ def pages(request: Request, store: Store) -> list[str]:
     return [
         *(place for place, _ in (IN_FILES if request.app.state.frozen else NAVIGATION)),
         "/rules",
+        *(f"/round/{version}" for version in rounds_of(store)),
         *(f"/benchmarks/{quote(str(row['benchmark']), safe='')}" for row in benchmarks),
         *(f"/rounds/{quote(str(row['benchmark']), safe='')}" for row in benchmarks if row["rounds"] > 1),
         *(system_address(*row.values()) for row in store.rows(_SYSTEMS)),
@@ -77,7 +78,7 @@ def rounds(request: Request) -> Response:
     for relation, address in (("self", "/rounds.atom"), ("alternate", "/rounds")):
         ElementTree.SubElement(root, "link", rel=relation, href=absolute(request, address) or address)
     for each in known:
-        page = f"/results?round={each.version}"
+        page = f"/round/{each.version}"
         entry = ElementTree.SubElement(root, "entry")
         _text(entry, "id", _name(str(each.source)))
         _text(entry, "title", f"MLPerf Training v{each.version}")

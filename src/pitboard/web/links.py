@@ -29,7 +29,7 @@ def result_address(reference: str) -> str:
 
 def compare_address(references: Iterable[str], **besides: str) -> str:
     """Give the address that sets results side by side."""
-    query = urlencode([*(("r", each) for each in references), *besides.items()])
+    query = urlencode([*(("r", each) for each in references), *besides.items()], safe="/")
     return f"/compare?{query}" if query else "/compare"
 
 

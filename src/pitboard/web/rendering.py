@@ -19,6 +19,8 @@ NAVIGATION = (
     ("/", "Round"),
     ("/results", "Results"),
     ("/compare", "Compare"),
+    ("/precision", "Precision"),
+    ("/claims", "Claims"),
     ("/rounds", "Rounds"),
     ("/benchmarks", "Benchmarks"),
     ("/check", "Check a log"),

@@ -37,8 +37,8 @@ def build(app: FastAPI, folder: Path) -> int:
     image; one to the table or the comparison keeps its query, which their script reads, and any other leads
     to the page without the query. The site works from any address and from a disk, but for `404.html`, which
     is shown at any address and so needs to know where the site is. The map of the site is made where `app`
-    has the base address. The site is built beside `folder` and then put in its place. Raises `PitboardError` for
-    a folder that holds anything else, and for a page that cannot be had.
+    has the base address. The site is built beside `folder` and then put in its place. Raises `PitboardError`
+    for a folder that holds anything else, and for a page that cannot be had.
     """
     folder = folder.absolute()
     _refuse_foreign(folder)

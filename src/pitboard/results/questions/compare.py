@@ -7,7 +7,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from pitboard.errors import PitboardError
-from pitboard.results import citing, marks, own_runs
+from pitboard.results import citing, marks, own_runs, references
 from pitboard.results.answer import Answer, Column, Table
 from pitboard.results.find import default_store, key_of, reference, result
 from pitboard.results.likeness import (
@@ -19,7 +19,7 @@ from pitboard.results.likeness import (
     unlike,
     unlike_among,
 )
-from pitboard.results.question import LETTERS, A, B, Chart, Exit, Option, Question
+from pitboard.results.question import FURTHER, LETTERS, A, B, Chart, Exit, Option, Question
 from pitboard.results.schema import Row
 from pitboard.results.store import Store
 from pitboard.stats import SEED, olympic_interval, ratio_interval
@@ -42,7 +42,7 @@ group by all"""
 
 _COLUMNS = [
     Column("result", "Result"),
-    Column("minutes", "Time-to-train", "number", "min", 3),
+    Column("minutes", "Time-to-train", "number", "min", 3, mark=marks.OF_MINUTES),
     Column("interval", "95 % interval", "text", "min"),
     Column("speedup", "Speed-up over A", "number", "×", 3),
     Column("submitter", "Submitter"),
@@ -50,6 +50,7 @@ _COLUMNS = [
     Column("accelerators", "Accelerators", "integer"),
     Column("accelerator", "Accelerator"),
     Column("reference", "Reference"),
+    references.SHORT,
     Column("round", "Round"),
     Column("system_name", "System's name"),
     Column("benchmark", "Benchmark"),
@@ -58,7 +59,6 @@ _COLUMNS = [
     Column("nodes", "Nodes", "integer"),
     Column("framework", "Framework"),
     Column("precision", "Precision"),
-    Column("global_batch_size", "Global batch size", "integer", "samples"),
     Column("samples_to_target", "Samples to target", "number", "", 0),
     Column("rcp_scale", "RCP scaling factor in it", "number", "×", 4),
     Column("fastest", "Fastest run", "number", "min", 3),
@@ -93,7 +93,7 @@ _OF_EVALUATIONS = f"""select run, coalesce(samples, epoch) as samples, quality, 
 from evaluations {_OF}, minutes"""
 
 _MARK = [Column("kind", "Kind"), Column("preset", "Preset")]
-_ENERGY = Column("energy", "Energy to target", "number", "MJ", 3)
+_ENERGY = Column("energy", "Energy to target", "number", "MJ", 3, detail=True)
 _HOURS = Column("accelerator_hours", "Accelerator-hours (derived)", "number", "h", 2)
 
 
@@ -210,7 +210,7 @@ def scored(row: Row, first: Row | None = None) -> Row:
     interval = olympic_interval(row["run_minutes"] or [], drops)
     ratio = _ratio(first, row) if first and reference(first) != reference(row) else None
     return row | {
-        "reference": reference(row),
+        **references.names(row),
         "accelerator_hours": _hours(row),
         "energy": None if row["joules"] is None else row["joules"] / 1e6,
         "each_run": _each_run(row),
@@ -403,20 +403,22 @@ def _notes(a: Row, b: Row, facts: dict[str, Any]) -> list[str]:
 
 
 def _ranked(answer: Answer) -> dict[str, Any]:
-    return {"rows": [bar(row, f"{row['result']}  ") for row in answer.rows]}
-
-
-def bar(row: Row, before: str = "") -> Row:
-    """Give a result as a row of the chart `ranked`; one's own runs have a folder in place of a system."""
-    is_folder = "system" not in row
-    label = row["reference"] if is_folder else f"{row['submitter']}, {_hardware(row)}"
+    """Draw what is not like for like with A hollow; one's own runs have a folder in place of a system."""
+    first = next(row for row in answer.rows if row["result"] == "A")
     return {
-        "label": before + label,
-        "note": row.get("system", ""),
-        "minutes": row["minutes"],
-        "low": row.get("low"),
-        "high": row.get("high"),
-        "family": row.get("accelerator") or "accelerator not stated",
+        "rows": [
+            {
+                "label": f"{row['result']} {row['submitter']}, {_hardware(row)}",
+                "accelerator": row["accelerator"],
+                "value": row["minutes"],
+                "low": row["low"],
+                "high": row["high"],
+                "unlike": "not like A" if differing(first, row) else "",
+            }
+            if "system" in row
+            else {"label": f"{row['result']} {row['reference']}", "value": row["minutes"]}
+            for row in answer.rows
+        ]
     }
 
 
@@ -439,11 +441,11 @@ QUESTION = Question(
     options=(
         A,
         B,
-        *(Option(each.lower(), "One more, up to six.", argument=True) for each in LETTERS[2:]),
+        *FURTHER,
         Option("normalise", "Give accelerator-hours too: derived, not an official metric."),
     ),
     charts=(
-        Chart("ranked", _ranked, "Time-to-train as bars, the fastest first"),
+        Chart("ranked", _ranked, "Time-to-train as bars, the fastest first", form="bars"),
         Chart("runs", _strips, "Minutes of every run of each result"),
         Chart("convergence", _convergence, "Quality over samples, a line for each run"),
     ),

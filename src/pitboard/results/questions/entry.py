@@ -1,12 +1,13 @@
 """One result and what is known of it: its score, its runs with their logs, its like-for-like peers."""
 
+from collections import Counter
 from typing import Any
 
 from pitboard.results import citing, marks, own, own_runs
 from pitboard.results.answer import Answer, Column, Table
 from pitboard.results.find import default_store, key_of, reference, result
 from pitboard.results.question import Chart, Option, Question
-from pitboard.results.questions.compare import SQL, bar, curves_of, runs_of, scored, with_runs
+from pitboard.results.questions.compare import SQL, curves_of, runs_of, scored, with_runs
 from pitboard.results.schema import Row
 from pitboard.results.software import log_address
 from pitboard.results.store import Store
@@ -186,9 +187,20 @@ def _title(row: Row, place: int | None, of: int) -> str:
 
 
 def _ranked(answer: Answer) -> dict[str, Any]:
+    peers = answer.more["peers"].rows
+    names = [f"{row['submitter']}, {row['accelerator'] or 'not stated'}" for row in peers]
+    twice = Counter(names)
+    labels = [
+        f"{name}, {row['system']}" if row["this"] or twice[name] > 1 else name
+        for name, row in zip(names, peers, strict=True)
+    ]
     return {
-        "rows": [bar(row) | {"muted": not row["this"]} for row in answer.more["peers"].rows],
-        "title": "Like for like, the fastest first",
+        "rows": [
+            {"label": label, "accelerator": row["accelerator"], "value": row["minutes"]}
+            for label, row in zip(labels, peers, strict=True)
+        ],
+        "highlight": [label for label, row in zip(labels, peers, strict=True) if row["this"]],
+        "title": f"{answer.rows[0]['benchmark']}: what is like for like, the fastest first",
     }
 
 
@@ -207,9 +219,21 @@ QUESTION = Question(
     ask=entry,
     order=2,
     summary="Show one result: its score, runs, logs, peers and citation",
-    options=(Option("reference", "A result, ROUND/SUBMITTER/SYSTEM/BENCHMARK.", argument=True),),
+    options=(
+        Option(
+            "reference",
+            "A result, ROUND/SUBMITTER/SYSTEM/BENCHMARK, or its short reference.",
+            argument=True,
+            names="results",
+        ),
+    ),
     charts=(
-        Chart("ranked", _ranked, "The results that are like for like with it, as bars, the fastest first"),
+        Chart(
+            "ranked",
+            _ranked,
+            "What is like for like with it, as bars, the fastest first",
+            form="bars",
+        ),
         Chart("runs", _strips, "Minutes of every run"),
         Chart("convergence", _convergence, "Quality over samples, a line for each run"),
     ),
