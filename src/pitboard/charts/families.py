@@ -65,6 +65,7 @@ _ACCELERATORS = {
     "Graphcore Bow IPU": Style(6, 7),
     "Graphcore IPU GC200": Style(6, 8),
     "Huawei Ascend 910": Style(7, 4),
+    "expected": Style(2, 8),  # what `expect` sets beside the published
 }
 
 # Ordered by name: the first eight have colours of their own, the others share them under another dash.
@@ -134,19 +135,20 @@ def dashes(families: Iterable[tuple[str, str]]) -> dict[str, list[int]]:
     return found
 
 
-def chosen(highlight: Sequence[str], labels: Iterable[str]) -> list[str]:
+def chosen(highlight: Sequence[str], labels: Iterable[tuple[str, str]]) -> list[str]:
     """Return the labels that have all words of any of `highlight`: "NVIDIA B300" chooses "Dell, NVIDIA B300".
 
-    Raises `PitboardError` for words that no label has, with those that there are.
+    Each label comes with its accelerator, whose words count too. Raises `PitboardError` for words that none
+    has, with what there is.
     """
-    known = list(dict.fromkeys(labels))
+    known = dict(labels)
     found: list[str] = []
     for each in highlight:
         wanted = _words(each)
-        matching = [label for label in known if wanted and wanted <= _words(label)]
+        matching = [name for name, more in known.items() if wanted and wanted <= _words(name) | _words(more)]
         if not matching:
-            there = f" It has: {'; '.join(known[:12])}{' …' if len(known) > 12 else ''}."
-            hint = near(each[:60], known).partition(" Known")[0]
+            there = f" It has: {'; '.join([*known][:12])}{' …' if len(known) > 12 else ''}."
+            hint = near(each[:60], [*known]).partition(" Known")[0]
             raise PitboardError(f"This chart has nothing called '{clean(each, 60)}'.{hint}{there}")
         found += matching
     return list(dict.fromkeys(found))
@@ -164,9 +166,10 @@ class Key(NamedTuple):
     look: Theme
     field: str
     legend: alt.Legend | None
+    others: str = OTHERS
 
     def _domain(self) -> list[str]:
-        return [*self.names, OTHERS]
+        return [*self.names, self.others]
 
     @property
     def colour(self) -> alt.Color:
@@ -194,23 +197,26 @@ def key(
     *,
     title: str | None = None,
     muted: bool = False,
-    legend: bool = True,
+    others: str = OTHERS,
 ) -> Key:
-    """Return the key of names with their styles; `muted` says that some marks are grey, as "others"."""
+    """Return the key of names with their styles, `width` pixels wide.
+
+    `muted` says that some marks are grey, called `others`.
+    """
     names = sorted(styles, key=lambda name: (_place(name), name))
-    shown = [*names, *([OTHERS] if muted else [])]
+    shown = [*names, *([others] if muted else [])]
     widest = max(text_width(name, TEXT) for name in shown) + 34
     drawn = alt.Legend(
         title=title,
         orient="bottom",
         direction="horizontal",
-        columns=max(1, int((width - 24) / widest)),
+        columns=max(1, int(width / widest)),
         values=shown,
         symbolStrokeWidth=1.5,
         symbolOpacity=1,
         symbolDash=[1, 0],
     )
-    return Key(names, [styles[name] for name in names], look, field, drawn if legend else None)
+    return Key(names, [styles[name] for name in names], look, field, drawn, others)
 
 
 def _place(name: str) -> int:

@@ -169,7 +169,7 @@ def _plot(points: list[_Point], y: Span, theme: Theme, highlight: Sequence[str],
     """Share the width out: room at the right for the labels of the lines that end there."""
     x = log_span(p.x for p in points)
     every = list(dict.fromkeys(p.family for p in points))
-    picked = families.chosen(highlight, every)
+    picked = families.chosen(highlight, ((p.family, p.accelerator) for p in points))
     named = tuple(sorted(picked, key=_longest(points, len(every)).index)) if picked else ()
     named = named[:_HIGHLIGHTED] or tuple(_longest(points, MOST))
     muted = frozenset(set(every) - set(picked)) if picked else frozenset()
@@ -179,7 +179,7 @@ def _plot(points: list[_Point], y: Span, theme: Theme, highlight: Sequence[str],
     for end, label in zip(ends, _labels(ends, narrow=narrow), strict=True):
         room = min(room, (inner - 14 - text_width(label, TEXT)) / max(0.2, x.share(end.x)))
     styles = {p.accelerator: families.of_accelerator(p.accelerator) for p in points if p.family not in muted}
-    key = families.key(styles, theme, "accelerator", width, title="Accelerator", muted=bool(muted))
+    key = families.key(styles, theme, "accelerator", inner, title="Accelerator", muted=bool(muted))
     several = [(p.family, p.accelerator) for p in points if not p.single]
     size = max(room, inner * 0.5), 300 if narrow else 400
     return _Plot(theme, x, y, *size, named, muted, key, families.dashes(several))

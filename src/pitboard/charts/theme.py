@@ -32,6 +32,10 @@ class Theme(NamedTuple):
     grid: str
     palette: tuple[str, ...]
 
+    def in_turn(self, count: int) -> list[str]:
+        """Return the colours of so many series in order, grey beyond the palette."""
+        return [*self.palette, *[self.other] * count][:count]
+
 
 THEMES = {
     "light": Theme(

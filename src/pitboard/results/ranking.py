@@ -10,13 +10,15 @@ _AGAIN = "entered again"
 
 
 def ranked(rows: list[Row], minutes: str = "minutes", told: str = "marks") -> dict[str, Any]:
-    """Return what `charts.bars` draws of results of one benchmark, the most accelerators last.
+    """Return what `charts.ranked` draws of results of one benchmark, the most accelerators last.
 
     `minutes` names the field of the figure, `told` that of what must be known of it: runs of an earlier round
     that were entered again, and results of the open division, are not like for like with the others. Raises
-    `PitboardError` where no row has a figure.
+    `PitboardError` where no row has a figure, or rows are of several benchmarks.
     """
     scored = [row for row in rows if row[minutes]]
+    if len({row.get("benchmark") for row in scored}) > 1:
+        raise PitboardError("Ranked bars are of one benchmark: choose it with --benchmark.")
     if not scored:
         raise PitboardError("No result here has minutes to rank.")
     rounds = len({row["round"] for row in scored if row.get("round")}) > 1
@@ -25,8 +27,8 @@ def ranked(rows: list[Row], minutes: str = "minutes", told: str = "marks") -> di
     bars = [
         {
             "label": f"{name}, {row['system']}" if twice[name, row["accelerators"]] > 1 else name,
-            "value": row[minutes],
-            "accelerator": row["accelerator"],
+            "minutes": row[minutes],
+            "family": row["accelerator"],
             "group": _group(row["accelerators"]),
             "unlike": _unlike(row, told),
             "count": row["accelerators"] or 0,

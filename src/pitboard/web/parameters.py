@@ -6,7 +6,7 @@ from pitboard.errors import PitboardError, near
 from pitboard.results import questions
 from pitboard.web.table_page import PARAMETERS
 
-_CHART = ("theme", "kind", "width")
+_CHART = ("theme", "kind", "width", "highlight")
 _PAGES = {"/compare": ("r", "benchmark", "normalise", "a", "b")}
 
 
@@ -31,8 +31,9 @@ def _known(path: str) -> list[str] | None:
             *{**questions.question("entries").parameters, **questions.question("table").parameters},
             *PARAMETERS,
         ]
-    for place, more in (("/questions/", ()), ("/charts/", _CHART)):
+    for place, more in (("/questions/", ()), ("/charts/", _CHART), ("/embed/", ("theme", "width"))):
         if path.startswith(place):
+            path = path.rpartition("/")[0] if place == "/embed/" else path
             name = path.removeprefix(place).removesuffix(".svg").removesuffix(".png")
             return [*questions.question(name).parameters, *more] if name in questions.names() else None
-    return list(_PAGES.get(path, ()))
+    return ["since"] if path.startswith("/rounds/") else list(_PAGES.get(path, ()))

@@ -1,27 +1,19 @@
-"""The pages of results: the fastest, the rounds, and any question."""
+"""The pages of what changed from round to round, and of any question."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from pitboard.errors import PitboardError, UnknownError, near
-from pitboard.results import marks
-from pitboard.results.find import latest_round, reference, rounds_of
+from pitboard.results.find import rounds_of
 from pitboard.results.questions import question
 from pitboard.results.schema import Row
 from pitboard.results.store import Store
 from pitboard.web import asking
-from pitboard.web.links import result_address
 from pitboard.web.rendering import Page
 
 _BENCHMARKS = "select distinct benchmark from results where not own order by all"
 _BY_ROUND = """select benchmark, round, count(*) as results, min(minutes) as fastest
 from results where not own group by all"""
-_FASTEST = """select *, count(*) over same as entered from results
-where round = $round and not own and division = 'closed' and minutes is not null and accelerators is not null
-  and availability ilike 'available%'
-window same as (partition by benchmark, accelerators)
-qualify row_number() over (partition by benchmark, accelerators order by minutes) = 1 and entered > 1
-order by benchmark, accelerators"""
 
 
 def rounds(store: Store) -> Page:
@@ -34,14 +26,17 @@ def rounds(store: Store) -> Page:
     return Page("rounds.html", {"versions": versions, "table": dict(sorted(table.items()))})
 
 
-def rounds_of_benchmark(store: Store, benchmark: str) -> Page:
-    """How one benchmark's results changed from round to round."""
+def rounds_of_benchmark(store: Store, benchmark: str, since: str | None = None) -> Page:
+    """How one benchmark's results changed from round to round, by default since the last but one."""
     known = [str(row["benchmark"]) for row in store.rows(_BENCHMARKS)]
     if benchmark not in known:
         raise UnknownError(f"No result has the benchmark '{benchmark:.60}'.{near(benchmark, sorted(known))}")
     return Page(
         "rounds_of_benchmark.html",
-        {"benchmark": benchmark, "section": asking.section(store, "rounds", benchmark=benchmark)},
+        {
+            "benchmark": benchmark,
+            "section": asking.section(store, "rounds", benchmark=benchmark, since=since),
+        },
     )
 
 
@@ -62,21 +57,3 @@ def any_question(store: Store, name: str, query: Mapping[str, str]) -> tuple[Pag
             page["status"] = error.status
     page["fields"] = asking.fields(store, asked, values)
     return Page("question.html", page), page["status"]
-
-
-def fastest(store: Store) -> dict[str, Any]:
-    """The fastest closed result of each benchmark at each count of accelerators that two or more entered.
-
-    Only available systems, and only the newest round: at one count they are like for like.
-    """
-    rows = store.rows(_FASTEST, {"round": latest_round(store)})
-    counts = sorted({row["accelerators"] for row in rows})
-    known = marks.of_rounds(store, [latest_round(store)])
-    table: dict[str, Row] = {}
-    for row in rows:
-        cell = row | {
-            "mark": "; ".join(known.get(marks.key(row), [])),
-            "address": result_address(reference(row)),
-        }
-        table.setdefault(str(row["benchmark"]), {})[row["accelerators"]] = cell
-    return {"counts": counts, "table": table}

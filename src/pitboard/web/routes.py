@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from pitboard.results.store import Store
-from pitboard.web import compare_page, pages, result_pages, system_page, table_page
+from pitboard.web import compare_page, front_page, pages, result_pages, system_page, table_page
 from pitboard.web.rendering import render
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
@@ -20,8 +20,32 @@ def store_of(request: Request) -> Store:
 
 @router.get("/")
 def front(request: Request) -> HTMLResponse:
-    """What the round shows."""
-    return render(request, pages.front(store_of(request)))
+    """What the newest round shows."""
+    return render(request, front_page.front(store_of(request)))
+
+
+@router.get("/round/{round}")
+def round_front(request: Request, round: str) -> HTMLResponse:
+    """What one round shows."""
+    return render(request, front_page.front(store_of(request), round))
+
+
+@router.get("/precision")
+def precision(request: Request) -> HTMLResponse:
+    """Who states which number format in the newest round, and what it cost."""
+    return render(request, front_page.precision(store_of(request)))
+
+
+@router.get("/precision/{round}")
+def precision_of_round(request: Request, round: str) -> HTMLResponse:
+    """The same of one round."""
+    return render(request, front_page.precision(store_of(request), round))
+
+
+@router.get("/claims")
+def claims(request: Request) -> HTMLResponse:
+    """What was said in public about the rounds, and what their data say."""
+    return render(request, front_page.claims(store_of(request)))
 
 
 @router.get("/results")
@@ -73,7 +97,8 @@ def rounds(request: Request) -> HTMLResponse:
 @router.get("/rounds/{benchmark}")
 def rounds_of_benchmark(request: Request, benchmark: str) -> HTMLResponse:
     """The change of one benchmark from round to round."""
-    return render(request, result_pages.rounds_of_benchmark(store_of(request), benchmark))
+    since = request.query_params.get("since")
+    return render(request, result_pages.rounds_of_benchmark(store_of(request), benchmark, since))
 
 
 @router.get("/questions/{name}")

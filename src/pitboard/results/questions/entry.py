@@ -222,7 +222,14 @@ QUESTION = Question(
     ask=entry,
     order=2,
     summary="Show one result: its score, runs, logs, peers and citation",
-    options=(Option("reference", "A result, ROUND/SUBMITTER/SYSTEM/BENCHMARK.", argument=True),),
+    options=(
+        Option(
+            "reference",
+            "A result, ROUND/SUBMITTER/SYSTEM/BENCHMARK, or its short reference.",
+            argument=True,
+            names="results",
+        ),
+    ),
     charts=(
         Chart(
             "ranked",
