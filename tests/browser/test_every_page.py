@@ -1,4 +1,4 @@
-"""Every type of page in Chromium: it fits each width, in both themes and on paper, with whole words; axe is content.
+"""Every type of page in Chromium: it fits each width, both themes and paper, words are whole, axe is content.
 
 Set PITBOARD_SCREENSHOTS to a folder to get a picture of all of each page, at three widths and in both themes.
 """
