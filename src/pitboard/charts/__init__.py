@@ -3,6 +3,7 @@
 from pitboard.charts.converging import convergence, samples_to_target
 from pitboard.charts.export import save, svg
 from pitboard.charts.factors import attribution
+from pitboard.charts.findings import dots, few_bars
 from pitboard.charts.heat import pair_bandwidth
 from pitboard.charts.lost import lost_ranks
 from pitboard.charts.ranked import ranked
@@ -15,7 +16,9 @@ from pitboard.charts.trend import trend
 __all__ = [
     "attribution",
     "convergence",
+    "dots",
     "efficiency",
+    "few_bars",
     "lost_ranks",
     "pair_bandwidth",
     "precision_sweep",

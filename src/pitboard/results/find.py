@@ -78,16 +78,28 @@ def known_all(store: Store, column: str, wanted: Several | SeveralNumbers) -> li
     """Give the spellings that the store has for any of several values of a `results` column.
 
     One value may mean several: a submitter stands for all its folders in the store, whatever it was called
-    at the time. Numbers stay as they are. Raises `PitboardError` as `known` does.
+    at the time, and a format for those whose names end in it where none has the name itself, as NVFP4 ends in
+    FP4. Numbers stay as they are. Raises `PitboardError` as `known` does.
     """
     values = as_list(wanted)
     if values is None:
         return None
     if column == "submitter":
         found: list[Any] = [name for value in values for name in _submitters(store, str(value))]
+    elif column == "precision":
+        found = [name for value in values for name in _formats(store, str(value))]
     else:
         found = [known(store, column, v) if isinstance(v, str) else v for v in values]
     return list(dict.fromkeys(found))
+
+
+def _formats(store: Store, wanted: str) -> list[str]:
+    """Give the stated formats that a name means: itself, or those whose names end in it ("FP4", "NVFP4")."""
+    sql = "select distinct precision from results where precision is not null order by 1"
+    names = [str(row["precision"]) for row in store.rows(sql)]
+    exact = [name for name in names if name.casefold() == wanted.casefold()]
+    family = [name for name in names if wanted and name.casefold().endswith(wanted.casefold())]
+    return exact or family or [str(known(store, "precision", wanted))]
 
 
 def _submitters(store: Store, wanted: str) -> list[str]:

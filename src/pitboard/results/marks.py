@@ -34,6 +34,10 @@ Marks = dict[tuple[str, ...], list[str]]
 
 def of_rounds(store: Store, rounds: list[str]) -> Marks:
     """Give what must be known of the results of rounds, by round, submitter, system and benchmark."""
+    return store.once(("marks", *rounds), lambda: _of_rounds(store, rounds))
+
+
+def _of_rounds(store: Store, rounds: list[str]) -> Marks:
     found: Marks = {}
     values = {"rounds": rounds}
     for row in store.rows(_SCALED, values):

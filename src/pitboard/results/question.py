@@ -154,3 +154,5 @@ SOFTWARE = Option(
 WITH_OWN = Option("with_own", "Show what you added, too: it is not verified, and marked so.")
 A = Option("a", "A result, ROUND/SUBMITTER/SYSTEM/BENCHMARK.", argument=True)
 B = Option("b", "The other result, written the same way.", argument=True)
+LETTERS = "ABCDEF"
+"""What an answer calls the results or systems that it was given, in their order."""

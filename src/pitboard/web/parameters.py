@@ -4,9 +4,10 @@ from fastapi import Request
 
 from pitboard.errors import PitboardError, near
 from pitboard.results import questions
+from pitboard.web.table_page import PARAMETERS
 
 _CHART = ("theme", "kind", "width", "highlight")
-_PAGES = {"/results": ("sort",), "/compare": ("a", "b", "normalise", "benchmark")}
+_PAGES = {"/compare": ("r", "benchmark", "normalise", "a", "b")}
 
 
 def refuse_unknown(request: Request) -> None:
@@ -26,9 +27,12 @@ def refuse_unknown(request: Request) -> None:
 def _known(path: str) -> list[str] | None:
     """Return what an address takes, by its name; `None` for a question that there is not."""
     if path == "/results":
-        return [*questions.question("table").parameters, *_PAGES[path]]
+        return [
+            *{**questions.question("entries").parameters, **questions.question("table").parameters},
+            *PARAMETERS,
+        ]
     for place, more in (("/questions/", ()), ("/charts/", _CHART)):
         if path.startswith(place):
             name = path.removeprefix(place).removesuffix(".svg")
             return [*questions.question(name).parameters, *more] if name in questions.names() else None
-    return list(_PAGES.get(path, ()))
+    return ["since"] if path.startswith("/rounds/") else list(_PAGES.get(path, ()))

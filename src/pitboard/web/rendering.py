@@ -8,27 +8,23 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from pitboard import __version__
-from pitboard.results.answer import Column, Table
 from pitboard.results.find import reference
-from pitboard.results.schema import Row
 from pitboard.text import printable
-from pitboard.web.links import linked, place, system_address
+from pitboard.web.links import compare_address, linked, place, result_address, system_address
 from pitboard.web.static import static_url
+from pitboard.web.tables import laid
 
 NAVIGATION = (
     ("/", "Round"),
     ("/results", "Results"),
     ("/compare", "Compare"),
+    ("/precision", "Precision"),
+    ("/claims", "Claims"),
     ("/rounds", "Rounds"),
     ("/benchmarks", "Benchmarks"),
     ("/check", "Check a log"),
     ("/api", "API"),
 )
-
-MAX_ROWS = 500
-"""More rows than these are left to the API: a page must stay quick to read and to send."""
-_MANY = 6
-_LONG = 40
 
 
 class Page(NamedTuple):
@@ -53,10 +49,11 @@ def environment() -> Environment:
     made.globals |= {
         "place": place,
         "system_address": system_address,
+        "result_address": result_address,
+        "compare_address": compare_address,
         "reference": reference,
-        "most": MAX_ROWS,
+        "laid": laid,
     }
-    made.globals |= {"in_reading_order": in_reading_order, "long": _LONG}
     made.filters |= {"printable": lambda value: printable(str(value)), "linked": linked}
     made.filters["number"] = _number
     return made
@@ -78,18 +75,6 @@ def render(request: Request, page: Page, status: int = 200) -> HTMLResponse:
         )
     )
     return HTMLResponse(text, status)
-
-
-def in_reading_order(table: Table) -> list[Column]:
-    """Give the columns with names and long texts last, where there are many: figures come into view first."""
-    first, *others = table.columns
-    if len(others) < _MANY:
-        return table.columns
-    return [first, *sorted(others, key=lambda column: _is_long(column, table.rows[:MAX_ROWS]))]
-
-
-def _is_long(column: Column, rows: list[Row]) -> bool:
-    return column.name == "system" or any(len(column.text(row[column.name])) > _LONG for row in rows)
 
 
 def _number(value: float | None, decimals: int = 0) -> str:

@@ -36,11 +36,12 @@ NOT_STATED = "not stated"
 DEFINITION = (
     "Samples to target are the olympic mean of a result's runs, as the RCP test takes it, beside the "
     "reference's mean at the same global batch size, on a line between two reference points where it has "
-    "none there (MLCommons' rcp_checker, its points pruned to fastest convergence). Against the reference: "
-    "above 1, the result needed more. Against the fewest: the same over the reference's fastest convergence, "
-    "at any batch size: what a large batch costs too. Extra minutes are derived, not official: the training "
-    "time (minutes without evaluation, before RCP scaling) that the samples beyond the reference took, "
-    "negative where fewer sufficed."
+    "none there (MLCommons' rcp_checker, its points pruned to fastest convergence). The most within its "
+    "spread is the largest mean that the t-test of the RCP test (one-sided, 5 %), turned round, does not "
+    "call slower. Against the reference: above 1, the result needed more. Against the fewest: the same over "
+    "the reference's fastest convergence, at any batch size: what a large batch costs too. Extra minutes "
+    "are derived, not official: the training time (minutes without evaluation, before RCP scaling) that the "
+    "samples beyond the reference took, negative where fewer sufficed."
 )
 
 SQL = f"""select r.round, r.submitter, r.system, r.benchmark, r.system_name, r.accelerator, r.accelerators,
@@ -138,6 +139,7 @@ def _columns(unit: str) -> list[Column]:
         Column("low", "Fewest of a run", "number", "", digits, detail=True),
         Column("high", "Most of a run", "number", "", digits, detail=True),
         Column("reference_samples", f"Reference {unit}", "number", "", digits),
+        Column("reference_most", "Most within the reference's spread", "number", "", digits, detail=True),
         Column("against_reference", "Against the reference", "number", "×", 3),
         Column("against_fewest", "Against the reference's fewest", "number", "×", 3, detail=True),
         Column("extra_minutes", "Extra minutes (derived)", "number", "min", 2),
@@ -163,6 +165,7 @@ def _in_samples(point: "Convergence", in_steps: bool) -> "Convergence":
 def _measure(row: Row, ruleset: str, points: "list[Convergence]") -> Row:
     from pitboard.compliance import load_points, rcp_test
     from pitboard.compliance.result.benchmarks import counts_in_steps
+    from pitboard.compliance.result.rcp import most_within_spread
 
     name = str(row["benchmark"])
     batch = float(row["global_batch_size"])
@@ -174,6 +177,7 @@ def _measure(row: Row, ruleset: str, points: "list[Convergence]") -> Row:
     smallest = min(points, key=lambda point: point.batch_size, default=None)
     if expected and smallest and batch < smallest.batch_size:  # held against that point, as it stands
         expected = smallest.mean
+    most = most_within_spread(verdict, name, ruleset)
     fewest = min(points, key=lambda point: point.mean, default=None)
     ratio = samples / expected if expected else None
     training = row["training"]
@@ -181,6 +185,7 @@ def _measure(row: Row, ruleset: str, points: "list[Convergence]") -> Row:
         "reference": reference(row),
         "samples_to_target": samples,
         "reference_samples": expected,
+        "reference_most": most and most * unit,
         "against_reference": ratio,
         "against_fewest": samples / fewest.mean if fewest else None,
         "extra_minutes": None if training is None or ratio is None else training * (1 - 1 / ratio),

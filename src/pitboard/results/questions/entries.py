@@ -50,11 +50,11 @@ _COLUMNS = [
     Column("to_know", "To know of the figure", detail=True),
 ]
 
-_FILTERS = (
+FILTERS = (
     *("round", "benchmark", "division", "availability", "submitter", "accelerator", "accelerators"),
     *("precision", "framework"),
 )
-_SEARCH = """
+SEARCH = """
   and (select bool_and(contains(lower(concat_ws(' ', round, benchmark, system, system_name, submitter,
       organisation, accelerator, precision, framework, division, availability)), word))
     from unnest(string_split(lower($search), ' ')) words(word))"""
@@ -102,7 +102,7 @@ def entries(
   nodes, division, availability, framework, system_name, samples_to_target as samples, runs,
   rcp_scale as rcp_factor, joules / 1e6 as energy_mj
 from results
-where {own.SHOWN}{facets.where(values, _FILTERS)}{_SEARCH if search else ""}
+where {own.SHOWN}{facets.where(values, FILTERS)}{SEARCH if search else ""}
 order by benchmark, minutes nulls last, round, submitter, system"""
     rows = [
         row | {"reference": reference(row), "to_know": row[marks.OF_ROW.name]}

@@ -36,9 +36,10 @@ SQL = """select r.round, r.submitter, r.system, r.benchmark, r.organisation, r.d
 from results r left join systems s using (round, submitter, system)
   left join (
     select round, submitter, system, benchmark, list(started order by started) as started
-    from runs where counted and benchmark = $benchmark and round in $rounds group by all
+    from runs where counted and ($benchmark is null or benchmark = $benchmark) and round in $rounds
+    group by all
   ) u using (round, submitter, system, benchmark)
-where r.benchmark = $benchmark and r.round in $rounds
+where ($benchmark is null or r.benchmark = $benchmark) and r.round in $rounds
   and r.division = 'closed' and not r.own and r.minutes is not null
 order by r.minutes, r.submitter, r.system"""
 
@@ -115,7 +116,7 @@ def rounds(benchmark: str, since: str | None = None, *, store: Store | None = No
         rows=rows,
         notes=[
             *_history(name, having, every),
-            *_breaks(name, present),
+            *breaks(name, present),
             *_best(newest),
             *(
                 note
@@ -126,6 +127,20 @@ def rounds(benchmark: str, since: str | None = None, *, store: Store | None = No
         facts=facts,
         more=_more(traced),
     )
+
+
+def changes(before: str, after: str, *, store: Store) -> dict[str, list[Row]]:
+    """Give the pairs of results of two rounds, as `rounds` does, by benchmark: of those that both have."""
+    found: dict[str, dict[str, list[Row]]] = {}
+    for row in store.rows(SQL, {"benchmark": None, "rounds": [before, after]}):
+        found.setdefault(row["benchmark"], {}).setdefault(row["round"], []).append(row)
+    return {
+        name: [
+            _row(kind, label, *pair) for kind, label, *pair in _pairs(found[name][before], found[name][after])
+        ]
+        for name in sorted(found)
+        if len(found[name]) == 2
+    }
 
 
 def _spans(present: list[str]) -> list[tuple[str, str]]:
@@ -270,7 +285,7 @@ def _history(benchmark: str, present: list[str], every: list[str]) -> list[str]:
     return notes
 
 
-def _breaks(benchmark: str, present: list[str]) -> list[str]:
+def breaks(benchmark: str, present: list[str]) -> list[str]:
     """Say where the target changed: figures over such a change compare two tasks."""
     targets = [official_targets(find_round(number), benchmark) for number in present]
     return [

@@ -24,6 +24,7 @@ from pitboard.results.question import (
     SeveralNumbers,
     as_list,
 )
+from pitboard.results.questions.roster import lines_and_systems
 from pitboard.results.ranking import ranked
 from pitboard.results.store import Store, quoted
 
@@ -106,7 +107,8 @@ def table(
     )
     names = ", ".join(column.name for column in _KEYED)
     order = "round, submitter, system, division"
-    sql = f"select {names}{minutes}\nfrom results{conditions}\ngroup by {names}\norder by {order}"
+    figures = f"min(organisation) as organisation{minutes}"
+    sql = f"select {names}, {figures}\nfrom results{conditions}\ngroup by {names}\norder by {order}"
     rows = store.rows(sql, values)
     marks.put(store, rows, benchmarks)
     several = isinstance(values["round"], list)
@@ -137,6 +139,7 @@ def table(
             *([] if with_own or rows else _unseen(store, values)),
             *_incomplete(store, values),
             *marks.notes(rows),
+            *([] if several else lines_and_systems(rows)),
             "Systems of different counts, accelerators or availability are not like for like: "
             "`pitboard results compare` says what may be compared.",
         ],
