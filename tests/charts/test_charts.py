@@ -93,7 +93,7 @@ REFERENCE: Rows = [
 RANKED: Rows = [
     {
         "label": name,
-        "minutes": points[0][1],
+        "value": points[0][1],
         "low": points[0][1] * 0.97,
         "high": points[0][1] * 1.04,
         "group": f"{points[0][0]} accelerators",
@@ -131,7 +131,7 @@ MADE: dict[str, tuple[Maker, Rows, str, dict[str, Any]]] = {
         {"reference": REFERENCE},
     ),
     "rounds": (charts.rounds, ROUNDS, "label", {}),
-    "ranked": (charts.ranked, RANKED, "label", {}),
+    "bars": (charts.bars, RANKED, "label", {}),
     "attribution": (charts.attribution, FACTORS, "part", {}),
     "pairs": (charts.pair_bandwidth, PAIRS, "sender", {}),
     "trend": (charts.trend, TREND, "series", {}),
@@ -282,7 +282,7 @@ def test_a_hostile_label_cannot_end_the_script_of_a_page(tmp_path: Path) -> None
         ("efficiency", "efficiency"),
         ("runs", "minutes"),
         ("rounds", "minutes"),
-        ("ranked", "minutes"),
+        ("bars", "value"),
         ("samples", "global_batch_size"),
         ("attribution", "factor"),
         ("pairs", "bandwidth"),

@@ -39,7 +39,7 @@ SCALE: Rows = [
     for count, minutes in points
 ]
 RANKED: Rows = [
-    {"label": row["family"], "family": row["accelerator"], "minutes": row["minutes"], "group": "all"}
+    {"label": row["family"], "accelerator": row["accelerator"], "value": row["minutes"], "group": "all"}
     for row in SCALE
 ]
 ROUNDS: Rows = [
@@ -91,7 +91,7 @@ def test_an_accelerator_has_one_colour_and_shape_on_every_chart_in_whatever_orde
     drawn = [
         charts.scale(SCALE, title="t"),
         charts.efficiency(SCALE[::-1], title="t"),
-        charts.ranked(RANKED[3:], title="t"),
+        charts.bars(RANKED[3:], title="t"),
         charts.rounds(ROUNDS[::-1], title="t", width=400),
     ]
     for channel in ("color", "shape"):
@@ -123,7 +123,7 @@ def test_one_family_is_highlighted_by_its_words_and_all_others_are_grey() -> Non
         "NVIDIA, NVIDIA GB300",
         "Nebius, NVIDIA GB300",
     }
-    one = charts.ranked(RANKED, title="t", highlight=["Dell"])
+    one = charts.bars(RANKED, title="t", highlight=["Dell"])
     bars = [row for layer in marks(one, "bar") for row in rows_of(layer)]
     assert {row["label"] for row in bars if row["key"] != families.OTHERS} == {"Dell, NVIDIA B200"}
     with pytest.raises(PitboardError, match=r"nothing called 'B300'.* It has: Dell, NVIDIA B200; Oracle"):
@@ -162,21 +162,21 @@ def test_ranked_bars_are_grouped_the_fastest_first_and_say_what_they_leave_out()
     rows = [
         {
             "label": f"S{i}, NVIDIA B200",
-            "minutes": 90.0 - i,
+            "value": 90.0 - i,
             "group": group,
             "unlike": "again" if i == 3 else "",
         }
         for group in ("8 accelerators", "16 accelerators")
         for i in range(20)
     ]
-    chart = charts.ranked(rows, title="t", most=10)
+    chart = charts.bars(rows, title="t", most=10)
     headings = [
         row["heading"] for layer in marks(chart, "text") for row in rows_of(layer) if "heading" in row
     ]
     assert headings == ["8 accelerators (the first 5 of 20)", "16 accelerators (the first 5 of 20)"]
     bars = next(rows_of(layer) for layer in marks(chart, "bar"))
-    assert [row["minutes"] for row in bars] == [71, 72, 73, 74, 75] * 2
-    hollow = charts.ranked(rows, title="t", most=40)
+    assert [row["value"] for row in bars] == [71, 72, 73, 74, 75] * 2
+    hollow = charts.bars(rows, title="t", most=40)
     (unlike,) = [layer for layer in marks(hollow, "bar") if layer["mark"].get("filled") is False]
     assert {row["word"] for row in rows_of(unlike)} == {"87.0, again"}
     assert "Hollow and dashed: not like for like" in subtitle(hollow)

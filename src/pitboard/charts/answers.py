@@ -71,8 +71,7 @@ def to_highlight(answer: "Answer", chart: "Chart") -> list[str]:
     found: dict[str, None] = {}
     for row in chart.data(answer)["rows"]:
         series = str(row.get("series") or "").partition(" (")[0]
-        name = series or row.get("accelerator") or ("label" in row and row.get("family"))
-        if name:
+        if name := series or row.get("accelerator"):
             found.setdefault(str(name))
     return sorted(found) if len(found) > 1 else []
 
