@@ -121,14 +121,14 @@ def pitboard(python: Python) -> Command:
 
 @pytest.fixture(scope="session")
 def frozen_site(tmp_path_factory: pytest.TempPathFactory) -> "tuple[FastAPI, Path]":
-    """Build the static site of two rounds once, without charts; return the application, and it.
+    """Build the static site of one round once, without charts; return the application, and it.
 
     The application keeps its pages.
     """
     from pitboard.web import site
     from pitboard.web.app import create_app
 
-    app = create_app(tmp_path_factory.mktemp("store"), frozen=True, rounds=["5.0", "5.1"])
+    app = create_app(tmp_path_factory.mktemp("store"), frozen=True, rounds=["5.1"])
     folder = tmp_path_factory.mktemp("site") / "pages"
     # In a thread of its own: Playwright may have its event loop in this one.
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor() as pool:

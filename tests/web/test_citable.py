@@ -16,7 +16,14 @@ from pitboard.web.site import _relative
 SYSTEM = "5.1/NVIDIA/tyche_ngpu8_ngc25.09_nemo"
 A, B = f"{SYSTEM}/llama31_8b", "5.1/Nebius/nebius_b200_n1/llama31_8b"
 PAGES = [
-    *("/", "/round/5.0", "/results", "/results?round=5.1&benchmark=flux1", f"/results/{A}", f"/systems/{SYSTEM}"),
+    *(
+        "/",
+        "/round/5.0",
+        "/results",
+        "/results?round=5.1&benchmark=flux1",
+        f"/results/{A}",
+        f"/systems/{SYSTEM}",
+    ),
     *("/compare", f"/compare?r={A}&r={B}", "/precision", "/claims", "/rounds", "/rounds/llama2_70b_lora"),
     *("/benchmarks", "/benchmarks/flux1", "/benchmarks/bert", "/check", "/rules", "/api"),
     *("/questions/scale?benchmark=flux1", "/questions/scale?benchmark=retinanet", "/nowhere"),
@@ -121,7 +128,9 @@ def test_the_map_names_every_page(client: TestClient) -> None:
     assert icon.content[:4] == b"\0\0\1\0"
 
 
-@pytest.mark.parametrize("text", ["example.org", "ftp://example.org", "https://", "https://a.org/?b=1", "https://[/"])
+@pytest.mark.parametrize(
+    "text", ["example.org", "ftp://example.org", "https://", "https://a.org/?b=1", "https://[/"]
+)
 def test_what_is_no_base_address_is_refused(text: str) -> None:
     with pytest.raises(PitboardError, match="no base address"):
         base_address(text)

@@ -41,7 +41,8 @@ class _Application(FastAPI):
         return document
 
     def build_middleware_stack(self) -> ASGIApp:
-        cached = PageCache(super().build_middleware_stack(), self._version)
+        inner = super().build_middleware_stack()
+        cached = PageCache(inner, self._version, packs=not self.state.frozen)
         return SecurityHeaders(TrustedHostMiddleware(cached, self._hosts, www_redirect=False))
 
 
