@@ -47,7 +47,8 @@ class PageCache:
 
     A page's key is its host, path, query (sorted by name; the order of one name's values stays) and whether
     htmx asked, together with the store's version; so no other request can be answered with it. Adds ETag,
-    gzip (unless `packs` is false, where nobody asks for it), 304 and `Server-Timing`. A response that says `no-store` or sets a cookie is passed through.
+    gzip (unless `packs` is false, where nobody asks for it), 304 and `Server-Timing`. A response that says
+    `no-store` or sets a cookie is passed through.
     """
 
     def __init__(

@@ -12,7 +12,7 @@ from pitboard.results.store import Store, without_paths
 class StoreHandle:
     """A store at `place` (`None` for the default one), as it is now. Any thread may ask.
 
-    A `frozen` one stays the store as it was when it was opened; `rounds` are the only ones it shows, if given.
+    A `frozen` one stays the store as it was when it was opened. It shows `rounds` alone, if given.
     """
 
     def __init__(self, place: Path | None, *, frozen: bool = False, rounds: Sequence[str] = ()) -> None:
