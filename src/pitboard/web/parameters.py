@@ -6,6 +6,7 @@ from pitboard.errors import PitboardError, near
 from pitboard.results import questions
 
 _CHART = ("theme", "kind", "width")
+_API_CHART = ("chart", "theme", "width")
 _PAGES = {"/results": ("sort",), "/compare": ("a", "b", "normalise", "benchmark")}
 
 
@@ -19,16 +20,20 @@ def refuse_unknown(request: Request) -> None:
         return
     for name in request.query_params:
         if name not in known:
-            hint = near(name, known) if known else " It takes none."
-            raise PitboardError(f"This address takes no parameter '{name:.60}'.{hint}")
+            hint = near(name[:60], known).partition(" Known")[0]
+            takes = ", ".join(known) or "none"
+            raise PitboardError(f"This address takes no parameter '{name:.60}'.{hint} It takes: {takes}.")
 
 
 def _known(path: str) -> list[str] | None:
-    """Return what an address takes, by its name; `None` for a question that there is not."""
+    """Return what an address takes, by its name; `None` where it is of a question that there is not."""
     if path == "/results":
         return [*questions.question("table").parameters, *_PAGES[path]]
-    for place, more in (("/questions/", ()), ("/charts/", _CHART)):
+    for place, more in (("/questions/", ()), ("/charts/", _CHART), ("/api/", ("format",))):
         if path.startswith(place):
-            name = path.removeprefix(place).removesuffix(".svg").removesuffix(".png")
-            return [*questions.question(name).parameters, *more] if name in questions.names() else None
+            name, drawn, _ = path.removeprefix(place).partition("/chart.")
+            name = name if drawn else name.removesuffix(".svg").removesuffix(".png")
+            if name not in questions.names():
+                return [] if place == "/api/" else None
+            return [*questions.question(name).parameters, *(_API_CHART if drawn else more)]
     return list(_PAGES.get(path, ()))
