@@ -2,9 +2,11 @@
 
 import asyncio
 import gzip
+import html
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,8 +21,8 @@ import pytest
 from fastapi.testclient import TestClient
 from typer.testing import CliRunner
 
-from made_logs import as_text, valid_log
-from made_results import preset_log, run_output, submit
+from made_logs import as_text, valid_log, write_log
+from made_results import preset_log, run_log, run_output, submit
 from pitboard import cli, files
 from pitboard.compliance import check_tree
 from pitboard.errors import PitboardError
@@ -154,6 +156,38 @@ def test_a_packed_output_of_a_preset_is_marked(client: TestClient, tmp_path: Pat
 
     assert "Preset smoke: not an MLPerf result." in text
     assert (answer["valid"], answer["kind"], answer["scores"][0]["preset"]) == (True, "preset", "smoke")
+
+
+def test_a_verdict_says_what_is_wanting_where_and_what_to_paste_into_a_review(
+    client: TestClient, tmp_path: Path
+) -> None:
+    text = send(client, LOG).text
+    assert "1 of 10 runs: the score of llama31_8b needs 10." in text
+    review = html.unescape(text.partition("<textarea")[2].partition("</textarea>")[0])
+    assert "**`run.txt`: valid**" in review
+    assert "- By the rules of round 5.1\n- 1 log, 1 valid\n- 1 of 10 runs" in review
+    assert "25.000 min of 1 run that count\n- 0 errors, 0 warnings\n" in review
+
+    folder = submit(tmp_path / "Acme")
+    for number in (3, 4):
+        bad = run_log(seed=100 + number)
+        next(event for event in bad if event["key"] == "opt_name")["value"] = "`<b>@joe"
+        write_log(folder / f"result_{number}.txt", bad)
+    text = send(client, packed(tmp_path / "Acme"), "Acme_v3.tar.gz").text
+    assert [html.unescape(name) for name in re.findall("<h4>(.*?)</h4>", text)] == [
+        "Acme · box · llama31_8b",
+    ]
+    named = re.findall(r'href="/rules#([\w-]+)"', text)
+    assert len(named) > 1
+    rules = client.get("/rules").text
+    assert all(f'id="{code}"' in rules for code in named)
+    review = html.unescape(text.partition("<textarea")[2].partition("</textarea>")[0])
+    told = [line for line in review.splitlines() if "opt" in line and line.startswith("- error")]
+    assert len(told) == 1, "each finding once"
+    assert re.match(r"- error `log-value` `results/box/llama31_8b/result_3\.txt:\d+` and 1 more: ", told[0])
+    assert "\\`&lt;b&gt;&#64;joe" in told[0]
+    text = send(client, packed(folder), "one of ours.tar.gz").text
+    assert re.findall("<h4>(.*?)</h4>", text)[0] == "one_of_ours · llama31_8b"
 
 
 def test_a_hostile_log_s_text_is_shown_as_text(client: TestClient) -> None:

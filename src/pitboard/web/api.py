@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
 import msgspec
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import HTMLResponse
 
 from pitboard.errors import PitboardError, UnknownError
@@ -55,6 +55,10 @@ def _described(method: str, path: str, operation: dict[str, Any]) -> dict[str, A
     """Give what the page says of an operation; that of a question has an example, and a page with a form."""
     name = path.removeprefix("/api/")
     asked = questions.question(name) if name in questions.names() else None
+    parameters = operation.get("parameters", [])
+    if "/chart." in name:  # it says that it takes those of its question
+        own = questions.question(name.partition("/")[0]).parameters
+        parameters = [each for each in parameters if each["name"] not in own]
     answer = operation["responses"]["200"]["content"].get("application/json", {}).get("example")
     example = path + ("?" + urlencode(asked.example, doseq=True) if asked and asked.example else "")
     return {
@@ -64,7 +68,7 @@ def _described(method: str, path: str, operation: dict[str, Any]) -> dict[str, A
         "page": f"/questions/{name}" if asked else None,
         "summary": operation["summary"],
         "description": operation["description"],
-        "parameters": [_row(each) for each in operation.get("parameters", [])],
+        "parameters": [_row(each) for each in parameters],
         "example": example if answer else None,
         "answer": msgspec.json.format(msgspec.json.encode(answer), indent=2).decode() if answer else None,
     }
@@ -155,8 +159,8 @@ _PICTURES: dict[str, Any] = {
 def _about_charts(question: Question) -> str:
     kinds = "; ".join(f"{chart.name}, {_small(chart.shows)}" for chart in question.charts)
     return (
-        f"The answer of /api/{question.name} to the same parameters, drawn as an SVG or PNG image, or as a "
-        f"Vega-Lite specification with its data (json). Charts: {kinds}."
+        f"The answer of /api/{question.name}, to the same parameters beside these, drawn as an SVG or PNG "
+        f"image, or as a Vega-Lite specification with its data (json). Charts: {kinds}."
     )
 
 
@@ -210,7 +214,11 @@ def _chart_handler(question: Question) -> Callable[..., Response]:
         ),
     }
     further = [
-        inspect.Parameter("form", inspect.Parameter.KEYWORD_ONLY, annotation=Form),
+        inspect.Parameter(
+            "form",
+            inspect.Parameter.KEYWORD_ONLY,
+            annotation=Annotated[Form, Path(description="An image, or the Vega-Lite specification.")],
+        ),
         *(
             inspect.Parameter(
                 name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, described]

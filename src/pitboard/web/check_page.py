@@ -103,9 +103,9 @@ async def check_upload(request: Request) -> Response:
     "/api/check",
     summary="Check and score a log or an archive",
     description="Was the race fair, and what is its score? Send one log, or a result, a submission or a "
-    "round as an archive, in the field file of a multipart form. The verdict is that of `pitboard check --format "
-    "json`, with the name of the file and the scores of `pitboard score --format json` beside it. At most 64 "
-    "MiB, 1 GiB unpacked, 20,000 files, 30 seconds; nothing is kept.",
+    "round as an archive, in the field file of a multipart form. The verdict is that of `pitboard check "
+    "--format json`, with the name of the file and the scores of `pitboard score --format json` beside it. "
+    "At most 64 MiB, 1 GiB unpacked, 20,000 files, 30 seconds; nothing is kept.",
     responses={
         200: {"description": "The verdict.", "content": content("application/json", "Report")},
         **errors(400, 403, 408, 413, 422, 503),

@@ -76,8 +76,9 @@ def _verdict(folder: Path, name: str) -> dict[str, Any]:
     from pitboard.compliance import check_tree
     from pitboard.compliance.archives import is_archive, plain_name, refuse_too_large
     from pitboard.compliance.output.document import as_document
-    from pitboard.compliance.output.grouping import grouped
+    from pitboard.compliance.output.grouping import EVERYTHING, grouped
     from pitboard.scoring import score_tree
+    from pitboard.scoring.review import as_markdown, wanting
 
     tempfile.tempdir = str(folder)  # an archive is unpacked in what is removed
     upload = folder / _UPLOAD / plain_name(name)
@@ -90,15 +91,18 @@ def _verdict(folder: Path, name: str) -> dict[str, Any]:
     findings = report.every_finding()
     errors = sum(finding.severity == "error" for finding in findings)
     groups = grouped(report)
+    scores = score_tree(report)
     return {
         "name": name,
         "report": as_document(report),
-        "scores": msgspec.to_builtins(score_tree(report)),
+        "scores": msgspec.to_builtins(scores),
+        "wanting": wanting(scores),
+        "review": as_markdown(report, scores, upload.name),
         "errors": errors,
         "warnings": len(findings) - errors,
         "groups": [
             {
-                "name": group.name,
+                "name": f"The whole of {upload.name}" if group.name == EVERYTHING else group.name,
                 "findings": msgspec.to_builtins(group.findings[:_MAX_ALIKE]),
                 "more": max(0, len(group.findings) - _MAX_ALIKE),
             }
