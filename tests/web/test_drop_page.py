@@ -105,7 +105,6 @@ def judged_here(path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     try:
         with path.open("rb") as upload, monkeypatch.context() as patched:
             patched.setattr(sys, "stdin", io.TextIOWrapper(upload))
-            patched.setattr(tempfile, "tempdir", None)
             verdict = judge.verdict_of(folder, path.name)
     except PitboardError as error:
         return {"error": str(error)}

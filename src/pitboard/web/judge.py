@@ -37,6 +37,7 @@ def main(folder: str, name: str) -> None:
     try:
         signal.alarm(SECONDS)
         limit(memory_bytes=MEMORY_BYTES, processor_seconds=2 * SECONDS, file_bytes=_FILE_BYTES)
+        tempfile.tempdir = folder  # an archive is unpacked in what is removed
         answer = verdict_of(Path(folder), name)
     except PitboardError as error:
         answer = {"error": str(error)}
@@ -59,7 +60,7 @@ def _too_long(*_: object) -> None:
 def verdict_of(folder: Path, name: str) -> dict[str, Any]:
     """Return the verdict on what comes on standard input, called `name`, with what a page shows of it.
 
-    It is unpacked in `folder`, which no `PitboardError` names.
+    It is kept in `folder`, which no `PitboardError` names.
     """
     from pitboard.errors import PitboardError
 
@@ -80,7 +81,6 @@ def _verdict(folder: Path, name: str) -> dict[str, Any]:
     from pitboard.scoring import score_tree
     from pitboard.scoring.review import as_markdown, wanting
 
-    tempfile.tempdir = str(folder)  # an archive is unpacked in what is removed
     upload = folder / _UPLOAD / plain_name(name)
     upload.parent.mkdir()
     with upload.open("xb") as copy:
