@@ -33,13 +33,13 @@ _BEFORE = f"select distinct round, organisation from results where {own.SHOWN}"
 
 _ORGANISATIONS = [
     Column("organisation", "Organisation"),
-    Column("first_timer", "First time", "boolean"),
-    Column("systems", "Systems", "integer"),
     Column("results", "Results", "integer"),
-    Column("benchmarks", "Benchmarks"),
-    Column("accelerators", "Accelerators"),
-    Column("largest", "Largest", "integer", "accelerators"),
+    Column("systems", "Systems", "integer"),
     Column("multi_node", "Multi-node", "integer", "results"),
+    Column("largest", "Largest", "integer", "accelerators"),
+    Column("first_timer", "First time", "boolean"),
+    Column("accelerators", "Accelerators"),
+    Column("benchmarks", "Benchmarks"),
 ]
 _CHANGE = [
     Column("figure", "Figure"),
