@@ -1,8 +1,10 @@
 """One chart grammar for terminal export and web page: plain rows and words in, a Vega-Altair chart out."""
 
+from pitboard.charts.bars import bars
 from pitboard.charts.converging import convergence, samples_to_target
 from pitboard.charts.export import save, svg
 from pitboard.charts.factors import attribution
+from pitboard.charts.findings import dots, few_bars
 from pitboard.charts.heat import pair_bandwidth
 from pitboard.charts.lost import lost_ranks
 from pitboard.charts.scaling import efficiency, scale
@@ -13,8 +15,11 @@ from pitboard.charts.trend import trend
 
 __all__ = [
     "attribution",
+    "bars",
     "convergence",
+    "dots",
     "efficiency",
+    "few_bars",
     "lost_ranks",
     "pair_bandwidth",
     "precision_sweep",

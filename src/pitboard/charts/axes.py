@@ -6,6 +6,9 @@ from typing import NamedTuple
 
 import altair as alt
 
+NUMBER = ",~f"
+"""How a tick is written: 1,024 and 0.5."""
+
 
 class Span(NamedTuple):
     """The domain of an axis and how it is scaled."""
@@ -56,8 +59,11 @@ def _ends(values: Iterable[float]) -> tuple[float, float]:
 
 
 def log_ticks(span: Span, most: int) -> list[float]:
-    """Round numbers inside a logarithmic span, `most` at the utmost: only tens where it is wide."""
-    for steps in ((1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9), (1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
+    """Round numbers inside a logarithmic span, `most` at the utmost: only tens where it is wide.
+
+    A span so short that it has fewer than three gets evenly spaced ones.
+    """
+    for steps in ((1, 1.5, 2, 3, 4, 5, 7), (1, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
         ticks = [
             round(step * 10.0**power, 9)
             for power in range(math.floor(math.log10(span.low)), math.ceil(math.log10(span.high)) + 1)
@@ -65,8 +71,17 @@ def log_ticks(span: Span, most: int) -> list[float]:
             if span.low <= step * 10.0**power <= span.high
         ]
         if len(ticks) <= most:
-            return ticks
+            return ticks if len(ticks) > 2 or span.high / span.low > 10 else _even_ticks(span, most)
     return ticks[:: math.ceil(len(ticks) / most)]
+
+
+def _even_ticks(span: Span, most: int) -> list[float]:
+    """Multiples of a round step inside a span, as many as there may be."""
+    rough = (span.high - span.low) / max(1, most)
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough)
+    first, last = math.ceil(span.low / step - 1e-9), math.floor(span.high / step + 1e-9)
+    return [round(step * place, 9) for place in range(first, last + 1)]
 
 
 def binary_ticks(span: Span, most: int) -> list[float]:
@@ -77,13 +92,13 @@ def binary_ticks(span: Span, most: int) -> list[float]:
 
 
 def x_axis(
-    title: str, values: list[float] | None = None, ticks: int = 8, number_format: str = "~s"
+    title: str, values: list[float] | None = None, ticks: int = 8, number_format: str = NUMBER
 ) -> alt.Axis:
     """A horizontal axis without a grid; about so many `ticks` where their `values` are not given."""
     return alt.Axis(
         title=title,
         values=alt.Undefined if values is None else values,
-        tickCount=ticks,
+        tickCount=ticks if values is None else alt.Undefined,
         grid=False,
         domain=True,
         domainWidth=0.5,
@@ -92,7 +107,7 @@ def x_axis(
     )
 
 
-def y_axis(title: str, values: list[float] | None = None, number_format: str = "~r") -> alt.Axis:
+def y_axis(title: str, values: list[float] | None = None, number_format: str = NUMBER) -> alt.Axis:
     """A vertical axis whose title is read without turning the head: upright, above it."""
     return alt.Axis(
         title=title,
@@ -103,6 +118,7 @@ def y_axis(title: str, values: list[float] | None = None, number_format: str = "
         titleX=-34,
         titleY=-6,
         values=alt.Undefined if values is None else values,
-        tickCount=6,
+        tickCount=6 if values is None else alt.Undefined,
+        labelOverlap=False,
         format=number_format,
     )

@@ -1,19 +1,25 @@
 """Convergence: quality on the way to the target, and the samples it took against the reference."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import altair as alt
 
-from pitboard.charts.axes import Span, binary_ticks, linear_span, log_span, x_axis, y_axis
+from pitboard.charts import families
+from pitboard.charts.axes import NUMBER, Span, binary_ticks, linear_span, log_span, x_axis, y_axis
 from pitboard.charts.frame import data, finish, haloed, text_width
 from pitboard.charts.labels import LINE, Box, place, trace
 from pitboard.charts.rows import ChartRow, number, optional, some, text_of
 from pitboard.charts.scaling import ThemeName
-from pitboard.charts.theme import DASHES, NARROW, SHAPES, TEXT, Theme, find_theme
+from pitboard.charts.theme import DASHES, NARROW, TEXT, Theme, find_theme
 from pitboard.text import clean
 
 MOST = 8
+NOT_STATED = "not stated"
+_MARK = 9.0
+"""Pixels of a mark."""
+_ASIDE = 5
+"""Marks that would hide each other are set aside by so many of them; more of the same lie on each other."""
 HEIGHT = 340
 
 
@@ -28,13 +34,15 @@ def convergence(
     direction: Literal["lower", "higher"] = "lower",
     quality: str = "quality",
     unit: str = "samples",
+    styles: Mapping[str, families.Style] | None = None,
     width: int = 720,
 ) -> alt.VConcatChart:
     """Quality against samples, a line for each run, coloured and dashed by result.
 
     A row is an evaluation: `result` (label), `run` (anything that tells runs apart), `samples` (or epochs:
     say so in `unit`), `quality`. `target` is drawn as a line; `direction` says on which side of it the target
-    is met. Beyond eight results the others are grey. Raises `PitboardError` for no rows, or for a number that
+    is met. Results have the `styles` of the letters that their labels begin with, or the palette's in their
+    order, as in `runs`; beyond eight they are grey. Raises `PitboardError` for no rows, or for a number that
     cannot be drawn.
     """
     look = find_theme(theme)
@@ -51,8 +59,9 @@ def convergence(
     aim = [] if target is None else [target]
     x_span = linear_span([number(p, "samples", positive=False) for p in points], 0.03)
     y_span = linear_span([*(number(p, "quality", positive=False) for p in points), *aim])
-    inner = width - 24 - 44
-    x = alt.X("samples:Q", scale=x_span.scale(), axis=x_axis(clean(unit).capitalize(), ticks=inner // 90))
+    inner = width - 24 - 52
+    across = x_axis(clean(unit).capitalize(), ticks=inner // 90, number_format=_short(x_span))
+    x = alt.X("samples:Q", scale=x_span.scale(), axis=across)
     y = alt.Y("quality:Q", scale=y_span.scale(), axis=y_axis(clean(quality).capitalize()))
     lines = (
         alt.Chart(data(points))
@@ -62,18 +71,27 @@ def convergence(
             y,
             detail="run:N",
             tooltip=["result:N", "samples:Q", "quality:Q"],
-            **by_label("result", results, look, width),
+            **_by_result(results, styles, look, width),
         )
     )
     layers = [lines] if target is None else [*_target(target, direction, x_span, y_span, look), lines]
     chart = alt.LayerChart(layer=layers).properties(width=inner, height=HEIGHT)
-    return finish(chart, title=title, subtitle=subtitle, caption=caption, theme=look, width=width)
+    note = "A line for each run, through its evaluations."
+    return finish(
+        chart, title=title, subtitle=f"{subtitle} {note}".strip(), caption=caption, theme=look, width=width
+    )
 
 
-def by_label(field: str, labels: list[str], look: Theme, width: float) -> dict[str, object]:
-    """Colour and dash for each label of a field, in one key below; the ninth and later share grey."""
-    colours = [*look.palette, *[look.other] * len(labels)][: len(labels)]
-    dashes = [*DASHES, *[DASHES[0]] * len(labels)][: len(labels)]
+def _short(span: Span) -> str:
+    """The format of numbers of samples: 250,000, but 1.5G where they would not fit."""
+    return NUMBER if span.high < 10_000_000 else "~s"
+
+
+def _by_result(
+    labels: list[str], styles: Mapping[str, families.Style] | None, look: Theme, width: float
+) -> dict[str, object]:
+    """Colour and dash for each result, in one key below; the ninth and later share grey."""
+    found = list(families.of_results(labels, styles).values())
     widest = max(text_width(name, TEXT) for name in labels) + 50
     key = alt.Legend(
         title=None,
@@ -83,9 +101,11 @@ def by_label(field: str, labels: list[str], look: Theme, width: float) -> dict[s
         symbolSize=400,
         values=labels[:MOST],
     )
+    colours = [look.colour(style.colour) for style in found]
+    dashes = [DASHES[style.dash] for style in found]
     return {
-        "color": alt.Color(f"{field}:N", scale=alt.Scale(domain=labels, range=colours), legend=key),
-        "strokeDash": alt.StrokeDash(f"{field}:N", scale=alt.Scale(domain=labels, range=dashes), legend=key),
+        "color": alt.Color("result:N", scale=alt.Scale(domain=labels, range=colours), legend=key),
+        "strokeDash": alt.StrokeDash("result:N", scale=alt.Scale(domain=labels, range=dashes), legend=key),
     }
 
 
@@ -115,8 +135,8 @@ def samples_to_target(
     A row is a result: `result` (label), `global_batch_size`, `samples_to_target`, and may have `precision`
     (its own shape and colour; "not stated" where absent) and `low` and `high` (its runs). A `reference` row
     has `global_batch_size`, `samples`, and may have `low`: the fewest samples that the RCP test allows.
-    `highlight` names results to label. Raises `PitboardError` for no rows, or for a number that cannot be
-    drawn.
+    Results that have the words of `highlight` are labelled, and the others grey. Raises `PitboardError` for
+    no rows, for a number that cannot be drawn, or where nothing is called what `highlight` says.
     """
     look = find_theme(theme)
     points = [_convergence_point(row) for row in some(rows, "result that reached its target")]
@@ -129,20 +149,50 @@ def samples_to_target(
         v for p in (*points, *known) for key in ("y", "low", "high") if (v := optional(p, key)) is not None
     ]
     y_span = linear_span(levels)
-    inner = width - 24 - 48 - (0 if width < NARROW else 90)
-    axis = x_axis("Global batch size (log scale)", binary_ticks(x_span, 12 if width > NARROW else 6))
+    inner = width - 24 - 60 - (0 if width < NARROW else 90)
+    _set_apart(points, (x_span, y_span), (inner, HEIGHT))
+    axis = x_axis("Global batch size, samples (log scale)", binary_ticks(x_span, 10 if width > NARROW else 5))
     x = alt.X("x:Q", scale=x_span.scale(), axis=axis)
     y = alt.Y(
         "y:Q",
         scale=y_span.scale(),
-        axis=y_axis(f"{clean(unit).capitalize()} to target", number_format="~s"),
+        axis=y_axis(f"{clean(unit).capitalize()} to target", number_format=_short(y_span)),
     )
-    layers = [*_reference(known, x, y, y_span, look, width), *_results(points, x, y, y_span, look)]
-    named = [p for p in points if p["result"] in {clean(name) for name in highlight}]
+    picked = families.chosen(highlight, ((str(p["result"]), "") for p in points))
+    precisions = _precisions(points, picked, look, width)
+    layers = [*_reference(known, x, y, y_span, look, width), *_results(points, precisions, x, y, y_span)]
+    named = list({p["result"]: p for p in points if p["result"] in picked}.values())
     if named:
         layers += _names(named, points, known, (x_span, y_span), (inner, HEIGHT), look)
     chart = alt.LayerChart(layer=layers).properties(width=inner, height=HEIGHT)
-    return finish(chart, title=title, subtitle=subtitle, caption=caption, theme=look, width=width)
+    said = f"{subtitle} {_explained(points, known, unit)}".strip()
+    return finish(chart, title=title, subtitle=said, caption=caption, theme=look, width=width)
+
+
+def _explained(points: list[dict[str, object]], known: list[dict[str, object]], unit: str) -> str:
+    said = [
+        (True, "A mark is a result's mean, set aside where several would hide each other."),
+        (any(p["low"] != p["high"] for p in points), "Upright: its fewest and most of a run."),
+        (bool(known), "Grey line: the reference convergence points."),
+        (any(p["low"] for p in known), f"Dashed: the fewest {clean(unit)} that the RCP test allows."),
+    ]
+    return " ".join(sentence for holds, sentence in said if holds)
+
+
+def _set_apart(points: list[dict[str, object]], spans: tuple[Span, Span], size: tuple[float, float]) -> None:
+    """Move marks that would lie on each other aside, by a mark's width: `x` is then where it is drawn."""
+    placed: list[Box] = []
+    for point in sorted(points, key=lambda p: (number(p, "x"), number(p, "y"))):
+        across = spans[0].share(number(point, "x")) * size[0]
+        down = spans[1].share(number(point, "y", positive=False)) * size[1]
+        tries = [
+            Box(across + sign * step * _MARK, down, _MARK, _MARK)
+            for step in range(_ASIDE)
+            for sign in (1, -1)
+        ]
+        box = next((t for t in tries if not any(t.meets(other) for other in placed)), tries[0])
+        placed.append(box)
+        point["x"] = spans[0].at(box.x / size[0])
 
 
 def _names(
@@ -185,8 +235,9 @@ def _convergence_point(row: ChartRow) -> dict[str, object]:
     samples = number(row, "samples_to_target")
     return {
         "result": text_of(row, "result"),
-        "precision": clean(row.get("precision") or "not stated"),
+        "precision": clean(row.get("precision") or NOT_STATED),
         "x": number(row, "global_batch_size"),
+        "batch": number(row, "global_batch_size"),
         "y": samples,
         "low": optional(row, "low") or samples,
         "high": optional(row, "high") or samples,
@@ -212,44 +263,52 @@ def _reference(
         .mark_line(color=look.other, strokeWidth=1.2, strokeDash=[4, 3])
         .encode(x, low),
     ]
-    if width < NARROW:
-        names = [_aside(known[-1], "y", "reference", look, "right", (0, -9))]
-        names += [_aside(p, "low", "fewest allowed", look, "left", (0, 13)) for p in limits[:1]]
-    else:
-        names = [_aside(known[-1], "y", "reference", look, "left", (8, 0))]
-        names += [_aside(p, "low", "fewest allowed", look, "left", (8, 0)) for p in limits[-1:]]
+    names: list[alt.Chart] = []  # on a narrow chart the words below its title say it
+    if width >= NARROW:
+        last = known[-1]
+        gap = (span.share(number(last, "y")) - span.share(optional(last, "low") or span.low)) * HEIGHT
+        apart = max(0, LINE - gap) / 2
+        names = [_aside(last, "y", "reference", look, -apart)]
+        names += [_aside(p, "low", "fewest allowed", look, apart) for p in limits[-1:]]
     return [*layers, *(name.encode(x, y, text="word:N") for name in names)]
 
 
-def _aside(
-    point: ChartRow, key: str, word: str, look: Theme, align: Literal["left", "right"], shift: tuple[int, int]
-) -> alt.Chart:
+def _aside(point: ChartRow, key: str, word: str, look: Theme, down: float) -> alt.Chart:
     base = alt.Chart(data([{"x": point["x"], "y": point[key], "word": word}]))
-    text: alt.Chart = base.mark_text(
-        color=look.muted, fontStyle="italic", align=align, dx=shift[0], dy=shift[1]
-    )
+    text: alt.Chart = base.mark_text(color=look.muted, fontStyle="italic", align="left", dx=8, dy=down)
     return text
 
 
-def _results(points: list[dict[str, object]], x: alt.X, y: alt.Y, span: Span, look: Theme) -> list[alt.Chart]:
-    precisions = sorted({str(p["precision"]) for p in points})
-    several = len(precisions) > 1
-    key = alt.Legend(title="Precision", orient="bottom", columns=4) if several else None
-    colours = [*look.palette, *[look.other] * len(precisions)][: len(precisions)]
-    shapes = [*SHAPES, *["circle"] * len(precisions)][: len(precisions)]
-    colour = alt.Color("precision:N", scale=alt.Scale(domain=precisions, range=colours), legend=key)
-    shape = alt.Shape("precision:N", scale=alt.Scale(domain=precisions, range=shapes), legend=key)
-    base = alt.Chart(data(points))
+def _precisions(
+    points: list[dict[str, object]], picked: list[str], look: Theme, width: float
+) -> families.Key:
+    """The key of precisions; what is not stated, or not highlighted, is grey."""
+    for point in points:
+        stated = str(point["precision"])
+        grey = stated == NOT_STATED or (bool(picked) and point["result"] not in picked)
+        point["key"] = families.OTHERS if grey else stated
+    names = {str(p["key"]) for p in points} - {families.OTHERS}
+    muted = any(p["key"] == families.OTHERS for p in points)
+    styles = {name: families.of_precision(name) for name in names}
+    others = families.OTHERS if picked else NOT_STATED
+    return families.key(styles, look, "key", width - 84, title="Precision", muted=muted, others=others)
+
+
+def _results(
+    points: list[dict[str, object]], precisions: families.Key, x: alt.X, y: alt.Y, span: Span
+) -> list[alt.Chart]:
+    rows = [p | {"key": precisions.others if p["key"] == families.OTHERS else p["key"]} for p in points]
+    base = alt.Chart(data(sorted(rows, key=lambda p: p["key"] != precisions.others)))
     tip = [
         "result:N",
         "precision:N",
-        alt.Tooltip("x:Q", title="global batch size"),
-        alt.Tooltip("y:Q", title="samples"),
+        alt.Tooltip("batch:Q", title="global batch size", format=","),
+        alt.Tooltip("y:Q", title="to target", format=",.6"),
     ]
     low = alt.Y("low:Q", scale=span.scale())
     return [
-        base.mark_rule(strokeWidth=1, opacity=0.5).encode(x, low, alt.Y2("high:Q"), color=colour),
+        base.mark_rule(strokeWidth=1, opacity=0.4).encode(x, low, alt.Y2("high:Q"), color=precisions.colour),
         base.mark_point(size=44, strokeWidth=1.5, opacity=0.9).encode(
-            x, y, color=colour, shape=shape, tooltip=tip
+            x, y, color=precisions.colour, shape=precisions.shape, tooltip=tip
         ),
     ]

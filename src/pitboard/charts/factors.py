@@ -97,9 +97,7 @@ def _draw(bars: list[dict[str, object]], span: Span, y: alt.Y, look: Theme, widt
     edges = [look.palette[0], look.palette[1], look.other, look.ink]
     edge = alt.Stroke("kind:N", scale=alt.Scale(domain=kinds, range=edges), legend=None)
     dashes = alt.Scale(domain=kinds, range=[[1, 0], [1, 0], [4, 3], [1, 0]])
-    axis = x_axis(
-        "Speed-up (log scale; right of 1 is faster)", log_ticks(span, int(width / 45)), number_format="~r"
-    )
+    axis = x_axis("Speed-up (log scale; right of 1 is faster)", log_ticks(span, int(width / 45)))
     x = alt.X("start:Q", scale=span.scale(), axis=axis)
     base = alt.Chart(data(bars))
     one = alt.Chart(data([{"start": 1}])).mark_rule(color=look.muted, strokeWidth=1).encode(x)

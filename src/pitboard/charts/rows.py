@@ -33,8 +33,8 @@ def optional(row: ChartRow, key: str, *, positive: bool = True) -> float | None:
 
 
 def brief(value: float) -> str:
-    """A number in three significant digits, or whole where it has more: 7.00, 0.931, 1234."""
-    return f"{value:.0f}" if abs(value) >= 99.95 else f"{value:#.3g}"
+    """A number in three significant digits, or whole where it has more: 7.00, 0.931, 1,234."""
+    return f"{value:,.0f}" if abs(value) >= 99.95 else f"{value:#.3g}"
 
 
 def some(rows: Sequence[ChartRow], what: str) -> Sequence[ChartRow]:

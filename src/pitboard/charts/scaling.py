@@ -6,20 +6,25 @@ from typing import Literal, NamedTuple
 
 import altair as alt
 
+from pitboard.charts import families
 from pitboard.charts.axes import Span, binary_ticks, log_span, log_ticks, x_axis, y_axis
 from pitboard.charts.frame import data, finish, haloed, text_width
 from pitboard.charts.labels import LINE, Box, place, trace
 from pitboard.charts.rows import ChartRow, number, optional, some, text_of
-from pitboard.charts.theme import DASHES, NARROW, SHAPES, TEXT, Theme, find_theme
+from pitboard.charts.theme import NARROW, TEXT, Theme, find_theme
 from pitboard.text import clean
 
 ThemeName = Literal["light", "dark"]
 MOST = 6
 LEFT = 48
+_HIGHLIGHTED = 12
+"""So many families are labelled where they were asked for."""
 
 
 class _Point(NamedTuple):
     family: str
+    name: str
+    accelerator: str
     x: float
     y: float
     low: float | None
@@ -28,15 +33,17 @@ class _Point(NamedTuple):
 
 
 class _Plot(NamedTuple):
-    """Where points come to lie: the spans of both axes, the size in pixels, and who is coloured."""
+    """Where points come to lie: the spans of both axes, the size in pixels, and who is named or grey."""
 
     theme: Theme
     x: Span
     y: Span
     width: float
     height: float
-    coloured: tuple[str, ...]
-    legend: bool
+    named: tuple[str, ...]
+    muted: frozenset[str]
+    key: families.Key
+    dashes: dict[str, list[int]]
 
 
 def scale(
@@ -51,38 +58,39 @@ def scale(
     highlight: Sequence[str] = (),
     width: int = 720,
 ) -> alt.VConcatChart:
-    """Scale curves, logarithmic on both axes, with the ideal line of each coloured family.
+    """Scale curves, logarithmic on both axes, with an ideal line.
 
-    A row has `family` (its label), `accelerators`, `minutes`, and may have `minutes_low` and `minutes_high`
-    (the range of its runs) and `single` (the family has one point, which is drawn hollow). `fitted` rows have
-    `family`, `accelerators`, `minutes`, and may have `low` and `high`: a fitted law and its interval, drawn
-    instead of the line through the points. `highlight` names the families to colour and label; by default
-    those with most points, six at the utmost; the others are grey. The ideal line is strong scaling's: the
-    minutes at a family's fewest accelerators, falling in proportion. Raises `PitboardError` for no rows, or
-    for a number that cannot be drawn.
+    A row has `family` (its label), `accelerators`, `minutes`, and may have `accelerator` (which gives it
+    colour and shape; by default what its label says behind a comma), `name` (a shorter label), `minutes_low`
+    and `minutes_high` (the range of its runs) and `single` (the family has one count: drawn hollow). `fitted`
+    rows have `family`, `accelerators`, `minutes`, and may have `low` and `high`: a fitted law and its
+    interval, a broad band behind the line through the points. The families with most points are labelled,
+    six at the utmost; with `highlight` those whose labels have its words, and all others are grey. The ideal
+    line is strong scaling's: the minutes at a family's fewest accelerators, falling in proportion; that of
+    the first family, or of all highlighted. Raises `PitboardError` for no rows, for a number that cannot be
+    drawn, or where nothing is called what `highlight` says.
     """
     points = _points(some(rows, "result with a score"), "minutes")
+    spots = {point.family: point for point in points}
     fits = [
-        _Point(
-            text_of(r, "family"),
-            number(r, "accelerators"),
-            number(r, "minutes"),
-            *_range(r, "low", "high"),
-            False,
+        spots[text_of(r, "family")]._replace(
+            x=number(r, "accelerators"),
+            y=number(r, "minutes"),
+            low=optional(r, "low"),
+            high=optional(r, "high"),
         )
         for r in fitted
+        if text_of(r, "family") in spots
     ]
     span = log_span(v for p in (*points, *fits) for v in (p.y, p.low, p.high) if v is not None)
     name = f"Time-to-train, {quantity} (log scale)" if quantity == "minutes" else f"{quantity} (log scale)"
     plot = _plot(points, span, find_theme(theme), highlight, width)
-    ideal = [p for family in plot.coloured for p in _ideal(points, family, span)]
+    fits = [point for point in fits if point.family not in plot.muted]
+    ideal = [p for family in plot.named[: None if highlight else 1] for p in _ideal(points, family, span)]
     axis = y_axis(clean(name), log_ticks(span, 8))
-    layers = [
-        *_ideal_line(ideal, plot, axis),
-        *_fit(fits, plot, axis),
-        *_family_layers(points, fits, plot, axis),
-    ]
-    return _sized(layers, plot, title, subtitle, caption, width)
+    layers = [*_ideal_line(ideal, plot, axis), *_fit(fits, plot, axis), *_family_layers(points, plot, axis)]
+    said = f"{subtitle} {_explained(points, fits, ideal, plot)}".strip()
+    return _sized(layers, plot, title, said, caption, width)
 
 
 def efficiency(
@@ -95,11 +103,12 @@ def efficiency(
     highlight: Sequence[str] = (),
     width: int = 720,
 ) -> alt.VConcatChart:
-    """Scaling efficiency against ideal (1 is ideal) over accelerators.
+    """Scaling efficiency against ideal (100 % is ideal) over accelerators.
 
-    A row has `family`, `accelerators`, `efficiency`, and may have `low` and `high`, and `single`: a family of
-    one point says nothing of efficiency and is left out. Colours and labels as in `scale`. Raises
-    `PitboardError` where no family has two points, or for a number that cannot be drawn.
+    A row has `family`, `accelerators`, `efficiency`, and may have `accelerator`, `name`, `low` and `high`,
+    and `single`: a family of one count says nothing of efficiency and is left out. Colours, labels and
+    `highlight` as in `scale`. Raises `PitboardError` where no family has two counts, for a number that cannot
+    be drawn, or where nothing is called what `highlight` says.
     """
     whole = [row for row in rows if not row.get("single")]
     points = _points(
@@ -107,10 +116,25 @@ def efficiency(
     )
     span = Span(0.0, max(1.08, *(p.high or p.y for p in points)), log=False)
     plot = _plot(points, span, find_theme(theme), highlight, width)
-    axis = y_axis("Scaling efficiency, against the family's smallest entry", number_format=".0%")
-    ideal = [_Point("", plot.x.low, 1.0, None, None, False), _Point("", plot.x.high, 1.0, None, None, False)]
-    layers = [*_ideal_line(ideal, plot, axis), *_family_layers(points, [], plot, axis)]
-    return _sized(layers, plot, title, subtitle, caption, width)
+    axis = y_axis("Scaling efficiency, % of ideal from the family's fewest accelerators", number_format=".0%")
+    level = points[0]._replace(family="", y=1.0)
+    ideal = [level._replace(x=plot.x.low), level._replace(x=plot.x.high)]
+    layers = [*_ideal_line(ideal, plot, axis), *_family_layers(points, plot, axis)]
+    said = f"{subtitle} {_explained(points, [], ideal, plot)}".strip()
+    return _sized(layers, plot, title, said, caption, width)
+
+
+def _explained(points: list[_Point], fits: list[_Point], ideal: list[_Point], plot: _Plot) -> str:
+    """Say what is drawn how, of what there is."""
+    joined = {p.family for p in points if not p.single and p.family not in plot.muted}
+    said = [
+        (bool(joined), "Lines join a family's best results, each family in a dash of its own."),
+        (bool(fits), "Broad line: a law fitted to them, in its 95 % interval."),
+        (bool(ideal), "Dotted grey: ideal scaling."),
+        (any(p.single for p in points), "Hollow: one count only."),
+        (any(p.low and p.high and p.family in plot.named for p in points), "Upright: the range of the runs."),
+    ]
+    return " ".join(sentence for holds, sentence in said if holds)
 
 
 def _sized(
@@ -120,46 +144,67 @@ def _sized(
     return finish(sized, title=title, subtitle=subtitle, caption=caption, theme=plot.theme, width=width)
 
 
-def _range(row: ChartRow, low: str, high: str) -> tuple[float | None, float | None]:
-    return optional(row, low), optional(row, high)
-
-
 def _points(
     rows: Sequence[ChartRow], key: str, low: str = "minutes_low", high: str = "minutes_high"
 ) -> list[_Point]:
-    return [
-        _Point(
-            text_of(row, "family"),
-            number(row, "accelerators"),
-            number(row, key),
-            *_range(row, low, high),
-            bool(row.get("single")),
+    points = []
+    for row in rows:
+        family = text_of(row, "family")
+        points.append(
+            _Point(
+                family,
+                clean(row.get("name") or "") or family,
+                families.accelerator(row, family),
+                number(row, "accelerators"),
+                number(row, key),
+                optional(row, low),
+                optional(row, high),
+                bool(row.get("single")),
+            )
         )
-        for row in rows
-    ]
+    return points
 
 
 def _plot(points: list[_Point], y: Span, theme: Theme, highlight: Sequence[str], width: float) -> _Plot:
     """Share the width out: room at the right for the labels of the lines that end there."""
     x = log_span(p.x for p in points)
-    coloured = tuple(clean(name) for name in highlight) or _longest(points)
-    coloured = tuple(name for name in coloured if any(p.family == name for p in points))[: len(SHAPES)]
-    legend = width < NARROW
+    every = list(dict.fromkeys(p.family for p in points))
+    picked = families.chosen(highlight, ((p.family, p.accelerator) for p in points))
+    named = tuple(sorted(picked, key=_longest(points, len(every)).index)) if picked else ()
+    named = named[:_HIGHLIGHTED] or tuple(_longest(points, MOST))
+    muted = frozenset(set(every) - set(picked)) if picked else frozenset()
+    narrow = width < NARROW
     room = inner = width - LEFT - 24
-    if not legend:
-        for end in _ends(points, coloured):
-            room = min(room, (inner - 14 - text_width(end.family, TEXT)) / max(0.2, x.share(end.x)))
-    return _Plot(theme, x, y, max(room, inner * 0.5), 300 if legend else 400, coloured, legend)
+    ends = _ends(points, named)
+    for end, label in zip(ends, _labels(ends, narrow=narrow), strict=True):
+        room = min(room, (inner - 14 - text_width(label, TEXT)) / max(0.2, x.share(end.x)))
+    styles = {p.accelerator: families.of_accelerator(p.accelerator) for p in points if p.family not in muted}
+    key = families.key(styles, theme, "accelerator", inner, title="Accelerator", muted=bool(muted))
+    several = [(p.family, p.accelerator) for p in points if not p.single]
+    size = max(room, inner * 0.5), 300 if narrow else 400
+    return _Plot(theme, x, y, *size, named, muted, key, families.dashes(several))
 
 
-def _longest(points: list[_Point]) -> tuple[str, ...]:
-    """The families to colour where nobody named any: those with most points, then the fastest."""
-    families: dict[str, list[float]] = defaultdict(list)
+def _labels(ends: list[_Point], *, narrow: bool) -> list[str]:
+    """The short names, with the accelerator's where two are alike."""
+    names = [p.name for p in ends]
+    long = [
+        f"{p.name} {p.accelerator.split(' ', 1)[-1]}"
+        if names.count(p.name) > 1 and p.name != p.family
+        else p.name
+        for p in ends
+    ]
+    return [clean(name, 22 if narrow else 32) for name in long]
+
+
+def _longest(points: list[_Point], most: int) -> list[str]:
+    """The families to label where nobody named any: those with most points, then the fastest."""
+    values: dict[str, list[float]] = defaultdict(list)
     for point in points:
-        families[point.family].append(point.y)
-    if len(families) > MOST:
-        families = {name: ys for name, ys in families.items() if len(ys) > 1} or families
-    return tuple(sorted(families, key=lambda name: (-len(families[name]), min(families[name])))[:MOST])
+        values[point.family].append(point.y)
+    if len(values) > most:
+        values = {name: ys for name, ys in values.items() if len(ys) > 1} or values
+    return sorted(values, key=lambda name: (-len(values[name]), min(values[name])))[:most]
 
 
 def _ends(points: list[_Point], names: Iterable[str]) -> list[_Point]:
@@ -199,15 +244,15 @@ def _ideal_line(points: list[_Point], plot: _Plot, axis: alt.Axis) -> list[alt.C
         return []
     x, y = _xy(plot, axis)
     base = alt.Chart(data([{"family": p.family, "x": p.x, "y": p.y} for p in points]))
-    line = base.mark_line(strokeDash=[3, 3], strokeWidth=1, color=plot.theme.ideal).encode(
+    line = base.mark_line(strokeDash=[1, 3], strokeWidth=1.2, color=plot.theme.ideal).encode(
         x, y, detail="family:N"
     )
     last = max(points, key=lambda p: p.x)
     right = last.x == plot.x.high
     word = alt.Chart(data([{"x": last.x, "y": last.y, "word": "ideal"}])).mark_text(
-        dx=-5 if right else 6,
-        dy=-7,
-        align="right" if right else "left",
+        dx=-5,
+        dy=-7 if right else 9,
+        align="right",
         color=plot.theme.muted,
         fontStyle="italic",
     )
@@ -215,77 +260,54 @@ def _ideal_line(points: list[_Point], plot: _Plot, axis: alt.Axis) -> list[alt.C
 
 
 def _fit(fits: list[_Point], plot: _Plot, axis: alt.Axis) -> list[alt.Chart]:
+    """Fitted laws: broad and pale, so that none is taken for a line from point to point."""
     if not fits:
         return []
     x, y = _xy(plot, axis)
     base = _layer([p._replace(low=p.low or p.y, high=p.high or p.y) for p in fits], plot)
-    colour = _colour(plot, legend=False)
+    colour = plot.key.colour
     low = alt.Y("low:Q", scale=plot.y.scale(), axis=axis)
-    band = base.mark_area(opacity=0.16, clip=True).encode(
+    band = base.mark_area(opacity=0.1, clip=True).encode(
         x, low, alt.Y2("high:Q"), color=colour, detail="family:N"
     )
-    return [band, base.mark_line(strokeWidth=1.5, clip=True).encode(x, y, color=colour, detail="family:N")]
+    law = base.mark_line(strokeWidth=7, opacity=0.3, clip=True, strokeCap="round")
+    return [band, law.encode(x, y, color=colour, detail="family:N")]
 
 
-def _colour(plot: _Plot, *, legend: bool) -> alt.Color:
-    names = list(plot.coloured)
-    palette = [*plot.theme.palette[: len(names)], plot.theme.other]
-    return alt.Color(
-        "series:N",
-        scale=alt.Scale(domain=[*names, _OTHER], range=palette),
-        legend=_key(plot) if legend else None,
-    )
-
-
-def _key(plot: _Plot) -> alt.Legend | None:
-    names = list(plot.coloured)
-    return (
-        alt.Legend(title=None, orient="bottom", columns=1, values=names, symbolStrokeWidth=0)
-        if plot.legend
-        else None
-    )
-
-
-_OTHER = "others"
-
-
-def _family_layers(points: list[_Point], fits: list[_Point], plot: _Plot, axis: alt.Axis) -> list[alt.Chart]:
+def _family_layers(points: list[_Point], plot: _Plot, axis: alt.Axis) -> list[alt.Chart]:
     """Lines, ranges of the runs, points and labels, the grey ones beneath the coloured."""
     x, y = _xy(plot, axis)
-    fitted = {p.family for p in fits}
-    names = [*plot.coloured, _OTHER]
-    colour = _colour(plot, legend=plot.legend)
-    shape = alt.Shape(
-        "series:N",
-        scale=alt.Scale(domain=names, range=[*SHAPES[: len(names) - 1], "circle"]),
-        legend=_key(plot),
+    colour, shape = plot.key.colour, plot.key.shape
+    named, drawn = (
+        set(plot.named),
+        sorted(points, key=lambda p: (p.family not in plot.muted, p.family in plot.named)),
     )
-    dash = alt.StrokeDash(
-        "series:N", scale=alt.Scale(domain=names, range=[*DASHES[: len(names) - 1], [1, 0]]), legend=None
-    )
-    families = sorted({p.family for p in points}, key=lambda name: (name in plot.coloured, name))
-    line_points = [p for name in families if name not in fitted for p in _best(points, name)]
-    drawn = sorted(points, key=lambda p: p.family in plot.coloured)
+    lines = [p for name in sorted({p.family for p in drawn}) for p in _best(points, name)]
     tip = [alt.Tooltip("family:N"), alt.Tooltip("x:Q", title="accelerators"), alt.Tooltip("y:Q", format=".4")]
-    by_series = {"color": colour, "strokeDash": dash, "detail": "family:N"}
+    dash = alt.StrokeDash(
+        "family:N",
+        scale=alt.Scale(domain=list(plot.dashes), range=list(plot.dashes.values())),
+        legend=None,
+    )
+    by_family = {"color": colour, "strokeDash": dash, "detail": "family:N"}
     layers = [
-        _layer([p for p in line_points if p.family not in plot.coloured], plot)
-        .mark_line(strokeWidth=1)
-        .encode(x, y, **by_series),
-        _layer([p for p in line_points if p.family in plot.coloured], plot)
-        .mark_line(strokeWidth=2)
-        .encode(x, y, **by_series),
-        _layer([p for p in drawn if p.low and p.high and p.family in plot.coloured], plot)
+        _layer([p for p in lines if p.family not in named], plot)
+        .mark_line(strokeWidth=0.9, opacity=0.6)
+        .encode(x, y, **by_family),
+        _layer([p for p in lines if p.family in named], plot)
+        .mark_line(strokeWidth=1.8)
+        .encode(x, y, **by_family),
+        _layer([p for p in drawn if p.low and p.high and p.family in named], plot)
         .mark_rule(strokeWidth=1)
         .encode(x, alt.Y("low:Q", scale=plot.y.scale(), axis=axis), alt.Y2("high:Q"), color=colour),
         _layer([p for p in drawn if p.single], plot)
-        .mark_point(size=46, strokeWidth=1.5, fill=plot.theme.background, opacity=1)
+        .mark_point(size=40, strokeWidth=1.5, fill=plot.theme.background, opacity=1)
         .encode(x, y, color=colour, shape=shape, tooltip=tip),
         _layer([p for p in drawn if not p.single], plot)
         .mark_point(size=46, filled=True, opacity=1)
         .encode(x, y, color=colour, shape=shape, tooltip=tip),
     ]
-    return layers if plot.legend else [*layers, *_end_labels(points, plot, x, y, colour)]
+    return [*layers, *_end_labels(points, plot, x, y)]
 
 
 def _layer(points: list[_Point], plot: _Plot) -> alt.Chart:
@@ -294,7 +316,7 @@ def _layer(points: list[_Point], plot: _Plot) -> alt.Chart:
             [
                 {
                     "family": p.family,
-                    "series": p.family if p.family in plot.coloured else _OTHER,
+                    "accelerator": families.OTHERS if p.family in plot.muted else p.accelerator,
                     "x": p.x,
                     "y": p.y,
                     "low": p.low,
@@ -310,18 +332,21 @@ def _pixel(point: _Point, plot: _Plot) -> tuple[float, float]:
     return plot.x.share(point.x) * plot.width, plot.height * (1 - plot.y.share(point.y))
 
 
-def _end_labels(points: list[_Point], plot: _Plot, x: alt.X, y: alt.Y, colour: alt.Color) -> list[alt.Chart]:
-    """Each coloured family's name at the end of its line, moved up or down until it lies on nothing."""
-    ends = sorted(_ends(points, plot.coloured), key=lambda p: -p.y)
+def _end_labels(points: list[_Point], plot: _Plot, x: alt.X, y: alt.Y) -> list[alt.Chart]:
+    """Each named family at the end of its line, moved up or down until its name lies on nothing."""
+    ends = sorted(_ends(points, plot.named), key=lambda p: -p.y)
+    names = _labels(ends, narrow=plot.width < NARROW - LEFT)
     marks = [Box(*_pixel(p, plot), 8, 8) for p in points]
-    lines = [box for name in plot.coloured for box in trace([_pixel(p, plot) for p in _best(points, name)])]
+    lines = [box for name in plot.named for box in trace([_pixel(p, plot) for p in _best(points, name)])]
     wanted = [
         Box(x + 9 + width / 2, y, width, LINE)
-        for (x, y), width in ((_pixel(p, plot), text_width(p.family, TEXT)) for p in ends)
+        for (x, y), width in (
+            (_pixel(p, plot), text_width(name, TEXT)) for p, name in zip(ends, names, strict=True)
+        )
     ]
     rows: list[dict[str, object]] = [
-        {"series": p.family, "x": p.x, "y": plot.y.at(1 - middle / plot.height)}
-        for p, middle in zip(ends, place(wanted, marks, lines, plot.height), strict=True)
+        {"name": name, "x": p.x, "y": plot.y.at(1 - middle / plot.height)}
+        for p, name, middle in zip(ends, names, place(wanted, marks, lines, plot.height), strict=True)
     ]
     halo, word = haloed(rows, plot.theme)
-    return [halo.encode(x, y, text="series:N"), word.encode(x, y, text="series:N", color=colour)]
+    return [halo.encode(x, y, text="name:N"), word.encode(x, y, text="name:N")]

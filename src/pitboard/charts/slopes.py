@@ -1,22 +1,29 @@
-"""Two rounds, side by side: who became faster, and where the comparison is like for like."""
+"""Two rounds, a line for each pair of results: who became faster, and what is not like for like."""
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Literal
+from typing import NamedTuple
 
 import altair as alt
 
-from pitboard.charts.axes import Span, log_span
+from pitboard.charts import families
+from pitboard.charts.axes import log_span, log_ticks, x_axis
 from pitboard.charts.frame import data, finish, text_width
-from pitboard.charts.labels import LINE, spread
 from pitboard.charts.rows import ChartRow, brief, number, some, text_of
 from pitboard.charts.scaling import ThemeName
 from pitboard.charts.theme import NARROW, TEXT, Theme, find_theme
 from pitboard.errors import PitboardError
 from pitboard.text import clean
 
-DX = 20
-"""Pixels from a slope's end to its words, for a leader to cross where the words were pushed aside."""
+
+class _Pair(NamedTuple):
+    """A label's minutes in both rounds, if it is in both, and what is said of the change."""
+
+    label: str
+    minutes: tuple[float | None, float | None]
+    key: str
+    like: bool
+    word: str
 
 
 def rounds(
@@ -26,14 +33,17 @@ def rounds(
     subtitle: str = "",
     caption: str = "",
     theme: ThemeName = "light",
+    highlight: Sequence[str] = (),
     width: int = 720,
 ) -> alt.VConcatChart:
-    """A slope for each label from one round to the next, minutes on a logarithmic scale.
+    """A line for each label from one round to the next, minutes on a logarithmic scale, fastest first.
 
     A row has `label` (a submitter or an accelerator), `round`, `minutes`, and may have `accelerators` (shown
-    beside the minutes) and `like_for_like`: where it is not true of both rows the slope is dashed and grey.
-    There must be one row at most for each label and round, and two rounds; a label in one of them is a point.
-    Raises `PitboardError` otherwise, or for a number that cannot be drawn.
+    behind the label), `accelerator` (its colour and shape), `like_for_like` and `unlike` (in a word, why it
+    is not): where it is not true of both rows the line is grey and dashed, and its ends are hollow. There
+    must be one row at most for each label and round, and two rounds; a label in one of them is a point.
+    `highlight` leaves its colour to the labels that have its words. Raises `PitboardError` otherwise, for a
+    number that cannot be drawn, or where nothing is called what `highlight` says.
     """
     look = find_theme(theme)
     names = sorted({text_of(row, "round") for row in some(rows, "result in both rounds")}, key=_order)
@@ -41,28 +51,36 @@ def rounds(
         raise PitboardError(
             f"A chart of two rounds needs rows of two, not of {len(names)} ({', '.join(names)})."
         )
-    lines = _lines(rows)
-    span = log_span((number(row, "minutes") for row in rows), 0.03)
-    height = max(260.0, LINE * 1.15 * max(sum(name in line for line in lines.values()) for name in names))
-    points = _ends(lines, names, span, height, narrow=width < NARROW)
-    sides = [
-        max((text_width(str(p["word"]), TEXT) for p in points if p["x"] == x), default=0) for x in (0, 1)
-    ]
-    inner = max(width - 24 - sum(sides) - 2 * DX - 20, width * 0.25)
-    layers = _draw(points, names, span, look, inner)
-    chart = alt.LayerChart(layer=layers).properties(width=inner, height=height)
-    note = (
-        "Solid: like for like. Dashed grey: not (another accelerator or count). Logarithmic scale of minutes."
-    )
-    return finish(chart, title=title, subtitle=f"{subtitle} {note}", caption=caption, theme=look, width=width)
+    pairs = _pairs(rows, names, highlight)
+    narrow = width < NARROW
+    span = log_span((number(row, "minutes") for row in rows), 0.04)
+    longest = max(text_width(pair.label, TEXT) for pair in pairs)
+    left = 0 if narrow else min(longest, width * 0.45) + 12
+    inner = width - 24 - left - max(text_width(pair.word, TEXT) for pair in pairs) - 14
+    axis = x_axis("Time-to-train, minutes (log scale)", log_ticks(span, int(inner / 40)))
+    styles = {p.key: families.of_accelerator(p.key) for p in pairs if p.key != families.OTHERS}
+    muted = bool(highlight) and any(p.key == families.OTHERS for p in pairs)
+    key = families.key(styles, look, "key", width - 24 - left, title="Accelerator", muted=muted)
+    key = key if styles else key._replace(legend=None)
+    layers = _draw(pairs, alt.X("minutes:Q", scale=span.scale(), axis=axis), key, look, left)
+    tall = 36 if narrow else 22
+    chart = alt.LayerChart(layer=layers).properties(width=inner, height=tall * len(pairs))
+    said = " ".join(filter(None, [subtitle, _explained(pairs, names)]))
+    return finish(chart, title=title, subtitle=said, caption=caption, theme=look, width=width)
+
+
+def _explained(pairs: list[_Pair], names: list[str]) -> str:
+    said = f"From the upright bar (Round {names[0]}) to the mark (Round {names[1]}); left is faster."
+    unlike = any(not pair.like for pair in pairs)
+    return said + (" Grey, dashed and hollow: not like for like, or not run anew." if unlike else "")
 
 
 def _order(name: str) -> tuple[list[int], str]:
     return [int(part) for part in name.lstrip("v").split(".") if part.isdigit()], name
 
 
-def _lines(rows: Sequence[ChartRow]) -> dict[str, dict[str, ChartRow]]:
-    """Rows by label, then by round."""
+def _pairs(rows: Sequence[ChartRow], names: list[str], highlight: Sequence[str]) -> list[_Pair]:
+    """The pairs, the fastest first."""
     lines: dict[str, dict[str, ChartRow]] = defaultdict(dict)
     for row in rows:
         label, name = text_of(row, "label"), text_of(row, "round")
@@ -71,98 +89,82 @@ def _lines(rows: Sequence[ChartRow]) -> dict[str, dict[str, ChartRow]]:
                 f"A chart of two rounds has '{label}' twice in round {name}: give one row for each."
             )
         lines[label][name] = row
-    return lines
+    accelerators = ((text_of(row, "label"), clean(row.get("accelerator") or "")) for row in rows)
+    picked = families.chosen(highlight, accelerators)
+    pairs = [_pair(label, line, names, picked) for label, line in lines.items()]
+    return sorted(pairs, key=lambda pair: (pair.minutes[1] or pair.minutes[0] or 0.0, pair.label))
 
 
-def _ends(
-    lines: dict[str, dict[str, ChartRow]], names: list[str], span: Span, height: float, *, narrow: bool
-) -> list[dict[str, object]]:
-    """Both ends of every slope, with their words, and where the words lie when pushed apart."""
-    points: list[dict[str, object]] = []
-    for x, name in enumerate(names):
-        present = [(label, line[name]) for label, line in lines.items() if name in line]
-        wanted = [height * (1 - span.share(number(row, "minutes"))) for _, row in present]
-        for (label, row), middle in zip(present, spread(wanted, height), strict=True):
-            points.append(
-                {
-                    "label": label,
-                    "x": x,
-                    "minutes": number(row, "minutes"),
-                    "at": span.at(1 - middle / height),
-                    "kind": _kind(lines[label], names),
-                    "word": _word(label, row, x, _change(lines[label], names), narrow=narrow),
-                }
-            )
-    return points
+def _pair(label: str, line: dict[str, ChartRow], names: list[str], picked: list[str]) -> _Pair:
+    last = line.get(names[1]) or line[names[0]]
+    before, after = (number(line[name], "minutes") if name in line else None for name in names)
+    like = len(line) == 2 and all(row.get("like_for_like") for row in line.values())
+    unlike = next((word for row in line.values() if (word := clean(row.get("unlike") or ""))), "")
+    word = brief(after or before or 0.0)
+    if before and after:
+        why = f" ({_change(after / before - 1)})" if like else f", {unlike or 'not like for like'}"
+        word = f"{brief(before)} → {brief(after)}{why}"
+    else:
+        word += f", Round {names[0] if after is None else names[1]} only"
+    count = f" × {int(number(last, 'accelerators')):,}" if last.get("accelerators") else ""
+    grey = not like or (bool(picked) and label not in picked)
+    key = families.OTHERS if grey else families.accelerator(last, label)
+    return _Pair(label + count, (before, after), key, like, word)
 
 
-def _kind(line: dict[str, ChartRow], names: list[str]) -> str:
-    if len(line) < 2 or not all(row.get("like_for_like") for row in line.values()):
-        return "other"
-    before, after = (number(line[name], "minutes") for name in names)
-    return "faster" if after <= before else "slower"
+def _change(share: float) -> str:
+    """A change in percent, with a decimal where it is less than one."""
+    return f"{share:+.0%}".replace("-", "−") if abs(share) >= 0.0095 else f"{share:+.1%}".replace("-", "−")
 
 
-def _change(line: dict[str, ChartRow], names: list[str]) -> str:
-    if _kind(line, names) == "other":
-        return ""
-    before, after = (number(line[name], "minutes") for name in names)
-    return f" ({after / before - 1:+.0%})".replace("-", "−")
-
-
-def _word(label: str, row: ChartRow, x: int, change: str, *, narrow: bool) -> str:
-    count = f" × {int(number(row, 'accelerators'))}" if row.get("accelerators") else ""
-    minutes = brief(number(row, "minutes"))
-    if narrow:
-        return f"{clean(label, 18)}: {minutes}" if x == 0 else f"{minutes}{change}"
-    return f"{label}{count}: {minutes}" if x == 0 else f"{minutes}{change} {label}{count}"
-
-
-def _draw(
-    points: list[dict[str, object]], names: list[str], span: Span, look: Theme, width: float
-) -> list[alt.Chart]:
-    kinds = ["faster", "slower", "other"]
-    colour = alt.Color(
-        "kind:N",
-        scale=alt.Scale(domain=kinds, range=[look.palette[0], look.palette[1], look.other]),
-        legend=None,
-    )
-    dash = alt.StrokeDash(
-        "kind:N", scale=alt.Scale(domain=kinds, range=[[1, 0], [1, 0], [4, 3]]), legend=None
-    )
-    shape = alt.Shape(
-        "kind:N", scale=alt.Scale(domain=kinds, range=["circle", "square", "diamond"]), legend=None
-    )
-    x = alt.X("x:Q", scale=alt.Scale(domain=[0, 1], nice=False), axis=None)
-    y = alt.Y("minutes:Q", scale=span.scale(), axis=None)
-    base = alt.Chart(data(points))
-    layers = [
-        base.mark_line(strokeWidth=1.6).encode(x, y, color=colour, strokeDash=dash, detail="label:N"),
-        base.mark_point(size=36, filled=True, opacity=1).encode(
-            x, y, color=colour, shape=shape, tooltip=["label:N", alt.Tooltip("minutes:Q", format=".4")]
-        ),
+def _draw(pairs: list[_Pair], x: alt.X, key: families.Key, look: Theme, left: float) -> list[alt.Chart]:
+    """Lines with their ends, the labels left of them (or above), and what is said of each at the right."""
+    rows: list[dict[str, object]] = [
+        {
+            "row": place,
+            "label": pair.label,
+            "minutes": minutes,
+            "end": end,
+            "key": pair.key,
+            "like": pair.like,
+            "word": pair.word,
+        }
+        for place, pair in enumerate(pairs)
+        for end, minutes in enumerate(pair.minutes)
+        if minutes is not None
     ]
-    layers.append(_leaders(points, x, span, look, width))
-    ends: list[tuple[int, Literal["right", "left"], int]] = [(0, "right", -DX), (1, "left", DX)]
-    for side, align, dx in ends:
-        at = alt.Y("at:Q", scale=span.scale(), axis=None)
-        words = alt.Chart(data([p for p in points if p["x"] == side])).mark_text(align=align, dx=dx)
-        head = alt.Chart(data([{"x": side, "word": f"Round {names[side]}"}]))
-        over = head.mark_text(align=align, dx=dx, dy=-16, fontWeight="bold").encode(
-            x, y=alt.value(0), text="word:N"
-        )
-        layers += [words.encode(x, at, text="word:N"), over]
-    return layers
+    y = alt.Y("row:O", scale=alt.Scale(domain=list(range(len(pairs)))), axis=None)
+    down = 0 if left else 8
+    tip = [alt.Tooltip("label:N"), alt.Tooltip("minutes:Q", format=",.4"), alt.Tooltip("word:N")]
 
+    def of(chosen: list[dict[str, object]]) -> alt.Chart:
+        return alt.Chart(data(chosen)).encode(x, y)
 
-def _leaders(points: list[dict[str, object]], x: alt.X, span: Span, look: Theme, width: float) -> alt.Chart:
-    """Thin lines from the end of each slope to its words."""
-    rows: list[dict[str, object]] = []
-    for i, point in enumerate(points):
-        side = number(point, "x", positive=False)
-        for away, key in ((6, "minutes"), (DX - 3, "at")):
-            rows.append({"i": i, "x": side + (away if side else -away) / width, "at": point[key]})
-    at = alt.Y("at:Q", scale=span.scale(), axis=None)
-    lines = alt.Chart(data(rows)).mark_line(strokeWidth=0.7, color=look.other)
-    leaders: alt.Chart = lines.encode(x, at, detail="i:N")
-    return leaders
+    layers = [
+        of([row for row in rows if row["like"]])
+        .mark_line(strokeWidth=2, yOffset=down)
+        .encode(color=key.colour, detail="row:N"),
+        of([row for row in rows if not row["like"]])
+        .mark_line(strokeWidth=1.4, strokeDash=[4, 3], yOffset=down)
+        .encode(color=key.colour, detail="row:N"),
+        of([row for row in rows if row["end"] == 0])
+        .mark_tick(orient="vertical", thickness=2, size=11, opacity=1, yOffset=down)
+        .encode(color=key.colour, tooltip=tip),
+        of([row for row in rows if row["end"] == 1 and row["like"]])
+        .mark_point(size=60, filled=True, opacity=1, yOffset=down)
+        .encode(color=key.colour, shape=key.shape, tooltip=tip),
+        of([row for row in rows if row["end"] == 1 and not row["like"]])
+        .mark_point(size=50, strokeWidth=1.5, fill=look.background, opacity=1, yOffset=down)
+        .encode(color=key.colour, tooltip=tip),
+    ]
+    lines = list({row["row"]: row for row in rows}.values())
+    words = alt.Chart(data(lines)).encode(y)
+    name = words.mark_text(
+        align="right" if left else "left", limit=left - 8 if left else 0, dy=-8 if down else 0
+    )
+    said = words.mark_text(align="left", dx=10, dy=down)
+    return [
+        *layers,
+        name.encode(x=alt.value(-8 if left else 0), text="label:N"),
+        said.encode(x=alt.value("width"), text="word:N"),
+    ]

@@ -1,14 +1,15 @@
 """The runs of each result: every run a mark, so that a score is seen with what it was made of."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import altair as alt
 
+from pitboard.charts import families
 from pitboard.charts.axes import Span, linear_span, log_span, log_ticks, x_axis
 from pitboard.charts.frame import data, finish, text_width
 from pitboard.charts.rows import ChartRow, number, optional, some, text_of
 from pitboard.charts.scaling import ThemeName
-from pitboard.charts.theme import NARROW, TEXT, Theme, find_theme
+from pitboard.charts.theme import NARROW, SHAPES, TEXT, Theme, find_theme
 
 
 def runs(
@@ -18,9 +19,13 @@ def runs(
     subtitle: str = "",
     caption: str = "",
     theme: ThemeName = "light",
+    styles: Mapping[str, families.Style] | None = None,
     width: int = 720,
 ) -> alt.VConcatChart:
     """A strip of every run's minutes for each result, fastest score first, with its score as an upright bar.
+
+    Results have the `styles` of the letters that their labels begin with, or the palette's in the order of
+    the rows, as in `convergence`.
 
     A row is a run: `result` (its label), `minutes`, and may have `dropped` (the olympic mean leaves it out:
     drawn hollow) and `score` (the result's minutes, the same in all its rows). The axis is logarithmic where
@@ -44,7 +49,7 @@ def runs(
     names = 0 if narrow else max(text_width(name, TEXT) for name in order) + 20
     plot = (width - 24 - 44 - min(names, width * 0.4), (34 if narrow else 20) * len(order))
     score_rows: list[dict[str, object]] = [
-        {"result": name, "minutes": score, "word": f"{score:.2f}"} for name, score in scores.items()
+        {"result": name, "minutes": score, "word": f"{score:,.2f}"} for name, score in scores.items()
     ]
     y = alt.Y(
         "result:N",
@@ -54,7 +59,14 @@ def runs(
         if narrow
         else alt.Axis(title=None, grid=True, labelLimit=int(width * 0.4), labelColor=look.ink),
     )
-    layers = _layers(alt.Chart(data(marks)), alt.Chart(data(score_rows)), _x(span, plot[0]), y, look)
+    layers = _layers(
+        alt.Chart(data(marks)),
+        alt.Chart(data(score_rows)),
+        _x(span, plot[0]),
+        y,
+        families.of_results(list(slow), styles),
+        look,
+    )
     if narrow:
         above = alt.Chart(data([{"result": name} for name in order])).mark_text(align="left", dy=-14)
         layers.append(above.encode(y, x=alt.value(0), text="result:N"))
@@ -76,17 +88,24 @@ def _x(span: Span, width: float) -> alt.X:
     return alt.X("minutes:Q", scale=span.scale(), axis=axis)
 
 
-def _layers(marks: alt.Chart, scores: alt.Chart, x: alt.X, y: alt.Y, look: Theme) -> list[alt.Chart]:
-    tip = [alt.Tooltip("result:N"), alt.Tooltip("minutes:Q", format=".4")]
+def _layers(
+    marks: alt.Chart, scores: alt.Chart, x: alt.X, y: alt.Y, results: dict[str, families.Style], look: Theme
+) -> list[alt.Chart]:
+    tip = [alt.Tooltip("result:N"), alt.Tooltip("minutes:Q", format=",.4")]
+    names = list(results)
+    colours = alt.Scale(domain=names, range=[look.colour(style.colour) for style in results.values()])
+    shapes = alt.Scale(domain=names, range=[SHAPES[style.shape] for style in results.values()])
     return [
-        marks.mark_point(size=34, strokeWidth=1.3, color=look.palette[0], opacity=0.8).encode(
+        marks.mark_point(size=34, strokeWidth=1.3, opacity=0.8).encode(
             x,
             y,
             tooltip=tip,
             fillOpacity=alt.condition("datum.dropped", alt.value(0), alt.value(1)),
-            fill=alt.value(look.palette[0]),
+            stroke=alt.Stroke("result:N", scale=colours, legend=None),
+            fill=alt.Fill("result:N", scale=colours, legend=None),
+            shape=alt.Shape("result:N", scale=shapes, legend=None),
         ),
-        scores.mark_tick(thickness=3, opacity=1, size=16, color=look.palette[1], orient="vertical").encode(
+        scores.mark_tick(thickness=3, opacity=1, size=18, color=look.ink, orient="vertical").encode(
             x, y, tooltip=tip
         ),
         scores.mark_text(align="right", fontWeight="bold", dx=40).encode(

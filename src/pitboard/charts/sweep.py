@@ -48,7 +48,7 @@ def precision_sweep(
     label = max(text_width(name, TEXT) for name in order) + 20
     end = max(text_width(str(row["word"]), TEXT) for row in ends) + 24
     plot = width - 24 - label - end
-    x = alt.X("samples:Q", scale=span.scale(), axis=x_axis("Samples to target", None, int(plot / 80), ",.0f"))
+    x = alt.X("samples:Q", scale=span.scale(), axis=x_axis("Samples to target", None, int(plot / 80)))
     y = alt.Y("precision:N", sort=None, scale=alt.Scale(domain=order), axis=alt.Axis(title=None, grid=True))
     layers = [*_band(reference, x, look), *_strips(marks, ends, x, y, look)]
     chart = alt.LayerChart(layer=layers).properties(width=plot, height=_ROW_HEIGHT * len(order))

@@ -13,7 +13,11 @@ from pitboard.errors import PitboardError, near
 FONT = "Helvetica Neue, Helvetica, Arial, Liberation Sans, DejaVu Sans, sans-serif"
 TEXT, SMALL, TITLE = 11, 10, 15
 NARROW = 480
-SHAPES = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "triangle-right", "stroke")
+_STAR = "M0,-1L0.24,-0.32L0.95,-0.31L0.38,0.12L0.59,0.81L0,0.4L-0.59,0.81L-0.38,0.12L-0.95,-0.31L-0.24,-0.32Z"
+SHAPES = (
+    *("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "triangle-right"),
+    *("triangle-left", _STAR),
+)
 DASHES = ([1, 0], [6, 2], [2, 2], [8, 2, 2, 2], [4, 4], [10, 3], [1, 3], [6, 2, 1, 2, 1, 2])
 
 
@@ -27,6 +31,10 @@ class Theme(NamedTuple):
     ideal: str
     grid: str
     palette: tuple[str, ...]
+
+    def colour(self, place: int) -> str:
+        """Return a colour of the palette by its place, grey beyond it."""
+        return self.palette[place] if place < len(self.palette) else self.other
 
 
 THEMES = {

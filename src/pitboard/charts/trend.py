@@ -1,16 +1,16 @@
 """Speed-up over the years: a line for each benchmark, against one that doubles every two."""
 
-from collections import Counter
 from collections.abc import Sequence
 
 import altair as alt
 
-from pitboard.charts.axes import linear_span, log_span, log_ticks, x_axis, y_axis
-from pitboard.charts.converging import MOST, by_label
-from pitboard.charts.frame import data, finish, haloed
+from pitboard.charts import families
+from pitboard.charts.axes import Span, linear_span, log_span, log_ticks, x_axis, y_axis
+from pitboard.charts.frame import data, finish, haloed, text_width
+from pitboard.charts.labels import LINE, Box, place, trace
 from pitboard.charts.rows import ChartRow, number, some, text_of
 from pitboard.charts.scaling import ThemeName
-from pitboard.charts.theme import find_theme
+from pitboard.charts.theme import DASHES, NARROW, SHAPES, TEXT, Theme, find_theme
 
 _HEIGHT = 360
 _YEARS_TO_DOUBLE = 2.0
@@ -23,13 +23,15 @@ def trend(
     subtitle: str = "",
     caption: str = "",
     theme: ThemeName = "light",
+    highlight: Sequence[str] = (),
     width: int = 720,
 ) -> alt.VConcatChart:
     """Speed-up since each series' first round on a logarithmic scale, over the years since then.
 
     A row has `series` (label), `years` (0 at its first round) and `speedup` (1 there). Moore's law is the
-    dashed straight line. Beyond eight series the shorter ones are grey, named at their ends. Raises
-    `PitboardError` for no rows, or for a number that cannot be drawn.
+    broad grey line. Each series is named at its end, and a benchmark has one colour, shape and dash on every
+    such chart; `highlight` leaves them to the series that have its words. Raises `PitboardError` for no rows,
+    for a number that cannot be drawn, or where nothing is called what `highlight` says.
     """
     look = find_theme(theme)
     points: list[dict[str, object]] = [
@@ -40,45 +42,102 @@ def trend(
         }
         for row in some(rows, "benchmark with two rounds")
     ]
-    counts = Counter(str(point["series"]) for point in points)
-    series = sorted(counts, key=lambda name: (-counts[name], name))
+    series = list(dict.fromkeys(str(point["series"]) for point in points))
+    named = families.chosen(highlight, ((name, "") for name in series)) or series
     last = max(number(point, "years", positive=False) for point in points)
     law: list[dict[str, object]] = [
         {"years": years, "speedup": 2 ** (years / _YEARS_TO_DOUBLE), "word": "Moore's law"}
         for years in (0.0, last)
     ]
-    inner = width - 24 - 44
-    x_span = linear_span([0.0, last], 0.03)
-    y_span = log_span(number(point, "speedup") for point in [*points, *law])
-    x = alt.X("years:Q", scale=x_span.scale(), axis=x_axis("Years since its first round", ticks=8))
-    y = alt.Y("speedup:Q", scale=y_span.scale(), axis=y_axis("Speed-up (log scale)", log_ticks(y_span, 8)))
-    base = alt.Chart(data(points))
-    encoded = {
-        "x": x,
-        "y": y,
-        "detail": "series:N",
-        "tooltip": [
-            alt.Tooltip("series:N"),
-            alt.Tooltip("years:Q", format=".2f"),
-            alt.Tooltip("speedup:Q", format=".3"),
-        ],
-        **by_label("series", series, look, width),
-    }
-    lines = base.mark_line(strokeWidth=1.8, point=alt.OverlayMarkDef(size=22)).encode(**encoded)
-    moore = alt.Chart(data(law))
-    word = alt.Chart(data(law[-1:])).mark_text(
-        align="right", dx=-4, dy=30, fontStyle="italic", color=look.muted
+    narrow = width < NARROW
+    ends = [point for name in named for point in [p for p in points if p["series"] == name][-1:]]
+    names = [str(end["series"]).partition(" (")[0] if narrow else str(end["series"]) for end in ends]
+    spans = (
+        linear_span([0.0, last], 0.03),
+        log_span(number(point, "speedup") for point in [*points, *law]),
     )
-    ends = {str(point["series"]): point for point in points}
-    halo, name = haloed([ends[label] for label in series[MOST:]], look)
+    room = inner = width - 24 - 44.0
+    for end, name in zip(ends, names, strict=True):
+        share = spans[0].share(number(end, "years", positive=False))
+        room = min(room, (inner - 14 - text_width(name, TEXT)) / max(0.2, share))
+    size = (max(room, inner * 0.5), _HEIGHT)
+    x = alt.X("years:Q", scale=spans[0].scale(), axis=x_axis("Years since its first round", ticks=8))
+    y = alt.Y(
+        "speedup:Q", scale=spans[1].scale(), axis=y_axis("Speed-up, × (log scale)", log_ticks(spans[1], 8))
+    )
+    moore = alt.Chart(data(law)).mark_line(strokeWidth=5, opacity=0.35, color=look.other, strokeCap="round")
+    word = alt.Chart(data(law[-1:])).mark_text(
+        align="right", dx=-4, dy=26, fontStyle="italic", color=look.muted
+    )
     layers = [
-        moore.mark_line(strokeDash=[4, 3], strokeWidth=1.6, color=look.ink).encode(x, y),
-        lines,
+        moore.encode(x, y),
+        *_lines([p for p in points if p["series"] not in named], x, y, series, look, grey=True),
+        *_lines([p for p in points if p["series"] in named], x, y, series, look),
         word.encode(x, y, text="word:N"),
-        *(each.encode(x, y, text="series:N") for each in (halo, name)),
+        *_names(ends, names, [p for p in points if p["series"] in named], spans, size, (x, y), look),
     ]
-    chart = alt.LayerChart(layer=layers).properties(width=inner, height=_HEIGHT)
-    note = "Dashed: Moore's law, a doubling every two years from each benchmark's first round."
+    chart = alt.LayerChart(layer=layers).properties(width=size[0], height=size[1])
+    note = (
+        "Lines join the best results of a benchmark's rounds, which are of other systems: not like for like. "
+        "Broad grey line: Moore's law, a doubling every two years."
+    )
     return finish(
         chart, title=title, subtitle=f"{subtitle} {note}".strip(), caption=caption, theme=look, width=width
     )
+
+
+def _lines(
+    points: list[dict[str, object]], x: alt.X, y: alt.Y, series: list[str], look: Theme, *, grey: bool = False
+) -> list[alt.Chart]:
+    if not points:
+        return []
+    styles = [families.of_benchmark(name) for name in series]
+    colours = [look.palette[style.colour] for style in styles]
+    colour = alt.Color("series:N", scale=alt.Scale(domain=series, range=colours), legend=None)
+    dash = alt.Scale(domain=series, range=[DASHES[style.dash] for style in styles])
+    shape = alt.Scale(domain=series, range=[SHAPES[style.shape] for style in styles])
+    tip = [
+        alt.Tooltip("series:N"),
+        alt.Tooltip("years:Q", format=".2f"),
+        alt.Tooltip("speedup:Q", format=".3"),
+    ]
+    base = alt.Chart(data(points))
+    drawn = {"color": alt.value(look.other)} if grey else {"color": colour}
+    return [
+        base.mark_line(strokeWidth=1 if grey else 1.8).encode(
+            x, y, detail="series:N", strokeDash=alt.StrokeDash("series:N", scale=dash, legend=None), **drawn
+        ),
+        base.mark_point(size=16 if grey else 34, filled=True, opacity=1).encode(
+            x, y, shape=alt.Shape("series:N", scale=shape, legend=None), tooltip=tip, **drawn
+        ),
+    ]
+
+
+def _names(
+    ends: list[dict[str, object]],
+    names: list[str],
+    points: list[dict[str, object]],
+    spans: tuple[Span, Span],
+    size: tuple[float, float],
+    along: tuple[alt.X, alt.Y],
+    look: Theme,
+) -> list[alt.Chart]:
+    """Each series' name at the end of its line, moved up or down until it lies on nothing."""
+
+    def pixel(point: ChartRow) -> tuple[float, float]:
+        x = spans[0].share(number(point, "years", positive=False))
+        return x * size[0], (1 - spans[1].share(number(point, "speedup"))) * size[1]
+
+    marks = [Box(*pixel(point), 8, 8) for point in points]
+    by_series = [[pixel(p) for p in points if p["series"] == end["series"]] for end in ends]
+    lines = [box for corners in by_series for box in trace(corners)]
+    wanted = []
+    for end, name in zip(ends, names, strict=True):
+        (across, down), room = pixel(end), text_width(name, TEXT)
+        wanted.append(Box(across + 9 + room / 2, down, room, LINE))
+    placed = place(wanted, marks, lines, size[1])
+    rows: list[dict[str, object]] = [
+        {"years": end["years"], "speedup": spans[1].at(1 - middle / size[1]), "name": name}
+        for end, name, middle in zip(ends, names, placed, strict=True)
+    ]
+    return [each.encode(*along, text="name:N") for each in haloed(rows, look)]

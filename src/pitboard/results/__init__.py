@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from pitboard.results.questions.compare import compare as compare
     from pitboard.results.questions.converge import converge as converge
     from pitboard.results.questions.entries import entries as entries
+    from pitboard.results.questions.entry import entry as entry
+    from pitboard.results.questions.filters import filters as filters
+    from pitboard.results.questions.findings import findings as findings
+    from pitboard.results.questions.formats import formats as formats
     from pitboard.results.questions.roster import roster as roster
     from pitboard.results.questions.rounds import rounds as rounds
     from pitboard.results.questions.sanity import sanity as sanity

@@ -14,22 +14,22 @@ _TRADEMARK = (
 )
 
 
-def citation(row: Row) -> str:
-    """Give the sentence that a text which uses the result must carry; the entry's number is to be added.
+def citation(*rows: Row) -> str:
+    """Give the sentences that a text which uses the results must carry; the entries' numbers are to be added.
 
-    The public result files do not hold the entry numbers (such as 5.1-0001): look it up at mlcommons.org.
+    The public result files do not hold the entry numbers (such as 5.1-0001): look them up at mlcommons.org.
     """
+    claims = dict.fromkeys(map(_claim, rows))
+    trademark = any(preset_of(row) is None for row in rows)
+    return " ".join([*claims, *([_TRADEMARK] if trademark else [])])
+
+
+def _claim(row: Row) -> str:
     what = f"{row['division'] or 'unknown'} division, {row['benchmark']}"
     if preset := preset_of(row):
         return f"Preset {preset} of {row['benchmark']}, run with Pitboard; not an MLPerf result."
+    system = row["system_name"] or row["system"]
+    what = f"MLPerf Training v{row['round']} {what}, {row['submitter'].removesuffix(OWN)} {system}"
     if row["own"]:
-        return (
-            f"Unverified MLPerf Training v{row['round']} {what}, {row['submitter'].removesuffix(OWN)} "
-            f"{row['system_name'] or row['system']}. Result not verified by MLCommons Association. "
-            + _TRADEMARK
-        )
-    return (
-        f"MLPerf Training v{row['round']} {what}, {row['submitter']} {row['system_name'] or row['system']}, "
-        "entry number to be looked up at mlcommons.org. Result verified by MLCommons Association. "
-        + _TRADEMARK
-    )
+        return f"Unverified {what}. Result not verified by MLCommons Association."
+    return f"{what}, entry number to be looked up at mlcommons.org. Result verified by MLCommons Association."

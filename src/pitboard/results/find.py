@@ -5,6 +5,7 @@ from functools import cache
 from typing import Any, Literal
 
 from pitboard.errors import PitboardError, UnknownError, near
+from pitboard.results import references
 from pitboard.results.organisations import one_name
 from pitboard.results.question import Several, SeveralNumbers, as_list
 from pitboard.results.schema import KEY, OWN, Row
@@ -78,16 +79,28 @@ def known_all(store: Store, column: str, wanted: Several | SeveralNumbers) -> li
     """Give the spellings that the store has for any of several values of a `results` column.
 
     One value may mean several: a submitter stands for all its folders in the store, whatever it was called
-    at the time. Numbers stay as they are. Raises `PitboardError` as `known` does.
+    at the time, and a format for those whose names end in it where none has the name itself, as NVFP4 ends in
+    FP4. Numbers stay as they are. Raises `PitboardError` as `known` does.
     """
     values = as_list(wanted)
     if values is None:
         return None
     if column == "submitter":
         found: list[Any] = [name for value in values for name in _submitters(store, str(value))]
+    elif column == "precision":
+        found = [name for value in values for name in _formats(store, str(value))]
     else:
         found = [known(store, column, v) if isinstance(v, str) else v for v in values]
     return list(dict.fromkeys(found))
+
+
+def _formats(store: Store, wanted: str) -> list[str]:
+    """Give the stated formats that a name means: itself, or those whose names end in it ("FP4", "NVFP4")."""
+    sql = "select distinct precision from results where precision is not null order by 1"
+    names = [str(row["precision"]) for row in store.rows(sql)]
+    exact = [name for name in names if name.casefold() == wanted.casefold()]
+    family = [name for name in names if wanted and name.casefold().endswith(wanted.casefold())]
+    return exact or family or [str(known(store, "precision", wanted))]
 
 
 def _submitters(store: Store, wanted: str) -> list[str]:
@@ -106,16 +119,24 @@ def _submitters(store: Store, wanted: str) -> list[str]:
 def result(store: Store, reference: str) -> Row:
     """Give one result's row by its reference, "5.1/NVIDIA/tyche_ngpu8_ngc25.09_nemo/llama31_8b".
 
-    One's own is found without the mark of its submitter too, unless a published one is called the same.
+    Its short reference, or a part of the full one that names it alone, will do. One's own is found without
+    the mark of its submitter too, unless a published one is called the same.
 
-    Raises `PitboardError` for one that the store does not have, with the nearest.
+    Raises `PitboardError` for one that the store does not have, with the nearest, and for one that may be
+    several, with those.
     """
     parts = reference.strip().strip("/").split("/")
     if len(parts) != 4:
-        raise UnknownError(
-            f"'{reference:.200}' names no result: expected ROUND/SUBMITTER/SYSTEM/BENCHMARK, such as "
-            f"{_example(store)}."
-        )
+        called = references.called(store, reference)
+        references.refuse_several(reference, called)
+        if not called:
+            example = _example(store)
+            raise UnknownError(
+                f"'{reference:.200}' names no result: expected ROUND/SUBMITTER/SYSTEM/BENCHMARK, such as "
+                f"{example}, a part of it that no other has, or a short reference, such as "
+                f"{references.short(example)}."
+            )
+        parts = [str(called[0][name]) for name in KEY]
     parts[0] = parts[0].removeprefix("v")
     found = store.rows(
         "select * from results where round = $1 and (submitter ilike $2 or submitter ilike $5)"
@@ -148,7 +169,7 @@ def nearest(store: Store, wrong: str, table: Literal["results", "systems"]) -> s
 
 def reference(row: Row) -> str:
     """Give the text by which a result's row is found again."""
-    return "/".join(str(part) for part in key_of(row).values())
+    return references.key(row)
 
 
 def key_of(row: Row) -> Row:

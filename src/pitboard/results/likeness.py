@@ -1,8 +1,39 @@
 """Which results may be set side by side, and with what said (MLCommons' rules for citing results)."""
 
 import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 from pitboard.results.schema import Row
+
+
+class Aspect(NamedTuple):
+    """What two results may differ in: its plural, what a result says of it, and why a difference matters.
+
+    `value` gives "" where a result says nothing, which differs from nothing. `of_round` is what a comparison
+    of rounds is about.
+    """
+
+    name: str
+    value: Callable[[Row], str]
+    because: str = ""
+    of_round: bool = False
+
+
+_NOT_VERIFIED = "not verified by MLCommons Association"
+ASPECTS = (
+    Aspect(
+        "rounds", lambda row: f"v{row['round']}", "; rules and reference code may have changed", of_round=True
+    ),
+    Aspect("divisions", lambda row: row["division"] or "not stated"),
+    Aspect("availability categories", lambda row: row["availability"] or "not stated"),
+    Aspect(
+        "accelerator counts",
+        lambda row: str(row["accelerators"] or "not stated"),
+        "; time does not fall in proportion to accelerators",
+    ),
+    Aspect("precisions", lambda row: row["precision"] or "", of_round=True),
+)
 
 
 def unlike(a: Row, b: Row, *, across_rounds: bool = False) -> list[str]:
@@ -20,44 +51,76 @@ def unlike(a: Row, b: Row, *, across_rounds: bool = False) -> list[str]:
     elif a["target"] is not None and b["target"] is not None and a["target"] != b["target"]:
         reasons.append(f"The quality targets differ: {a['target']:g} and {b['target']:g}.")
     if bool(a["own"]) != bool(b["own"]):
-        reasons.append("One is published, the other your own run: not verified by MLCommons Association.")
-    if a["round"] != b["round"] and not across_rounds:
+        reasons.append(f"One is published, the other your own run: {_NOT_VERIFIED}.")
+    for aspect in ASPECTS:
+        if across_rounds and aspect.of_round:
+            continue
+        values = [aspect.value(row) for row in (a, b)]
+        if all(values) and values[0] != values[1]:
+            reasons.append(f"The {aspect.name} differ: {values[0]} and {values[1]}{aspect.because}.")
+    return [*reasons, *_changes({"A": a, "B": b})]
+
+
+def unlike_among(rows: Mapping[str, Row]) -> list[str]:
+    """Say in what several results of one benchmark differ, as `unlike` does of two: by the names given."""
+    reasons = []
+    own = [name for name, row in rows.items() if row["own"]]
+    if own and len(own) < len(rows):
+        others = [name for name in rows if name not in own]
         reasons.append(
-            f"The rounds differ: v{a['round']} and v{b['round']}; rules and reference code may have changed."
+            f"{listed(others)} {'is' if len(others) == 1 else 'are'} published, {listed(own)} your own: "
+            f"{_NOT_VERIFIED}."
         )
-    for name, what in (("division", "divisions"), ("availability", "availability categories")):
-        if a[name] != b[name]:
-            reasons.append(f"The {what} differ: {a[name] or 'not stated'} and {b[name] or 'not stated'}.")
-    if a["accelerators"] != b["accelerators"]:
-        reasons.append(
-            f"The accelerator counts differ: {a['accelerators'] or 'not stated'} and "
-            f"{b['accelerators'] or 'not stated'}; time does not fall in proportion to accelerators."
-        )
-    if not across_rounds and a["precision"] and b["precision"] and a["precision"] != b["precision"]:
-        reasons.append(f"The precisions differ: {a['precision']} and {b['precision']}.")
-    for name, row in (("A", a), ("B", b)):
-        if row["own"] and _changed(row):
-            names = _changed(row)
+    for aspect in ASPECTS:
+        groups: dict[str, list[str]] = {}
+        for name, row in rows.items():
+            if value := aspect.value(row):
+                groups.setdefault(value, []).append(name)
+        if len(groups) > 1:
+            said = [f"{value} ({', '.join(names)})" for value, names in groups.items()]
+            reasons.append(f"The {aspect.name} differ: {listed(said)}{aspect.because}.")
+    return [*reasons, *_changes(rows)]
+
+
+def differing(a: Row, b: Row) -> list[str]:
+    """Name what `unlike` says of two results of one benchmark, in a word or two each."""
+    found = [] if bool(a["own"]) == bool(b["own"]) else ["verification"]
+    for aspect in ASPECTS:
+        values = [aspect.value(row) for row in (a, b)]
+        if all(values) and values[0] != values[1]:
+            found.append(aspect.name)
+    changed = any(row["own"] and _changed(row) for row in (a, b))
+    return [*found, *(["settings of the preset"] if changed else [])]
+
+
+def _changes(rows: Mapping[str, Row]) -> list[str]:
+    reasons = []
+    for name, row in rows.items():
+        if row["own"] and (names := _changed(row)):
             more = f" and {len(names) - 5} more" if len(names) > 5 else ""
             reasons.append(f"{name} changed settings of its preset: {', '.join(names[:5])}{more}.")
     return reasons
 
 
-def disclosed(a: Row, b: Row) -> list[Row]:
-    """Give the disclosed settings (precision, parallelism, micro-batch, configuration) of two results.
+def listed(parts: Sequence[str]) -> str:
+    """Write parts as a list in a sentence: "A, B and C"."""
+    *first, last = parts
+    return f"{', '.join(first)} and {last}" if first else last
 
-    Rows have `setting`, `a` and `b` as text, `None` where not disclosed, and `same`, `None` unless both are.
+
+def disclosed(*rows: Row) -> list[Row]:
+    """Give the disclosed settings (precision, parallelism, micro-batch, configuration) of results.
+
+    Rows have `setting`, as text `a`, `b` and so on, `None` where not disclosed, and `same`, `None` unless all
+    disclose it.
     """
-    first, second = disclosures(a), disclosures(b)
-    return [
-        {
-            "setting": name,
-            "a": first.get(name),
-            "b": second.get(name),
-            "same": first[name] == second[name] if name in first and name in second else None,
-        }
-        for name in dict.fromkeys([*first, *second])
-    ]
+    settings = [disclosures(row) for row in rows]
+    found = []
+    for name in dict.fromkeys(name for each in settings for name in each):
+        values = [each.get(name) for each in settings]
+        same = None if None in values else len(set(values)) == 1
+        found.append({"setting": name, **dict(zip("abcdef", values, strict=False)), "same": same})
+    return found
 
 
 def disclosures(row: Row) -> dict[str, str]:

@@ -86,6 +86,13 @@ def links(round: str, submitter: str, system: str) -> dict[str, str]:
     }
 
 
+def log_address(results_url: str | None, benchmark: str, log: str) -> str | None:
+    """Give the address of one log, by that of its entry's results (`links`); `None` where there is none."""
+    if not results_url:
+        return None
+    return f"{results_url.replace('/tree/', '/blob/', 1)}/{quote(benchmark, safe='')}/{quote(log, safe='')}"
+
+
 def _plain(name: str) -> str:
     """A component's name for comparison: "cuda_driver_version" and "CUDA driver" are both "cudadriver"."""
     return re.sub(r"version$", "", re.sub(r"[^a-z0-9]", "", name.lower()))

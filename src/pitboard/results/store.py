@@ -18,7 +18,7 @@ import re
 import shutil
 import tempfile
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -145,6 +145,7 @@ class Store:
         self._held = _Held(_MOST_CELLS) if held else None
         self._seen = ("", "")
         self._moving_on = Lock()
+        self._kept: tuple[str, dict[Hashable, Any]] = ("", {})
         self._open()
 
     @property
@@ -178,6 +179,17 @@ class Store:
     def _fetch(self, bound: str) -> _Fetched:
         cursor = self._connection.cursor().execute(bound)
         return [column[0] for column in cursor.description or []], cursor.fetchall()
+
+    def once(self, name: Hashable, make: Callable[[], _Found]) -> _Found:
+        """Give what `make` returns, kept under a name until the store changes; nobody may change it."""
+        version = self.version
+        if self._kept[0] != version:
+            self._kept = (version, {})
+        kept = self._kept[1]
+        if name not in kept:
+            kept[name] = make()
+        found: _Found = kept[name]
+        return found
 
     def read_only(self, sql: str) -> tuple[list[tuple[str, str]], list[tuple[Any, ...]]]:
         """Run a stranger's query, which sees the store's tables and nothing else: no file, no network.

@@ -183,7 +183,13 @@ def _handler(question: Question) -> Callable[..., Response]:
 
 def _chart_handler(question: Question) -> Callable[..., Response]:
     def handler(
-        request: Request, form: Form, chart: str, theme: Theme = "light", width: int = 960, **_: Any
+        request: Request,
+        form: Form,
+        chart: str,
+        theme: Theme = "light",
+        width: int = 960,
+        highlight: list[str] | None = None,
+        **_: Any,
     ) -> Response:
         try:
             from pitboard.charts import svg
@@ -195,7 +201,7 @@ def _chart_handler(question: Question) -> Callable[..., Response]:
         answer = asking.ask(
             store_of(request), question.name, asking.read(question.name, request.query_params)
         )
-        drawn = draw(answer, chart, theme, width)
+        drawn = draw(answer, chart, theme, width, highlight or ())
         if form == "json":
             return Response(drawn.to_json(validate=False, indent=None), media_type="application/json")
         image = svg(drawn)
@@ -212,6 +218,7 @@ def _chart_handler(question: Question) -> Callable[..., Response]:
             WIDTHS[-1],
             Query(description="Its width in pixels.", json_schema_extra={"enum": list(WIDTHS)}),
         ),
+        "highlight": (list[str] | None, None, Query(description="Leave colour to what has these words.")),
     }
     further = [
         inspect.Parameter(

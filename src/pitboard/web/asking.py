@@ -75,7 +75,7 @@ def read(question: str, query: Mapping[str, str]) -> Values:
     values: Values = {}
     asked = questions.question(question)
     for each in asked.parameters.values():
-        texts = _texts(query, each.name)
+        texts = every(query, each.name)
         if texts:
             found = [_value(each, text) for text in texts]
             values[each.name] = found if len(found) > 1 else found[0]
@@ -86,7 +86,8 @@ def read(question: str, query: Mapping[str, str]) -> Values:
     return values
 
 
-def _texts(query: Mapping[str, str], name: str) -> list[str]:
+def every(query: Mapping[str, str], name: str) -> list[str]:
+    """Give the texts that a query has under a name, without empty ones, each once."""
     given = query.getlist(name) if isinstance(query, ImmutableMultiDict) else [query.get(name, "")]
     return list(dict.fromkeys(text.strip() for text in given if text.strip()))
 

@@ -1,11 +1,14 @@
-"""Charts of answers as images: `/charts/QUESTION.svg?VALUES&kind=…&theme=dark&width=960`, and `.png`."""
+"""Charts of answers as images: `/charts/QUESTION.svg?VALUES&kind=…&theme=dark&width=960`, and `.png`.
+
+`highlight=NVIDIA GB300`, once or more often, leaves colour to what has these words.
+"""
 
 from functools import lru_cache
-from typing import Literal
+from typing import Annotated, Literal
 from urllib.parse import urlencode
 from xml.sax.saxutils import escape
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from starlette.datastructures import QueryParams
 
 from pitboard.errors import PitboardError, UnknownError
@@ -20,7 +23,7 @@ Theme = Literal["light", "dark"]
 
 WIDTHS = (400, 960)
 _PIXELS = 2  # a point of a PNG
-_OWN = ("theme", "kind", "width")
+_OWN = ("theme", "kind", "width", "highlight")
 _EMPTY = (
     '<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="60" viewBox="0 0 {width} 60">'
     '<text x="0" y="35" fill="#808080" font-family="sans-serif" font-size="14">{sentence}</text></svg>'
@@ -29,21 +32,40 @@ _EMPTY = (
 
 @router.get("/charts/{question}.svg")
 def chart(
-    request: Request, question: str, theme: Theme = "light", kind: str = "", width: int = 960
+    request: Request,
+    question: str,
+    theme: Theme = "light",
+    kind: str = "",
+    width: int = 960,
+    highlight: Annotated[list[str] | None, Query()] = None,
 ) -> Response:
     """Draw the answer to a question as SVG."""
-    return Response(picture(request, question, kind, theme, width), media_type="image/svg+xml")
+    image = picture(request, question, kind, theme, width, highlight)
+    return Response(image, media_type="image/svg+xml")
 
 
 @router.get("/charts/{question}.png")
 def chart_of_pixels(
-    request: Request, question: str, theme: Theme = "light", kind: str = "", width: int = 960
+    request: Request,
+    question: str,
+    theme: Theme = "light",
+    kind: str = "",
+    width: int = 960,
+    highlight: Annotated[list[str] | None, Query()] = None,
 ) -> Response:
     """Draw the answer to a question as PNG, for where an SVG cannot be shown."""
-    return Response(pixels(picture(request, question, kind, theme, width)), media_type="image/png")
+    image = picture(request, question, kind, theme, width, highlight)
+    return Response(pixels(image), media_type="image/png")
 
 
-def picture(request: Request, question: str, kind: str, theme: Theme, width: int = 960) -> str:
+def picture(
+    request: Request,
+    question: str,
+    kind: str,
+    theme: Theme,
+    width: int = 960,
+    highlight: list[str] | None = None,
+) -> str:
     """Return the SVG of a chart; what cannot be drawn is said in the image, since a page holds it.
 
     The request's query has the question's values. Raises `UnknownError` for a chart that there is not.
@@ -61,7 +83,7 @@ def picture(request: Request, question: str, kind: str, theme: Theme, width: int
         )
     query = values_of(request.query_params.multi_items())
     store = store_of(request)
-    image = _drawn(store, question, query, kind or known[0], width)
+    image = _drawn(store, question, query, kind or known[0], width, tuple(highlight or ()))
     return in_light(image) if theme == "light" else image
 
 
@@ -79,13 +101,13 @@ def values_of(query: "list[tuple[str, str]]") -> str:
 
 # The page asks for it in light or in dark, which differ in colours alone, and as SVG or PNG.
 @lru_cache(maxsize=32)
-def _drawn(store: Store, question: str, query: str, kind: str, width: int) -> str:
+def _drawn(store: Store, question: str, query: str, kind: str, width: int, highlight: tuple[str, ...]) -> str:
     """Draw a chart in dark; a store that something was added to is another one."""
     from pitboard.charts import svg
     from pitboard.charts.answers import draw
 
     answer = asking.ask(store, question, asking.read(question, QueryParams(query)))
     try:
-        return svg(draw(answer, kind, "dark", width))
+        return svg(draw(answer, kind, "dark", width, highlight))
     except PitboardError as error:
         return _EMPTY.format(width=width, sentence=escape(str(error)))

@@ -1,7 +1,8 @@
 """Addresses of pages that are about a row of results, and which foreign links a page may have."""
 
 import re
-from urllib.parse import quote, urlencode
+from collections.abc import Iterable
+from urllib.parse import parse_qsl, quote, urlencode
 
 from markupsafe import Markup, escape
 
@@ -21,6 +22,17 @@ def system_address(round: object, submitter: object, system: object) -> str:
     return "/systems/" + "/".join(quote(str(part), safe="") for part in (round, submitter, system))
 
 
+def result_address(reference: str) -> str:
+    """Give the permanent address of a result's page, by its reference."""
+    return "/results/" + "/".join(quote(part, safe="") for part in reference.split("/"))
+
+
+def compare_address(references: Iterable[str], **besides: str) -> str:
+    """Give the address that sets results side by side."""
+    query = urlencode([*(("r", each) for each in references), *besides.items()], safe="/")
+    return f"/compare?{query}" if query else "/compare"
+
+
 def place(column: Column, row: Row, parameters: Row) -> str | None:
     """Give the address that a cell leads to: of the result, system or benchmark that it names, or `None`.
 
@@ -32,16 +44,30 @@ def place(column: Column, row: Row, parameters: Row) -> str | None:
     if column.name == "benchmark":
         return f"/benchmarks/{quote(str(value), safe='')}"
     if _REFERENCE.fullmatch(str(value)):
-        *key, benchmark = str(value).split("/")
-        return f"{system_address(*key)}#{quote(benchmark, safe='')}"
+        return result_address(str(value))
     if column.name == "speedup" and row.get("before") and row.get("after"):
-        return "/compare?" + urlencode({"a": row["before"], "b": row["after"]})
+        return compare_address([row["before"], row["after"]])
     names = [row.get(name) or parameters.get(name) for name in _KEY]
     # Where a row names its result or benchmark, that name is the link, and the minutes are not.
     minutes = column.unit == "min" and "reference" not in row and "benchmark" not in row
     if not all(names) or not (column.name == "system" or minutes):
         return None
-    return system_address(*names) + (f"#{quote(column.name, safe='')}" if column.unit == "min" else "")
+    return result_address("/".join(map(str, [*names, column.name]))) if minutes else system_address(*names)
+
+
+def of_chart(question: str, query: str) -> dict[str, str]:
+    """Return what a chart leads to, by the query of its image: its figures as files, images, and `embed`."""
+    asked = parse_qsl(query)
+    kind = dict(asked).get("kind", "")
+    values = urlencode([(name, value) for name, value in asked if name != "kind"])
+    begun = f"{values}&" if values else ""
+    return {
+        "csv": f"/api/{question}?{begun}format=csv",
+        "json": f"/api/{question}?{begun}format=json",
+        "png": f"/charts/{question}.png?{query}",
+        "svg": f"/charts/{question}.svg?{query}&theme=light",
+        "embed": f"/embed/{question}/{kind}" + (f"?{values}" if values else ""),
+    }
 
 
 def linked(text: object) -> Markup:

@@ -5,27 +5,13 @@ from fastapi import HTTPException
 from pitboard import suite
 from pitboard.compliance.rules import RULES
 from pitboard.errors import PitboardError
-from pitboard.results.find import latest_round
 from pitboard.results.store import Store
+from pitboard.results.view import sorted_rows
 from pitboard.suite.model import Benchmark
 from pitboard.web import asking
 from pitboard.web.rendering import Page
-from pitboard.web.result_pages import fastest, sorted_by
 
 _ROUND = suite.NEWEST_RACED
-
-
-def front(store: Store) -> Page:
-    """What the newest round shows."""
-    return Page(
-        "front.html",
-        {
-            "round": latest_round(store),
-            "roster": asking.section(store, "roster"),
-            "fastest": fastest(store),
-            "scale": asking.section(store, "scale", benchmark="llama31_8b"),
-        },
-    )
 
 
 def benchmarks(store: Store) -> Page:
@@ -45,14 +31,15 @@ def benchmark(store: Store, name: str) -> Page:
     round = retired.get(name)
     table = asking.section(store, "table", benchmark=name, round=round)
     if table and table.answer:
-        sorted_by(table.answer, name)
+        table.answer.rows = sorted_rows(table.answer, name)
     scale = asking.section(store, "scale", benchmark=name, round=round)
-    if table and scale and scale.charts:
-        table = table._replace(charts=())  # it would be the same picture
+    if table and scale and scale.charts:  # the curves of the table would be the same picture
+        table = table._replace(charts=tuple(chart for chart in table.charts if chart.form != "scale"))
     return Page(
         "benchmark.html",
         {
             "name": name,
+            "round": round or _ROUND.version,
             "benchmark": known,
             "scale": scale,
             "converge": asking.section(store, "converge", benchmark=name, round=round),

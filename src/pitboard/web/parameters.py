@@ -4,10 +4,11 @@ from fastapi import Request
 
 from pitboard.errors import PitboardError, near
 from pitboard.results import questions
+from pitboard.web.table_page import PARAMETERS
 
-_CHART = ("theme", "kind", "width")
-_API_CHART = ("chart", "theme", "width")
-_PAGES = {"/results": ("sort",), "/compare": ("a", "b", "normalise", "benchmark")}
+_CHART = ("theme", "kind", "width", "highlight")
+_API_CHART = ("chart", "theme", "width", "highlight")
+_PAGES = {"/compare": ("r", "benchmark", "normalise", "a", "b")}
 
 
 def refuse_unknown(request: Request) -> None:
@@ -28,12 +29,21 @@ def refuse_unknown(request: Request) -> None:
 def _known(path: str) -> list[str] | None:
     """Return what an address takes, by its name; `None` where it is of a question that there is not."""
     if path == "/results":
-        return [*questions.question("table").parameters, *_PAGES[path]]
-    for place, more in (("/questions/", ()), ("/charts/", _CHART), ("/api/", ("format",))):
+        return [
+            *{**questions.question("entries").parameters, **questions.question("table").parameters},
+            *PARAMETERS,
+        ]
+    for place, more in (
+        ("/questions/", ()),
+        ("/charts/", _CHART),
+        ("/embed/", ("theme", "width")),
+        ("/api/", ("format",)),
+    ):
         if path.startswith(place):
+            path = path.rpartition("/")[0] if place == "/embed/" else path
             name, drawn, _ = path.removeprefix(place).partition("/chart.")
             name = name if drawn else name.removesuffix(".svg").removesuffix(".png")
             if name not in questions.names():
                 return [] if place == "/api/" else None
             return [*questions.question(name).parameters, *(_API_CHART if drawn else more)]
-    return list(_PAGES.get(path, ()))
+    return ["since"] if path.startswith("/rounds/") else list(_PAGES.get(path, ()))

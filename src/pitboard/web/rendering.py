@@ -8,27 +8,27 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from pitboard import __version__
-from pitboard.results.answer import Column, Table
 from pitboard.results.find import reference
-from pitboard.results.schema import Row
 from pitboard.text import printable
-from pitboard.web.links import linked, place, system_address
+from pitboard.web.addresses import absolute
+from pitboard.web.links import compare_address, linked, of_chart, place, result_address, system_address
 from pitboard.web.static import static_url
+from pitboard.web.tables import MAX_ROWS, laid
 
 NAVIGATION = (
     ("/", "Round"),
     ("/results", "Results"),
     ("/compare", "Compare"),
+    ("/precision", "Precision"),
+    ("/claims", "Claims"),
     ("/rounds", "Rounds"),
     ("/benchmarks", "Benchmarks"),
     ("/check", "Check a log"),
     ("/api", "API"),
 )
 
-MAX_ROWS = 500
-"""More rows than these are left to the API: a page must stay quick to read and to send."""
-_MANY = 6
-_LONG = 40
+# What needs a server stands on the page of the data instead.
+IN_FILES = (*(each for each in NAVIGATION if each[0] not in ("/check", "/api")), ("/data", "Data"))
 
 
 class Page(NamedTuple):
@@ -49,14 +49,22 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals |= {"static": static_url, "navigation": NAVIGATION, "version": __version__}
     made.globals |= {
+        "static": static_url,
+        "navigation": NAVIGATION,
+        "version": __version__,
+    }
+    made.globals |= {
+        "in_files": IN_FILES,
+        "of_chart": of_chart,
         "place": place,
         "system_address": system_address,
+        "result_address": result_address,
+        "compare_address": compare_address,
         "reference": reference,
+        "laid": laid,
         "most": MAX_ROWS,
     }
-    made.globals |= {"in_reading_order": in_reading_order, "long": _LONG}
     made.filters |= {"printable": lambda value: printable(str(value)), "linked": linked}
     made.filters["number"] = _number
     return made
@@ -67,29 +75,21 @@ def render(request: Request, page: Page, status: int = 200) -> HTMLResponse:
     template = page.template
     if page.fragment and "hx-request" in request.headers:
         template = page.fragment
+    query = request.url.query
     text = (
         environment()
         .get_template(template)
         .render(
             path=request.url.path,
+            address=f"{request.scope['raw_path'].decode('ascii')}{'?' if query else ''}{query}",
+            absolute=lambda address: absolute(request, address),
+            previews=[],
             live=not request.app.state.frozen,
             damage=request.app.state.store_handle.damage,
             **page.values,
         )
     )
     return HTMLResponse(text, status)
-
-
-def in_reading_order(table: Table) -> list[Column]:
-    """Give the columns with names and long texts last, where there are many: figures come into view first."""
-    first, *others = table.columns
-    if len(others) < _MANY:
-        return table.columns
-    return [first, *sorted(others, key=lambda column: _is_long(column, table.rows[:MAX_ROWS]))]
-
-
-def _is_long(column: Column, rows: list[Row]) -> bool:
-    return column.name == "system" or any(len(column.text(row[column.name])) > _LONG for row in rows)
 
 
 def _number(value: float | None, decimals: int = 0) -> str:

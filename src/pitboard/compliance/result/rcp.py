@@ -113,6 +113,19 @@ def reference_convergence(
     return [msgspec.structs.replace(point, minimum=point.minimum - slack) for point in known]
 
 
+def most_within_spread(
+    verdict: RcpVerdict, benchmark: str, ruleset: str = NEWEST_RACED.ruleset
+) -> float | None:
+    """Give the largest mean that the same t-test, turned round, does not call slower than the reference.
+
+    It lies as far above the reference's mean as the smallest that passes lies below, without the round's
+    slack; `None` for a verdict that was made against no reference. It is no test of MLCommons'.
+    """
+    if verdict.reference_mean is None or verdict.minimum is None:
+        return None
+    return 2 * verdict.reference_mean - (verdict.minimum + _slack(benchmark, ruleset))
+
+
 def _slack(benchmark: str, ruleset: str) -> int:
     return _SLACK.get(benchmark, 0) if int(ruleset.partition(".")[0]) >= 5 else 0
 

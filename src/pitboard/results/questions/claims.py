@@ -7,6 +7,7 @@ import msgspec
 
 from pitboard.errors import PitboardError
 from pitboard.results.answer import Answer, Column
+from pitboard.results.evidence import Evidence
 from pitboard.results.find import default_store, rounds_of
 from pitboard.results.organisations import one_name
 from pitboard.results.question import Question
@@ -28,18 +29,19 @@ from results where round = $round and not own
 order by minutes, organisation, system_name"""
 
 COLUMNS = [
-    Column("round", "Round"),
     Column("claim", "Claim"),
     Column("verdict", "Verdict"),
     Column("found", "What the data say"),
+    Column("round", "Round"),
     Column("question", "Ask it yourself", detail=True),
+    Column("address", "Its page", detail=True),
 ]
 
 SUPPORTED, PARTLY, NOT, UNTOLD = "supported", "partly supported", "not supported", "not to be told"
 _SHARP = 1.5
 
-Finding = tuple[str, str, str]
-"""A verdict, what was found, and the command that finds it."""
+Finding = tuple[str, str, Evidence]
+"""A verdict, what was found, and the question that finds it."""
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -58,7 +60,7 @@ def _roster(figure: str, value: int) -> Callable[[Store, str], Finding]:
         return (
             SUPPORTED if found == value else NOT,
             f"{found} {figure}",
-            f"pitboard results roster --round {round}",
+            _everyone(round),
         )
 
     return judge
@@ -78,7 +80,7 @@ def _multi_node_rose(against: str) -> Callable[[Store, str], Finding]:
             f"({ratios[0] - 1:+.0%}), {facts['multi_node_share']:.0%} of all instead of "
             f"{before['multi_node_share']:.0%}; {facts['multi_node_systems']} multi-node systems, "
             f"{before['multi_node_systems']} in v{against} ({ratios[1] - 1:+.0%})",
-            f"pitboard results roster --round {round} --against {against}",
+            Evidence("roster", {"round": round, "against": against}),
         )
 
     return judge
@@ -94,7 +96,7 @@ def _outpaced(store: Store, _: str) -> Finding:
         if (each := facts[measure])["series"]
     )
     verdict = SUPPORTED if all(most) else PARTLY if any(most) else NOT
-    return verdict, found, "pitboard results trend"
+    return verdict, found, Evidence("trend", {})
 
 
 def _speedup(reference: str, claimed: float) -> Callable[[Store, str], Finding]:
@@ -103,7 +105,7 @@ def _speedup(reference: str, claimed: float) -> Callable[[Store, str], Finding]:
     def judge(store: Store, _: str) -> Finding:
         answer = trace(reference, claimed, store=store)
         facts = answer.facts
-        how = f"pitboard results rounds --benchmark {reference.rpartition('/')[2]}"
+        how = Evidence("rounds", {"benchmark": reference.rpartition("/")[2]})
         fair = [name for name in facts["gives"] if name in facts["like_for_like"]]
         if fair:
             return SUPPORTED, f"{claimed:.2f} × over {fair[0]}, like for like", how
@@ -139,7 +141,7 @@ def _leads(organisation: str) -> Callable[[Store, str], Finding]:
             verdict,
             f"fastest on {first} of {len(fastest)} benchmarks of the closed division{named}; the largest "
             f"system is {largest['organisation']}'s, of {largest['accelerators']:,} accelerators",
-            f"pitboard results table --round {round} --division closed",
+            Evidence("entries", {"round": round, "division": "closed"}),
         )
 
     return judge
@@ -168,14 +170,14 @@ def _entered(
             SUPPORTED if all(right) else PARTLY if any(right) else NOT,
             f"{organisation}{called} has {', '.join(names)} on {' and '.join(kinds)}, at "
             f"{', '.join(f'{count:,}' for count in have)} accelerators",
-            f"pitboard results table --round {round} --submitter {submitter}",
+            Evidence("entries", {"round": round, "submitter": submitter}),
         )
 
     return judge
 
 
-def _everyone(round: str) -> str:
-    return f"pitboard results roster --round {round}"
+def _everyone(round: str) -> Evidence:
+    return Evidence("roster", {"round": round})
 
 
 CLAIMS = (
@@ -215,17 +217,19 @@ def claims(*, store: Store | None = None) -> Answer:
     for claim in CLAIMS:
         if claim.round not in have:
             continue
+        evidence: Evidence | None = None
         try:
-            verdict, found, question = claim.judge(store, claim.round)
+            verdict, found, evidence = claim.judge(store, claim.round)
         except PitboardError as error:  # of a store without what the claim is about
-            verdict, found, question = UNTOLD, str(error), ""
+            verdict, found = UNTOLD, str(error)
         rows.append(
             {
                 "round": f"v{claim.round}",
                 "claim": claim.text,
                 "verdict": verdict,
                 "found": found,
-                "question": question,
+                "question": evidence and evidence.command,
+                "address": evidence and evidence.address,
             }
         )
     facts: dict[str, Any] = {

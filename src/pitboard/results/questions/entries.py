@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from pitboard.results import facets, marks, own
+from pitboard.results import facets, marks, own, references
 from pitboard.results.answer import Answer, Column
-from pitboard.results.find import default_store, latest_round, reference
+from pitboard.results.find import default_store, latest_round
 from pitboard.results.question import (
     ACCELERATOR,
     ACCELERATORS,
@@ -16,25 +16,26 @@ from pitboard.results.question import (
     SOFTWARE,
     SUBMITTER,
     WITH_OWN,
+    Chart,
     Option,
     Question,
     Several,
     SeveralNumbers,
 )
 from pitboard.results.questions.table import DEFINITION
+from pitboard.results.ranking import ranked
 from pitboard.results.store import Store
 
-_MARK = "mark of minutes"
-
 _COLUMNS = [
-    Column("minutes", "Time-to-train", "number", "min", mark=_MARK),
+    Column("minutes", "Time-to-train", "number", "min", mark=marks.OF_MINUTES),
     Column("benchmark", "Benchmark"),
     Column("system", "System"),
     Column("submitter", "Submitter"),
     Column("accelerators", "Count", "integer"),
     Column("accelerator", "Accelerator"),
     Column("precision", "Precision"),
-    Column("reference", "Reference", detail=True),
+    references.FULL,
+    references.SHORT,
     Column("round", "Round", detail=True),
     Column("nodes", "Nodes", "integer", detail=True),
     Column("division", "Division", detail=True),
@@ -48,11 +49,11 @@ _COLUMNS = [
     Column("to_know", "To know of the figure", detail=True),
 ]
 
-_FILTERS = (
+FILTERS = (
     *("round", "benchmark", "division", "availability", "submitter", "accelerator", "accelerators"),
     *("precision", "framework"),
 )
-_SEARCH = """
+SEARCH = """
   and (select bool_and(contains(lower(concat_ws(' ', round, benchmark, system, system_name, submitter,
       organisation, accelerator, precision, framework, division, availability)), word))
     from unnest(string_split(lower($search), ' ')) words(word))"""
@@ -100,23 +101,21 @@ def entries(
   nodes, division, availability, framework, system_name, samples_to_target as samples, runs,
   rcp_scale as rcp_factor, joules / 1e6 as energy_mj
 from results
-where {own.SHOWN}{facets.where(values, _FILTERS)}{_SEARCH if search else ""}
+where {own.SHOWN}{facets.where(values, FILTERS)}{SEARCH if search else ""}
 order by benchmark, minutes nulls last, round, submitter, system"""
     rows = [
-        row | {"reference": reference(row), "to_know": row[marks.OF_ROW.name]}
+        row | references.names(row) | {"to_know": row[marks.OF_ROW.name]}
         for row in marks.tell(store, store.rows(sql, values))
     ]
-    for row in rows:
-        row[_MARK] = marks.SIGN if row["to_know"] and row["minutes"] is not None else ""
     return Answer(
         question="entries",
         title=_title(values, software, len(rows)),
         definition=DEFINITION,
         sql=sql,
         parameters=values,
-        columns=_COLUMNS,
+        columns=list(_COLUMNS),
         rows=rows,
-        notes=[*own.notes(values["with_own"]), *_marked(rows)],
+        notes=[*own.notes(values["with_own"]), *marks.notes(rows, "to_know")],
     )
 
 
@@ -132,14 +131,8 @@ def _title(values: dict[str, Any], software: Several, count: int) -> str:
     return f"MLPerf Training v{facets.told(values['round'], ' and v')}: {', '.join(parts)}"
 
 
-def _marked(rows: list[dict[str, Any]]) -> list[str]:
-    """Return the note that explains the sign, where there is one."""
-    marked = sum(bool(row[_MARK]) for row in rows)
-    if not marked:
-        return []
-    return [
-        f"{marks.SIGN} The column to_know says what must be known of a figure, in {marked} of {len(rows)}."
-    ]
+def _bars(answer: Answer) -> dict[str, Any]:
+    return ranked(answer.rows, told="to_know")
 
 
 QUESTION = Question(
@@ -163,5 +156,8 @@ QUESTION = Question(
         SOFTWARE,
         Option("search", "Only what has all these words, or parts of words, somewhere in its line."),
         WITH_OWN,
+    ),
+    charts=(
+        Chart("ranked", _bars, "Minutes of one benchmark, ranked among as many accelerators", form="bars"),
     ),
 )

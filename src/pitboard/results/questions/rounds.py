@@ -6,8 +6,9 @@ from statistics import median
 from typing import Any
 
 from pitboard.errors import PitboardError
+from pitboard.results import references
 from pitboard.results.answer import Answer, Column, Table
-from pitboard.results.find import default_store, known, reference, rounds_of
+from pitboard.results.find import default_store, known, rounds_of
 from pitboard.results.likeness import unlike
 from pitboard.results.organisations import one_name
 from pitboard.results.question import BENCHMARK, Chart, Option, Question
@@ -36,32 +37,35 @@ SQL = """select r.round, r.submitter, r.system, r.benchmark, r.organisation, r.d
 from results r left join systems s using (round, submitter, system)
   left join (
     select round, submitter, system, benchmark, list(started order by started) as started
-    from runs where counted and benchmark = $benchmark and round in $rounds group by all
+    from runs where counted and ($benchmark is null or benchmark = $benchmark) and round in $rounds
+    group by all
   ) u using (round, submitter, system, benchmark)
-where r.benchmark = $benchmark and r.round in $rounds
+where ($benchmark is null or r.benchmark = $benchmark) and r.round in $rounds
   and r.division = 'closed' and not r.own and r.minutes is not null
 order by r.minutes, r.submitter, r.system"""
 
 COLUMNS = [
-    Column("kind", "What is the same"),
     Column("label", "Which"),
     Column("speedup", "Speed-up", "number", "×", 3),
-    Column("speedup_of_runs", "Speed-up of the runs", "number", "×", 3),
-    Column("same_runs", "The same runs", "boolean"),
-    Column("round_before", "Earlier round", detail=True),
-    Column("before", "Earlier result"),
     Column("minutes_before", "Earlier time-to-train", "number", "min", 3),
+    Column("minutes_after", "Later time-to-train", "number", "min", 3),
+    Column("same_runs", "The same runs", "boolean"),
+    Column("like_for_like", "Like for like", "boolean"),
+    Column("reasons", "Why not"),
+    Column("kind", "What is the same", detail=True),
+    Column("speedup_of_runs", "Speed-up of the runs", "number", "×", 3, detail=True),
+    Column("before", "Earlier result", detail=True),
+    Column("ref_before", "Ref of the earlier", detail=True),
+    Column("round_before", "Earlier round", detail=True),
     Column("accelerator_before", "Earlier accelerator", detail=True),
     Column("accelerators_before", "Earlier count", "integer", detail=True),
     Column("framework_before", "Earlier framework", detail=True),
+    Column("after", "Later result", detail=True),
+    Column("ref_after", "Ref of the later", detail=True),
     Column("round_after", "Later round", detail=True),
-    Column("after", "Later result"),
-    Column("minutes_after", "Later time-to-train", "number", "min", 3),
     Column("accelerator_after", "Later accelerator", detail=True),
     Column("accelerators_after", "Later count", "integer", detail=True),
     Column("framework_after", "Later framework", detail=True),
-    Column("like_for_like", "Like for like", "boolean"),
-    Column("reasons", "Why not"),
 ]
 
 SAME_SUBMITTER = "same submitter, accelerator and count"
@@ -115,7 +119,7 @@ def rounds(benchmark: str, since: str | None = None, *, store: Store | None = No
         rows=rows,
         notes=[
             *_history(name, having, every),
-            *_breaks(name, present),
+            *breaks(name, present),
             *_best(newest),
             *(
                 note
@@ -126,6 +130,20 @@ def rounds(benchmark: str, since: str | None = None, *, store: Store | None = No
         facts=facts,
         more=_more(traced),
     )
+
+
+def changes(before: str, after: str, *, store: Store) -> dict[str, list[Row]]:
+    """Give the pairs of results of two rounds, as `rounds` does, by benchmark: of those that both have."""
+    found: dict[str, dict[str, list[Row]]] = {}
+    for row in store.rows(SQL, {"benchmark": None, "rounds": [before, after]}):
+        found.setdefault(row["benchmark"], {}).setdefault(row["round"], []).append(row)
+    return {
+        name: [
+            _row(kind, label, *pair) for kind, label, *pair in _pairs(found[name][before], found[name][after])
+        ]
+        for name in sorted(found)
+        if len(found[name]) == 2
+    }
 
 
 def _spans(present: list[str]) -> list[tuple[str, str]]:
@@ -213,7 +231,7 @@ def _row(kind: str, label: str, before: Row, after: Row) -> Row:
         "same_runs": bool(before["started"]) and before["started"] == after["started"],
     }
     for name, end in (("before", before), ("after", after)):
-        row[name] = reference(end)
+        row[name], row[f"ref_{name}"] = references.names(end).values()
         for column in ("round", "minutes", "accelerator", "accelerators", "framework"):
             row[f"{column}_{name}"] = end[column]
     return row | {"like_for_like": not reasons, "reasons": " ".join(reasons)}
@@ -237,7 +255,9 @@ def _title(benchmark: str, present: list[str], facts: dict[str, Any]) -> str:
     times = f"{facts['best_speedup']:.2f} ×"
     title = f"{benchmark}, v{present[0]} → v{present[-1]}: the best is {times} as fast at any scale"
     if facts["median_same_submitter"]:
-        title += f", like for like of one submitter {facts['median_same_submitter']:.2f} × (median)"
+        count = facts["same_submitter_pairs"]
+        of = "n = 1" if count == 1 else f"median, n = {count}"
+        title += f", like for like of one submitter {facts['median_same_submitter']:.2f} × ({of})"
     return title
 
 
@@ -268,7 +288,7 @@ def _history(benchmark: str, present: list[str], every: list[str]) -> list[str]:
     return notes
 
 
-def _breaks(benchmark: str, present: list[str]) -> list[str]:
+def breaks(benchmark: str, present: list[str]) -> list[str]:
     """Say where the target changed: figures over such a change compare two tasks."""
     targets = [official_targets(find_round(number), benchmark) for number in present]
     return [
@@ -321,20 +341,35 @@ def _more(traced: list[Any]) -> dict[str, Table]:
 
 def _slopes(answer: Answer) -> dict[str, Any]:
     rounds = answer.facts["rounds"]
+    if len(rounds) < 2:
+        raise PitboardError(f"{answer.title}, so there is no change to draw.")
     pairs = [r for r in answer.rows if (r["round_before"], r["round_after"]) == (rounds[0], rounds[-1])]
     same = [row for row in pairs if row["kind"] == SAME_SUBMITTER]
     chosen = [row for row in pairs if row["kind"] == "best"] + (same or pairs[1:])
     rows = [
         {
-            "label": row["label"],
+            "label": f"{row['label']} (any count)" if row["kind"] == "best" else row["label"],
             "round": f"v{row[f'round_{side}']}",
             "minutes": row[f"minutes_{side}"],
-            "like_for_like": row["like_for_like"],
+            "accelerator": row[f"accelerator_{side}"],
+            "like_for_like": not _not_progress(row),
+            "unlike": _not_progress(row),
         }
         for row in chosen
         for side in ("before", "after")
     ]
     return {"rows": rows}
+
+
+def _not_progress(row: Row) -> str:
+    """Say in a word why a pair's change is not one of its software: nothing where it may be."""
+    if row["same_runs"]:
+        return "the same runs"
+    if row["accelerator_before"] != row["accelerator_after"]:
+        return "other accelerator"
+    if row["accelerators_before"] != row["accelerators_after"]:
+        return "other count"
+    return "" if row["like_for_like"] else "not like for like"
 
 
 QUESTION = Question(
@@ -352,5 +387,7 @@ QUESTION = Question(
         BENCHMARK,
         Option("since", "The first round.", otherwise="the last but one", column="round"),
     ),
-    charts=(Chart("rounds", _slopes, "Minutes from round to round, a line for each"),),
+    charts=(
+        Chart("rounds", _slopes, "Minutes in both rounds, a line for each pair of results, fastest first"),
+    ),
 )

@@ -50,19 +50,19 @@ COLUMNS = [
     Column("round", "Round"),
     Column("benchmark", "Benchmark", detail=True),
     Column("published", "Published", detail=True),
-    Column("years", "Years", "number", "", 2),
-    Column("moore", "Moore's law", "number", "×", 2),
     Column("minutes_any", "Fastest", "number", "min", 2),
     Column("speedup_any", "Speed-up", "number", "×", 2),
     Column("ahead_any", "Ahead of Moore", "number", "×", 2),
-    Column("result_any", "Fastest result", detail=True),
-    Column("accelerators_any", "Its accelerators", "integer", detail=True),
     Column("minutes_eight", "At 8", "number", "min", 2),
     Column("speedup_eight", "Speed-up at 8", "number", "×", 2),
     Column("ahead_eight", "Ahead of Moore at 8", "number", "×", 2),
+    Column("years", "Years", "number", "", 2, detail=True),
+    Column("moore", "Moore's law", "number", "×", 2, detail=True),
+    Column("result_any", "Fastest result", detail=True),
+    Column("accelerators_any", "Its accelerators", "integer", detail=True),
     Column("result_eight", "Fastest result at 8", detail=True),
-    Column("hours_hours", "Fewest accelerator-hours", "number", "h", 2),
-    Column("speedup_hours", "Accelerator-hours saved", "number", "×", 2),
+    Column("hours_hours", "Fewest accelerator-hours", "number", "h", 2, detail=True),
+    Column("speedup_hours", "Accelerator-hours saved", "number", "×", 2, detail=True),
     Column("ahead_hours", "Ahead of Moore per accelerator-hour", "number", "×", 2, detail=True),
     Column("result_hours", "Result of fewest accelerator-hours", detail=True),
     Column("lost", "Entries without their logs", "integer", detail=True),
@@ -311,7 +311,12 @@ def _lines(measure: str) -> Any:
             for row in answer.rows
             if row["series"] in several and row[f"speedup_{measure}"] is not None
         ]
-        return {"rows": rows, "title": f"Speed-up of the best {MEASURES[measure]}, against Moore's law"}
+        rounds = [row["round"] for row in answer.rows if row["series"] in several]
+        rounds.sort(key=_day)
+        of = f"v{rounds[0]} to v{rounds[-1]}" if rounds else "one round only"
+        name = answer.parameters["benchmark"]
+        said = f"{f'{name}: speed-up' if name else 'Speed-up'} of the best {MEASURES[measure]}, {of}"
+        return {"rows": rows, "title": f"{said}, against Moore's law"}
 
     return data
 

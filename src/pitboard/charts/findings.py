@@ -1,0 +1,155 @@
+"""Small charts beside a sentence, which is their title there: a few bars, or dots against a line."""
+
+from collections.abc import Sequence
+
+import altair as alt
+
+from pitboard.charts import families
+from pitboard.charts.axes import Span, linear_span, x_axis
+from pitboard.charts.frame import data, finish, text_width
+from pitboard.charts.rows import ChartRow, brief, number, some, text_of
+from pitboard.charts.scaling import ThemeName
+from pitboard.charts.theme import NARROW, TEXT, Theme, config, find_theme
+from pitboard.text import clean
+
+MOST = 24
+_ROW = 19
+
+
+def few_bars(
+    rows: Sequence[ChartRow],
+    *,
+    title: str,
+    subtitle: str = "",
+    caption: str = "",
+    theme: ThemeName = "light",
+    line: float | None = None,
+    width: int = 720,
+) -> alt.TopLevelMixin:
+    """A bar for each row from zero, in their order, with its name before it and its figure behind it.
+
+    A row has `label` and `value`, and may have `word` (written in place of the figure), `accelerator` (its
+    colour) and `muted`: grey, as what the others are set against. `line` is where a dashed upright line
+    stands. Beyond `MOST` rows the rest is left out. A narrow chart has neither title nor caption. Raises
+    `PitboardError` for no rows, or for a number that cannot be drawn.
+    """
+    look = find_theme(theme)
+    drawn: list[dict[str, object]] = [
+        {
+            "row": place,
+            "label": text_of(row, "label"),
+            "value": (value := number(row, "value", positive=False)),
+            "word": clean(row.get("word") or "") or brief(value),
+            "colour": _colour(row, look),
+        }
+        for place, row in enumerate(some(rows, "finding")[:MOST])
+    ]
+    names = min(max(_room(each["label"]) for each in drawn), width * 0.62)
+    ends = max(_room(each["word"]) for each in drawn)
+    high = max([number(each, "value", positive=False) for each in drawn] + [line or 0, 1e-9])
+    span = Span(0.0, high, log=False)
+    x = alt.X("value:Q", scale=span.scale(), axis=None)
+    y = alt.Y("row:O", scale=alt.Scale(domain=[each["row"] for each in drawn]), axis=None)
+    base = alt.Chart(data(drawn))
+    figure = base.mark_text(align="left", dx=5)
+    halo = base.mark_text(align="left", dx=5, stroke=look.background, strokeWidth=4, strokeJoin="round")
+    layers = [
+        base.mark_bar(size=11).encode(
+            x, y, color=alt.Color("colour:N", scale=None), tooltip=["label:N", "word:N"]
+        ),
+        *_line(line, span, look, None),
+        *(text.encode(x, y, text="word:N") for text in (halo, figure)),
+        base.mark_text(align="right", limit=names - 10).encode(y, x=alt.value(-8), text="label:N"),
+    ]
+    plot = max(40.0, width - 24 - names - ends)
+    chart = alt.LayerChart(layer=layers).properties(width=plot, height=_ROW * len(drawn))
+    return _finish(chart, look, width, title=title, subtitle=subtitle, caption=caption)
+
+
+def dots(
+    rows: Sequence[ChartRow],
+    *,
+    title: str,
+    subtitle: str = "",
+    caption: str = "",
+    theme: ThemeName = "light",
+    quantity: str = "",
+    line: float | None = None,
+    width: int = 720,
+) -> alt.TopLevelMixin:
+    """A dot for each row on the line of its label, in the colour and shape of its accelerator.
+
+    A row has `label`, `value` and `accelerator`; labels stand in the order in which they come, each with how
+    many dots it has. `quantity` names the axis; `line` is where a dashed upright line stands. A narrow chart
+    has neither title nor caption. Raises `PitboardError` for no rows, or for a number that cannot be drawn.
+    """
+    look = find_theme(theme)
+    drawn: list[dict[str, object]] = [
+        {
+            "label": text_of(row, "label"),
+            "value": number(row, "value"),
+            "accelerator": text_of(row, "accelerator"),
+        }
+        for row in some(rows, "result that can be held against a reference")
+    ]
+    labels = list(dict.fromkeys(str(each["label"]) for each in drawn))
+    counts = [sum(each["label"] == label for each in drawn) for label in labels]
+    named = [
+        {"label": label, "word": f"{label} (n = {count})"}
+        for label, count in zip(labels, counts, strict=True)
+    ]
+    names = max(_room(each["word"]) for each in named)
+    span = linear_span([number(each, "value") for each in drawn] + ([line] if line else []), 0.05)
+    plot = max(80.0, width - 24 - names)
+    axis = x_axis(quantity, ticks=int(plot / 60), number_format=".2~f")
+    x = alt.X("value:Q", scale=span.scale(), axis=axis)
+    y = alt.Y("label:N", sort=None, scale=alt.Scale(domain=labels), axis=None)
+    kinds = {str(each["accelerator"]) for each in drawn}
+    styles = {name: families.of_accelerator(name) for name in kinds}
+    height = (_ROW + 3) * len(labels)
+    key = families.key(styles, look, "accelerator", width)
+    key = key._replace(legend=_below(key.legend, names, height))
+    points = alt.Chart(data(drawn)).mark_point(size=46, filled=True, opacity=0.75)
+    layers = [
+        *_line(line, span, look, axis),
+        points.encode(
+            x, y, color=key.colour, shape=key.shape, tooltip=["label:N", "accelerator:N", "value:Q"]
+        ),
+        alt.Chart(data(list(named))).mark_text(align="right").encode(y, x=alt.value(-8), text="word:N"),
+    ]
+    chart = alt.LayerChart(layer=layers).properties(width=plot, height=height)
+    return _finish(chart, look, width, title=title, subtitle=subtitle, caption=caption)
+
+
+def _room(text: object) -> float:
+    """The pixels for a name and a gap; somewhat more than it takes, since a reader's font may be wider."""
+    return text_width(str(text), TEXT) * 1.15 + 10
+
+
+def _below(legend: alt.Legend | None, names: float, height: float) -> alt.Legend | None:
+    """Put a legend under the whole chart, from its left edge: under the dots alone it is too wide."""
+    if legend is None:
+        return None
+    moved: alt.Legend = legend.copy()
+    moved.orient, moved.legendX, moved.legendY = "none", -names, height + 48
+    return moved
+
+
+def _colour(row: ChartRow, look: Theme) -> str:
+    name = clean(row.get("accelerator") or "")
+    if row.get("muted"):
+        return look.other
+    return look.palette[families.of_accelerator(name).colour] if name else look.palette[0]
+
+
+def _line(at: float | None, span: Span, look: Theme, axis: alt.Axis | None) -> list[alt.Chart]:
+    if at is None:
+        return []
+    rule = alt.Chart(data([{"at": at}])).mark_rule(strokeDash=[3, 3], color=look.ink, opacity=0.7)
+    return [rule.encode(x=alt.X("at:Q", scale=span.scale(), axis=axis))]
+
+
+def _finish(chart: alt.LayerChart, look: Theme, width: float, **words: str) -> alt.TopLevelMixin:
+    if width < NARROW:
+        return chart.configure(**(config(look) | {"padding": 8}))
+    return finish(chart, **words, theme=look, width=width)

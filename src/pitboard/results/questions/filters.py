@@ -1,0 +1,89 @@
+"""What each filter of the results could still be set to, and how many results that would leave."""
+
+from pitboard.results import facets, own
+from pitboard.results.answer import Answer, Column
+from pitboard.results.find import default_store, latest_round
+from pitboard.results.question import Question, Several, SeveralNumbers
+from pitboard.results.questions.entries import FILTERS, SEARCH
+from pitboard.results.questions.entries import QUESTION as ENTRIES
+from pitboard.results.store import Store
+
+OFFERED = tuple(name for name in FILTERS if name != "framework")
+"""The filters whose values are counted; a framework is found by words of its text, which are no values."""
+
+DEFINITION = (
+    "Each filter's values are counted over the results that all the other filters leave, so that a count is "
+    "what is shown where that value is chosen alone. No value stands for results that do not state one."
+)
+_COLUMNS = [
+    Column("filter", "Filter"),
+    Column("value", "Value"),
+    Column("results", "Results", "integer"),
+]
+
+
+def filters(
+    round: Several = None,
+    benchmark: Several = None,
+    division: Several = None,
+    availability: Several = None,
+    submitter: Several = None,
+    accelerator: Several = None,
+    accelerators: SeveralNumbers = None,
+    precision: Several = None,
+    software: Several = None,
+    search: str | None = None,
+    with_own: bool = False,
+    *,
+    store: Store | None = None,
+) -> Answer:
+    """Give the values of each filter of `entries`, with the results that each leaves beside the others.
+
+    Rows are ordered by filter, the most results first. Raises `PitboardError` for a value that no result has.
+    """
+    store = store or default_store()
+    values = facets.chosen(
+        store,
+        round=round or latest_round(store),
+        benchmark=benchmark,
+        division=division,
+        availability=availability,
+        submitter=submitter,
+        accelerator=accelerator,
+        accelerators=accelerators,
+        precision=precision,
+        software=software,
+    )
+    search = " ".join((search or "").split()) or None
+    values |= {"search": search, "with_own": own.asked_for(with_own, values["submitter"])}
+    counted = [
+        f"""select {place} as place, '{name}' as filter, {name}::varchar as value, count(*) as results
+from results
+where {own.SHOWN}{facets.where(values, [each for each in FILTERS if each != name])}{SEARCH if search else ""}
+group by all"""
+        for place, name in enumerate(OFFERED)
+    ]
+    sql = "\nunion all\n".join(counted) + "\norder by place, results desc, value"
+    return Answer(
+        question="filters",
+        title=f"MLPerf Training v{facets.told(values['round'], ' and v')}: what results can be narrowed to",
+        definition=DEFINITION,
+        sql=sql,
+        parameters=values,
+        columns=_COLUMNS,
+        rows=store.rows(sql, values),
+        notes=own.notes(values["with_own"]),
+    )
+
+
+QUESTION = Question(
+    ask=filters,
+    order=2,
+    summary="Count the results behind each value of each filter, beside the other filters",
+    about=(
+        "Which values does each filter of /api/entries have, and how many results does each leave "
+        "beside the other filters that are given? A row is a value of a filter."
+    ),
+    example={"benchmark": "llama31_8b"},
+    options=ENTRIES.options,
+)

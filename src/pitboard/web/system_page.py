@@ -1,0 +1,127 @@
+"""The pages of one system and of one result, which keep their addresses."""
+
+from urllib.parse import urlencode
+
+import msgspec
+from fastapi import HTTPException
+
+from pitboard.results import marks
+from pitboard.results.find import reference
+from pitboard.results.likeness import disclosures
+from pitboard.results.schema import Row
+from pitboard.results.software import log_address
+from pitboard.results.store import Store
+from pitboard.web import asking
+from pitboard.web.compare_page import MOST, without_notes
+from pitboard.web.rendering import Page
+
+_OF_SYSTEM = "where round = $1 and submitter = $2 and system = $3"
+_RUNS = f"""select benchmark, run, minutes, counted, dropped, status, log from runs {_OF_SYSTEM}
+order by benchmark, run"""
+_OTHERS = """select submitter, system, accelerators, accelerator from systems
+where round = $1 and own = $2 and (submitter, system) <> ($3, $4) order by submitter, accelerators, system"""
+_SCALED = """select benchmark from results
+where round = $round and submitter = $submitter and accelerator = $accelerator and minutes > 0
+  and division = $division and framework is not distinct from $framework
+group by benchmark
+having count(distinct accelerators) > 1 and bool_or(system = $system) order by benchmark"""
+_LINKS = (("Code", "code_url"), ("Logs", "results_url"), ("Description", "system_url"))
+
+
+def system(store: Store, round: str, submitter: str, system: str) -> Page:
+    """One system: its results with their runs and logs, what it says of itself, its software, its scaling."""
+    key: list[object] = [round, submitter, system]
+    found = store.rows(f"select * from systems {_OF_SYSTEM}", key)
+    own = store.rows(f"select * from results {_OF_SYSTEM} order by benchmark", key)
+    if not found and not own:
+        raise HTTPException(404, f"The store has no system {round}/{submitter}/{system}.")
+    row = found[0] if found else own[0]
+    runs: dict[str, list[Row]] = {}
+    for run in store.rows(_RUNS, key):
+        address = log_address(row.get("results_url"), run["benchmark"], run["log"])
+        runs.setdefault(run["benchmark"], []).append(run | {"address": address})
+    results = [each | {"disclosed": disclosures(each)} for each in marks.tell(store, own)]
+    name = f"{round}/{submitter}/{system}"
+    stack = asking.section(store, "stack", a=name)
+    return Page(
+        "system.html",
+        {
+            "system": row,
+            "results": results,
+            "runs": runs,
+            "description": _description(row),
+            "links": _links(row),
+            "stack": stack and without_notes(stack),
+            "scales": _scales(store, row),
+            "name": name,
+            "others": _others(store, row),
+        },
+    )
+
+
+def result(store: Store, round: str, submitter: str, system: str, benchmark: str) -> Page:
+    """One result, at its permanent address: score, runs, logs, what is like for like, and how to cite it."""
+    name = f"{round}/{submitter}/{system}/{benchmark}"
+    entry = without_notes(asking.present(store, "entry", {"reference": name}))
+    stack = asking.section(store, "stack", a=name)
+    row = entry.answer.rows[0] if entry.answer else {}
+    found = store.rows(f"select * from systems {_OF_SYSTEM}", [row[each] for each in _KEY])
+    return Page(
+        "result.html",
+        {
+            "entry": entry,
+            "row": row,
+            "reference_of": reference(row),
+            "links": _links(found[0]) if found else {},
+            "fastest": _with_the_fastest(entry, reference(row)),
+            "disclosed": disclosures(row),
+            "stack": stack and without_notes(stack),
+        },
+    )
+
+
+def _with_the_fastest(entry: asking.Section, own: str) -> list[str]:
+    """Give a result and the fastest that are like for like with it, as many as can be compared."""
+    peers = entry.answer.more["peers"].rows if entry.answer else []
+    return [own, *(each["reference"] for each in peers if not each["this"])][:MOST]
+
+
+_KEY = ("round", "submitter", "system")
+
+
+def _links(row: Row) -> dict[str, str]:
+    return {what: row[name] for what, name in _LINKS if row.get(name)}
+
+
+def _scales(store: Store, row: Row) -> dict[str, str]:
+    """Give the benchmarks of the system with a scale curve of its family, each with what draws it."""
+    if not row["accelerator"]:
+        return {}
+    named = {name: row[name] for name in ("round", "submitter", "accelerator", "division")}
+    own = {"with_own": "true"} if row["own"] else {}
+    found = store.rows(_SCALED, named | {"framework": row["framework"], "system": row["system"]})
+    return {each["benchmark"]: urlencode({"benchmark": each["benchmark"], **named, **own}) for each in found}
+
+
+def _others(store: Store, row: Row) -> dict[str, list[tuple[str, str]]]:
+    """Give the other systems of the round by submitter, to choose one from: its name, and what it is."""
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for each in store.rows(_OTHERS, [row["round"], row["own"], row["submitter"], row["system"]]):
+        what = f"{each['accelerators'] or '?'} × {each['accelerator'] or 'not stated'} · {each['system']}"
+        name = f"{row['round']}/{each['submitter']}/{each['system']}"
+        groups.setdefault(each["submitter"], []).append((name, what))
+    return groups
+
+
+def _description(row: Row) -> dict[str, str]:
+    """Give the description's fields with what was written in them; the empty ones are left out."""
+    text = row.get("description")
+    fields = msgspec.json.decode(text) if text else {}
+    written = {name: _written(value) for name, value in fields.items()} if isinstance(fields, dict) else {}
+    return {name: value for name, value in written.items() if value.strip()}
+
+
+def _written(value: object) -> str:
+    if isinstance(value, dict):
+        return "; ".join(f"{name}: {_written(part)}" for name, part in value.items())
+    return ", ".join(map(_written, value)) if isinstance(value, list) else str(value)
