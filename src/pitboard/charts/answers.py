@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import altair as alt
 
 from pitboard import charts
+from pitboard.charts import families
 from pitboard.charts.scaling import ThemeName
 from pitboard.errors import PitboardError
 from pitboard.results import fabric, questions, scaling, sweep
@@ -46,8 +47,11 @@ def draw(
     maker = getattr(charts, chart.form or chart.name)
     words: dict[str, object] = {"title": answer.title, "caption": _source(answer), **given}
     words["subtitle"] = " ".join(filter(None, [_sides(answer), str(given.get("subtitle", ""))]))
+    styles = _styles(answer) if "styles" in signature(maker).parameters else {}
+    if styles and not (maker is charts.bars and "" in styles):  # bars of the result's peers
+        words["styles"] = styles
     if maker is charts.convergence:
-        words = {**_quality(answer), **words}
+        words = {**_quality(answer), **{name: value for name, value in words.items() if value is not None}}
     if highlight:
         if not takes_highlight(chart):
             raise PitboardError(f"The chart '{chart.name}' has nothing to highlight.")
@@ -71,8 +75,7 @@ def to_highlight(answer: "Answer", chart: "Chart") -> list[str]:
     found: dict[str, None] = {}
     for row in chart.data(answer)["rows"]:
         series = str(row.get("series") or "").partition(" (")[0]
-        name = series or row.get("accelerator") or ("label" in row and row.get("family"))
-        if name:
+        if name := series or row.get("accelerator"):
             found.setdefault(str(name))
     return sorted(found) if len(found) > 1 else []
 
@@ -90,17 +93,24 @@ def _sides(answer: "Answer") -> str:
     """Name what is compared, where an answer calls results by letters: both sides, with their rounds."""
     more = answer.more.get("results")
     rows = more.rows if more else answer.rows
-    named = [(row.get("result") or row.get("role"), row.get("reference")) for row in rows]
-    return " ".join(
-        f"{letter}: {reference}." for letter, reference in named if reference and len(letter or "") == 1
-    )
+    named = [(str(row.get("result") or row.get("role")), row.get("reference")) for row in rows]
+    return " ".join(f"{letter}: {text}." for letter, text in sorted(named) if text and len(letter) == 1)
+
+
+def _styles(answer: "Answer") -> dict[str, families.Style]:
+    """Return the styles of results that an answer calls by letters, or of its only one, as ""."""
+    letters = {str(row.get("result") or ""): str(row.get("accelerator") or "") for row in answer.rows}
+    if all(len(letter) == 1 for letter in letters):
+        return families.of_letters(letters)
+    alone = len(answer.rows) == 1 and all(letters.values())
+    return {"": families.of_accelerator(*letters.values())} if alone else {}
 
 
 def _quality(answer: "Answer") -> dict[str, object]:
     """Say what the quality of a comparison's runs is, and on which side of the target it is met."""
     row = answer.rows[0]
     name, round = str(row.get("benchmark")), str(row.get("round"))
-    unit = counted_in(answer.rows) if all("samples_to_target" in row for row in answer.rows) else "samples"
+    counted = all({"samples_to_target", "global_batch_size"} <= row.keys() for row in answer.rows)
     try:
         raced = find_round(round)
         known = next((each for each in raced.benchmarks if each.id == name), None)
@@ -111,7 +121,8 @@ def _quality(answer: "Answer") -> dict[str, object]:
     return {
         "quality": known.metric if known else "quality",
         "direction": "lower" if lower else "higher",
-        "unit": unit,
+        "target": targets[0].value if len(targets) == 1 else None,
+        "unit": counted_in(answer.rows) if counted else "samples",
     }
 
 

@@ -103,7 +103,8 @@ class PageCache:
         await _respond(page, scope, timed(send, begun, outcome))
 
     def _turns(self, scope: Scope) -> Turns:
-        return self._charts if scope["path"].startswith("/charts/") else self._others
+        drawn = scope["path"].startswith("/charts/") or "/chart." in scope["path"]
+        return self._charts if drawn else self._others
 
     def _key(self, scope: Scope) -> Key | None:
         if scope["method"] not in ("GET", "HEAD") or len(scope["query_string"]) > _MAX_QUERY_BYTES:
