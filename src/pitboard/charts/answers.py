@@ -48,7 +48,7 @@ def draw(
     words: dict[str, object] = {"title": answer.title, "caption": _source(answer), **given}
     words["subtitle"] = " ".join(filter(None, [_sides(answer), str(given.get("subtitle", ""))]))
     if maker is charts.convergence:
-        words = {**_quality(answer), **words}
+        words = {**_quality(answer), **{name: value for name, value in words.items() if value is not None}}
     if highlight:
         if not takes_highlight(chart):
             raise PitboardError(f"The chart '{chart.name}' has nothing to highlight.")
@@ -72,8 +72,7 @@ def to_highlight(answer: "Answer", chart: "Chart") -> list[str]:
     found: dict[str, None] = {}
     for row in chart.data(answer)["rows"]:
         series = str(row.get("series") or "").partition(" (")[0]
-        name = series or row.get("accelerator") or ("label" in row and row.get("family"))
-        if name:
+        if name := series or row.get("accelerator"):
             found.setdefault(str(name))
     return sorted(found) if len(found) > 1 else []
 
@@ -101,7 +100,7 @@ def _quality(answer: "Answer") -> dict[str, object]:
     """Say what the quality of a comparison's runs is, and on which side of the target it is met."""
     row = answer.rows[0]
     name, round = str(row.get("benchmark")), str(row.get("round"))
-    unit = counted_in(answer.rows) if all("samples_to_target" in row for row in answer.rows) else "samples"
+    counted = all({"samples_to_target", "global_batch_size"} <= row.keys() for row in answer.rows)
     try:
         raced = find_round(round)
         known = next((each for each in raced.benchmarks if each.id == name), None)
@@ -112,7 +111,8 @@ def _quality(answer: "Answer") -> dict[str, object]:
     return {
         "quality": known.metric if known else "quality",
         "direction": "lower" if lower else "higher",
-        "unit": unit,
+        "target": targets[0].value if len(targets) == 1 else None,
+        "unit": counted_in(answer.rows) if counted else "samples",
     }
 
 

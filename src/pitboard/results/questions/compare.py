@@ -319,7 +319,11 @@ def _measured(rows: Sequence[Row], normalise: bool) -> list[Column]:
 
 def _runs(store: Store, named: Mapping[str, Row]) -> Table:
     return own_runs.runs_table(
-        [run for name, row in named.items() for run in runs_of(store, row, f"{name} {row['submitter']}")]
+        [
+            run | {"result": f"{name} {row['submitter']}", "score": row["minutes"]}
+            for name, row in named.items()
+            for run in store.rows(_OF_RUNS, key_of(row))
+        ]
     )
 
 
@@ -327,11 +331,6 @@ def _curves(store: Store, named: Mapping[str, Row]) -> Table:
     return own_runs.curves_table(
         [each for name, row in named.items() for each in curves_of(store, row, f"{name} {row['submitter']}")]
     )
-
-
-def runs_of(store: Store, row: Row, label: str) -> list[Row]:
-    """Give the runs of a result as rows of `own_runs.runs_table`."""
-    return [{"result": label, "score": row["minutes"]} | run for run in store.rows(_OF_RUNS, key_of(row))]
 
 
 def curves_of(store: Store, row: Row, label: str) -> list[Row]:
@@ -349,7 +348,7 @@ def with_runs(store: Store, row: Row) -> Row:
 
 
 def _hours(row: Row) -> float | None:
-    return row["minutes"] * row["accelerators"] / 60 if row["accelerators"] else None
+    return row["minutes"] * row["accelerators"] / 60 if row["minutes"] and row["accelerators"] else None
 
 
 def _facts(a: Row, b: Row, normalise: bool) -> dict[str, Any]:

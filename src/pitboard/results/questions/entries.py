@@ -152,5 +152,7 @@ QUESTION = Question(
         Option("search", "Only what has all these words, or parts of words, somewhere in its line."),
         WITH_OWN,
     ),
-    charts=(Chart("ranked", _bars, "Minutes of one benchmark, ranked among as many accelerators"),),
+    charts=(
+        Chart("ranked", _bars, "Minutes of one benchmark, ranked among as many accelerators", form="bars"),
+    ),
 )

@@ -7,7 +7,7 @@ from pitboard.results import citing, marks, own, own_runs
 from pitboard.results.answer import Answer, Column, Table
 from pitboard.results.find import default_store, key_of, reference, result
 from pitboard.results.question import Chart, Option, Question
-from pitboard.results.questions.compare import SQL, curves_of, runs_of, scored, with_runs
+from pitboard.results.questions.compare import SQL, curves_of, scored, with_runs
 from pitboard.results.schema import Row
 from pitboard.results.software import log_address
 from pitboard.results.store import Store
@@ -114,6 +114,7 @@ def entry(reference: str, *, store: Store | None = None) -> Answer:
     unit = counted_in([row])
     logs = store.rows(_OF_LOGS, {name: row[name] for name in ("round", "submitter", "system")})
     folder = logs[0]["results_url"] if logs else None
+    runs = _runs(store, row, folder)
     address = log_address(folder, row["benchmark"], "").rstrip("/") if folder else None
     return Answer(
         question="entry",
@@ -135,9 +136,11 @@ def entry(reference: str, *, store: Store | None = None) -> Answer:
         ],
         facts={"citation": citing.citation(row), "place": place, "of": len(peers)},
         more={
-            "runs": Table(title="Runs", columns=_in(unit, _RUNS), rows=_runs(store, row, folder)),
+            "runs": Table(title="Runs", columns=_in(unit, _RUNS), rows=runs),
             "peers": Table(title="Like for like with it", columns=_PEERS, rows=peers),
-            "strips": own_runs.runs_table(runs_of(store, row, row["submitter"])),
+            "strips": own_runs.runs_table(
+                [run | {"result": row["submitter"], "score": row["minutes"]} for run in runs]
+            ),
             "curves": own_runs.curves_table(curves_of(store, row, row["submitter"])),
         },
     )

@@ -230,7 +230,7 @@ QUESTION = Question(
         WITH_OWN,
     ),
     charts=(
-        Chart("ranked", _bars, "Minutes of one benchmark, ranked among as many accelerators"),
+        Chart("ranked", _bars, "Minutes of one benchmark, ranked among as many accelerators", form="bars"),
         Chart(
             "table", _curves, "Minutes over accelerators, both logarithmic, for one benchmark", form="scale"
         ),

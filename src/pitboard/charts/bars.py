@@ -16,7 +16,7 @@ MOST = 36
 """So many bars are drawn, shared out among the groups."""
 
 
-def ranked(
+def bars(
     rows: Sequence[ChartRow],
     *,
     title: str,
@@ -29,18 +29,18 @@ def ranked(
 ) -> alt.VConcatChart:
     """A bar of minutes for each result, from 0, the fastest first, in groups where rows have one.
 
-    A row has `label`, `minutes`, and may have `family` (its accelerator, which gives it colour and shape; by
-    default what its label says behind a comma), `note` (a second line under the label), `low` and `high` (the
-    95 % interval of the score), `group` (what may be ranked together: groups keep the order of the rows),
-    `muted` (drawn grey: it is context) and `unlike`: why it is not like for like with the others, in a word
-    or two, drawn hollow. Of more than `most` bars each group keeps its first. `highlight` leaves colour to
-    the labels that have its words. Raises `PitboardError` for no rows, for a number that cannot be drawn, or
-    where nothing is called what `highlight` says.
+    A row has `label`, `value` (its minutes), and may have `accelerator` (its colour and shape; by default
+    what its label says behind a comma), `note` (a second line under the label), `low` and `high` (the 95 %
+    interval of the score), `group` (what may be ranked together: groups keep the order of the rows), `muted`
+    (drawn grey: it is context) and `unlike`: why it is not like for like with the others, in a word or two,
+    drawn hollow. Of more than `most` bars each group keeps its first. `highlight` leaves colour to the labels
+    that have its words. Raises `PitboardError` for no rows, for a number that cannot be drawn, or where
+    nothing is called what `highlight` says.
     """
     look = find_theme(theme)
     narrow = width < NARROW
     lines = _lines(some(rows, "result with a score"), highlight, most)
-    drawn = [line for line in lines if "minutes" in line]
+    drawn = [line for line in lines if "value" in line]
     noted = any(line["note"] for line in drawn)
     styles = {
         name: families.of_accelerator(name) for line in drawn if (name := str(line["key"])) != families.OTHERS
@@ -72,7 +72,7 @@ def _explained(drawn: list[dict[str, object]]) -> str:
 
 def _lines(rows: Sequence[ChartRow], highlight: Sequence[str], most: int) -> list[dict[str, object]]:
     """The lines of the chart from top to bottom: a heading for each group, and its bars."""
-    labels = [(text_of(row, "label"), clean(row.get("family") or "")) for row in rows]
+    labels = [(text_of(row, "label"), clean(row.get("accelerator") or "")) for row in rows]
     picked = families.chosen(highlight, labels)
     groups: dict[str, list[ChartRow]] = {}
     for row in rows:
@@ -85,27 +85,27 @@ def _lines(rows: Sequence[ChartRow], highlight: Sequence[str], most: int) -> lis
             lines.append({"row": len(lines), "heading": name + of})
         elif count < len(group):
             lines.append({"row": len(lines), "heading": f"The first {count} of {len(group)}"})
-        for row in sorted(group, key=lambda row: number(row, "minutes"))[:count]:
+        for row in sorted(group, key=lambda row: number(row, "value"))[:count]:
             lines.append(_bar(row, len(lines), picked))
     return lines
 
 
 def _bar(row: ChartRow, place: int, picked: list[str]) -> dict[str, object]:
-    label, minutes = text_of(row, "label"), number(row, "minutes")
+    label, value = text_of(row, "label"), number(row, "value")
     unlike = clean(row.get("unlike") or "")
+    known = bool(row.get("accelerator")) or ", " in label
     grey = bool(row.get("muted")) or (bool(picked) and label not in picked)
-    family = {"accelerator": row.get("family")}
     return {
         "row": place,
         "label": label,
         "note": clean(row.get("note") or ""),
-        "minutes": minutes,
+        "value": value,
         "low": optional(row, "low"),
         "high": optional(row, "high"),
-        "end": max(minutes, optional(row, "high") or 0),
-        "key": families.OTHERS if grey else families.accelerator(family, label),
+        "end": max(value, optional(row, "high") or 0),
+        "key": families.OTHERS if grey else families.accelerator(row, label) if known else "not stated",
         "hollow": bool(unlike),
-        "word": f"{brief(minutes)}, {unlike}" if unlike else brief(minutes),
+        "word": f"{brief(value)}, {unlike}" if unlike else brief(value),
     }
 
 
@@ -129,12 +129,12 @@ def _draw(
     """Bars and their ends; names stand left of them, or above them where they have no room of their own."""
     span, axis = along
     names = size[0]
-    x = alt.X("minutes:Q", scale=span.scale(), axis=axis)
+    x = alt.X("value:Q", scale=span.scale(), axis=axis)
     y = alt.Y("row:O", scale=alt.Scale(domain=list(range(len(lines)))), axis=None)
     down = 0 if names else 8
-    drawn = [line for line in lines if "minutes" in line]
+    drawn = [line for line in lines if "value" in line]
     base = alt.Chart(data(drawn))
-    tip = ["label:N", *(alt.Tooltip(f"{name}:Q", format=",.4") for name in ("minutes", "low", "high"))]
+    tip = ["label:N", *(alt.Tooltip(f"{name}:Q", format=",.4") for name in ("value", "low", "high"))]
     like = alt.Chart(data([line for line in drawn if not line["hollow"]]))
     unlike = alt.Chart(data([line for line in drawn if line["hollow"]]))
     ranged = alt.Chart(data([line for line in drawn if line["low"] and line["high"]]))
