@@ -11,7 +11,7 @@ def encodable(text: str) -> str:
 
 def printable(text: str) -> str:
     """Return a text with escapes for what does not print: it cannot move a cursor or change a colour."""
-    if text.isascii() and text.isprintable():
+    if text.isprintable():
         return text
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode("ascii")

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pitboard.cli.answers import SHOW
+from pitboard.cli.answers import show
 from pitboard.errors import PitboardError
 from pitboard.launch.fabric import topology
 from pitboard.launch.fabric.judge import doubtful, judge, slow
@@ -386,7 +386,7 @@ def test_the_table_fits_a_terminal_and_no_host_name_escapes(tmp_path: Path) -> N
     measured.write(tmp_path / "fabric.json")
     assert read_fabric(tmp_path / "fabric.json") == measured
     answer = fabric_answer(measured, 0.1)
-    text = SHOW["table"](answer)
+    text = show(answer, "table")
     assert "\x1b" not in text
     tables = text[text.index("Operation") :]
     assert [line for line in tables.splitlines() if len(line) > 80 and not line.startswith("- ")] == []

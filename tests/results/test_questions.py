@@ -76,7 +76,7 @@ def test_an_answer_goes_into_every_frame(store: Store) -> None:
 
     answer = pitboard.results.table(round="5.1", benchmark="flux1", store=store)
 
-    assert answer.relation.shape == (16, 11)
+    assert answer.relation.shape == (16, 13)
     minutes = [row["flux1"] for row in answer]
     assert isinstance(answer.df(), pandas.DataFrame)
     assert answer.pl()["flux1"].to_list() == minutes

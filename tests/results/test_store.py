@@ -281,3 +281,27 @@ def test_the_shipped_rounds_are_what_this_code_reads(
     for table in ("results", "runs", "systems", "stack", "rounds", "incomplete"):
         sql = f"select * from {table} where round = $round order by all"
         assert store.rows(sql, {"round": round}) == shipped.rows(sql, {"round": round}), table
+
+
+def test_a_store_held_in_memory_answers_as_the_files_do_and_keeps_no_more_than_it_may(
+    place: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.add(read_rows(place, "5.1"))
+    monkeypatch.setattr("pitboard.results.store._MOST_CELLS", 3000)
+    files, held = Store(store.folder), Store(store.folder, held=True)
+    for table in ("results", "systems", "stack", "rounds", "incomplete", "submissions"):
+        asked = f"select * from {table} where round = $round order by all limit 9"
+        plain = files.rows(asked, {"round": "5.1"})
+        first = held.rows(asked, {"round": "5.1"})
+        assert first == plain
+        first[0]["round"] = "changed by whoever asked"
+        assert held.rows(asked, {"round": "5.1"}) == plain
+    assert held._held is not None
+    for number in range(200):
+        held.rows(f"select {number}, round from results limit 9")
+    assert 0 < held._held._cells <= 3000
+    assert held._held._cells == sum(held._held._size(*each) for each in held._held._found.items())
+    counted = "select count(*) as n from results where own"
+    before = held.rows(counted)
+    held.remove("5.1")
+    assert (before, held.rows(counted)) == ([{"n": 1}], [{"n": 0}])

@@ -36,7 +36,6 @@ app = typer.Typer(
     help="Race AI training stacks to a target quality, check that the race was fair, and read the results.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 # The extra that brings a package which a command imports when it needs it.

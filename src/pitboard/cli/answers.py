@@ -1,11 +1,16 @@
 """Show an answer: as text for a terminal, as Markdown, CSV or JSON, or drawn to a file."""
 
+import os
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+import textwrap
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from msgspec.structs import replace
+
+from pitboard.cli.tables import Shown, default_columns, laid_out
 from pitboard.errors import PitboardError
 from pitboard.text import json_text, masked, printable_lines
 
@@ -13,29 +18,130 @@ if TYPE_CHECKING:
     from pitboard.results.answer import Answer, Table
 
 Format = Literal["table", "json", "csv", "markdown"]
-"""The forms in which an answer is shown, each a key of `SHOW`."""
-
-_TALL = 3
-"""Up to so many rows are shown as columns, one field a line, where they have many fields."""
+"""The forms in which an answer is shown."""
 
 
-def as_text(answer: "Answer") -> str:
-    """Write the title, the warnings, the table, further tables and the notes, as wide as the terminal."""
-    width = shutil.get_terminal_size((120, 24)).columns if sys.stdout.isatty() else 10_000
-    blocks = [answer.title, *(f"! {warning}" for warning in answer.warnings), "", *_block(answer, width)]
+_FURTHER = 12
+"""So many rows of a further table are shown to people."""
+
+
+class Look(NamedTuple):
+    """What of an answer is shown: chosen columns, the column that sorts its rows, how many; `wide` for all.
+
+    `explain` says that the definition follows. A command without these options says where every column is.
+    """
+
+    columns: tuple[str, ...] = ()
+    sort: str = ""
+    limit: int = 0
+    wide: bool = False
+    explain: bool = False
+
+
+def show(answer: "Answer", format: Format, look: Look | None = None) -> str:
+    """Return an answer in a format. CSV and JSON have every column, unless some are chosen.
+
+    Raises `PitboardError` for a column that the answer does not have, or a limit below 0.
+    """
+    from pitboard.results.view import view
+
+    names = look.columns if look else ()
+    every = [column.name for column in answer.columns]
+    seen = view(answer, columns=names or every, sort=look.sort, limit=look.limit) if look else answer
+    if format in ("table", "markdown"):
+        beyond = [f"{len(seen)} of {len(answer)} rows."] if len(seen) < len(answer) else []
+        return as_text(seen, look, beyond) if format == "table" else as_markdown(seen, look, beyond)
+    return as_csv(seen) if format == "csv" else as_json(seen)
+
+
+def as_text(answer: "Answer", look: Look | None = None, beyond: Sequence[str] = ()) -> str:
+    """Write the title, the warnings, the table, further tables and the notes, to fit the terminal.
+
+    Under a table stands what was left out of it, and how to see it.
+    """
+    width = None if look and look.wide else width_of_output()
+    sentences = [answer.title, *(f"! {warning}" for warning in answer.warnings)]
+    lines = [line for sentence in sentences for line in _filled(sentence, width)]
+    lines += ["", *_block(answer, width, look, beyond)]
     for table in _readable(answer):
-        blocks += ["", table.title, "", *_block(table, width)]
-    if answer.notes:
-        blocks += ["", *(f"- {note}" for note in answer.notes)]
-    return "\n".join(map(masked, blocks)) + "\n"
+        lines += ["", *_filled(table.title, width), "", *_further(table, width, look)]
+    notes = list(answer.notes)
+    if look and not look.explain:
+        notes.append("What the figures mean, and how they were asked for: --explain.")
+    lines += [""] if notes else []
+    lines += [line for note in notes for line in _filled(f"- {note}", width)]
+    return "\n".join(map(masked, lines)) + "\n"
 
 
-def as_markdown(answer: "Answer") -> str:
-    """Write the same as Markdown; a cell's own marks are escaped."""
+def _block(answer: "Answer", width: int | None, look: Look | None, said: Sequence[str]) -> list[str]:
+    """Lay out the answer's own table; under it stand what is `said`, what was left out, and what shows it."""
+    chosen = bool(look and look.columns)
+    columns = answer.columns if chosen or (look and look.wide) else default_columns(answer)
+    shown = laid_out(answer, columns, width, keep=chosen, grid=bool(said))
+    hidden = len(answer.columns) - len(columns) if look else 0
+    more = "--wide, or --columns NAME,NAME" if look else "--format csv"
+    return shown.lines + _under(_left_out(shown, hidden, more, said), width)
+
+
+def _further(table: "Table", width: int | None, look: Look | None) -> list[str]:
+    """Lay out another table of the answer, the first rows of it where people read."""
+    said = []
+    rows = table.rows
+    if look and width is not None and len(rows) > _FURTHER:
+        said, rows = [f"{_FURTHER} of {len(rows)} rows: --wide shows all."], rows[:_FURTHER]
+    columns = table.columns if look and look.wide else default_columns(table)
+    shown = laid_out(replace(table, rows=rows), columns, width, grid=bool(said))
+    return shown.lines + _under(_left_out(shown, 0, "--wide" if look else "--format csv", said), width)
+
+
+def _under(sentence: str, width: int | None) -> list[str]:
+    return ["", *_filled(sentence, width)] if sentence else []
+
+
+def width_of_output() -> int | None:
+    """Return how wide the output is to be: `None`, as wide as it gets, into a file or a pipe.
+
+    `COLUMNS` in the environment sets it for both.
+    """
+    if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdecimal():
+        return shutil.get_terminal_size((120, 24)).columns
+    return None
+
+
+def _left_out(shown: Shown, hidden: int, more: str, said: Sequence[str]) -> str:
+    """Write, after what is `said`, what a table leaves out, and what shows more."""
+    parts = list(said)
+    if shown.same:
+        values = ", ".join(f"{column.name} {value}" for column, value in shown.same)
+        parts.append(f"In every row: {values}.")
+    if shown.no_room:
+        parts.append(f"No room for {', '.join(column.name for column in shown.no_room)}.")
+    if hidden:
+        parts.append(f"{hidden} more column{'s' * (hidden > 1)}: {more}.")
+    elif shown.no_room:
+        parts.append(f"Every column: {more}.")
+    return " ".join(parts)
+
+
+def _filled(sentence: str, width: int | None) -> list[str]:
+    """Break a sentence at words to a width."""
+    text = masked(sentence)
+    if width is None or len(text) <= width:
+        return [text]
+    indent = "  " if text[:2] in ("- ", "! ") else ""
+    return textwrap.wrap(
+        text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def as_markdown(answer: "Answer", look: Look | None = None, beyond: Sequence[str] = ()) -> str:
+    """Write the same as Markdown, as wide as it gets; a cell's own marks are escaped."""
     parts = [f"**{_escaped(answer.title)}**", *(f"> {_escaped(warning)}" for warning in answer.warnings)]
-    parts.append(_pipes(answer))
+    every = look is not None and look.wide
+    parts.append(_pipes(answer, every or bool(look and look.columns)))
+    parts += map(_escaped, beyond)
     for table in _readable(answer):
-        parts += [f"**{_escaped(table.title)}**", _pipes(table)]
+        parts += [f"**{_escaped(table.title)}**", _pipes(table, every)]
     parts.append("\n".join(f"- {_escaped(note)}" for note in answer.notes))
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -80,49 +186,15 @@ def draw(answer: "Answer", path: Path, highlight: Sequence[str] = ()) -> None:
     charts.save(drawn(answer, highlight=highlight), path)
 
 
-SHOW: dict[Format, Callable[["Answer"], str]] = {
-    "table": as_text,
-    "json": as_json,
-    "csv": as_csv,
-    "markdown": as_markdown,
-}
-
-
 def _readable(answer: "Answer") -> "list[Table]":
     return [table for table in answer.more.values() if not table.detail]
 
 
-def _block(table: "Table", width: int) -> list[str]:
-    if not table.rows:
-        return ["(no rows)"]
-    columns = [column for column in table.columns if not column.detail]
-    cells = [[column.cell(row) for column in columns] for row in table.rows]
-    headings = [column.heading for column in columns]
-    if len(cells) <= _TALL and len(headings) > 2 * _TALL:
-        return _grid([headings, *cells], [False] * (1 + len(cells)), tall=True)
-    numbers = [column.kind in ("integer", "number") for column in columns]
-    lines = _grid(list(zip(headings, *cells, strict=True)), numbers)
-    return [line if len(line) <= width else line[: width - 1] + "…" for line in lines]
-
-
-def _grid(
-    columns: "list[tuple[str, ...]] | list[list[str]]", numbers: list[bool], tall: bool = False
-) -> list[str]:
-    widths = [max(map(len, column)) for column in columns]
-    lines = [
-        "  ".join(
-            cell.rjust(width) if number else cell.ljust(width)
-            for cell, width, number in zip(cells, widths, numbers, strict=True)
-        ).rstrip()
-        for cells in zip(*columns, strict=True)
-    ]
-    return lines if tall else [lines[0], "  ".join("─" * width for width in widths), *lines[1:]]
-
-
-def _pipes(table: "Table") -> str:
-    marks = ["---:" if column.kind in ("integer", "number") else "---" for column in table.columns]
-    lines = [[column.heading for column in table.columns], marks]
-    lines += [[_escaped(column.cell(row)) for column in table.columns] for row in table.rows]
+def _pipes(table: "Table", every: bool) -> str:
+    columns = table.columns if every else default_columns(table)
+    marks = ["---:" if column.kind in ("integer", "number") else "---" for column in columns]
+    lines = [[column.heading for column in columns], marks]
+    lines += [[_escaped(column.cell(row)) for column in columns] for row in table.rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from pitboard.cli.answers import SHOW, Format, draw
+from pitboard.cli.answers import Format, draw, show
 from pitboard.errors import PitboardError
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def fabric(
     from pitboard.results.fabric import fabric_answer
 
     answer = fabric_answer(found, wanted.tolerance)
-    typer.echo(SHOW[format](answer), nl=False)
+    typer.echo(show(answer, format), nl=False)
     if chart is not None:
         if found.links:
             draw(answer, chart)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pitboard.cli.answers import SHOW, Format, draw
+from pitboard.cli.answers import Format, draw, show
 from pitboard.errors import PitboardError
 from pitboard.suite.formats import TRAINED
 from pitboard.text import printable
@@ -87,7 +87,7 @@ def precision(
     if format == "table":
         _print(answer)
     else:
-        typer.echo(SHOW[format](answer), nl=False)
+        typer.echo(show(answer, format), nl=False)
     if chart is not None:
         if any(row["reached"] for row in answer):
             draw(answer, chart)

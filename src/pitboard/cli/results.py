@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from pitboard.cli import complete
 from pitboard.cli.answers import Format
 from pitboard.results import questions
 from pitboard.results.question import as_list, kind_of
@@ -23,6 +24,12 @@ Place = Annotated[
     ),
 ]
 Shown = Annotated[Format, typer.Option("--format", help="How to show the answer.")]
+Limit = Annotated[
+    int, typer.Option("--limit", help="Show so many rows.", min=0, show_default="0, which is all")
+]
+Wide = Annotated[
+    bool, typer.Option("--wide", help="Show every column, as wide as it gets, whatever the terminal.")
+]
 Explain = Annotated[bool, typer.Option("--explain", help="Print the definition and the SQL.")]
 Chart = Annotated[
     Path | None,
@@ -137,6 +144,10 @@ def _command(question: "Question") -> Any:
         *,
         store: str | None,
         format: Format,
+        columns: str | None,
+        sort: str,
+        limit: int,
+        wide: bool,
         explain: bool,
         chart: Path | None = None,
         highlight: list[str] | None = None,
@@ -150,7 +161,9 @@ def _command(question: "Question") -> Any:
         answer = question.ask(**_given(question, values), store=_open(store))
         if chart:
             answers.draw(answer, chart, highlight or ())
-        typer.echo(answers.SHOW[format](answer), nl=False)
+        chosen = tuple(name for part in (columns or "").split(",") if (name := part.strip()))
+        look = answers.Look(chosen, sort, limit, wide, explain)
+        typer.echo(answers.show(answer, format, look), nl=False)
         if explain:
             typer.echo(answers.explained(answer), nl=False, err=format != "table")
         if code := question.exit_code(answer):
@@ -159,6 +172,9 @@ def _command(question: "Question") -> Any:
     common = [
         Parameter("store", Parameter.KEYWORD_ONLY, default=None, annotation=Place),
         Parameter("format", Parameter.KEYWORD_ONLY, default="table", annotation=Shown),
+        *_columns(question),
+        Parameter("limit", Parameter.KEYWORD_ONLY, default=0, annotation=Limit),
+        Parameter("wide", Parameter.KEYWORD_ONLY, default=False, annotation=Wide),
         Parameter("explain", Parameter.KEYWORD_ONLY, default=False, annotation=Explain),
     ]
     if question.charts:
@@ -171,6 +187,27 @@ def _command(question: "Question") -> Any:
     alone = typer.Typer(add_completion=False)
     alone.command(question.name, help=question.help)(ask)
     return typer.main.get_command(alone)
+
+
+def _columns(question: "Question") -> list[Parameter]:
+    """Return the options that name columns of the answer."""
+    offered = complete.for_columns(question, _given)
+    columns = typer.Option(
+        "--columns",
+        help="Show these columns, NAME,NAME.",
+        show_default="those that answer",
+        autocompletion=offered,
+    )
+    sort = typer.Option(
+        "--sort",
+        help="Sort by this column; -NAME for the largest first.",
+        show_default=False,
+        autocompletion=offered,
+    )
+    return [
+        Parameter("columns", Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[str | None, columns]),
+        Parameter("sort", Parameter.KEYWORD_ONLY, default="", annotation=Annotated[str, sort]),
+    ]
 
 
 def _given(question: "Question", values: dict[str, object]) -> dict[str, object]:
@@ -201,10 +238,20 @@ def _parameter(option: "Option", own: Parameter) -> Parameter:
     if option.argument:
         # The answers call two results A and B.
         metavar = option.name.upper() if len(option.name) == 1 else None
-        shown = typer.Argument(metavar=metavar, help=option.help, show_default=option.otherwise or True)
+        shown = typer.Argument(
+            metavar=metavar,
+            help=option.help,
+            show_default=option.otherwise or True,
+            autocompletion=complete.for_option(option),
+        )
     else:
         names = [f"--{name.replace('_', '-')}" for name in (option.name, option.also) if name]
-        shown = typer.Option(*names, help=option.help, show_default=option.otherwise or True)
+        shown = typer.Option(
+            *names,
+            help=option.help,
+            show_default=option.otherwise or True,
+            autocompletion=complete.for_option(option),
+        )
     kind, default = own.annotation, own.default
     if not option.argument and kind_of(own) != "boolean":
         # Typer would keep the last of a repeated option in silence.

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
-from pitboard.cli.answers import SHOW, draw
+from pitboard.cli.answers import draw, show
 
 if TYPE_CHECKING:
     from pitboard.cli.outcome import EndReport
@@ -29,9 +29,9 @@ def race_scale(report: "EndReport", scale: "Sweep", chart: Path | None) -> NoRet
     report.document = {**document(answer), "output": str(scale.folder.absolute()), "members": members}
     if report.format == "text":
         if not report.quiet:
-            typer.echo("\n" + SHOW["table"](answer), nl=False)
+            typer.echo("\n" + show(answer, "table"), nl=False)
     elif report.format != "json":
-        report.shown = SHOW[report.format](answer)
+        report.shown = show(answer, report.format)
     if chart is not None:
         if answer.facts["acts_like"] is None:
             typer.echo(f"No run has a time, so there is nothing to draw in {chart}.", err=True)

@@ -27,20 +27,30 @@ def serve(
             help="A host name that readers use; repeat for more.", show_default="this machine's own"
         ),
     ] = None,
+    base_url: Annotated[
+        str | None,
+        typer.Option(
+            help="The address by which readers come, such as https://pitboard.example.org/, where a proxy"
+            " stands before this server.",
+            show_default="that of each request",
+        ),
+    ] = None,
 ) -> None:
     """Serve the pages and the JSON API until Ctrl-C; to this machine alone unless told otherwise."""
     import uvicorn
 
+    from pitboard.web.addresses import at_root
     from pitboard.web.app import create_app
     from pitboard.web.checking import sweep
     from pitboard.web.connections import GuardedProtocol
 
     sweep()
+    base = at_root(base_url)
     hosts = [*(name or []), *([] if host in ("0.0.0.0", "::") else [_bracketed(host)])]
     listening = _listen(host, port)
     address = f"http://{_bracketed(host)}:{listening.getsockname()[1]}/"
     config = uvicorn.Config(
-        create_app(store, hosts),
+        create_app(store, hosts, base_address=base),
         http=GuardedProtocol,
         log_level="warning",
         access_log=False,

@@ -25,10 +25,20 @@ def build(
     store: Annotated[
         Path | None, typer.Option(help="The store of results.", show_default="the default store")
     ] = None,
+    base_url: Annotated[
+        str | None,
+        typer.Option(
+            help="Where readers will find the site, such as https://example.org/pitboard/: for link previews,"
+            " the map of the site, embedded charts and the page of a missing page.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Write every page into a folder that any web server can serve, and a browser can open from disk."""
     from pitboard.web import site
+    from pitboard.web.addresses import base_address
     from pitboard.web.app import create_app
 
-    count = site.build(create_app(store, frozen=True), folder)
+    app = create_app(store, frozen=True, base_address=base_address(base_url))
+    count = site.build(app, folder)
     typer.echo(printable(f"Wrote {count:,} files to {folder}; open {folder / 'index.html'}"))

@@ -5,6 +5,7 @@ from functools import cache
 from typing import Any, Literal
 
 from pitboard.errors import PitboardError, UnknownError, near
+from pitboard.results import references
 from pitboard.results.organisations import one_name
 from pitboard.results.question import Several, SeveralNumbers, as_list
 from pitboard.results.schema import KEY, OWN, Row
@@ -118,16 +119,24 @@ def _submitters(store: Store, wanted: str) -> list[str]:
 def result(store: Store, reference: str) -> Row:
     """Give one result's row by its reference, "5.1/NVIDIA/tyche_ngpu8_ngc25.09_nemo/llama31_8b".
 
-    One's own is found without the mark of its submitter too, unless a published one is called the same.
+    Its short reference, or a part of the full one that names it alone, will do. One's own is found without
+    the mark of its submitter too, unless a published one is called the same.
 
-    Raises `PitboardError` for one that the store does not have, with the nearest.
+    Raises `PitboardError` for one that the store does not have, with the nearest, and for one that may be
+    several, with those.
     """
     parts = reference.strip().strip("/").split("/")
     if len(parts) != 4:
-        raise UnknownError(
-            f"'{reference:.200}' names no result: expected ROUND/SUBMITTER/SYSTEM/BENCHMARK, such as "
-            f"{_example(store)}."
-        )
+        called = references.called(store, reference)
+        references.refuse_several(reference, called)
+        if not called:
+            example = _example(store)
+            raise UnknownError(
+                f"'{reference:.200}' names no result: expected ROUND/SUBMITTER/SYSTEM/BENCHMARK, such as "
+                f"{example}, a part of it that no other has, or a short reference, such as "
+                f"{references.short(example)}."
+            )
+        parts = [str(called[0][name]) for name in KEY]
     parts[0] = parts[0].removeprefix("v")
     found = store.rows(
         "select * from results where round = $1 and (submitter ilike $2 or submitter ilike $5)"
@@ -160,7 +169,7 @@ def nearest(store: Store, wrong: str, table: Literal["results", "systems"]) -> s
 
 def reference(row: Row) -> str:
     """Give the text by which a result's row is found again."""
-    return "/".join(str(part) for part in key_of(row).values())
+    return references.key(row)
 
 
 def key_of(row: Row) -> Row:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from pitboard.results.schema import Row
 
 
-class _Aspect(NamedTuple):
+class Aspect(NamedTuple):
     """What two results may differ in: its plural, what a result says of it, and why a difference matters.
 
     `value` gives "" where a result says nothing, which differs from nothing. `of_round` is what a comparison
@@ -21,18 +21,18 @@ class _Aspect(NamedTuple):
 
 
 _NOT_VERIFIED = "not verified by MLCommons Association"
-_ASPECTS = (
-    _Aspect(
+ASPECTS = (
+    Aspect(
         "rounds", lambda row: f"v{row['round']}", "; rules and reference code may have changed", of_round=True
     ),
-    _Aspect("divisions", lambda row: row["division"] or "not stated"),
-    _Aspect("availability categories", lambda row: row["availability"] or "not stated"),
-    _Aspect(
+    Aspect("divisions", lambda row: row["division"] or "not stated"),
+    Aspect("availability categories", lambda row: row["availability"] or "not stated"),
+    Aspect(
         "accelerator counts",
         lambda row: str(row["accelerators"] or "not stated"),
         "; time does not fall in proportion to accelerators",
     ),
-    _Aspect("precisions", lambda row: row["precision"] or "", of_round=True),
+    Aspect("precisions", lambda row: row["precision"] or "", of_round=True),
 )
 
 
@@ -52,7 +52,7 @@ def unlike(a: Row, b: Row, *, across_rounds: bool = False) -> list[str]:
         reasons.append(f"The quality targets differ: {a['target']:g} and {b['target']:g}.")
     if bool(a["own"]) != bool(b["own"]):
         reasons.append(f"One is published, the other your own run: {_NOT_VERIFIED}.")
-    for aspect in _ASPECTS:
+    for aspect in ASPECTS:
         if across_rounds and aspect.of_round:
             continue
         values = [aspect.value(row) for row in (a, b)]
@@ -71,7 +71,7 @@ def unlike_among(rows: Mapping[str, Row]) -> list[str]:
             f"{listed(others)} {'is' if len(others) == 1 else 'are'} published, {listed(own)} your own: "
             f"{_NOT_VERIFIED}."
         )
-    for aspect in _ASPECTS:
+    for aspect in ASPECTS:
         groups: dict[str, list[str]] = {}
         for name, row in rows.items():
             if value := aspect.value(row):
@@ -85,7 +85,7 @@ def unlike_among(rows: Mapping[str, Row]) -> list[str]:
 def differing(a: Row, b: Row) -> list[str]:
     """Name what `unlike` says of two results of one benchmark, in a word or two each."""
     found = [] if bool(a["own"]) == bool(b["own"]) else ["verification"]
-    for aspect in _ASPECTS:
+    for aspect in ASPECTS:
         values = [aspect.value(row) for row in (a, b)]
         if all(values) and values[0] != values[1]:
             found.append(aspect.name)

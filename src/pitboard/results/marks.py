@@ -11,9 +11,12 @@ from pitboard.results.store import Store
 OF_CELL = "mark of "
 """Begins the name of the field that holds the mark of a benchmark's figure in a row of the table."""
 
-COLUMN = Column("marks", "To know of the figures marked *")
+COLUMN = Column("marks", "To know of the figures marked *", detail=True)
 
-OF_ROW = Column("marks", "To know of the figure")
+OF_ROW = Column("marks", "To know of the figure", detail=True)
+
+OF_MINUTES = OF_CELL + "minutes"
+"""The field of a result's row that holds the mark of its minutes."""
 
 SIGN = "*"
 
@@ -51,9 +54,17 @@ def _of_rounds(store: Store, rounds: list[str]) -> Marks:
 
 
 def tell(store: Store, rows: list[Row]) -> list[Row]:
-    """Give rows of results with what must be known of their figures as `marks`, `None` for nothing."""
+    """Give rows of results with what must be known of their figures as `marks`, `None` for nothing.
+
+    Their minutes are marked where there is something.
+    """
     known = of_rounds(store, sorted({row["round"] for row in rows})) if rows else {}
-    return [row | {OF_ROW.name: "; ".join(known.get(key(row), [])) or None} for row in rows]
+    told = []
+    for row in rows:
+        words = "; ".join(known.get(key(row), [])) or None
+        marked = SIGN if words and row.get("minutes") is not None else ""
+        told.append(row | {OF_ROW.name: words, OF_MINUTES: marked})
+    return told
 
 
 def put(store: Store, rows: list[Row], benchmarks: list[str]) -> None:
@@ -69,12 +80,11 @@ def put(store: Store, rows: list[Row], benchmarks: list[str]) -> None:
         row[COLUMN.name] = "; ".join(words) or None
 
 
-def notes(rows: list[Row]) -> list[str]:
+def notes(rows: list[Row], column: str = COLUMN.name) -> list[str]:
     """Return the note that explains the sign, where there is one."""
-    marked = sum(row[COLUMN.name] is not None for row in rows)
-    if not marked:
+    if not any(row[column] for row in rows):
         return []
-    return [f"{SIGN} The last column says what must be known of a figure, in {marked} of {len(rows)} rows."]
+    return [f"{SIGN} Something must be known of the figure: the column '{column}' says what."]
 
 
 def key(row: Row) -> tuple[str, ...]:

@@ -51,19 +51,19 @@ _CURVES = [
 ]
 _COLUMNS = [
     Column("result", "Result"),
-    Column("reference", "Run"),
-    Column("benchmark", "Benchmark"),
+    Column("minutes", "Time-to-train", "number", "min", 3),
+    Column("median", "Median run", "number", "min", 3),
+    Column("samples_to_target", "Samples to target", "number", "", 0),
+    Column("runs_counted", "Runs that count", "integer"),
     Column("preset", "Preset"),
     Column("ranks", "Ranks", "integer"),
     Column("precision", "Precision"),
-    Column("target", "Target", "number", "", 4),
-    Column("runs", "Runs", "integer"),
-    Column("runs_counted", "Runs that count", "integer"),
-    Column("minutes", "Time-to-train", "number", "min", 3),
-    Column("median", "Median run", "number", "min", 3),
-    Column("fastest", "Fastest run", "number", "min", 3),
-    Column("slowest", "Slowest run", "number", "min", 3),
-    Column("samples_to_target", "Samples to target", "number", "", 0),
+    Column("reference", "Run", detail=True),
+    Column("benchmark", "Benchmark", detail=True),
+    Column("target", "Target", "number", "", 4, detail=True),
+    Column("runs", "Runs", "integer", detail=True),
+    Column("fastest", "Fastest run", "number", "min", 3, detail=True),
+    Column("slowest", "Slowest run", "number", "min", 3, detail=True),
 ]
 
 

@@ -30,7 +30,7 @@ class Option(msgspec.Struct, frozen=True):
 
     `otherwise` says what holds where it is not given. A form offers `choices`, or the values that `column` of
     the store's results has; without either it takes any text, of several `lines` where that is its nature.
-    The command knows it by the name `also`, too.
+    The command knows it by the name `also`, too. `names` says what of the store a text names, "results".
     """
 
     name: str
@@ -41,6 +41,7 @@ class Option(msgspec.Struct, frozen=True):
     column: str = ""
     lines: int = 1
     also: str = ""
+    names: Literal["", "results"] = ""
 
     @property
     def label(self) -> str:
@@ -152,7 +153,16 @@ SOFTWARE = Option(
     "software", "Only what ran this software: words of its framework, such as 'NeMo' or '25.09'."
 )
 WITH_OWN = Option("with_own", "Show what you added, too: it is not verified, and marked so.")
-A = Option("a", "A result, ROUND/SUBMITTER/SYSTEM/BENCHMARK.", argument=True)
-B = Option("b", "The other result, written the same way.", argument=True)
+A = Option(
+    "a",
+    "A result, ROUND/SUBMITTER/SYSTEM/BENCHMARK, or the short reference of one.",
+    argument=True,
+    names="results",
+)
+B = Option("b", "The other result, written the same way.", argument=True, names="results")
 LETTERS = "ABCDEF"
 """What an answer calls the results or systems that it was given, in their order."""
+
+FURTHER = tuple(
+    Option(letter.lower(), "One more, up to six.", argument=True, names="results") for letter in LETTERS[2:]
+)

@@ -17,6 +17,7 @@ import os
 import re
 import shutil
 import tempfile
+from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     import duckdb  # at run time where it is used: to list the questions need not take its third of a second
 
 _Found = TypeVar("_Found")
+_Fetched = tuple[list[str], list[tuple[Any, ...]]]
 Parameters = Sequence[object] | Mapping[str, object] | None
 
 SHIPPED = Path(__file__).parent / "rounds"
@@ -46,6 +48,9 @@ _EXPLAIN = re.compile(
     r"(?:\s|--[^\n]*+\n|(?>/\*.*?\*/))*+explain\b(?P<how>(?:\s+analyze\b)?(?:\s*\([^)]*\))?)(?P<statement>.*)",
     re.DOTALL | re.IGNORECASE,
 )
+# These are read for a curve only, and would fill a server's memory.
+_NEVER_HELD = ("evaluations", "statistics")
+_MOST_CELLS = 1_000_000
 _REMOTE = ("s3://", "https://", "http://", "gs://", "hf://", "r2://", "az://")
 _IDENTITY = {
     "rounds": ("round",),
@@ -81,12 +86,49 @@ class _DamagedError(PitboardError):
     """A table's file is not there, or not what was written."""
 
 
+class _Held:
+    """Rows of queries that were asked before, by the query's text; the least recently used are given up.
+
+    `most` bounds the values that are held, and with them the memory.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._lock = Lock()
+        self._found: OrderedDict[str, _Fetched] = OrderedDict()
+        self._cells = 0
+
+    def get(self, sql: str) -> "_Fetched | None":
+        """Return what a query gave before, if it is held."""
+        with self._lock:
+            if sql in self._found:
+                self._found.move_to_end(sql)
+            return self._found.get(sql)
+
+    def put(self, sql: str, fetched: "_Fetched") -> None:
+        """Hold what a query gave, unless it is a large part of all that may be held."""
+        if self._size(sql, fetched) > self._most // 8:
+            return
+        with self._lock:
+            if sql not in self._found:
+                self._found[sql] = fetched
+                self._cells += self._size(sql, fetched)
+            while self._cells > self._most:
+                self._cells -= self._size(*self._found.popitem(last=False))
+
+    @staticmethod
+    def _size(sql: str, fetched: "_Fetched") -> int:
+        names, rows = fetched
+        return len(sql) // 8 + (len(rows) + 1) * len(names)
+
+
 class Store:
     """A store opened for reading; `add` and `remove` write the next generation and move on to it.
 
     `place` is a folder, or an address that DuckDB reads (`s3://`, `https://`) of one that `export` wrote;
     `shipped` tells whether the rounds that come with the package are seen too; without them nothing is known
-    to be published but what the rows themselves say.
+    to be published but what the rows themselves say. `held` is for a server: all tables but the largest are
+    in memory, and so are the answers to what was asked before, as they were when the store was opened.
 
     `damage` says what is wrong with the user's own files, where something is: then only what ships is seen,
     and nothing is added. Raises `PitboardError` where the store cannot be read and nothing ships.
@@ -94,11 +136,13 @@ class Store:
 
     damage: str | None = None
 
-    def __init__(self, place: str | Path | None = None, *, shipped: bool = True) -> None:
+    def __init__(self, place: str | Path | None = None, *, shipped: bool = True, held: bool = False) -> None:
         self._remote = str(place).rstrip("/") if str(place).startswith(_REMOTE) else None
         self.folder = Path(place) if place and not self._remote else default_folder()
         self.shipped = shipped and (SHIPPED / "results.parquet").is_file()
-        self._connection = _connect()
+        # Many small queries at once, each of a reader: a thread for each is enough.
+        self._connection = _connect(**({"threads": 1} if held else {}))
+        self._held = _Held(_MOST_CELLS) if held else None
         self._seen = ("", "")
         self._moving_on = Lock()
         self._kept: tuple[str, dict[Hashable, Any]] = ("", {})
@@ -123,13 +167,18 @@ class Store:
     def rows(self, sql: str, parameters: Parameters = None) -> list[dict[str, Any]]:
         """Give the rows of a query as dictionaries by column."""
         bound = _bound(sql, parameters)
+        held = self._held  # what is fetched now is held with what was fetched of the same tables
+        fetched = held.get(bound) if held else None
+        if fetched is None:
+            fetched = self._answered(lambda: self._fetch(bound))
+            if held:
+                held.put(bound, fetched)
+        names, rows = fetched
+        return [dict(zip(names, row, strict=True)) for row in rows]
 
-        def rows() -> list[dict[str, Any]]:
-            cursor = self._connection.cursor().execute(bound)
-            names = [column[0] for column in cursor.description or []]
-            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-
-        return self._answered(rows)
+    def _fetch(self, bound: str) -> _Fetched:
+        cursor = self._connection.cursor().execute(bound)
+        return [column[0] for column in cursor.description or []], cursor.fetchall()
 
     def once(self, name: Hashable, make: Callable[[], _Found]) -> _Found:
         """Give what `make` returns, kept under a name until the store changes; nobody may change it."""
@@ -256,9 +305,11 @@ class Store:
             raise PitboardError(self.damage)
 
     def _define(
-        self, connection: "duckdb.DuckDBPyConnection", kind: Literal["view", "table"] = "view"
+        self, connection: "duckdb.DuckDBPyConnection", kind: Literal["view", "table", "held"] = "view"
     ) -> None:
         """Define the tables; of the store's own connection, note the generation and what is wrong with it."""
+        if connection is self._connection and self._held:
+            kind = "held"
         generation, damage = "", ""
         if self._remote:
             self._define_remote(connection, self._remote, kind)
@@ -273,6 +324,7 @@ class Store:
         connection.execute(f"create or replace view submissions as {SUBMISSIONS}")
         if connection is self._connection:
             self._seen, self.damage = (generation, damage), damage or None
+            self._held = self._held and _Held(_MOST_CELLS)
 
     def _define_local(self, connection: "duckdb.DuckDBPyConnection", kind: str) -> str:
         """Define the tables over the generation that holds, and name it; a writer may move on meanwhile."""
@@ -303,7 +355,7 @@ class Store:
 
         for table in TABLES:
             try:
-                connection.execute(f"create or replace {kind} {table} as {self._view(table, folder)}")
+                connection.execute(f"create or replace {_made(kind, table)} as {self._view(table, folder)}")
             except duckdb.Error as error:
                 if folder is None or isinstance(error, duckdb.OutOfMemoryException):
                     raise
@@ -361,7 +413,8 @@ class Store:
         for table in TABLES:
             rows = f"read_parquet({quoted(f'{address}/{table}.parquet')})"
             try:
-                connection.execute(f"create or replace {kind} {table} as {self._beside_shipped(table, rows)}")
+                seen = self._beside_shipped(table, rows)
+                connection.execute(f"create or replace {_made(kind, table)} as {seen}")
             except duckdb.Error as error:
                 raise PitboardError(
                     f"Cannot read the store at {address}: {str(error).splitlines()[0]}"
@@ -472,6 +525,11 @@ def default_folder() -> Path:
     if named := os.environ.get("PITBOARD_STORE"):
         return Path(named)
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "pitboard" / "store"
+
+
+def _made(kind: str, table: str) -> str:
+    """Name what a table becomes in DuckDB: a copy in memory, or a view of its files."""
+    return f"{('view' if table in _NEVER_HELD else 'table') if kind == 'held' else kind} {table}"
 
 
 def _connect(**settings: Any) -> "duckdb.DuckDBPyConnection":

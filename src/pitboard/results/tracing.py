@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from pitboard.errors import PitboardError
+from pitboard.results import references
 from pitboard.results.answer import Answer, Column, Table
 from pitboard.results.find import default_store, reference, result, rounds_of
 from pitboard.results.likeness import unlike
@@ -28,18 +29,19 @@ where benchmark = $benchmark and division = $division and not own and minutes is
 order by minutes, submitter, system"""
 
 COLUMNS = [
+    Column("ratio", "Speed-up over it", "number", "×", 3),
     Column("candidate", "Earlier result"),
-    Column("accelerator", "Accelerator"),
+    Column("minutes", "Time-to-train", "number", "min", 3),
     Column("accelerators", "Count", "integer"),
+    Column("accelerator", "Accelerator"),
+    Column("precision", "Precision"),
+    Column("like_for_like", "Like for like", "boolean"),
+    Column("same_submitter", "Same submitter", "boolean"),
+    references.SHORT,
     Column("availability", "Availability", detail=True),
     Column("framework", "Framework", detail=True),
-    Column("precision", "Precision"),
-    Column("minutes", "Time-to-train", "number", "min", 3),
-    Column("ratio", "Speed-up over it", "number", "×", 3),
     Column("off", "Ratio − claim", "number", "×", 3, detail=True),
     Column("gives", "Gives the claim", "boolean", detail=True),
-    Column("same_submitter", "Same submitter", "boolean"),
-    Column("like_for_like", "Like for like", "boolean"),
     Column("reasons", "Why not", detail=True),
 ]
 
@@ -119,6 +121,7 @@ def _candidate(other: Row, row: Row, claimed: float) -> Row:
     shown = ("accelerator", "accelerators", "availability", "framework", "precision", "minutes")
     return {name: other[name] for name in shown} | {
         "candidate": reference(other),
+        references.SHORT.name: references.short(reference(other)),
         "ratio": ratio,
         "off": ratio - claimed,
         "gives": abs(ratio - claimed) <= 0.005,

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from fastapi import Depends, FastAPI
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp
 
 from pitboard import __version__
-from pitboard.web import api, chart_images, check_page, errors, routes, static
+from pitboard.web import api, chart_images, check_page, embed, errors, feeds, routes, static, static_pages
 from pitboard.web.cache import PageCache
 from pitboard.web.parameters import refuse_unknown
 from pitboard.web.security import SecurityHeaders
@@ -44,19 +45,26 @@ class _Application(FastAPI):
         return SecurityHeaders(TrustedHostMiddleware(cached, self._hosts, www_redirect=False))
 
 
-def create_app(store: Path | None = None, hosts: Sequence[str] = (), *, frozen: bool = False) -> FastAPI:
+def create_app(
+    store: Path | None = None, hosts: Sequence[str] = (), *, frozen: bool = False, base_address: str = ""
+) -> FastAPI:
     """Make the application over a store of results (`None` for the default one).
 
     `hosts` are names beside this machine's own (`localhost`, `127.0.0.1`, `[::1]`) that a request's Host
     header may have; any other is refused, so that a foreign page cannot reach the server by rebinding its
     name in the DNS. `frozen` makes the pages of a static site: without forms, which need a server.
+    `base_address` is where readers find the site, for what must say it whole; its host is one of `hosts`.
     """
-    handle = StoreHandle(store)
-    app = _Application([*LOCAL_HOSTS, *hosts], lambda: handle.version)
+    handle = StoreHandle(store, frozen=frozen)
+    own = urlsplit(base_address).hostname
+    app = _Application([*LOCAL_HOSTS, *hosts, *([own] if own else [])], lambda: handle.version)
     app.state.store_handle = handle
     app.state.frozen = frozen
+    app.state.base_address = base_address
     errors.install(app)
-    for router in (routes.router, chart_images.router, api.router):
+    if frozen:  # first: some pages are others where they are files
+        app.include_router(static_pages.router, dependencies=[Depends(refuse_unknown)])
+    for router in (routes.router, chart_images.router, api.router, embed.router, feeds.router):
         app.include_router(router, dependencies=[Depends(refuse_unknown)])
     for router in (check_page.router, api.questions_router(), static.router):
         app.include_router(router)

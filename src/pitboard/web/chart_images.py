@@ -1,21 +1,29 @@
-"""Charts of answers as SVG images: `/charts/<question>.svg?<its values>&kind=…&theme=dark&width=960`.
+"""Charts of answers as images: `/charts/QUESTION.svg?VALUES&kind=…&theme=dark&width=960`, and `.png`.
 
 `highlight=NVIDIA GB300`, once or more often, leaves colour to what has these words.
 """
 
+from functools import lru_cache
 from typing import Annotated, Literal
+from urllib.parse import urlencode
 from xml.sax.saxutils import escape
 
 from fastapi import APIRouter, Query, Request, Response
+from starlette.datastructures import QueryParams
 
 from pitboard.errors import PitboardError, UnknownError
 from pitboard.results import questions
+from pitboard.results.store import Store
 from pitboard.web import asking
 from pitboard.web.routes import store_of
 
 router = APIRouter(include_in_schema=False)
 
+Theme = Literal["light", "dark"]
+
 _WIDTHS = (400, 960)
+_PIXELS = 2  # a point of a PNG
+_OWN = ("theme", "kind", "width", "highlight")
 _EMPTY = (
     '<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="60" viewBox="0 0 {width} 60">'
     '<text x="0" y="35" fill="#808080" font-family="sans-serif" font-size="14">{sentence}</text></svg>'
@@ -26,15 +34,43 @@ _EMPTY = (
 def chart(
     request: Request,
     question: str,
-    theme: Literal["light", "dark"] = "light",
+    theme: Theme = "light",
     kind: str = "",
     width: int = 960,
     highlight: Annotated[list[str] | None, Query()] = None,
 ) -> Response:
-    """Draw the answer to a question; what cannot be drawn is said in the image, since a page holds it."""
+    """Draw the answer to a question as SVG."""
+    image = picture(request, question, kind, theme, width, highlight)
+    return Response(image, media_type="image/svg+xml")
+
+
+@router.get("/charts/{question}.png")
+def chart_of_pixels(
+    request: Request,
+    question: str,
+    theme: Theme = "light",
+    kind: str = "",
+    width: int = 960,
+    highlight: Annotated[list[str] | None, Query()] = None,
+) -> Response:
+    """Draw the answer to a question as PNG, for where an SVG cannot be shown."""
+    image = picture(request, question, kind, theme, width, highlight)
+    return Response(pixels(image), media_type="image/png")
+
+
+def picture(
+    request: Request,
+    question: str,
+    kind: str,
+    theme: Theme,
+    width: int = 960,
+    highlight: list[str] | None = None,
+) -> str:
+    """Return the SVG of a chart; what cannot be drawn is said in the image, since a page holds it.
+
+    The request's query has the question's values. Raises `UnknownError` for a chart that there is not.
+    """
     try:
-        from pitboard.charts import svg
-        from pitboard.charts.answers import draw
         from pitboard.charts.theme import in_light
     except ModuleNotFoundError as error:
         raise UnknownError("Charts need Altair: pip install 'pitboard[charts]'.") from error
@@ -45,10 +81,33 @@ def chart(
         raise UnknownError(
             f"There is no chart '{kind:.60}' of '{question}'. It has: {', '.join(known) or 'none'}."
         )
-    answer = asking.ask(store_of(request), question, asking.read(question, request.query_params))
+    query = values_of(request.query_params.multi_items())
+    store = store_of(request)
+    image = _drawn(store, question, query, kind or known[0], width, tuple(highlight or ()))
+    return in_light(image) if theme == "light" else image
+
+
+def pixels(image: str) -> bytes:
+    """Return an SVG of ours as PNG."""
+    import vl_convert
+
+    return bytes(vl_convert.svg_to_png(image, scale=_PIXELS))
+
+
+def values_of(query: "list[tuple[str, str]]") -> str:
+    """Return a query without what only a chart takes: what its question is asked."""
+    return urlencode([(name, value) for name, value in query if name not in _OWN])
+
+
+# The page asks for it in light or in dark, which differ in colours alone, and as SVG or PNG.
+@lru_cache(maxsize=32)
+def _drawn(store: Store, question: str, query: str, kind: str, width: int, highlight: tuple[str, ...]) -> str:
+    """Draw a chart in dark; a store that something was added to is another one."""
+    from pitboard.charts import svg
+    from pitboard.charts.answers import draw
+
+    answer = asking.ask(store, question, asking.read(question, QueryParams(query)))
     try:
-        image = svg(draw(answer, kind or None, "dark", width, highlight or ()))
-        image = in_light(image) if theme == "light" else image
+        return svg(draw(answer, kind, "dark", width, highlight))
     except PitboardError as error:
-        image = _EMPTY.format(width=width, sentence=escape(str(error)))
-    return Response(image, media_type="image/svg+xml")
+        return _EMPTY.format(width=width, sentence=escape(str(error)))

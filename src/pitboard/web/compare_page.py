@@ -59,6 +59,7 @@ def compare(store: Store, query: Mapping[str, str]) -> tuple[Page, int]:
             page["sections"] = _sections(store, [row for row in rows if row], page["normalise"])
         except PitboardError as error:
             sentence, status = str(error), error.status
+    page["variants"] = _variants(page["sections"].get("stack"))
     page |= _pickers(store, query.get("benchmark", "").strip(), picks, rows)
     page["alike"] = _alike(store, query, picks, rows)
     return Page("compare.html", page | {"sentence": sentence, "status": status}), status
@@ -125,6 +126,18 @@ def without_notes(section: asking.Section, beginning: str = "") -> asking.Sectio
         return section
     kept = [note for note in section.answer.notes if not note.startswith(beginning)]
     return section._replace(answer=replace(section.answer, notes=kept))
+
+
+def _variants(stack: asking.Section | None) -> list[tuple[str, list[tuple[str, str | None]]]]:
+    """Give each software that differs with its versions, and the letters of the systems that state each."""
+    found = []
+    for row in stack.answer.rows if stack and stack.answer else []:
+        versions: dict[str | None, list[str]] = {}
+        for letter in LETTERS:
+            if letter.lower() in row:
+                versions.setdefault(row[letter.lower()], []).append(letter)
+        found.append((row["key"], [(", ".join(letters), value) for value, letters in versions.items()]))
+    return found
 
 
 def _scale(store: Store, rows: list[Row]) -> asking.Section | None:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from urllib.parse import quote, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 from markupsafe import Markup, escape
 
@@ -53,6 +53,21 @@ def place(column: Column, row: Row, parameters: Row) -> str | None:
     if not all(names) or not (column.name == "system" or minutes):
         return None
     return result_address("/".join(map(str, [*names, column.name]))) if minutes else system_address(*names)
+
+
+def of_chart(question: str, query: str) -> dict[str, str]:
+    """Return what a chart leads to, by the query of its image: its figures as files, images, and `embed`."""
+    asked = parse_qsl(query)
+    kind = dict(asked).get("kind", "")
+    values = urlencode([(name, value) for name, value in asked if name != "kind"])
+    begun = f"{values}&" if values else ""
+    return {
+        "csv": f"/api/{question}?{begun}format=csv",
+        "json": f"/api/{question}?{begun}format=json",
+        "png": f"/charts/{question}.png?{query}",
+        "svg": f"/charts/{question}.svg?{query}&theme=light",
+        "embed": f"/embed/{question}/{kind}" + (f"?{values}" if values else ""),
+    }
 
 
 def linked(text: object) -> Markup:

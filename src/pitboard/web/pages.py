@@ -39,6 +39,7 @@ def benchmark(store: Store, name: str) -> Page:
         "benchmark.html",
         {
             "name": name,
+            "round": round or _ROUND.version,
             "benchmark": known,
             "scale": scale,
             "converge": asking.section(store, "converge", benchmark=name, round=round),

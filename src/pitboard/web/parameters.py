@@ -31,8 +31,9 @@ def _known(path: str) -> list[str] | None:
             *{**questions.question("entries").parameters, **questions.question("table").parameters},
             *PARAMETERS,
         ]
-    for place, more in (("/questions/", ()), ("/charts/", _CHART)):
+    for place, more in (("/questions/", ()), ("/charts/", _CHART), ("/embed/", ("theme", "width"))):
         if path.startswith(place):
-            name = path.removeprefix(place).removesuffix(".svg")
+            path = path.rpartition("/")[0] if place == "/embed/" else path
+            name = path.removeprefix(place).removesuffix(".svg").removesuffix(".png")
             return [*questions.question(name).parameters, *more] if name in questions.names() else None
     return ["since"] if path.startswith("/rounds/") else list(_PAGES.get(path, ()))

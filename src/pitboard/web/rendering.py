@@ -10,9 +10,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from pitboard import __version__
 from pitboard.results.find import reference
 from pitboard.text import printable
-from pitboard.web.links import compare_address, linked, place, result_address, system_address
+from pitboard.web.addresses import absolute
+from pitboard.web.links import compare_address, linked, of_chart, place, result_address, system_address
 from pitboard.web.static import static_url
-from pitboard.web.tables import laid
+from pitboard.web.tables import MAX_ROWS, laid
 
 NAVIGATION = (
     ("/", "Round"),
@@ -25,6 +26,9 @@ NAVIGATION = (
     ("/check", "Check a log"),
     ("/api", "API"),
 )
+
+# What needs a server stands on the page of the data instead.
+IN_FILES = (*(each for each in NAVIGATION if each[0] not in ("/check", "/api")), ("/data", "Data"))
 
 
 class Page(NamedTuple):
@@ -45,14 +49,21 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals |= {"static": static_url, "navigation": NAVIGATION, "version": __version__}
     made.globals |= {
+        "static": static_url,
+        "navigation": NAVIGATION,
+        "version": __version__,
+    }
+    made.globals |= {
+        "in_files": IN_FILES,
+        "of_chart": of_chart,
         "place": place,
         "system_address": system_address,
         "result_address": result_address,
         "compare_address": compare_address,
         "reference": reference,
         "laid": laid,
+        "most": MAX_ROWS,
     }
     made.filters |= {"printable": lambda value: printable(str(value)), "linked": linked}
     made.filters["number"] = _number
@@ -64,11 +75,15 @@ def render(request: Request, page: Page, status: int = 200) -> HTMLResponse:
     template = page.template
     if page.fragment and "hx-request" in request.headers:
         template = page.fragment
+    query = request.url.query
     text = (
         environment()
         .get_template(template)
         .render(
             path=request.url.path,
+            address=f"{request.scope['raw_path'].decode('ascii')}{'?' if query else ''}{query}",
+            absolute=lambda address: absolute(request, address),
+            previews=[],
             live=not request.app.state.frozen,
             damage=request.app.state.store_handle.damage,
             **page.values,

@@ -28,9 +28,20 @@ HEADERS = {
     "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
 
+EMBEDDED = {
+    **{name: value for name, value in HEADERS.items() if name != "x-frame-options"},
+    "content-security-policy": _POLICY.replace("frame-ancestors 'none'", "frame-ancestors *"),
+    "cross-origin-resource-policy": "cross-origin",
+    "access-control-allow-origin": "*",
+}
+"""What a chart to embed has instead: any page may frame it, and ask for it."""
+
 
 class SecurityHeaders:
-    """ASGI middleware that sets `HEADERS`; the outermost, so that error pages have them too."""
+    """ASGI middleware that sets `HEADERS`; the outermost, so that error pages have them too.
+
+    A chart under `/embed/` has `EMBEDDED`; an error in its place has not.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -40,7 +51,8 @@ class SecurityHeaders:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(HEADERS)
+                embedded = scope["path"].startswith("/embed/") and message["status"] in (200, 304)
+                MutableHeaders(scope=message).update(EMBEDDED if embedded else HEADERS)
             await send(message)
 
         await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)

@@ -12,6 +12,8 @@ router = APIRouter(include_in_schema=False)
 _TYPES = {
     "css": "text/css; charset=utf-8",
     "js": "text/javascript; charset=utf-8",
+    "ico": "image/x-icon",
+    "png": "image/png",
     "svg": "image/svg+xml",
     "txt": "text/plain; charset=utf-8",
 }
@@ -41,6 +43,15 @@ def assets() -> dict[str, Asset]:
 def static_url(name: str) -> str:
     """Give the address of a static file; an unknown name is a `KeyError`, a mistake in a template."""
     return assets()[name].url
+
+
+@router.get("/favicon.ico")
+def icon() -> Response:
+    """Serve the mark where browsers and others look for it unasked."""
+    asset = assets()["favicon.ico"]
+    return Response(
+        asset.body, media_type=asset.media_type, headers={"cache-control": "public, max-age=86400"}
+    )
 
 
 @router.get("/static/{mark}/{name}")

@@ -9,12 +9,16 @@ from pitboard.results.store import Store, without_paths
 
 
 class StoreHandle:
-    """A store at `place` (`None` for the default one), as it is now. Any thread may ask."""
+    """A store at `place` (`None` for the default one), as it is now. Any thread may ask.
 
-    def __init__(self, place: Path | None) -> None:
+    A `frozen` one stays the store as it was when it was opened.
+    """
+
+    def __init__(self, place: Path | None, *, frozen: bool = False) -> None:
         self._place = place
         self._lock = Lock()
-        self._store = Store(place)
+        self._store = Store(place, held=True)
+        self._frozen = frozen
         self._opened = self._store.version
 
     @property
@@ -37,8 +41,11 @@ class StoreHandle:
 
     def store(self) -> Store:
         """Give the open store. Raises `PitboardError` where it is damaged."""
+        if self._frozen:
+            return self._store
         version = self._store.version
         if version != self._opened:
             with self._lock:
-                self._store, self._opened = Store(self._place), version
+                if version != self._opened:
+                    self._store, self._opened = Store(self._place, held=True), version
         return self._store

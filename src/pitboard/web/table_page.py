@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
-from markupsafe import Markup
+from markupsafe import escape
 from msgspec.structs import replace
 from starlette.datastructures import ImmutableMultiDict
 
-from pitboard.errors import PitboardError
+from pitboard.errors import PitboardError, UnknownError
 from pitboard.results import facets
 from pitboard.results.answer import Answer, Column
 from pitboard.results.question import as_list
@@ -36,12 +36,7 @@ _ORDER = (
     "availability",
 )
 _LABELS = {"accelerators": "Accelerator count"}
-_PICK = Markup(
-    '<td class="pick"><label><input type="checkbox" name="r" id="{id}" value="{value}"{state}>'
-    '<span class="hidden">Compare {value}</span></label></td>'
-)
-_CHECKED, _DISABLED = Markup(" checked"), Markup(" disabled")
-_NO_PICK = Markup('<td class="pick"></td>')
+_NO_PICK = '<td class="pick"></td>'
 
 Pairs = list[tuple[str, str]]
 
@@ -165,6 +160,8 @@ def _shaped(answer: Answer, pairs: Pairs) -> dict[str, Any]:
     table.columns = [replace(column, detail=False) for column in table.columns]
     return {
         "said": said,
+        # The official table's columns follow its filters: a sort that went with them is no mistake.
+        "status": UnknownError.status if said and answer.question == "entries" else 200,
         "answer": table,
         "columns": [(column, column.name in chosen) for column in answer.columns],
         "anyway": ",".join(anyway),
@@ -204,12 +201,16 @@ def _picking(pairs: Pairs) -> Leading:
     """Return what writes the box by which a row is picked for comparing."""
     picks = _picks(pairs)
 
-    def pick(row: Row) -> Markup:
+    def pick(row: Row) -> str:
         name = row["reference"]
         if row["minutes"] is None:
             return _NO_PICK
-        state = _CHECKED if name in picks else _DISABLED if len(picks) >= MOST_PICKS else ""
-        return _PICK.format(id="pick-" + quote(name, safe="/"), value=name, state=state)
+        state = " checked" if name in picks else " disabled" if len(picks) >= MOST_PICKS else ""
+        value, id = escape(name), escape("pick-" + quote(name, safe="/"))
+        return (
+            f'<td class="pick"><label><input type="checkbox" name="r" id="{id}" value="{value}"{state}>'
+            f'<span class="hidden">Compare {value}</span></label></td>'
+        )
 
     return pick
 
@@ -219,15 +220,14 @@ def _facets(counted: Answer, known: asking.Values, asked: asking.Values) -> list
     made = []
     for name in _ORDER:
         counts = {row["value"]: row["results"] for row in counted.rows if row["filter"] == name}
-        meant = (
-            {str(value) for value in as_list(counted.parameters[name]) or []}
-            if name in known or name == "round"
-            else set()
-        )
+        meant = {str(value) for value in as_list(counted.parameters[name]) or []}
+        meant = meant if name in known or name == "round" else set()
         given = [str(value) for value in as_list(asked.get(name)) or []]
-        offered = {value: n for value, n in counts.items() if value is not None}
-        # What is chosen and leaves nothing can be taken back where it stands.
-        offered |= {value: 0 for value in given if value not in offered and not meant & offered.keys()}
+        offered = {value: count for value, count in counts.items() if value is not None}
+        # What is chosen and leaves nothing can be taken back where it stands, if no other name of it does.
+        offered |= {
+            v: 0 for v in given if v not in offered and (v in meant or not _is_known(v, known.get(name)))
+        }
         values = sorted(offered, key=lambda value: _place(name, value))
         chosen = [value for value in values if value in meant or value in given]
         made.append(
@@ -240,6 +240,10 @@ def _facets(counted: Answer, known: asking.Values, asked: asking.Values) -> list
             )
         )
     return made
+
+
+def _is_known(value: str, known: object) -> bool:
+    return value in map(str, as_list(known) or [])
 
 
 def _place(name: str, value: str) -> Any:

@@ -1,6 +1,6 @@
 """A table as pages show it: its columns, how much room they need, and each cell with what it leads to."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 from markupsafe import Markup, escape
@@ -17,12 +17,10 @@ _WRAPPED = 16
 _GAP = 2.5
 _ROOM = ((118, "fits"), (170, "fits-wide"))
 _FEW_ROWS, _MANY_COLUMNS = 3, 6
-_CELL = Markup('<td class="{}" data-label="{}">{}</td>')
-_NAME = Markup('<th scope="row" class="{}" data-label="{}">{}</th>')
-_LINK = Markup('<a href="{}">{}</a>')
-_NOTHING = Markup('<span class="quiet">–</span>')
+_NOTHING = '<span class="quiet">–</span>'
 
-Leading = Callable[[Row], Markup]
+Leading = Callable[[Row], str]
+"""Writes the first cells of a row, as markup."""
 
 
 class Head(NamedTuple):
@@ -67,7 +65,7 @@ def laid(table: Table, parameters: Row, *, live: bool, leading: Leading | None =
     upright = leading is None and len(rows) <= _FEW_ROWS and len(table.columns) - hidden > _MANY_COLUMNS
     named = any(column.name == "reference" and not column.detail for column in table.columns)
 
-    def inner(column: Column, css: str, row: Row, text: str) -> Markup:
+    def inner(column: Column, css: str, row: Row, text: str) -> str:
         to = place(column, row, parameters) if text else None
         if column.name == "minutes" and text and not named and row.get("reference"):
             to = result_address(row["reference"])  # no other cell leads there
@@ -79,22 +77,24 @@ def laid(table: Table, parameters: Row, *, live: bool, leading: Leading | None =
     ]
     if upright:
         lines = [
-            Markup("").join(_cells([head] * len(rows), given, -1))
+            "".join(f'<td class="{head.css}">{each}</td>' for each in given)
             for head, given in zip(heads, cells, strict=True)
         ]
     else:
         heading = next(
             (at for at, head in enumerate(heads) if head.name == "system" and "detail" not in head.css), 0
         )
+        around = [_around(head, names=at == heading) for at, head in enumerate(heads)]
         lines = [
-            Markup("").join([leading(row) if leading else "", *_cells(heads, given, heading)])
+            (leading(row) if leading else "")
+            + "".join(before + each + after for (before, after), each in zip(around, given, strict=True))
             for row, given in zip(rows, zip(*cells, strict=True), strict=True)
         ]
     needed = sum(
         _needed(head, width) for head, width in zip(heads, widths, strict=True) if "detail" not in head.css
     )
     room = next((name for most, name in _ROOM if needed + (4 if leading else 0) <= most), "")
-    return Laid(heads, lines, upright, room, hidden, len(table.rows))
+    return Laid(heads, [Markup(line) for line in lines], upright, room, hidden, len(table.rows))
 
 
 def _css(column: Column, width: int, *, plain: bool) -> str:
@@ -108,19 +108,17 @@ def _needed(head: Head, width: int) -> float:
     return max(text, *map(len, head.text.split())) + _GAP if head.text else text + _GAP
 
 
-def _inner(text: str, to: str | None, *, breaks: bool) -> Markup:
+def _inner(text: str, to: str | None, *, breaks: bool) -> str:
     """Write what a cell holds and leads to; a long name may be broken where its parts end."""
     if not text:
         return _NOTHING
-    shown = escape(text)
+    shown = str(escape(text))
     if breaks:
-        shown = Markup(str(shown).replace("_", "_<wbr>").replace("/", "/<wbr>"))
-    return _LINK.format(to, shown) if to else shown
+        shown = shown.replace("_", "_<wbr>").replace("/", "/<wbr>")
+    return f'<a href="{escape(to)}">{shown}</a>' if to else shown
 
 
-def _cells(heads: Sequence[Head], inners: Sequence[Markup], heading: int) -> list[Markup]:
-    """Write a row's cells; the one that names the row is its heading."""
-    return [
-        (_NAME if at == heading else _CELL).format(head.css, head.text, inner)
-        for at, (head, inner) in enumerate(zip(heads, inners, strict=True))
-    ]
+def _around(head: Head, *, names: bool) -> tuple[str, str]:
+    """Return what stands before and after the content of a column's cells; one column `names` its row."""
+    about = f'class="{head.css}" data-label="{escape(head.text)}"'
+    return (f'<th scope="row" {about}>', "</th>") if names else (f"<td {about}>", "</td>")

@@ -29,10 +29,10 @@ from results where round = $round and not own
 order by minutes, organisation, system_name"""
 
 COLUMNS = [
-    Column("round", "Round"),
     Column("claim", "Claim"),
     Column("verdict", "Verdict"),
     Column("found", "What the data say"),
+    Column("round", "Round"),
     Column("question", "Ask it yourself", detail=True),
     Column("address", "Its page", detail=True),
 ]

@@ -7,7 +7,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from pitboard.errors import PitboardError
-from pitboard.results import citing, marks, own_runs
+from pitboard.results import citing, marks, own_runs, references
 from pitboard.results.answer import Answer, Column, Table
 from pitboard.results.find import default_store, key_of, reference, result
 from pitboard.results.likeness import (
@@ -19,7 +19,7 @@ from pitboard.results.likeness import (
     unlike,
     unlike_among,
 )
-from pitboard.results.question import LETTERS, A, B, Chart, Exit, Option, Question
+from pitboard.results.question import FURTHER, LETTERS, A, B, Chart, Exit, Option, Question
 from pitboard.results.schema import Row
 from pitboard.results.store import Store
 from pitboard.stats import SEED, olympic_interval, ratio_interval
@@ -42,7 +42,7 @@ group by all"""
 
 _COLUMNS = [
     Column("result", "Result"),
-    Column("minutes", "Time-to-train", "number", "min", 3),
+    Column("minutes", "Time-to-train", "number", "min", 3, mark=marks.OF_MINUTES),
     Column("interval", "95 % interval", "text", "min"),
     Column("speedup", "Speed-up over A", "number", "×", 3),
     Column("submitter", "Submitter"),
@@ -50,6 +50,7 @@ _COLUMNS = [
     Column("accelerators", "Accelerators", "integer"),
     Column("accelerator", "Accelerator"),
     Column("reference", "Reference"),
+    references.SHORT,
     Column("round", "Round"),
     Column("system_name", "System's name"),
     Column("benchmark", "Benchmark"),
@@ -58,7 +59,6 @@ _COLUMNS = [
     Column("nodes", "Nodes", "integer"),
     Column("framework", "Framework"),
     Column("precision", "Precision"),
-    Column("global_batch_size", "Global batch size", "integer", "samples"),
     Column("samples_to_target", "Samples to target", "number", "", 0),
     Column("rcp_scale", "RCP scaling factor in it", "number", "×", 4),
     Column("fastest", "Fastest run", "number", "min", 3),
@@ -93,7 +93,7 @@ _OF_EVALUATIONS = f"""select run, coalesce(samples, epoch) as samples, quality, 
 from evaluations {_OF}, minutes"""
 
 _MARK = [Column("kind", "Kind"), Column("preset", "Preset")]
-_ENERGY = Column("energy", "Energy to target", "number", "MJ", 3)
+_ENERGY = Column("energy", "Energy to target", "number", "MJ", 3, detail=True)
 _HOURS = Column("accelerator_hours", "Accelerator-hours (derived)", "number", "h", 2)
 
 
@@ -210,7 +210,7 @@ def scored(row: Row, first: Row | None = None) -> Row:
     interval = olympic_interval(row["run_minutes"] or [], drops)
     ratio = _ratio(first, row) if first and reference(first) != reference(row) else None
     return row | {
-        "reference": reference(row),
+        **references.names(row),
         "accelerator_hours": _hours(row),
         "energy": None if row["joules"] is None else row["joules"] / 1e6,
         "each_run": _each_run(row),
@@ -319,7 +319,11 @@ def _measured(rows: Sequence[Row], normalise: bool) -> list[Column]:
 
 def _runs(store: Store, named: Mapping[str, Row]) -> Table:
     return own_runs.runs_table(
-        [run for name, row in named.items() for run in runs_of(store, row, f"{name} {row['submitter']}")]
+        [
+            run | {"result": f"{name} {row['submitter']}", "score": row["minutes"]}
+            for name, row in named.items()
+            for run in store.rows(_OF_RUNS, key_of(row))
+        ]
     )
 
 
@@ -327,11 +331,6 @@ def _curves(store: Store, named: Mapping[str, Row]) -> Table:
     return own_runs.curves_table(
         [each for name, row in named.items() for each in curves_of(store, row, f"{name} {row['submitter']}")]
     )
-
-
-def runs_of(store: Store, row: Row, label: str) -> list[Row]:
-    """Give the runs of a result as rows of `own_runs.runs_table`."""
-    return [{"result": label, "score": row["minutes"]} | run for run in store.rows(_OF_RUNS, key_of(row))]
 
 
 def curves_of(store: Store, row: Row, label: str) -> list[Row]:
@@ -349,7 +348,7 @@ def with_runs(store: Store, row: Row) -> Row:
 
 
 def _hours(row: Row) -> float | None:
-    return row["minutes"] * row["accelerators"] / 60 if row["accelerators"] else None
+    return row["minutes"] * row["accelerators"] / 60 if row["minutes"] and row["accelerators"] else None
 
 
 def _facts(a: Row, b: Row, normalise: bool) -> dict[str, Any]:
@@ -441,7 +440,7 @@ QUESTION = Question(
     options=(
         A,
         B,
-        *(Option(each.lower(), "One more, up to six.", argument=True) for each in LETTERS[2:]),
+        *FURTHER,
         Option("normalise", "Give accelerator-hours too: derived, not an official metric."),
     ),
     charts=(

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pitboard.errors import PitboardError
-from pitboard.results import facets, marks, own
+from pitboard.results import facets, marks, own, references
 from pitboard.results.answer import Answer, Column, Table
-from pitboard.results.find import default_store, known, latest_round, reference
+from pitboard.results.find import default_store, known, latest_round
 from pitboard.results.question import (
     ACCELERATOR,
     BENCHMARK,
@@ -41,7 +41,9 @@ DEFINITION = (
     "call slower. Against the reference: above 1, the result needed more. Against the fewest: the same over "
     "the reference's fastest convergence, at any batch size: what a large batch costs too. Extra minutes "
     "are derived, not official: the training time (minutes without evaluation, before RCP scaling) that the "
-    "samples beyond the reference took, negative where fewer sufficed."
+    "samples beyond the reference took, negative where fewer sufficed. Stated precisions are compared at "
+    "equal batch size, across submitters: hyperparameters and software differ too, so a difference is not "
+    "the precision's alone."
 )
 
 SQL = f"""select r.round, r.submitter, r.system, r.benchmark, r.system_name, r.accelerator, r.accelerators,
@@ -120,7 +122,7 @@ def converge(
         parameters=values,
         columns=_columns(unit),
         rows=rows,
-        notes=[*own.notes(with_own), *_notes(rows, points, precisions, unit)],
+        notes=[*own.notes(with_own), *_notes(rows, points, precisions, unit), *marks.notes(rows)],
         facts=_facts(rows, fewest),
         more={"reference": _reference(points, unit), "precisions": precisions},
     )
@@ -129,22 +131,24 @@ def converge(
 def _columns(unit: str) -> list[Column]:
     digits, what = _digits(unit), unit.capitalize()
     return [
-        Column("reference", "Reference"),
-        Column("submitter", "Submitter", detail=True),
-        Column("accelerator", "Accelerator"),
-        Column("accelerators", "Accelerators", "integer"),
-        Column("precision", "Precision"),
-        Column("global_batch_size", "Global batch size", "integer", "samples"),
         Column("samples_to_target", f"{what} to target", "number", "", digits),
+        Column("against_reference", "Against the reference", "number", "×", 3),
+        Column("global_batch_size", "Global batch size", "integer", "samples"),
+        Column("precision", "Precision"),
+        Column("minutes", "Time-to-train", "number", "min", 3, mark=marks.OF_MINUTES),
+        Column("extra_minutes", "Extra minutes (derived)", "number", "min", 2),
+        Column("system", "System"),
+        Column("submitter", "Submitter"),
+        references.FULL,
+        references.SHORT,
+        Column("accelerator", "Accelerator", detail=True),
+        Column("accelerators", "Accelerators", "integer", detail=True),
+        Column("reference_samples", f"Reference {unit}", "number", "", digits, detail=True),
         Column("low", "Fewest of a run", "number", "", digits, detail=True),
         Column("high", "Most of a run", "number", "", digits, detail=True),
-        Column("reference_samples", f"Reference {unit}", "number", "", digits),
         Column("reference_most", "Most within the reference's spread", "number", "", digits, detail=True),
-        Column("against_reference", "Against the reference", "number", "×", 3),
         Column("against_fewest", "Against the reference's fewest", "number", "×", 3, detail=True),
-        Column("extra_minutes", "Extra minutes (derived)", "number", "min", 2),
-        Column("minutes", "Time-to-train", "number", "min", 3),
-        Column("rcp_scale", "RCP scaling factor", "number", "×", 3),
+        Column("rcp_scale", "RCP scaling factor", "number", "×", 3, detail=True),
         Column("rcp_verdict", "RCP test", detail=True),
         marks.OF_ROW,
     ]
@@ -182,7 +186,7 @@ def _measure(row: Row, ruleset: str, points: "list[Convergence]") -> Row:
     ratio = samples / expected if expected else None
     training = row["training"]
     return row | {
-        "reference": reference(row),
+        **references.names(row),
         "samples_to_target": samples,
         "reference_samples": expected,
         "reference_most": most and most * unit,
@@ -294,12 +298,10 @@ def _notes(rows: list[Row], points: "list[Convergence]", precisions: Table, unit
         notes.append(
             f"{silent} of {len(rows)} results do not state their precision: they cannot be grouped by it."
         )
-    notes.append(
-        "Stated precisions are compared at equal batch size, across submitters: hyperparameters and software "
-        "differ too, so a difference is not the precision's alone."
-        if precisions.rows
-        else "No batch size has results of two stated precisions: precision cannot be told from batch size."
-    )
+    if not precisions.rows:
+        notes.append(
+            "No batch size has results of two stated precisions: precision cannot be told from batch size."
+        )
     unknown = [row["reference"] for row in rows if row["training"] is None]
     if unknown:
         notes.append(f"Evaluation time is not logged, so no extra minutes, for: {'; '.join(unknown)}.")

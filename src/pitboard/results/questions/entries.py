@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from pitboard.results import facets, marks, own
+from pitboard.results import facets, marks, own, references
 from pitboard.results.answer import Answer, Column
-from pitboard.results.find import default_store, latest_round, reference
+from pitboard.results.find import default_store, latest_round
 from pitboard.results.question import (
     ACCELERATOR,
     ACCELERATORS,
@@ -26,17 +26,16 @@ from pitboard.results.questions.table import DEFINITION
 from pitboard.results.ranking import ranked
 from pitboard.results.store import Store
 
-_MARK = "mark of minutes"
-
 _COLUMNS = [
-    Column("minutes", "Time-to-train", "number", "min", mark=_MARK),
+    Column("minutes", "Time-to-train", "number", "min", mark=marks.OF_MINUTES),
     Column("benchmark", "Benchmark"),
     Column("system", "System"),
     Column("submitter", "Submitter"),
     Column("accelerators", "Count", "integer"),
     Column("accelerator", "Accelerator"),
     Column("precision", "Precision"),
-    Column("reference", "Reference", detail=True),
+    references.FULL,
+    references.SHORT,
     Column("round", "Round", detail=True),
     Column("nodes", "Nodes", "integer", detail=True),
     Column("division", "Division", detail=True),
@@ -105,20 +104,18 @@ from results
 where {own.SHOWN}{facets.where(values, FILTERS)}{SEARCH if search else ""}
 order by benchmark, minutes nulls last, round, submitter, system"""
     rows = [
-        row | {"reference": reference(row), "to_know": row[marks.OF_ROW.name]}
+        row | references.names(row) | {"to_know": row[marks.OF_ROW.name]}
         for row in marks.tell(store, store.rows(sql, values))
     ]
-    for row in rows:
-        row[_MARK] = marks.SIGN if row["to_know"] and row["minutes"] is not None else ""
     return Answer(
         question="entries",
         title=_title(values, software, len(rows)),
         definition=DEFINITION,
         sql=sql,
         parameters=values,
-        columns=_COLUMNS,
+        columns=list(_COLUMNS),
         rows=rows,
-        notes=[*own.notes(values["with_own"]), *_marked(rows)],
+        notes=[*own.notes(values["with_own"]), *marks.notes(rows, "to_know")],
     )
 
 
@@ -132,16 +129,6 @@ def _title(values: dict[str, Any], software: Several, count: int) -> str:
     found = [f'with "{values["search"]:.60}"'] if values["search"] else []
     parts = [*chosen, *found, f"{count} result{'' if count == 1 else 's'}"]
     return f"MLPerf Training v{facets.told(values['round'], ' and v')}: {', '.join(parts)}"
-
-
-def _marked(rows: list[dict[str, Any]]) -> list[str]:
-    """Return the note that explains the sign, where there is one."""
-    marked = sum(bool(row[_MARK]) for row in rows)
-    if not marked:
-        return []
-    return [
-        f"{marks.SIGN} The column to_know says what must be known of a figure, in {marked} of {len(rows)}."
-    ]
 
 
 def _bars(answer: Answer) -> dict[str, Any]:

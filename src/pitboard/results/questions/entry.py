@@ -1,12 +1,13 @@
 """One result and what is known of it: its score, its runs with their logs, its like-for-like peers."""
 
+from collections import Counter
 from typing import Any
 
 from pitboard.results import citing, marks, own, own_runs
 from pitboard.results.answer import Answer, Column, Table
 from pitboard.results.find import default_store, key_of, reference, result
 from pitboard.results.question import Chart, Option, Question
-from pitboard.results.questions.compare import SQL, curves_of, runs_of, scored, with_runs
+from pitboard.results.questions.compare import SQL, curves_of, scored, with_runs
 from pitboard.results.schema import Row
 from pitboard.results.software import log_address
 from pitboard.results.store import Store
@@ -113,6 +114,7 @@ def entry(reference: str, *, store: Store | None = None) -> Answer:
     unit = counted_in([row])
     logs = store.rows(_OF_LOGS, {name: row[name] for name in ("round", "submitter", "system")})
     folder = logs[0]["results_url"] if logs else None
+    runs = _runs(store, row, folder)
     address = log_address(folder, row["benchmark"], "").rstrip("/") if folder else None
     return Answer(
         question="entry",
@@ -134,9 +136,11 @@ def entry(reference: str, *, store: Store | None = None) -> Answer:
         ],
         facts={"citation": citing.citation(row), "place": place, "of": len(peers)},
         more={
-            "runs": Table(title="Runs", columns=_in(unit, _RUNS), rows=_runs(store, row, folder)),
+            "runs": Table(title="Runs", columns=_in(unit, _RUNS), rows=runs),
             "peers": Table(title="Like for like with it", columns=_PEERS, rows=peers),
-            "strips": own_runs.runs_table(runs_of(store, row, row["submitter"])),
+            "strips": own_runs.runs_table(
+                [run | {"result": row["submitter"], "score": row["minutes"]} for run in runs]
+            ),
             "curves": own_runs.curves_table(curves_of(store, row, row["submitter"])),
         },
     )
@@ -187,18 +191,20 @@ def _title(row: Row, place: int | None, of: int) -> str:
 
 def _ranked(answer: Answer) -> dict[str, Any]:
     peers = answer.more["peers"].rows
+    names = [f"{row['submitter']}, {row['accelerator'] or 'not stated'}" for row in peers]
+    twice = Counter(names)
+    labels = [
+        f"{name}, {row['system']}" if row["this"] or twice[name] > 1 else name
+        for name, row in zip(names, peers, strict=True)
+    ]
     return {
         "rows": [
-            {"label": _label(row), "accelerator": row["accelerator"], "value": row["minutes"]}
-            for row in peers
+            {"label": label, "accelerator": row["accelerator"], "value": row["minutes"]}
+            for label, row in zip(labels, peers, strict=True)
         ],
-        "highlight": [_label(row) for row in peers if row["this"]],
+        "highlight": [label for label, row in zip(labels, peers, strict=True) if row["this"]],
         "title": f"{answer.rows[0]['benchmark']}: what is like for like, the fastest first",
     }
-
-
-def _label(row: Row) -> str:
-    return f"{row['submitter']}, {row['accelerator'] or 'not stated'}, {row['system']}"
 
 
 def _strips(answer: Answer) -> dict[str, Any]:
@@ -216,7 +222,14 @@ QUESTION = Question(
     ask=entry,
     order=2,
     summary="Show one result: its score, runs, logs, peers and citation",
-    options=(Option("reference", "A result, ROUND/SUBMITTER/SYSTEM/BENCHMARK.", argument=True),),
+    options=(
+        Option(
+            "reference",
+            "A result, ROUND/SUBMITTER/SYSTEM/BENCHMARK, or its short reference.",
+            argument=True,
+            names="results",
+        ),
+    ),
     charts=(
         Chart(
             "ranked",

@@ -5,7 +5,7 @@ from math import log2
 from typing import Any
 
 from pitboard.errors import PitboardError
-from pitboard.results import citing, marks
+from pitboard.results import citing, marks, references
 from pitboard.results.answer import Answer, Column, Table
 from pitboard.results.expecting import (
     INSIDE,
@@ -17,7 +17,7 @@ from pitboard.results.expecting import (
     interval,
     published,
 )
-from pitboard.results.find import default_store, known, latest_round, reference
+from pitboard.results.find import default_store, known, latest_round
 from pitboard.results.organisations import one_name
 from pitboard.results.question import BENCHMARK, ROUND, Chart, Option, Question
 from pitboard.results.questions.sanity import QUESTION as SANITY
@@ -32,27 +32,30 @@ DEFINITION = (
     "the round, of any benchmark, is predicted in this way from those of other organisations, and it holds "
     f"{INSIDE:.0%} of the ratios of measured to predicted minutes, of predictions from about as near. With a "
     "proxy, minutes are divided by its throughput ÷ the median published throughput of its benchmark, "
-    "accelerator and count. Accelerator-hours are minutes × accelerators ÷ 60; derived, not official."
+    "accelerator and count. Accelerator-hours are minutes × accelerators ÷ 60; derived, not official. "
+    "Published results are of tuned stacks, run by their makers: your own may be slower, which --proxy "
+    "measures."
 )
 
 COLUMNS = [
     Column("method", "From"),
-    Column("accelerators", "Accelerators", "integer"),
     Column("minutes", "Expected", "number", "min", 2),
     Column("low", "Low", "number", "min", 2),
     Column("high", "High", "number", "min", 2),
-    Column("hours", "Expected", "number", "h", 3),
+    Column("accelerators", "Accelerators", "integer"),
     Column("accelerator_hours", "Accelerator-hours (derived)", "number", "h", 2),
     Column("accelerator_hours_low", "Low", "number", "h", 2),
     Column("accelerator_hours_high", "High", "number", "h", 2),
+    Column("hours", "Expected", "number", "h", 3, detail=True),
 ]
 _NEIGHBOURS = [
-    Column("reference", "Published result"),
-    Column("accelerators", "Accelerators", "integer"),
-    Column("availability", "Availability"),
-    Column("precision", "Precision"),
-    Column("minutes", "Time-to-train", "number", "min", 3),
     Column("moved", "Moved to the count asked for", "number", "min", 3),
+    Column("minutes", "Time-to-train", "number", "min", 3, mark=marks.OF_MINUTES),
+    Column("accelerators", "Accelerators", "integer"),
+    Column("precision", "Precision"),
+    Column("reference", "Published result"),
+    Column("availability", "Availability"),
+    references.SHORT,
     marks.OF_ROW,
 ]
 _POINTS = [
@@ -123,7 +126,7 @@ def _expect(
         scaled = (None if value is None else value / ratio for value in (found.minutes, low, high))
         ways.insert(0, _way("published results, scaled by the proxy", count, *scaled))
     warnings = _doubts(found, part, count, ends, ratio)
-    best = ways[0]
+    best, neighbours = ways[0], _neighbours(store, found, count)
     return Answer(
         question="expect",
         title=_title(name, part, best),
@@ -133,10 +136,15 @@ def _expect(
         columns=COLUMNS,
         rows=ways,
         warnings=warnings,
-        notes=[*_notes(found, part, version, ends), *told, citing.DERIVED],
+        notes=[
+            *_notes(found, part, version, ends),
+            *told,
+            *marks.notes(neighbours.rows, marks.OF_ROW.name),
+            citing.DERIVED,
+        ],
         facts={key: best[key] for key in ("minutes", "low", "high", "hours", "accelerator_hours")}
         | {"believe": not warnings, "exponent": found.exponent, "proxy_ratio": ratio},
-        more={"neighbours": _neighbours(store, found, count), "points": _points(found, best, part)},
+        more={"neighbours": neighbours, "points": _points(found, best, part)},
     )
 
 
@@ -229,10 +237,6 @@ def _notes(found: Estimate, accelerator: str, round: str, ends: tuple[float, flo
     preview = sum("available" not in str(row["availability"]).casefold() for row in found.pool)
     if preview:
         notes.append(f"{preview} of {len(found.pool)} results are of systems that were not yet available.")
-    notes.append(
-        "Published results are of tuned stacks, run by their makers: your own may be slower, which --proxy "
-        "measures."
-    )
     return notes
 
 
@@ -259,7 +263,7 @@ def _neighbours(store: Store, found: Estimate, count: int) -> Table:
     rows = [
         row
         | {
-            "reference": reference(row),
+            **references.names(row),
             "moved": None if found.exponent is None else at_count(row, count, found.exponent),
         }
         for row in marks.tell(store, found.pool)

@@ -11,7 +11,7 @@ from pitboard.results.store import Store
 OFFERED = tuple(name for name in FILTERS if name != "framework")
 """The filters whose values are counted; a framework is found by words of its text, which are no values."""
 
-_DEFINITION = (
+DEFINITION = (
     "Each filter's values are counted over the results that all the other filters leave, so that a count is "
     "what is shown where that value is chosen alone. No value stands for results that do not state one."
 )
@@ -67,7 +67,7 @@ group by all"""
     return Answer(
         question="filters",
         title=f"MLPerf Training v{facets.told(values['round'], ' and v')}: what results can be narrowed to",
-        definition=_DEFINITION,
+        definition=DEFINITION,
         sql=sql,
         parameters=values,
         columns=_COLUMNS,

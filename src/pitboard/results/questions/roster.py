@@ -33,13 +33,13 @@ _BEFORE = f"select distinct round, organisation from results where {own.SHOWN}"
 
 _ORGANISATIONS = [
     Column("organisation", "Organisation"),
-    Column("first_timer", "First time", "boolean"),
-    Column("systems", "Systems", "integer"),
     Column("results", "Results", "integer"),
-    Column("benchmarks", "Benchmarks"),
-    Column("accelerators", "Accelerators"),
-    Column("largest", "Largest", "integer", "accelerators"),
+    Column("systems", "Systems", "integer"),
     Column("multi_node", "Multi-node", "integer", "results"),
+    Column("largest", "Largest", "integer", "accelerators"),
+    Column("first_timer", "First time", "boolean"),
+    Column("accelerators", "Accelerators"),
+    Column("benchmarks", "Benchmarks"),
 ]
 _CHANGE = [
     Column("figure", "Figure"),
@@ -103,7 +103,11 @@ def roster(
         parameters={"round": round, "with_own": with_own},
         columns=_ORGANISATIONS,
         rows=rows,
-        notes=[*own.notes(with_own), *_notes(facts, earlier, missing_rounds(store, round))],
+        notes=[
+            *own.notes(with_own),
+            *lines_and_systems(entries),
+            *_notes(facts, earlier, missing_rounds(store, round)),
+        ],
         facts=facts,
         more=_more(entries, last, other),
     )
@@ -125,6 +129,26 @@ def _organisations(entries: list[Row], before: set[str] | None) -> list[Row]:
             "multi_node": sum((row["nodes"] or 0) > 1 for row in group),
         }
         for name, group in sorted(groups.items(), key=lambda item: item[0].casefold())
+    ]
+
+
+def lines_and_systems(entries: list[Row]) -> list[str]:
+    """Return the note of why systems are fewer than lines of the official table; none where they are not.
+
+    Each of `entries` has its organisation, submitter, system and system_name.
+    """
+    folders: dict[tuple[str, str], set[tuple[str, str]]] = {}
+    for row in entries:
+        system = (row["organisation"], row["system_name"])
+        folders.setdefault(system, set()).add((row["submitter"], row["system"]))
+    lines = len(set().union(*folders.values()))
+    if lines == len(folders):
+        return []
+    (organisation, name), most = max(folders.items(), key=lambda item: len(item[1]))
+    return [
+        f"{len(folders)} systems by the names in their descriptions, which is how MLCommons counts, are "
+        f"{lines} lines of the official table: a system entered at several sizes or with several software "
+        f"stacks has a folder for each, as {organisation}'s {name} has {len(most)}."
     ]
 
 

@@ -6,8 +6,9 @@ from statistics import median
 from typing import Any
 
 from pitboard.errors import PitboardError
+from pitboard.results import references
 from pitboard.results.answer import Answer, Column, Table
-from pitboard.results.find import default_store, known, reference, rounds_of
+from pitboard.results.find import default_store, known, rounds_of
 from pitboard.results.likeness import unlike
 from pitboard.results.organisations import one_name
 from pitboard.results.question import BENCHMARK, Chart, Option, Question
@@ -44,25 +45,27 @@ where ($benchmark is null or r.benchmark = $benchmark) and r.round in $rounds
 order by r.minutes, r.submitter, r.system"""
 
 COLUMNS = [
-    Column("kind", "What is the same"),
     Column("label", "Which"),
     Column("speedup", "Speed-up", "number", "×", 3),
-    Column("speedup_of_runs", "Speed-up of the runs", "number", "×", 3),
-    Column("same_runs", "The same runs", "boolean"),
-    Column("round_before", "Earlier round", detail=True),
-    Column("before", "Earlier result"),
     Column("minutes_before", "Earlier time-to-train", "number", "min", 3),
+    Column("minutes_after", "Later time-to-train", "number", "min", 3),
+    Column("same_runs", "The same runs", "boolean"),
+    Column("like_for_like", "Like for like", "boolean"),
+    Column("reasons", "Why not"),
+    Column("kind", "What is the same", detail=True),
+    Column("speedup_of_runs", "Speed-up of the runs", "number", "×", 3, detail=True),
+    Column("before", "Earlier result", detail=True),
+    Column("ref_before", "Ref of the earlier", detail=True),
+    Column("round_before", "Earlier round", detail=True),
     Column("accelerator_before", "Earlier accelerator", detail=True),
     Column("accelerators_before", "Earlier count", "integer", detail=True),
     Column("framework_before", "Earlier framework", detail=True),
+    Column("after", "Later result", detail=True),
+    Column("ref_after", "Ref of the later", detail=True),
     Column("round_after", "Later round", detail=True),
-    Column("after", "Later result"),
-    Column("minutes_after", "Later time-to-train", "number", "min", 3),
     Column("accelerator_after", "Later accelerator", detail=True),
     Column("accelerators_after", "Later count", "integer", detail=True),
     Column("framework_after", "Later framework", detail=True),
-    Column("like_for_like", "Like for like", "boolean"),
-    Column("reasons", "Why not"),
 ]
 
 SAME_SUBMITTER = "same submitter, accelerator and count"
@@ -228,7 +231,7 @@ def _row(kind: str, label: str, before: Row, after: Row) -> Row:
         "same_runs": bool(before["started"]) and before["started"] == after["started"],
     }
     for name, end in (("before", before), ("after", after)):
-        row[name] = reference(end)
+        row[name], row[f"ref_{name}"] = references.names(end).values()
         for column in ("round", "minutes", "accelerator", "accelerators", "framework"):
             row[f"{column}_{name}"] = end[column]
     return row | {"like_for_like": not reasons, "reasons": " ".join(reasons)}

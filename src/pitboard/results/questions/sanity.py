@@ -5,7 +5,7 @@ from typing import Any
 
 from pitboard import suite
 from pitboard.errors import PitboardError
-from pitboard.results import marks
+from pitboard.results import marks, references
 from pitboard.results.answer import Answer, Column
 from pitboard.results.find import default_store, key_of, known, latest_round, reference, result
 from pitboard.results.question import ROUND, Exit, Option, Question
@@ -34,14 +34,15 @@ where round = $round and not r.own and benchmark = $benchmark and accelerator = 
 group by all order by throughput desc"""
 
 _COLUMNS = [
-    Column("reference", "Published result"),
-    Column("framework", "Framework"),
-    Column("global_batch_size", "Global batch size", "integer", "samples"),
-    Column("minutes", "Time-to-train", "number", "min", 2),
-    marks.OF_ROW,
-    Column("slowest", "Slowest run", "number", "samples/s", 3),
     Column("throughput", "Median run", "number", "samples/s", 3),
+    Column("slowest", "Slowest run", "number", "samples/s", 3),
     Column("fastest", "Fastest run", "number", "samples/s", 3),
+    Column("minutes", "Time-to-train", "number", "min", 2, mark=marks.OF_MINUTES),
+    Column("global_batch_size", "Global batch size", "integer", "samples"),
+    Column("reference", "Published result"),
+    references.SHORT,
+    Column("framework", "Framework", detail=True),
+    marks.OF_ROW,
 ]
 
 
@@ -89,8 +90,8 @@ def _beside(
         "accelerator": known(store, "accelerator", accelerator) or own["accelerator"],
         "accelerators": accelerators or own["accelerators"],
     }
-    found = [row | {"reference": reference(row)} for row in marks.tell(store, store.rows(SQL, dict(wanted)))]
-    others = [row for row in found if row["reference"] != run]
+    found = [row | references.names(row) for row in marks.tell(store, store.rows(SQL, dict(wanted)))]
+    others = [row for row in found if row["reference"] != reference(own)]
     rows = [row for row in others if row["throughput"] is not None]
     facts = _facts(speed, rows)
     return Answer(
@@ -102,7 +103,7 @@ def _beside(
         columns=_COLUMNS,
         rows=rows,
         warnings=_warnings(store, rows, wanted),
-        notes=[*_notes(own, facts), *_untold(others)],
+        notes=[*_notes(own, facts), *_untold(others), *marks.notes(rows)],
         facts=facts,
     )
 
@@ -252,6 +253,7 @@ QUESTION = Question(
             "run",
             "The output folder of a run (in a terminal), or a result, ROUND/SUBMITTER/SYSTEM/BENCHMARK.",
             argument=True,
+            names="results",
         ),
         ROUND,
         Option(

@@ -6,9 +6,9 @@ from typing import Any
 import msgspec
 
 from pitboard.errors import PitboardError
-from pitboard.results import facets, marks, own
+from pitboard.results import facets, marks, own, references
 from pitboard.results.answer import Answer, Column, Table
-from pitboard.results.find import default_store, known, latest_round, reference
+from pitboard.results.find import default_store, known, latest_round
 from pitboard.results.law import Law, fit
 from pitboard.results.prediction import predictions
 from pitboard.results.question import (
@@ -38,7 +38,14 @@ DEFINITION = (
     "is the ratio of samples to target; communication the ratio of throughput per accelerator, where "
     "throughput is samples to target ÷ training time (minutes without evaluation); rest is the change of "
     "evaluation's share and of the RCP scaling factor. All but minutes are derived by Pitboard and are not "
-    "official metrics."
+    "official metrics. Communication is all that lowers throughput per accelerator along the curve: the "
+    "network, but also a smaller share of the batch for each accelerator and another split of the model; the "
+    "logs do not tell these apart. A prediction holds inside the measured range, within its 95 % interval, "
+    "and at most a factor of 2 beyond; systems of a family need not be one machine, and batch size and "
+    "hyperparameters change along the curve. A result that converged faster than the reference allows has "
+    "its minutes scaled up (rcp_scale): where the fewest accelerators have such a factor, efficiency is "
+    "flattered, and rest is above 1. The range of runs is of those that the olympic mean keeps, times the "
+    "RCP scaling factor."
 )
 
 SQL = f"""select r.submitter, r.accelerator, r.framework, r.system_name, r.availability, r.round, r.system,
@@ -60,12 +67,12 @@ order by r.round, r.submitter, r.accelerator, r.framework, r.accelerators, r.min
 
 _FITS = [
     Column("family", "Family"),
-    Column("points", "Results", "integer"),
-    Column("least", "Fewest accelerators", "integer"),
-    Column("most", "Most accelerators", "integer"),
     Column("exponent", "Exponent b (1 is ideal)", "number", "", 3),
     Column("exponent_low", "b, 95 % low", "number", "", 3),
     Column("exponent_high", "b, 95 % high", "number", "", 3),
+    Column("points", "Results", "integer"),
+    Column("least", "Fewest accelerators", "integer"),
+    Column("most", "Most accelerators", "integer"),
     Column("residual", "Standard error of log(minutes)", "number", "", 4),
     Column("intercept", "a", "number", "", 3, detail=True),
     Column("centre", "Mean of log(accelerators)", "number", "", 3, detail=True),
@@ -150,7 +157,7 @@ def scale(
         columns=_columns(counted_in(rows)),
         rows=rows,
         warnings=_warnings(families),
-        notes=[*own.notes(with_own), *_notes(families, laws)],
+        notes=[*own.notes(with_own), *_notes(families, laws), *marks.notes(rows)],
         facts=_facts(families, laws),
         more={"fits": _fits(laws), "fitted": _fitted(laws)},
     )
@@ -177,29 +184,30 @@ def _nothing(store: Store, values: dict[str, object]) -> str:
 
 
 def _columns(unit: str) -> list[Column]:
-    digits = 1 if unit == "samples" else 5
+    digits, target = 1 if unit == "samples" else 5, f"{unit.capitalize()} to target"
     return [
         Column("family", "Family"),
-        Column("submitter", "Submitter", detail=True),
-        Column("accelerator", "Accelerator", detail=True),
-        Column("framework", "Framework", detail=True),
-        Column("system", "System", detail=True),
-        Column("reference", "Reference", detail=True),
         Column("accelerators", "Accelerators", "integer"),
-        Column("nodes", "Nodes", "integer", detail=True),
-        Column("minutes", "Time-to-train", "number", "min", 3),
-        Column("minutes_low", "Fastest counted run", "number", "min", 3, detail=True),
-        Column("minutes_high", "Slowest counted run", "number", "min", 3, detail=True),
+        Column("minutes", "Time-to-train", "number", "min", 3, mark=marks.OF_MINUTES),
         Column("speedup", "Speed-up", "number", "×"),
         Column("efficiency", "Efficiency", "number", "", 3),
-        Column("acts_like", "Acts like", "number", "accelerators", 1, detail=True),
         Column("acts_like_nodes", "Acts like", "number", "nodes", 1),
-        Column("global_batch_size", "Global batch size", "integer", "samples"),
-        Column("samples_to_target", f"{unit.capitalize()} to target", "number", "", 0 if digits == 1 else 3),
         Column("convergence", "Convergence cost", "number", "×", 3),
-        Column("rcp_scale", "RCP scaling factor", "number", "×", 3),
-        Column("throughput", "Throughput", "number", f"{unit}/s", digits),
         Column("communication", "Throughput per accelerator kept", "number", "", 3),
+        references.FULL,
+        references.SHORT,
+        Column("submitter", "Submitter", detail=True),
+        Column("system", "System", detail=True),
+        Column("accelerator", "Accelerator", detail=True),
+        Column("framework", "Framework", detail=True),
+        Column("nodes", "Nodes", "integer", detail=True),
+        Column("minutes_low", "Fastest counted run", "number", "min", 3, detail=True),
+        Column("minutes_high", "Slowest counted run", "number", "min", 3, detail=True),
+        Column("acts_like", "Acts like", "number", "accelerators", 1, detail=True),
+        Column("global_batch_size", "Global batch size", "integer", "samples", detail=True),
+        Column("samples_to_target", target, "number", "", 0 if digits == 1 else 3, detail=True),
+        Column("rcp_scale", "RCP scaling factor", "number", "×", 3, detail=True),
+        Column("throughput", "Throughput", "number", f"{unit}/s", digits, detail=True),
         Column("rest", "Rest (evaluation, RCP scaling)", "number", "", 3, detail=True),
         marks.OF_ROW,
         Column("single", "One scale only", "boolean", detail=True),
@@ -237,7 +245,7 @@ def _measure(row: Row, first: Row) -> Row:
     efficiency = speedup / ratio
     known = convergence is not None and communication
     return row | {
-        "reference": reference(row),
+        **references.names(row),
         "speedup": speedup,
         "efficiency": efficiency,
         "acts_like": speedup * first["accelerators"],
@@ -308,17 +316,7 @@ def _warnings(families: list[list[Row]]) -> list[str]:
 
 
 def _notes(families: list[list[Row]], laws: dict[str, Law]) -> list[str]:
-    notes = [
-        "Communication is all that lowers throughput per accelerator along the curve: the network, but also "
-        "a smaller share of the batch for each accelerator and another split of the model; the logs do not "
-        "tell these apart.",
-        "A prediction holds inside the measured range, within its 95 % interval, and at most a factor of 2 "
-        "beyond; systems of a family need not be one machine, and batch size and hyperparameters change "
-        "along the curve.",
-        "A result that converged faster than the reference allows has its minutes scaled up (rcp_scale): "
-        "where the fewest accelerators have such a factor, efficiency is flattered, and rest is above 1.",
-        "The range of runs is of those that the olympic mean keeps, times the RCP scaling factor.",
-    ]
+    notes = []
     batches = [family[0]["family"] for family in families if _differ(family, "global_batch_size")]
     twice = [family[0]["family"] for family in families if len(_counts(family)) < len(family)]
     blind = [row["reference"] for family in families for row in family if row["throughput"] is None]

@@ -4,6 +4,7 @@ import re
 from itertools import combinations
 
 from pitboard.errors import UnknownError
+from pitboard.results import references
 from pitboard.results.answer import Answer, Column
 from pitboard.results.find import default_store, nearest
 from pitboard.results.likeness import listed
@@ -36,8 +37,9 @@ def stack(
 ) -> Answer:
     """Give the software of a system, or of two to six side by side with what differs marked.
 
-    A system is ROUND/SUBMITTER/SYSTEM; a result's reference will do. `different` leaves out what is the same.
-    Raises `PitboardError` for a system that the store does not have.
+    A system is ROUND/SUBMITTER/SYSTEM, or a part of that which names it alone; a result's reference, in full
+    or short, will do. `different` leaves out what is the same. Raises `PitboardError` for a system that the
+    store does not have, and for a part that may mean several.
     """
     store = store or default_store()
     systems = [_system(store, text) for text in (a, b, c, d, e, f) if text]
@@ -76,18 +78,32 @@ def _answer(system: Row, title: str, columns: list[Column], rows: list[Row], not
 
 def _system(store: Store, text: str) -> Row:
     parts = text.strip().strip("/").split("/")[:3]
-    if len(parts) < 3:
-        raise UnknownError(f"'{text:.200}' names no system: expected ROUND/SUBMITTER/SYSTEM.")
-    parts[0] = parts[0].removeprefix("v")
+    found = _found(store, parts) if len(parts) == len(_KEY) else []
+    if found:
+        return found[0]
+    # Three parts are a system in full, which may be mistyped.
+    keys = references.called(store, text, "systems") or references.called(
+        store, text, pieces=len(parts) < len(_KEY)
+    )
+    called = list({_name(row): row for row in keys}.values())
+    references.refuse_several(text, called, _KEY)
+    if called:
+        return _found(store, [called[0][name] for name in _KEY])[0]
+    if len(parts) < len(_KEY):
+        raise UnknownError(
+            f"'{text:.200}' names no system: expected ROUND/SUBMITTER/SYSTEM, a part of it that no other has,"
+            " or a result's short reference."
+        )
+    wrong = "/".join([parts[0].removeprefix("v"), *parts[1:]])
+    raise UnknownError(f"The store has no system '{wrong:.200}'.{nearest(store, wrong, 'systems')}")
+
+
+def _found(store: Store, parts: list[str]) -> list[Row]:
     sql = (
         "select * from systems where round = $1 and (submitter ilike $2 or submitter ilike $4)"
         " and system = $3 order by own"
     )
-    found = store.rows(sql, [*parts, parts[1] + OWN])
-    if found:
-        return found[0]
-    wrong = "/".join(parts)
-    raise UnknownError(f"The store has no system '{wrong:.200}'.{nearest(store, wrong, 'systems')}")
+    return store.rows(sql, [parts[0].removeprefix("v"), *parts[1:], parts[1] + OWN])
 
 
 def _name(row: Row) -> str:
@@ -148,9 +164,12 @@ QUESTION = Question(
     order=7,
     summary="Show what software a system ran, or where two to six systems differ",
     options=(
-        Option("a", "A system, ROUND/SUBMITTER/SYSTEM, or a result.", argument=True),
-        Option("b", "Another, to see the difference.", argument=True),
-        *(Option(each.lower(), "One more, up to six.", argument=True) for each in LETTERS[2:]),
+        Option("a", "A system, ROUND/SUBMITTER/SYSTEM, or a result.", argument=True, names="results"),
+        Option("b", "Another, to see the difference.", argument=True, names="results"),
+        *(
+            Option(each.lower(), "One more, up to six.", argument=True, names="results")
+            for each in LETTERS[2:]
+        ),
         Option("different", "Leave out what is the same."),
     ),
 )

@@ -3,7 +3,7 @@
 from typing import Any
 
 from pitboard.errors import PitboardError
-from pitboard.results import facets, marks, own
+from pitboard.results import facets, marks, own, references
 from pitboard.results.answer import Answer, Column
 from pitboard.results.find import default_store, latest_round
 from pitboard.results.question import (
@@ -24,6 +24,7 @@ from pitboard.results.question import (
     SeveralNumbers,
     as_list,
 )
+from pitboard.results.questions.roster import lines_and_systems
 from pitboard.results.ranking import ranked
 from pitboard.results.store import Store, quoted
 
@@ -32,23 +33,26 @@ DEFINITION = (
     "slowest left out), times the RCP scaling factor where convergence was too fast. It is what the official "
     "summarizer prints (mlperf_logging.result_summarizer; training rules, section 'Results'). Energy is the "
     "mean power of a run × its time-to-train, over the same runs and with the same factor, for entries with "
-    "power files; whether it was measured before or after the power supplies stands in the description."
+    "power files; whether it was measured before or after the power supplies stands in the description. "
+    "Systems of different counts, accelerators or availability are not like for like: `pitboard results "
+    "compare` says what may be compared."
 )
 
-COLUMNS = [
-    Column("submitter", "Submitter"),
-    Column("system", "System"),
-    Column("system_name", "System's name"),
-    Column("division", "Division"),
-    Column("availability", "Availability"),
-    Column("nodes", "Nodes", "integer"),
-    Column("accelerator", "Accelerator"),
-    Column("accelerators", "Count", "integer"),
-    Column("framework", "Framework"),
-]
-
 _ROUND = Column("round", "Round")
-_KEYED = (_ROUND, *COLUMNS)
+_SYSTEM = [
+    Column("system", "System"),
+    Column("accelerators", "Count", "integer"),
+    Column("accelerator", "Accelerator"),
+    Column("submitter", "Submitter"),
+]
+_DETAIL = [
+    Column("system_name", "System's name", detail=True),
+    Column("division", "Division", detail=True),
+    Column("availability", "Availability", detail=True),
+    Column("nodes", "Nodes", "integer", detail=True),
+    Column("framework", "Framework", detail=True),
+]
+_KEYED = (_ROUND, *_SYSTEM, *_DETAIL)
 
 _WHERE = f"""
 where {own.SHOWN}"""
@@ -75,12 +79,12 @@ def table(
 ) -> Answer:
     """Give a round's official table, filtered; by default that of the newest round.
 
-    Rows are systems, ordered by round, submitter and system; a benchmark's column is in minutes, `None` where
-    it was not entered or has no score. A filter of several values takes what any of them names. `marks` says
-    of which figures something must be known: an RCP scaling factor, logs that are missing, runs of an earlier
-    round. `energy` shows the energy to target in megajoules instead, of the systems that measured it.
-    `with_own` shows what the user added, too, and so does naming a submitter of one's own. Raises
-    `PitboardError` for a value that no result has.
+    Rows are systems, ordered by round, submitter and system, those of one benchmark fastest first; a
+    benchmark's column is in minutes, `None` where it was not entered or has no score. A filter of several
+    values takes what any of them names. `marks` says of which figures something must be known: an RCP scaling
+    factor, logs that are missing, runs of an earlier round. `energy` shows the energy to target in megajoules
+    instead, of the systems that measured it. `with_own` shows what the user added, too, and so does naming a
+    submitter of one's own. Raises `PitboardError` for a value that no result has.
     """
     store = store or default_store()
     values = facets.chosen(
@@ -106,9 +110,14 @@ def table(
     )
     names = ", ".join(column.name for column in _KEYED)
     order = "round, submitter, system, division"
-    sql = f"select {names}{minutes}\nfrom results{conditions}\ngroup by {names}\norder by {order}"
+    figures = f"min(organisation) as organisation{minutes}"
+    sql = f"select {names}, {figures}\nfrom results{conditions}\ngroup by {names}\norder by {order}"
     rows = store.rows(sql, values)
     marks.put(store, rows, benchmarks)
+    single = values["benchmark"] if isinstance(values["benchmark"], str) and benchmarks else None
+    if single:
+        rows.sort(key=lambda row: (row[single] is None, row[single] or 0.0))
+        rows = [row | references.names(row | {"benchmark": single}) for row in rows]
     several = isinstance(values["round"], list)
     what = f"{len(rows)} system{'' if len(rows) == 1 else 's'}"
     said = values | {"framework": None, "software": software}
@@ -124,23 +133,27 @@ def table(
         definition=DEFINITION,
         sql=sql,
         parameters=values,
-        columns=[
-            *([_ROUND] if several else []),
-            *COLUMNS[:-1],
-            *(Column(name, name, "number", unit, mark=marks.OF_CELL + name) for name in benchmarks),
-            marks.COLUMN,
-            COLUMNS[-1],
-        ],
+        columns=_columns(
+            [Column(name, name, "number", unit, mark=marks.OF_CELL + name) for name in benchmarks],
+            [_ROUND] if several else [],
+            single,
+        ),
         rows=rows,
         notes=[
             *own.notes(with_own),
             *([] if with_own or rows else _unseen(store, values)),
             *_incomplete(store, values),
             *marks.notes(rows),
-            "Systems of different counts, accelerators or availability are not like for like: "
-            "`pitboard results compare` says what may be compared.",
+            *([] if several else lines_and_systems(rows)),
         ],
     )
+
+
+def _columns(figures: list[Column], of_round: list[Column], single: str | None) -> list[Column]:
+    """Order the columns: the answer first where that is of one benchmark, which then has its reference."""
+    if single:
+        return [*figures, *of_round, *_SYSTEM, references.FULL, references.SHORT, *_DETAIL, marks.COLUMN]
+    return [*of_round, *_SYSTEM, *figures, *_DETAIL, marks.COLUMN]
 
 
 def _unseen(store: Store, values: dict[str, object]) -> list[str]:

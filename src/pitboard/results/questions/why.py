@@ -4,6 +4,7 @@ from math import log, prod
 from typing import Any
 
 from pitboard.errors import PitboardError
+from pitboard.results import references
 from pitboard.results.answer import Answer, Column, Table
 from pitboard.results.attribution import (
     NAMES,
@@ -45,16 +46,17 @@ COLUMNS = [
 ]
 _USED = [
     Column("role", "Role"),
-    Column("reference", "Reference"),
-    Column("accelerator", "Accelerator"),
-    Column("accelerators", "Count", "integer"),
-    Column("software", "Software"),
-    Column("global_batch_size", "Global batch size", "integer", "samples"),
-    Column("rcp_scale", "RCP scaling", "number", "×", 4),
     Column("run_minutes", "Mean of runs", "number", "min", 3),
-    Column("evaluation_minutes", "Evaluation", "number", "min", 3),
-    Column("samples_to_target", "Samples to target", "number", "", 2),
     Column("throughput", "Throughput per accelerator", "number", "per min", 3),
+    Column("samples_to_target", "Samples to target", "number", "", 2),
+    Column("accelerators", "Count", "integer"),
+    Column("accelerator", "Accelerator"),
+    Column("software", "Software"),
+    Column("reference", "Reference"),
+    references.SHORT,
+    Column("global_batch_size", "Global batch size", "integer", "samples", detail=True),
+    Column("rcp_scale", "RCP scaling", "number", "×", 4, detail=True),
+    Column("evaluation_minutes", "Evaluation", "number", "min", 3, detail=True),
 ]
 
 
@@ -181,7 +183,7 @@ def _row(case: Case, role: str, row: Row) -> dict[str, Any]:
     run = case.figures[reference(row)]
     return {
         "role": role,
-        "reference": reference(row),
+        **references.names(row),
         "software": software(row),
         "rcp_scale": row["rcp_scale"] or 1.0,
         "run_minutes": run.minutes,
