@@ -24,6 +24,8 @@ PAGES = [
     "/systems/5.1/NVIDIA/tyche_ngpu8_ngc25.09_nemo",
     "/compare",
     f"/compare?a={A}&b={B}",
+    "/precision/4.0",
+    "/claims",
     "/rounds",
     "/rounds/retinanet",
     "/benchmarks",
