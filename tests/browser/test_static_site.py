@@ -1,4 +1,4 @@
-"""The static site behind a plain server of files: filtered, sorted and compared in the browser, whole without."""
+"""The static site behind a plain server of files: filtered, sorted and compared in the browser."""
 
 import threading
 from collections.abc import Iterator
@@ -94,5 +94,5 @@ def test_without_scripts_every_table_is_there(frozen_site: tuple[FastAPI, Path])
                 "values"
             ].count(number)
             shown += benchmarks["values"].count(number)
-        assert shown
         assert data["rows"] == len(benchmarks["values"])
+    assert shown > 100
