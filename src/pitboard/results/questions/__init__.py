@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 def names() -> list[str]:
     """Return the questions' names in alphabetical order; imports none of them."""
-    return list(_names())
+    return list(_names(tuple(__path__)))
 
 
-@cache
-def _names() -> tuple[str, ...]:
-    return tuple(sorted(module.name for module in iter_modules(__path__)))
+@cache  # a page asks several times, and each would read the folder
+def _names(path: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted(module.name for module in iter_modules(path)))
 
 
 def question(name: str) -> "Question":
