@@ -15,6 +15,7 @@ import pytest
 from backports import zstd
 from hypothesis import settings
 
+import cpu_seconds
 import forked
 import pitboard as package
 from support import Command, Python, command_environment, draw_nothing
@@ -144,6 +145,12 @@ def smoke(pitboard: Command, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     done = pitboard("run", "llama31_8b", "--seed", 1, "--output", folder, "--submitter", "Test", timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder, done.stdout
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Write down what each test costs where `PITBOARD_TEST_CPU` names a file for it."""
+    if file := os.environ.get("PITBOARD_TEST_CPU"):
+        config.pluginmanager.register(cpu_seconds.Recorder(Path(file)))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
