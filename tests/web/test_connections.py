@@ -174,5 +174,5 @@ def test_an_upload_is_checked_in_one_process_whatever_the_cores(
     monkeypatch.setattr(check, "_WORTH_PROCESSES", 0)
     monkeypatch.setattr(check, "ProcessPoolExecutor", None)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(packed))
-    assert judge._judge(tmp_path, "acme.tar")["report"]["valid"] is True
+    assert judge.verdict_of(tmp_path, "acme.tar")["report"]["valid"] is True
     assert judge.MEMORY_BYTES * checking.AT_ONCE == 4 << 30

@@ -78,6 +78,7 @@ def test_what_cannot_be_drawn_is_said_in_the_image(client: TestClient) -> None:
     response = client.get("/charts/table.svg?round=5.1")
     assert response.status_code == 200
     assert "one benchmark" in response.text
+    assert "nothing called" in client.get("/charts/scale.svg?benchmark=llama31_8b&highlight=B9000").text
 
 
 @pytest.mark.parametrize(

@@ -223,6 +223,12 @@ QUESTION = Question(
     ask=entry,
     order=2,
     summary="Show one result: its score, runs, logs, peers and citation",
+    about=(
+        "What is known of one result? One row, the result with its place among the results that are "
+        "like for like with it. The table runs holds its runs, each with the public address of its "
+        "log; peers, those results, the fastest first. The fact citation is how to cite it."
+    ),
+    example={"reference": "5.1/NVIDIA/tyche_ngpu8_ngc25.09_nemo/llama31_8b"},
     options=(
         Option(
             "reference",
