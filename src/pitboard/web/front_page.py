@@ -95,11 +95,9 @@ def _cards(found: asking.Section, newest: bool) -> list[dict[str, Any]]:
     assert found.answer is not None
     drawn = {chart.name: chart for chart in found.charts}
     cards: dict[str, dict[str, Any]] = {}
-    for row in sorted(
-        (row for row in found.answer.rows if row["finding"] in _FIRST),
-        key=lambda row: _FIRST.index(row["finding"]),
-    ):
-        name = _TOGETHER.get(row["finding"], row["finding"])
+    shown = [row for row in found.answer.rows if row["finding"] in _FIRST]
+    for row in sorted(shown, key=lambda row: _FIRST.index(row["finding"])):
+        name = _TOGETHER.get(str(row["finding"])) or str(row["finding"])
         chart = drawn.get(_CHARTS.get(name, ""))
         card = cards.setdefault(
             name, {"name": name, "heading": _HEADINGS[name], "chart": chart, "findings": []}
