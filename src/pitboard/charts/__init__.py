@@ -1,12 +1,12 @@
 """One chart grammar for terminal export and web page: plain rows and words in, a Vega-Altair chart out."""
 
+from pitboard.charts.bars import bars
 from pitboard.charts.converging import convergence, samples_to_target
 from pitboard.charts.export import save, svg
 from pitboard.charts.factors import attribution
 from pitboard.charts.findings import dots, few_bars
 from pitboard.charts.heat import pair_bandwidth
 from pitboard.charts.lost import lost_ranks
-from pitboard.charts.ranked import ranked
 from pitboard.charts.scaling import efficiency, scale
 from pitboard.charts.slopes import rounds
 from pitboard.charts.strips import runs
@@ -15,6 +15,7 @@ from pitboard.charts.trend import trend
 
 __all__ = [
     "attribution",
+    "bars",
     "convergence",
     "dots",
     "efficiency",
@@ -22,7 +23,6 @@ __all__ = [
     "lost_ranks",
     "pair_bandwidth",
     "precision_sweep",
-    "ranked",
     "rounds",
     "runs",
     "samples_to_target",

@@ -1,15 +1,17 @@
 """Draw the answer to a question about results, as its declaration says: which chart, of which rows."""
 
 from collections.abc import Sequence
+from importlib import import_module
 from inspect import signature
 from typing import TYPE_CHECKING
 
 import altair as alt
 
 from pitboard import charts
+from pitboard.charts import families
 from pitboard.charts.scaling import ThemeName
 from pitboard.errors import PitboardError
-from pitboard.results import fabric, questions, scaling, sweep
+from pitboard.results import questions
 from pitboard.results.units import counted_in
 from pitboard.suite import find_round, official_targets
 
@@ -18,8 +20,8 @@ if TYPE_CHECKING:
     from pitboard.results.question import Chart
 
 
-# The answers of commands of their own.
-_OF_COMMANDS = {"precision": sweep.CHART, "ranks": scaling.CHART, "fabric": fabric.CHART}
+# The answers of commands of their own, and the modules of `pitboard.results` that declare their charts.
+_OF_COMMANDS = {"precision": "sweep", "ranks": "scaling", "fabric": "fabric"}
 
 
 def draw(
@@ -46,8 +48,11 @@ def draw(
     maker = getattr(charts, chart.form or chart.name)
     words: dict[str, object] = {"title": answer.title, "caption": _source(answer), **given}
     words["subtitle"] = " ".join(filter(None, [_sides(answer), str(given.get("subtitle", ""))]))
+    styles = _styles(answer) if "styles" in signature(maker).parameters else {}
+    if styles and not (maker is charts.bars and "" in styles):  # bars of the result's peers
+        words["styles"] = styles
     if maker is charts.convergence:
-        words = {**_quality(answer), **words}
+        words = {**_quality(answer), **{name: value for name, value in words.items() if value is not None}}
     if highlight:
         if not takes_highlight(chart):
             raise PitboardError(f"The chart '{chart.name}' has nothing to highlight.")
@@ -71,8 +76,7 @@ def to_highlight(answer: "Answer", chart: "Chart") -> list[str]:
     found: dict[str, None] = {}
     for row in chart.data(answer)["rows"]:
         series = str(row.get("series") or "").partition(" (")[0]
-        name = series or row.get("accelerator") or ("label" in row and row.get("family"))
-        if name:
+        if name := series or row.get("accelerator"):
             found.setdefault(str(name))
     return sorted(found) if len(found) > 1 else []
 
@@ -80,7 +84,7 @@ def to_highlight(answer: "Answer", chart: "Chart") -> list[str]:
 def charts_of(answer: "Answer") -> "tuple[Chart, ...]":
     """Return the charts that a question declares, the one that says most first."""
     if answer.question in _OF_COMMANDS:
-        return (_OF_COMMANDS[answer.question],)
+        return (import_module(f"pitboard.results.{_OF_COMMANDS[answer.question]}").CHART,)
     if answer.question not in questions.names():
         return ()
     return questions.question(answer.question).charts
@@ -90,17 +94,24 @@ def _sides(answer: "Answer") -> str:
     """Name what is compared, where an answer calls results by letters: both sides, with their rounds."""
     more = answer.more.get("results")
     rows = more.rows if more else answer.rows
-    named = [(row.get("result") or row.get("role"), row.get("reference")) for row in rows]
-    return " ".join(
-        f"{letter}: {reference}." for letter, reference in named if reference and len(letter or "") == 1
-    )
+    named = [(str(row.get("result") or row.get("role")), row.get("reference")) for row in rows]
+    return " ".join(f"{letter}: {text}." for letter, text in sorted(named) if text and len(letter) == 1)
+
+
+def _styles(answer: "Answer") -> dict[str, families.Style]:
+    """Return the styles of results that an answer calls by letters, or of its only one, as ""."""
+    letters = {str(row.get("result") or ""): str(row.get("accelerator") or "") for row in answer.rows}
+    if all(len(letter) == 1 for letter in letters):
+        return families.of_letters(letters)
+    alone = len(answer.rows) == 1 and all(letters.values())
+    return {"": families.of_accelerator(*letters.values())} if alone else {}
 
 
 def _quality(answer: "Answer") -> dict[str, object]:
     """Say what the quality of a comparison's runs is, and on which side of the target it is met."""
     row = answer.rows[0]
     name, round = str(row.get("benchmark")), str(row.get("round"))
-    unit = counted_in(answer.rows) if all("samples_to_target" in row for row in answer.rows) else "samples"
+    counted = all({"samples_to_target", "global_batch_size"} <= row.keys() for row in answer.rows)
     try:
         raced = find_round(round)
         known = next((each for each in raced.benchmarks if each.id == name), None)
@@ -111,7 +122,8 @@ def _quality(answer: "Answer") -> dict[str, object]:
     return {
         "quality": known.metric if known else "quality",
         "direction": "lower" if lower else "higher",
-        "unit": unit,
+        "target": targets[0].value if len(targets) == 1 else None,
+        "unit": counted_in(answer.rows) if counted else "samples",
     }
 
 

@@ -10,7 +10,7 @@ _AGAIN = "entered again"
 
 
 def ranked(rows: list[Row], minutes: str = "minutes", told: str = "marks") -> dict[str, Any]:
-    """Return what `charts.ranked` draws of results of one benchmark, the most accelerators last.
+    """Return what `charts.bars` draws of results of one benchmark, the most accelerators last.
 
     `minutes` names the field of the figure, `told` that of what must be known of it: runs of an earlier round
     that were entered again, and results of the open division, are not like for like with the others. Raises
@@ -27,8 +27,8 @@ def ranked(rows: list[Row], minutes: str = "minutes", told: str = "marks") -> di
     bars = [
         {
             "label": f"{name}, {row['system']}" if twice[name, row["accelerators"]] > 1 else name,
-            "minutes": row[minutes],
-            "family": row["accelerator"],
+            "value": row[minutes],
+            "accelerator": row["accelerator"],
             "group": _group(row["accelerators"]),
             "unlike": _unlike(row, told),
             "count": row["accelerators"] or 0,

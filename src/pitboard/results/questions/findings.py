@@ -673,6 +673,10 @@ QUESTION = Question(
     ask=findings,
     order=0,
     summary="Show what a round shows: what is new, who gained, who scales, what low precision cost",
+    about=(
+        "What does a round show? A row is a finding in a sentence, with the question and the page "
+        "that show its evidence. The further tables hold the figures behind the findings."
+    ),
     options=(ROUND,),
     charts=(
         Chart("gains", _draw_gains, "Largest like-for-like gain of each benchmark, a bar each", "few_bars"),

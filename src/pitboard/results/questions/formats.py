@@ -436,6 +436,12 @@ QUESTION = Question(
     ask=formats,
     order=5,
     summary="Show who states which number format, what it cost in samples, and what cannot be told",
+    about=(
+        "Who states which number format, and what did it cost in samples? A row is a result that "
+        "states one, the narrowest first, with its samples to target against the reference. The table "
+        "classes counts every benchmark's results by format, those that state none among them."
+    ),
+    example={"benchmark": "llama31_8b"},
     options=(ROUND, ONLY_BENCHMARK, SUBMITTER, ACCELERATOR, PRECISION, WITH_OWN),
     charts=(
         Chart(

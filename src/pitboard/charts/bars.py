@@ -1,6 +1,6 @@
 """Ranked bars: results from the fastest to the slowest, each with its name and its minutes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import altair as alt
 
@@ -16,7 +16,7 @@ MOST = 36
 """So many bars are drawn, shared out among the groups."""
 
 
-def ranked(
+def bars(
     rows: Sequence[ChartRow],
     *,
     title: str,
@@ -24,37 +24,43 @@ def ranked(
     caption: str = "",
     theme: ThemeName = "light",
     highlight: Sequence[str] = (),
+    styles: Mapping[str, families.Style] | None = None,
     most: int = MOST,
     width: int = 720,
 ) -> alt.VConcatChart:
     """A bar of minutes for each result, from 0, the fastest first, in groups where rows have one.
 
-    A row has `label`, `minutes`, and may have `family` (its accelerator, which gives it colour and shape; by
-    default what its label says behind a comma), `note` (a second line under the label), `low` and `high` (the
-    95 % interval of the score), `group` (what may be ranked together: groups keep the order of the rows),
-    `muted` (drawn grey: it is context) and `unlike`: why it is not like for like with the others, in a word
-    or two, drawn hollow. Of more than `most` bars each group keeps its first. `highlight` leaves colour to
-    the labels that have its words. Raises `PitboardError` for no rows, for a number that cannot be drawn, or
-    where nothing is called what `highlight` says.
+    A row has `label`, `value` (its minutes), and may have `accelerator` (its colour and shape; by default
+    what its label says behind a comma), `note` (a second line under the label), `low` and `high` (the 95 %
+    interval of the score), `group` (what may be ranked together: groups keep the order of the rows), `muted`
+    (drawn grey: it is context) and `unlike`: why it is not like for like with the others, in a word or two,
+    drawn hollow. Of more than `most` bars each group keeps its first. `highlight` leaves colour to the labels
+    that have its words; `styles` are those of the letters that labels begin with, in place of the
+    accelerators'. Raises `PitboardError` for no rows, for a number that cannot be drawn, or where nothing is
+    called what `highlight` says.
     """
     look = find_theme(theme)
     narrow = width < NARROW
     lines = _lines(some(rows, "result with a score"), highlight, most)
-    drawn = [line for line in lines if "minutes" in line]
+    drawn = [line for line in lines if "value" in line]
     noted = any(line["note"] for line in drawn)
-    styles = {
-        name: families.of_accelerator(name) for line in drawn if (name := str(line["key"])) != families.OTHERS
-    }
+    named = [str(line["key"]) for line in drawn if line["key"] != families.OTHERS]
+    found = {name: families.of_accelerator(name) for name in named}
+    if styles:
+        drawn = [line | ({"key": line["label"]} if line["key"] != families.OTHERS else {}) for line in drawn]
+        found = families.of_results([str(line["label"]) for line in drawn], styles)
     longest = max(
         max(text_width(str(line["label"]), TEXT), text_width(str(line["note"]), SMALL)) for line in drawn
     )
     names = 0 if narrow else min(longest, width * 0.45) + 8
     muted = any(line["key"] == families.OTHERS for line in drawn)
-    key = families.key(styles, look, "key", width - 24 - names, title="Accelerator", muted=muted)
+    key = families.key(found, look, "key", width - 24 - names, title="Accelerator", muted=muted)
+    key = key._replace(legend=None) if styles else key
     plot = width - 24 - names - max(text_width(str(line["word"]), TEXT) for line in drawn) - 18
     span = Span(0.0, max(number(line, "end") for line in drawn), log=False)
     axis = x_axis("Time-to-train, minutes", ticks=max(3, int(plot / 80)))
-    layers = _draw(lines, (span, axis), key, look, (names, plot))
+    headings = [line for line in lines if "heading" in line]
+    layers = _draw(headings, drawn, (span, axis), key, look, (names, plot))
     tall = 34 if narrow or noted else 21
     chart = alt.LayerChart(layer=layers).properties(width=plot, height=tall * len(lines))
     said = " ".join(filter(None, [subtitle, _explained(drawn)]))
@@ -72,7 +78,7 @@ def _explained(drawn: list[dict[str, object]]) -> str:
 
 def _lines(rows: Sequence[ChartRow], highlight: Sequence[str], most: int) -> list[dict[str, object]]:
     """The lines of the chart from top to bottom: a heading for each group, and its bars."""
-    labels = [(text_of(row, "label"), clean(row.get("family") or "")) for row in rows]
+    labels = [(text_of(row, "label"), clean(row.get("accelerator") or "")) for row in rows]
     picked = families.chosen(highlight, labels)
     groups: dict[str, list[ChartRow]] = {}
     for row in rows:
@@ -85,27 +91,29 @@ def _lines(rows: Sequence[ChartRow], highlight: Sequence[str], most: int) -> lis
             lines.append({"row": len(lines), "heading": name + of})
         elif count < len(group):
             lines.append({"row": len(lines), "heading": f"The first {count} of {len(group)}"})
-        for row in sorted(group, key=lambda row: number(row, "minutes"))[:count]:
+        ranked = sorted(group, key=lambda row: number(row, "value"))
+        # What is highlighted is shown, however far behind it is.
+        for row in [*ranked[:count], *(row for row in ranked[count:] if text_of(row, "label") in picked)]:
             lines.append(_bar(row, len(lines), picked))
     return lines
 
 
 def _bar(row: ChartRow, place: int, picked: list[str]) -> dict[str, object]:
-    label, minutes = text_of(row, "label"), number(row, "minutes")
+    label, value = text_of(row, "label"), number(row, "value")
     unlike = clean(row.get("unlike") or "")
+    known = bool(row.get("accelerator")) or ", " in label
     grey = bool(row.get("muted")) or (bool(picked) and label not in picked)
-    family = {"accelerator": row.get("family")}
     return {
         "row": place,
         "label": label,
         "note": clean(row.get("note") or ""),
-        "minutes": minutes,
+        "value": value,
         "low": optional(row, "low"),
         "high": optional(row, "high"),
-        "end": max(minutes, optional(row, "high") or 0),
-        "key": families.OTHERS if grey else families.accelerator(family, label),
+        "end": max(value, optional(row, "high") or 0),
+        "key": families.OTHERS if grey else families.accelerator(row, label) if known else "not stated",
         "hollow": bool(unlike),
-        "word": f"{brief(minutes)}, {unlike}" if unlike else brief(minutes),
+        "word": f"{brief(value)}, {unlike}" if unlike else brief(value),
     }
 
 
@@ -120,7 +128,8 @@ def _shares(sizes: list[int], most: int) -> list[int]:
 
 
 def _draw(
-    lines: list[dict[str, object]],
+    headings: list[dict[str, object]],
+    drawn: list[dict[str, object]],
     along: tuple[Span, alt.Axis],
     key: families.Key,
     look: Theme,
@@ -129,17 +138,16 @@ def _draw(
     """Bars and their ends; names stand left of them, or above them where they have no room of their own."""
     span, axis = along
     names = size[0]
-    x = alt.X("minutes:Q", scale=span.scale(), axis=axis)
-    y = alt.Y("row:O", scale=alt.Scale(domain=list(range(len(lines)))), axis=None)
+    x = alt.X("value:Q", scale=span.scale(), axis=axis)
+    y = alt.Y("row:O", scale=alt.Scale(domain=list(range(len(headings) + len(drawn)))), axis=None)
     down = 0 if names else 8
-    drawn = [line for line in lines if "minutes" in line]
     base = alt.Chart(data(drawn))
-    tip = ["label:N", *(alt.Tooltip(f"{name}:Q", format=",.4") for name in ("minutes", "low", "high"))]
+    tip = ["label:N", *(alt.Tooltip(f"{name}:Q", format=",.4") for name in ("value", "low", "high"))]
     like = alt.Chart(data([line for line in drawn if not line["hollow"]]))
     unlike = alt.Chart(data([line for line in drawn if line["hollow"]]))
     ranged = alt.Chart(data([line for line in drawn if line["low"] and line["high"]]))
     ends = alt.X("low:Q", scale=span.scale()), alt.X2("high:Q")
-    headed = alt.Chart(data([line for line in lines if "heading" in line]))
+    headed = alt.Chart(data(headings))
     return [
         like.mark_bar(size=12, opacity=0.85, yOffset=down).encode(x, y, color=key.colour, tooltip=tip),
         unlike.mark_bar(size=12, filled=False, strokeWidth=1.2, strokeDash=[3, 2], yOffset=down).encode(
