@@ -70,7 +70,8 @@ def laid_out(
     if width is not None and _total([each.most for each in kept]) > width:
         below = [each for each in kept[1:] if each.wraps and max(map(len, each.cells)) > _SENTENCE]
         kept = [each for each in kept if each not in below]
-    no_room, same = [], []
+    no_room: list[Column] = []
+    same: list[tuple[Column, str]] = []
     while width is not None and len(kept) > 1 and _total([each.least for each in kept]) > width and not keep:
         gone = _least_important(kept)
         kept.remove(gone)
