@@ -62,6 +62,12 @@ def masked(text: str) -> str:
     return "".join(char if char.isprintable() else "�" for char in text)
 
 
+def in_markdown(text: str) -> str:
+    """Return one line of text in which nothing is a mark of Markdown, a tag or a mention of somebody."""
+    escaped = re.sub(r"([\\`*_\[\]|~#])", r"\\\1", " ".join(text.split()))
+    return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("@", "&#64;")
+
+
 def clean(text: object, limit: int = 60) -> str:
     """Return one line of at most `limit` characters, the last of them "…" where it was cut.
 

@@ -122,6 +122,7 @@ def test_an_own_run_is_kept_apart_and_is_no_published_peer(
         (("roster", "--store", "https://127.0.0.1:9/none"), "Cannot read the store"),
         (("stack", "5.1/NVIDIA/nothing"), "no system"),
         (("roster", "--chart", "x.png"), "No such option"),
+        (("scale", "--benchmark", "llama31_8b", "--highlight", "B200"), "--chart FILE"),
     ],
 )
 def test_bad_input_ends_with_2_and_a_sentence(

@@ -76,7 +76,7 @@ def test_one_file_adds_a_question_everywhere(tmp_path: Path) -> None:
         refused = client.get("/api/laps?fewst=7")
         assert (refused.status_code, refused.json()["error"]) == (
             400,
-            "The question 'laps' has no option 'fewst'. Did you mean 'fewest'?"
+            "This address takes no parameter 'fewst'. Did you mean 'fewest'?"
             " It takes: round, fewest, format.",
         )
         twice = client.get("/api/laps?fewest=7&fewest=8")

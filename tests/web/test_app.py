@@ -10,11 +10,15 @@ from pitboard.web.security import HEADERS
 A, B = "5.1/NVIDIA/tyche_ngpu8_ngc25.09_nemo/llama31_8b", "5.1/Nebius/nebius_b200_n1/llama31_8b"
 PAGES = [
     "/",
+    "/round/1.0",
+    "/precision/4.0",
+    "/claims",
     "/results",
     "/results?benchmark=llama31_8b&accelerators=8",
     "/systems/5.1/NVIDIA/tyche_ngpu8_ngc25.09_nemo",
     "/compare",
-    f"/compare?a={A}&b={B}&normalise=1",
+    f"/compare?r={A}&r={B}&normalise=1",
+    f"/results/{A}",
     "/rounds",
     "/rounds/llama2_70b_lora",
     "/benchmarks",
@@ -98,9 +102,9 @@ def test_errors_under_the_api_are_json(client: TestClient) -> None:
         ("/results?sort=colour", 404, "no column"),
         ("/results?benchmark=a%00b", 404, "No result has"),
         ("/systems/5.1/NVIDIA/nothing", 404, "no system"),
-        (f"/compare?a={A}&b=5.1/Nebius/nebius_b200_n2000/llama31_8b", 404, "no result"),
+        (f"/compare?r={A}&r=5.1/Nebius/nebius_b200_n2000/llama31_8b", 404, "no result"),
         (
-            f"/compare?a={A}&b=5.1/NVIDIA/tyche_ngpu8_ngc25.09_nemo/llama2_70b_lora",
+            f"/compare?r={A}&r=5.1/NVIDIA/tyche_ngpu8_ngc25.09_nemo/llama2_70b_lora",
             400,
             "different benchmarks",
         ),

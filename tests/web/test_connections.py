@@ -121,7 +121,7 @@ def test_a_form_that_cannot_be_read_is_refused_with_a_sentence(client: TestClien
         ("/benchmarks/llama31_8b?x=", "It takes none."),
         ("/api/rules?x=1", "It takes none."),
         ("/results?benchmrk=flux1", "Did you mean &#39;benchmark&#39;?"),
-        ("/compare?c=1", "Known: a, b"),
+        ("/compare?c=1", "Known: r, benchmark"),
         ("/questions/scale?benchmark=llama31_8b&x=1", "no parameter &#39;x&#39;"),
         ("/charts/scale.svg?benchmark=llama31_8b&x=1", "no parameter &#39;x&#39;"),
     ],
@@ -174,5 +174,5 @@ def test_an_upload_is_checked_in_one_process_whatever_the_cores(
     monkeypatch.setattr(check, "_WORTH_PROCESSES", 0)
     monkeypatch.setattr(check, "ProcessPoolExecutor", None)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(packed))
-    assert judge._judge(tmp_path, "acme.tar")["report"]["valid"] is True
+    assert judge.verdict_of(tmp_path, "acme.tar")["report"]["valid"] is True
     assert judge.MEMORY_BYTES * checking.AT_ONCE == 4 << 30

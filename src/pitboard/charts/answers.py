@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import altair as alt
 
 from pitboard import charts
+from pitboard.charts import families
 from pitboard.charts.scaling import ThemeName
 from pitboard.errors import PitboardError
 from pitboard.results import questions
@@ -47,6 +48,9 @@ def draw(
     maker = getattr(charts, chart.form or chart.name)
     words: dict[str, object] = {"title": answer.title, "caption": _source(answer), **given}
     words["subtitle"] = " ".join(filter(None, [_sides(answer), str(given.get("subtitle", ""))]))
+    styles = _styles(answer) if "styles" in signature(maker).parameters else {}
+    if styles and not (maker is charts.bars and "" in styles):  # bars of the result's peers
+        words["styles"] = styles
     if maker is charts.convergence:
         words = {**_quality(answer), **{name: value for name, value in words.items() if value is not None}}
     if highlight:
@@ -90,10 +94,17 @@ def _sides(answer: "Answer") -> str:
     """Name what is compared, where an answer calls results by letters: both sides, with their rounds."""
     more = answer.more.get("results")
     rows = more.rows if more else answer.rows
-    named = [(row.get("result") or row.get("role"), row.get("reference")) for row in rows]
-    return " ".join(
-        f"{letter}: {reference}." for letter, reference in named if reference and len(letter or "") == 1
-    )
+    named = [(str(row.get("result") or row.get("role")), row.get("reference")) for row in rows]
+    return " ".join(f"{letter}: {text}." for letter, text in sorted(named) if text and len(letter) == 1)
+
+
+def _styles(answer: "Answer") -> dict[str, families.Style]:
+    """Return the styles of results that an answer calls by letters, or of its only one, as ""."""
+    letters = {str(row.get("result") or ""): str(row.get("accelerator") or "") for row in answer.rows}
+    if all(len(letter) == 1 for letter in letters):
+        return families.of_letters(letters)
+    alone = len(answer.rows) == 1 and all(letters.values())
+    return {"": families.of_accelerator(*letters.values())} if alone else {}
 
 
 def _quality(answer: "Answer") -> dict[str, object]:

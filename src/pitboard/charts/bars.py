@@ -1,6 +1,6 @@
 """Ranked bars: results from the fastest to the slowest, each with its name and its minutes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import altair as alt
 
@@ -24,6 +24,7 @@ def bars(
     caption: str = "",
     theme: ThemeName = "light",
     highlight: Sequence[str] = (),
+    styles: Mapping[str, families.Style] | None = None,
     most: int = MOST,
     width: int = 720,
 ) -> alt.VConcatChart:
@@ -34,27 +35,32 @@ def bars(
     interval of the score), `group` (what may be ranked together: groups keep the order of the rows), `muted`
     (drawn grey: it is context) and `unlike`: why it is not like for like with the others, in a word or two,
     drawn hollow. Of more than `most` bars each group keeps its first. `highlight` leaves colour to the labels
-    that have its words. Raises `PitboardError` for no rows, for a number that cannot be drawn, or where
-    nothing is called what `highlight` says.
+    that have its words; `styles` are those of the letters that labels begin with, in place of the
+    accelerators'. Raises `PitboardError` for no rows, for a number that cannot be drawn, or where nothing is
+    called what `highlight` says.
     """
     look = find_theme(theme)
     narrow = width < NARROW
     lines = _lines(some(rows, "result with a score"), highlight, most)
     drawn = [line for line in lines if "value" in line]
     noted = any(line["note"] for line in drawn)
-    styles = {
-        name: families.of_accelerator(name) for line in drawn if (name := str(line["key"])) != families.OTHERS
-    }
+    named = [str(line["key"]) for line in drawn if line["key"] != families.OTHERS]
+    found = {name: families.of_accelerator(name) for name in named}
+    if styles:
+        drawn = [line | ({"key": line["label"]} if line["key"] != families.OTHERS else {}) for line in drawn]
+        found = families.of_results([str(line["label"]) for line in drawn], styles)
     longest = max(
         max(text_width(str(line["label"]), TEXT), text_width(str(line["note"]), SMALL)) for line in drawn
     )
     names = 0 if narrow else min(longest, width * 0.45) + 8
     muted = any(line["key"] == families.OTHERS for line in drawn)
-    key = families.key(styles, look, "key", width - 24 - names, title="Accelerator", muted=muted)
+    key = families.key(found, look, "key", width - 24 - names, title="Accelerator", muted=muted)
+    key = key._replace(legend=None) if styles else key
     plot = width - 24 - names - max(text_width(str(line["word"]), TEXT) for line in drawn) - 18
     span = Span(0.0, max(number(line, "end") for line in drawn), log=False)
     axis = x_axis("Time-to-train, minutes", ticks=max(3, int(plot / 80)))
-    layers = _draw(lines, (span, axis), key, look, (names, plot))
+    headings = [line for line in lines if "heading" in line]
+    layers = _draw(headings, drawn, (span, axis), key, look, (names, plot))
     tall = 34 if narrow or noted else 21
     chart = alt.LayerChart(layer=layers).properties(width=plot, height=tall * len(lines))
     said = " ".join(filter(None, [subtitle, _explained(drawn)]))
@@ -85,7 +91,9 @@ def _lines(rows: Sequence[ChartRow], highlight: Sequence[str], most: int) -> lis
             lines.append({"row": len(lines), "heading": name + of})
         elif count < len(group):
             lines.append({"row": len(lines), "heading": f"The first {count} of {len(group)}"})
-        for row in sorted(group, key=lambda row: number(row, "value"))[:count]:
+        ranked = sorted(group, key=lambda row: number(row, "value"))
+        # What is highlighted is shown, however far behind it is.
+        for row in [*ranked[:count], *(row for row in ranked[count:] if text_of(row, "label") in picked)]:
             lines.append(_bar(row, len(lines), picked))
     return lines
 
@@ -120,7 +128,8 @@ def _shares(sizes: list[int], most: int) -> list[int]:
 
 
 def _draw(
-    lines: list[dict[str, object]],
+    headings: list[dict[str, object]],
+    drawn: list[dict[str, object]],
     along: tuple[Span, alt.Axis],
     key: families.Key,
     look: Theme,
@@ -130,16 +139,15 @@ def _draw(
     span, axis = along
     names = size[0]
     x = alt.X("value:Q", scale=span.scale(), axis=axis)
-    y = alt.Y("row:O", scale=alt.Scale(domain=list(range(len(lines)))), axis=None)
+    y = alt.Y("row:O", scale=alt.Scale(domain=list(range(len(headings) + len(drawn)))), axis=None)
     down = 0 if names else 8
-    drawn = [line for line in lines if "value" in line]
     base = alt.Chart(data(drawn))
     tip = ["label:N", *(alt.Tooltip(f"{name}:Q", format=",.4") for name in ("value", "low", "high"))]
     like = alt.Chart(data([line for line in drawn if not line["hollow"]]))
     unlike = alt.Chart(data([line for line in drawn if line["hollow"]]))
     ranged = alt.Chart(data([line for line in drawn if line["low"] and line["high"]]))
     ends = alt.X("low:Q", scale=span.scale()), alt.X2("high:Q")
-    headed = alt.Chart(data([line for line in lines if "heading" in line]))
+    headed = alt.Chart(data(headings))
     return [
         like.mark_bar(size=12, opacity=0.85, yOffset=down).encode(x, y, color=key.colour, tooltip=tip),
         unlike.mark_bar(size=12, filled=False, strokeWidth=1.2, strokeDash=[3, 2], yOffset=down).encode(

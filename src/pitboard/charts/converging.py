@@ -1,6 +1,6 @@
 """Convergence: quality on the way to the target, and the samples it took against the reference."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import altair as alt
@@ -34,14 +34,15 @@ def convergence(
     direction: Literal["lower", "higher"] = "lower",
     quality: str = "quality",
     unit: str = "samples",
+    styles: Mapping[str, families.Style] | None = None,
     width: int = 720,
 ) -> alt.VConcatChart:
     """Quality against samples, a line for each run, coloured and dashed by result.
 
     A row is an evaluation: `result` (label), `run` (anything that tells runs apart), `samples` (or epochs:
     say so in `unit`), `quality`. `target` is drawn as a line; `direction` says on which side of it the target
-    is met. Results have the colours of the palette in their order, as in `runs`; beyond eight they are grey.
-    Raises `PitboardError` for no rows, or for a number that
+    is met. Results have the `styles` of the letters that their labels begin with, or the palette's in their
+    order, as in `runs`; beyond eight they are grey. Raises `PitboardError` for no rows, or for a number that
     cannot be drawn.
     """
     look = find_theme(theme)
@@ -70,7 +71,7 @@ def convergence(
             y,
             detail="run:N",
             tooltip=["result:N", "samples:Q", "quality:Q"],
-            **by_label("result", results, look, width),
+            **_by_result(results, styles, look, width),
         )
     )
     layers = [lines] if target is None else [*_target(target, direction, x_span, y_span, look), lines]
@@ -86,9 +87,11 @@ def _short(span: Span) -> str:
     return NUMBER if span.high < 10_000_000 else "~s"
 
 
-def by_label(field: str, labels: list[str], look: Theme, width: float) -> dict[str, object]:
-    """Colour and dash for each label of a field, in one key below; the ninth and later share grey."""
-    dashes = [*DASHES[:MOST], *[DASHES[0]] * len(labels)][: len(labels)]
+def _by_result(
+    labels: list[str], styles: Mapping[str, families.Style] | None, look: Theme, width: float
+) -> dict[str, object]:
+    """Colour and dash for each result, in one key below; the ninth and later share grey."""
+    found = list(families.of_results(labels, styles).values())
     widest = max(text_width(name, TEXT) for name in labels) + 50
     key = alt.Legend(
         title=None,
@@ -98,11 +101,11 @@ def by_label(field: str, labels: list[str], look: Theme, width: float) -> dict[s
         symbolSize=400,
         values=labels[:MOST],
     )
+    colours = [look.colour(style.colour) for style in found]
+    dashes = [DASHES[style.dash] for style in found]
     return {
-        "color": alt.Color(
-            f"{field}:N", scale=alt.Scale(domain=labels, range=look.in_turn(len(labels))), legend=key
-        ),
-        "strokeDash": alt.StrokeDash(f"{field}:N", scale=alt.Scale(domain=labels, range=dashes), legend=key),
+        "color": alt.Color("result:N", scale=alt.Scale(domain=labels, range=colours), legend=key),
+        "strokeDash": alt.StrokeDash("result:N", scale=alt.Scale(domain=labels, range=dashes), legend=key),
     }
 
 

@@ -5,7 +5,7 @@ precision its colour and shape, each by name. Who is highlighted keeps them; all
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 from zlib import crc32
 
@@ -112,6 +112,31 @@ def of_benchmark(series: str) -> Style:
 def of_precision(name: str) -> Style:
     """Return the style of a precision."""
     return _PRECISIONS.get(name.upper()) or _of_name(name)
+
+
+def of_results(labels: Sequence[str], styles: Mapping[str, Style] | None) -> dict[str, Style]:
+    """Return the styles of results by their labels: those given for the letters that labels begin with.
+
+    Under "" stands that of all others; without it they have the colours, shapes and dashes in turn.
+    """
+    given = styles or {}
+    return {
+        label: given.get(label.partition(" ")[0], given.get("", Style(place, place % 8, place % len(DASHES))))
+        for place, label in enumerate(labels)
+    }
+
+
+def of_letters(accelerators: Mapping[str, str]) -> dict[str, Style]:
+    """Return the styles of results that are called by letters, given with their accelerators.
+
+    They are those of the accelerators where no two have one colour, and else the palette's in turn.
+    """
+    found = {letter: of_accelerator(name) for letter, name in accelerators.items()}
+    if len({style.colour for style in found.values()}) == len(found):
+        return {
+            letter: style._replace(dash=place) for place, (letter, style) in enumerate(sorted(found.items()))
+        }
+    return {letter: Style(place, place, place) for place, letter in enumerate(sorted(found))}
 
 
 def _of_name(name: str) -> Style:

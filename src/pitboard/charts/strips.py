@@ -1,9 +1,10 @@
 """The runs of each result: every run a mark, so that a score is seen with what it was made of."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import altair as alt
 
+from pitboard.charts import families
 from pitboard.charts.axes import Span, linear_span, log_span, log_ticks, x_axis
 from pitboard.charts.frame import data, finish, text_width
 from pitboard.charts.rows import ChartRow, number, optional, some, text_of
@@ -18,11 +19,13 @@ def runs(
     subtitle: str = "",
     caption: str = "",
     theme: ThemeName = "light",
+    styles: Mapping[str, families.Style] | None = None,
     width: int = 720,
 ) -> alt.VConcatChart:
     """A strip of every run's minutes for each result, fastest score first, with its score as an upright bar.
 
-    Results have the colours and shapes of the palette in the order of the rows, as in `convergence`.
+    Results have the `styles` of the letters that their labels begin with, or the palette's in the order of
+    the rows, as in `convergence`.
 
     A row is a run: `result` (its label), `minutes`, and may have `dropped` (the olympic mean leaves it out:
     drawn hollow) and `score` (the result's minutes, the same in all its rows). The axis is logarithmic where
@@ -57,7 +60,12 @@ def runs(
         else alt.Axis(title=None, grid=True, labelLimit=int(width * 0.4), labelColor=look.ink),
     )
     layers = _layers(
-        alt.Chart(data(marks)), alt.Chart(data(score_rows)), _x(span, plot[0]), y, list(slow), look
+        alt.Chart(data(marks)),
+        alt.Chart(data(score_rows)),
+        _x(span, plot[0]),
+        y,
+        families.of_results(list(slow), styles),
+        look,
     )
     if narrow:
         above = alt.Chart(data([{"result": name} for name in order])).mark_text(align="left", dy=-14)
@@ -81,11 +89,12 @@ def _x(span: Span, width: float) -> alt.X:
 
 
 def _layers(
-    marks: alt.Chart, scores: alt.Chart, x: alt.X, y: alt.Y, results: list[str], look: Theme
+    marks: alt.Chart, scores: alt.Chart, x: alt.X, y: alt.Y, results: dict[str, families.Style], look: Theme
 ) -> list[alt.Chart]:
     tip = [alt.Tooltip("result:N"), alt.Tooltip("minutes:Q", format=",.4")]
-    colours = alt.Scale(domain=results, range=look.in_turn(len(results)))
-    shapes = alt.Scale(domain=results, range=[*SHAPES, *[SHAPES[0]] * len(results)][: len(results)])
+    names = list(results)
+    colours = alt.Scale(domain=names, range=[look.colour(style.colour) for style in results.values()])
+    shapes = alt.Scale(domain=names, range=[SHAPES[style.shape] for style in results.values()])
     return [
         marks.mark_point(size=34, strokeWidth=1.3, opacity=0.8).encode(
             x,

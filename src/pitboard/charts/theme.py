@@ -32,9 +32,9 @@ class Theme(NamedTuple):
     grid: str
     palette: tuple[str, ...]
 
-    def in_turn(self, count: int) -> list[str]:
-        """Return the colours of so many series in order, grey beyond the palette."""
-        return [*self.palette, *[self.other] * count][:count]
+    def colour(self, place: int) -> str:
+        """Return a colour of the palette by its place, grey beyond it."""
+        return self.palette[place] if place < len(self.palette) else self.other
 
 
 THEMES = {

@@ -12,7 +12,7 @@ import tarfile
 import tempfile
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from stat import S_IFMT, S_ISDIR, S_ISFIFO, S_ISREG
 from typing import BinaryIO, NamedTuple
@@ -62,9 +62,11 @@ def tree(path: Path) -> Iterator[Path]:
         yield path
         return
     with scratch(Path(tempfile.gettempdir()), "pitboard-tree-") as temporary:
-        # Its name is that of a submission which the archive holds without a folder around it.
-        place = Path(temporary, "standard-input" if stream else _stem(path.name))
-        place.mkdir()
+        # Its name is that of a submission which the archive holds without a folder around it, and of the
+        # system of a result that it holds so.
+        name = "standard-input" if stream else _stem(path.name)
+        place = Path(temporary, name, name)
+        place.mkdir(parents=True)
         try:
             if stream:
                 with tempfile.TemporaryFile(dir=temporary) as copy:
@@ -84,6 +86,14 @@ def _stem(name: str) -> str:
     for ending in (*PACKED_AS, ".tgz", ".tar", ".zip"):
         name = name.removesuffix(ending)
     return file_name(name).strip(".") or "archive"
+
+
+def refuse_too_large(log: Path) -> None:
+    """Raise `PitboardError` for a packed log that holds more than an archive may; a damaged one passes."""
+    budget = _Budget(Limits())
+    with suppress(*_DAMAGE), open_plain(log) as file, unpacked(file, str(log)) as stream:
+        while piece := stream.read(_PIECE):
+            budget.spend(len(piece))
 
 
 def is_archive(path: Path) -> bool:
@@ -234,15 +244,18 @@ def _unpack(upload: BinaryIO, name: str, target: Path, budget: _Budget) -> Path:
 
 
 def _log_name(name: str) -> str:
-    """Keep the sender's name for the log where it is a plain one."""
-    last = PurePosixPath(name.replace("\\", "/")).name
-    try:
-        last = _safe(last).name
-    except PitboardError:
-        return "log.txt"
+    last = plain_name(name)
     for ending in PACKED_AS:
         last = last.removesuffix(ending)
     return last or "log.txt"
+
+
+def plain_name(name: str) -> str:
+    """Return what a file is called by its sender, where that is a plain name, or `log.txt`."""
+    try:
+        return _safe(PurePosixPath(name.replace("\\", "/")).name).name
+    except PitboardError:
+        return "log.txt"
 
 
 class _Counted(io.RawIOBase):

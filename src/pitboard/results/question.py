@@ -78,13 +78,16 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 
     `ask` takes the options and, by keyword, `store`. `remote` answers in its place where the question comes
     from an address: for a function that reads files of this machine or runs what it is given. `summary` is
-    what it does, in the imperative and without a full stop. Questions are listed by `order`. Raises
-    `TypeError` where the options are not the function's own parameters.
+    what it does, in the imperative and without a full stop; `about` tells users of the JSON API what it
+    answers and what its rows are, and `example` holds values to ask it with. Questions are listed by
+    `order`. Raises `TypeError` where the options are not the function's own parameters.
     """
 
     ask: Callable[..., Answer]
     summary: str
     order: int
+    about: str = ""
+    example: dict[str, Any] = {}
     options: tuple[Option, ...] = ()
     charts: tuple[Chart, ...] = ()
     exits: tuple[Exit, ...] = ()

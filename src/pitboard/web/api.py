@@ -1,92 +1,175 @@
-"""The JSON API: what the pages show, as data; and a plain page that lists it."""
+"""The JSON API: what the pages show, as data and as pictures; and a plain page that lists it."""
 
 import inspect
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
+from urllib.parse import urlencode
 
 import msgspec
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import HTMLResponse
 
+from pitboard.errors import PitboardError, UnknownError
 from pitboard.results import questions
-from pitboard.results.answer import Answer, as_csv, document
+from pitboard.results.answer import as_csv, document
 from pitboard.results.question import Option, Question, as_list, is_several, kind_of
 from pitboard.web import asking
+from pitboard.web.api_document import content, errors
+from pitboard.web.chart_images import WIDTHS, Theme, pixels
 from pitboard.web.rendering import Page, render
 from pitboard.web.routes import store_of
 
 router = APIRouter()
 
 Format = Literal["json", "csv"]
+Form = Literal["svg", "png", "json"]
 
+_MOST = 999_999_999
+_TYPES = {
+    "string": "text",
+    "integer": "whole number",
+    "boolean": "true or false",
+    "array": "several of them may be given",
+}
 _FORMAT = inspect.Parameter(
     "format",
     inspect.Parameter.KEYWORD_ONLY,
     default="json",
     annotation=Annotated[Format, Query(description="The whole answer as JSON, or its rows as CSV.")],
 )
-_REFERENCE = "#/components/schemas/{name}"
 
 
 @router.get("/api", include_in_schema=False)
 def documentation(request: Request) -> HTMLResponse:
     """List the endpoints of the OpenAPI document."""
-    document = request.app.openapi()
-    pages = {f"/api/{name}": f"/questions/{name}" for name in questions.names()}
+    described = request.app.openapi()
     endpoints = [
-        {"method": method.upper(), "path": path, "page": pages.get(path), **_described(operation)}
-        for path, operations in document["paths"].items()
+        _described(method, path, operation)
+        for path, operations in described["paths"].items()
         for method, operation in operations.items()
     ]
     return render(request, Page("api.html", {"endpoints": endpoints}))
 
 
-def _described(operation: dict[str, Any]) -> dict[str, Any]:
+def _described(method: str, path: str, operation: dict[str, Any]) -> dict[str, Any]:
+    """Give what the page says of an operation; that of a question has an example, and a page with a form."""
+    name = path.removeprefix("/api/")
+    asked = questions.question(name) if name in questions.names() else None
+    parameters = operation.get("parameters", [])
+    if "/chart." in name:  # it says that it takes those of its question
+        own = questions.question(name.partition("/")[0]).parameters
+        parameters = [each for each in parameters if each["name"] not in own]
+    answer = operation["responses"]["200"]["content"].get("application/json", {}).get("example")
+    example = path + ("?" + urlencode(asked.example, doseq=True) if asked and asked.example else "")
     return {
-        "summary": operation.get("summary", ""),
-        "description": operation.get("description", ""),
-        "parameters": operation.get("parameters", []),
+        "method": method.upper(),
+        "path": path,
+        "id": name.replace("/", "-").replace("{form}", "form"),
+        "page": f"/questions/{name}" if asked else None,
+        "summary": operation["summary"],
+        "description": operation["description"],
+        "parameters": [_row(each) for each in parameters],
+        "example": example if answer else None,
+        "answer": msgspec.json.format(msgspec.json.encode(answer), indent=2).decode() if answer else None,
     }
 
 
-@router.get("/api/rules", summary="The rules that a finding can carry")
-def rules() -> list[dict[str, str]]:
-    """Each rule: its code, title, meaning, reason, and where it is written."""
+def _row(parameter: dict[str, Any]) -> dict[str, str]:
+    schema = parameter["schema"]
+    kind = _TYPES[schema.get("items", schema)["type"]]
+    choices = [str(value) for value in schema.get("enum", [])]
+    facts = [
+        " or ".join(choices) or kind,
+        *(["may be repeated"] if schema["type"] == "array" else []),
+        *(["needed"] if parameter.get("required") else []),
+        *([f"by default {schema['default']}"] if choices and schema.get("default") else []),
+    ]
+    return {
+        "name": parameter["name"],
+        "kind": "; ".join(facts),
+        "meaning": parameter.get("description", ""),
+    }
+
+
+@router.get(
+    "/api/rules",
+    summary="The rules that a finding can carry",
+    description="Each rule that the check holds logs and submissions against: its code, which never changes, "
+    "what it means, why it is there and where it is written.",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "The rules.",
+            "content": {
+                "application/json": {
+                    "schema": {"type": "array", "items": {"$ref": "#/components/schemas/Rule"}}
+                }
+            },
+        },
+        **errors(400, 503),
+    },
+)
+def rules() -> Response:
+    """Give each rule with all its fields."""
     from pitboard.compliance.rules import RULES
 
-    return [msgspec.to_builtins(rule) for rule in RULES.values()]
-
-
-def answer_schemas() -> dict[str, Any]:
-    """Give the JSON schemas of an answer and of its parts."""
-    return msgspec.json.schema_components([Answer], ref_template=_REFERENCE)[1]
+    return Response(msgspec.json.encode(list(RULES.values())), media_type="application/json")
 
 
 def questions_router() -> APIRouter:
-    """Make an address for each question, with the options that it declares."""
+    """Make an address for each question and for its charts, with the options that it declares."""
     made = APIRouter()
-    schema = {"$ref": _REFERENCE.format(name="Answer")}
     for question in questions.declared():
+        answers = content("application/json", "Answer") | {"text/csv": {"schema": {"type": "string"}}}
         made.add_api_route(
             f"/api/{question.name}",
             _handler(question),
             name=question.name,
             summary=question.summary,
-            description=_about(question),
+            description=question.about or f"{question.summary}.",
             response_class=Response,
-            responses={200: {"content": {"application/json": {"schema": schema}}}},
+            responses={
+                200: {"description": "The answer.", "content": answers},
+                **errors(400, 404, 422, 503),
+            },
         )
+        if question.charts:
+            made.add_api_route(
+                f"/api/{question.name}/chart.{{form}}",
+                _chart_handler(question),
+                name=f"{question.name}_chart",
+                summary=f"The same as a chart: {question.name}",
+                description=_about_charts(question),
+                response_class=Response,
+                responses={
+                    200: {"description": "The chart.", "content": _PICTURES},
+                    **errors(400, 404, 422, 503),
+                },
+            )
     return made
 
 
-def _about(question: Question) -> str:
-    """Say what the answer holds, as one paragraph; what a function raises is a status here."""
-    return " ".join((question.ask.__doc__ or "").partition(" Raises `")[0].split())
+_PICTURES: dict[str, Any] = {
+    "image/svg+xml": {"schema": {"type": "string"}},
+    "image/png": {"schema": {"type": "string", "format": "binary"}},
+    "application/json": {"schema": {"type": "object"}},
+}
+
+
+def _about_charts(question: Question) -> str:
+    kinds = "; ".join(f"{chart.name}, {_small(chart.shows)}" for chart in question.charts)
+    return (
+        f"The answer of /api/{question.name}, to the same parameters beside these, drawn as an SVG or PNG "
+        f"image, or as a Vega-Lite specification with its data (json). Charts: {kinds}."
+    )
+
+
+def _small(sentence: str) -> str:
+    return sentence[:1].lower() + sentence[1:]
 
 
 def _handler(question: Question) -> Callable[..., Response]:
     def handler(request: Request, format: Format = "json", **_: Any) -> Response:
-        asking.refuse_foreign(question.name, request.query_params, "format")
         answer = asking.ask(
             store_of(request), question.name, asking.read(question.name, request.query_params)
         )
@@ -94,22 +177,88 @@ def _handler(question: Question) -> Callable[..., Response]:
             return Response(as_csv(answer), media_type="text/csv")
         return Response(msgspec.json.encode(document(answer)), media_type="application/json")
 
-    own = [_parameter(option, question.parameters[option.name]) for option in question.options]
-    request = inspect.Parameter("request", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Request)
-    handler.__signature__ = inspect.Signature([request, *own, _FORMAT])  # type: ignore[attr-defined]
+    handler.__signature__ = _signature(question, _FORMAT)  # type: ignore[attr-defined]
     return handler
+
+
+def _chart_handler(question: Question) -> Callable[..., Response]:
+    def handler(
+        request: Request,
+        form: Form,
+        chart: str,
+        theme: Theme = "light",
+        width: int = 960,
+        highlight: list[str] | None = None,
+        **_: Any,
+    ) -> Response:
+        try:
+            from pitboard.charts import svg
+            from pitboard.charts.answers import draw
+        except ModuleNotFoundError as error:
+            raise UnknownError("Charts need Altair: pip install 'pitboard[charts]'.") from error
+        if width not in WIDTHS:
+            raise PitboardError(f"A chart's width is one of {WIDTHS}, not {width}.")
+        answer = asking.ask(
+            store_of(request), question.name, asking.read(question.name, request.query_params)
+        )
+        drawn = draw(answer, chart, theme, width, highlight or ())
+        if form == "json":
+            return Response(drawn.to_json(validate=False, indent=None), media_type="application/json")
+        image = svg(drawn)
+        if form == "svg":
+            return Response(image, media_type="image/svg+xml")
+        return Response(pixels(image), media_type="image/png")
+
+    names = tuple(chart.name for chart in question.charts)
+    of_chart = {
+        "chart": (Literal[names], names[0], Query(description="Which chart.")),
+        "theme": (Theme, "light", Query(description="For a light or for a dark page.")),
+        "width": (
+            int,
+            WIDTHS[-1],
+            Query(description="Its width in pixels.", json_schema_extra={"enum": list(WIDTHS)}),
+        ),
+        "highlight": (list[str] | None, None, Query(description="Leave colour to what has these words.")),
+    }
+    further = [
+        inspect.Parameter(
+            "form",
+            inspect.Parameter.KEYWORD_ONLY,
+            annotation=Annotated[Form, Path(description="An image, or the Vega-Lite specification.")],
+        ),
+        *(
+            inspect.Parameter(
+                name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, described]
+            )
+            for name, (kind, default, described) in of_chart.items()
+        ),
+    ]
+    handler.__signature__ = _signature(question, *further)  # type: ignore[attr-defined]
+    return handler
+
+
+def _signature(question: Question, *further: inspect.Parameter) -> inspect.Signature:
+    """Give what FastAPI is to read from the address: the question's options, and what else there is."""
+    request = inspect.Parameter("request", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Request)
+    own = [_parameter(option, question.parameters[option.name]) for option in question.options]
+    return inspect.Signature([request, *own, *further])
 
 
 def _parameter(option: Option, own: inspect.Parameter) -> inspect.Parameter:
     """Give an option as FastAPI describes and checks it; one of several values may be repeated."""
     kind = own.annotation
+    number = kind_of(own) == "integer"
     if is_several(own):
-        kind = list[int] | None if kind_of(own) == "integer" else list[str] | None
-        default = as_list(own.default)
-        own = own.replace(default=default)
+        kind = list[Annotated[int, _COUNT]] | None if number else list[str] | None
+        own = own.replace(default=as_list(own.default))
+    elif number:
+        kind = Annotated[kind, _COUNT]
     return own.replace(
         annotation=Annotated[kind, _described_option(option)], kind=inspect.Parameter.KEYWORD_ONLY
     )
+
+
+_COUNT = Query(ge=0, le=_MOST)
 
 
 def _described_option(option: Option) -> Any:

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from starlette.datastructures import ImmutableMultiDict
 
-from pitboard.errors import PitboardError, near
+from pitboard.errors import PitboardError
 from pitboard.results import questions
 from pitboard.results.question import Option, Question, is_several, kind_of
 from pitboard.results.store import Store
@@ -84,19 +84,6 @@ def read(question: str, query: Mapping[str, str]) -> Values:
         if len(texts) > 1 and not is_several(each):
             raise PitboardError(f"'{each.name}' takes one value, and was given {len(texts)}.")
     return values
-
-
-def refuse_foreign(question: str, query: Mapping[str, str], *besides: str) -> None:
-    """Raise `PitboardError` for a name in a query that is no option of the question, nor one of `besides`."""
-    known = [*questions.question(question).parameters, *besides]
-    foreign = [name for name in query if name not in known]
-    if foreign:
-        listed = ", ".join(known)
-        raise PitboardError(
-            f"The question '{question}' has no option '{foreign[0]:.60}'."
-            + near(foreign[0][:60], known).partition(" Known")[0]
-            + f" It takes: {listed}."
-        )
 
 
 def every(query: Mapping[str, str], name: str) -> list[str]:

@@ -21,7 +21,7 @@ router = APIRouter(include_in_schema=False)
 
 Theme = Literal["light", "dark"]
 
-_WIDTHS = (400, 960)
+WIDTHS = (400, 960)
 _PIXELS = 2  # a point of a PNG
 _OWN = ("theme", "kind", "width", "highlight")
 _EMPTY = (
@@ -74,8 +74,8 @@ def picture(
         from pitboard.charts.theme import in_light
     except ModuleNotFoundError as error:
         raise UnknownError("Charts need Altair: pip install 'pitboard[charts]'.") from error
-    if width not in _WIDTHS:
-        raise PitboardError(f"A chart's width is one of {_WIDTHS}, not {width}.")
+    if width not in WIDTHS:
+        raise PitboardError(f"A chart's width is one of {WIDTHS}, not {width}.")
     known = [chart.name for chart in questions.question(question).charts]
     if not known or (kind and kind not in known):
         raise UnknownError(

@@ -13,6 +13,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
 from pitboard.errors import BusyError, PitboardError
+from pitboard.web.api_document import content, errors
 from pitboard.web.checking import AT_ONCE, Places, judge_upload
 from pitboard.web.errors import respond
 from pitboard.web.rendering import Page, render
@@ -101,6 +102,14 @@ async def check_upload(request: Request) -> Response:
 @router.post(
     "/api/check",
     summary="Check and score a log or an archive",
+    description="Was the race fair, and what is its score? Send one log, or a result, a submission or a "
+    "round as an archive, in the field file of a multipart form. The verdict is that of `pitboard check "
+    "--format json`, with the name of the file and the scores of `pitboard score --format json` beside it. "
+    "At most 64 MiB, 1 GiB unpacked, 20,000 files, 30 seconds; nothing is kept.",
+    responses={
+        200: {"description": "The verdict.", "content": content("application/json", "Report")},
+        **errors(400, 403, 408, 413, 422, 503),
+    },
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -117,11 +126,16 @@ async def check_upload(request: Request) -> Response:
     },
 )
 async def check_as_json(request: Request) -> Response:
-    """Send one file as the field `file` of a multipart form: `curl -F file=@result_0.txt .../api/check`."""
+    """Check the upload and give the verdict as the command does, with its name and scores."""
     verdict = await _verdict(request)
     if isinstance(verdict, Response):
         return verdict
-    return _unkept(JSONResponse({"name": verdict["name"], **verdict["report"], "scores": verdict["scores"]}))
+    return _unkept(JSONResponse(document(verdict)))
+
+
+def document(verdict: dict[str, Any]) -> dict[str, Any]:
+    """Return a verdict as `pitboard check --format json` has it, with the file's name and the scores."""
+    return {"name": verdict["name"], **verdict["report"], "scores": verdict["scores"]}
 
 
 async def _verdict(request: Request) -> dict[str, Any] | Response:

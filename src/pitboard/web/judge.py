@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from pitboard.processes import limit
 SECONDS = 30
 MEMORY_BYTES = 2 << 30
 _FILE_BYTES = 1 << 30
+_UPLOAD = "upload"
 _MAX_GROUPS = 200
 _MAX_ALIKE = 100
 
@@ -35,9 +37,10 @@ def main(folder: str, name: str) -> None:
     try:
         signal.alarm(SECONDS)
         limit(memory_bytes=MEMORY_BYTES, processor_seconds=2 * SECONDS, file_bytes=_FILE_BYTES)
-        answer = _judge(Path(folder), name)
+        tempfile.tempdir = folder  # an archive is unpacked in what is removed
+        answer = verdict_of(Path(folder), name)
     except PitboardError as error:
-        answer = {"error": str(error).replace(folder + os.sep, "")}
+        answer = {"error": str(error)}
     except _TimeUp:
         answer = {
             "error": f"Checking this takes longer than {SECONDS} seconds; use `pitboard check` instead."
@@ -54,30 +57,52 @@ def _too_long(*_: object) -> None:
     raise _TimeUp
 
 
-def _judge(folder: Path, name: str) -> dict[str, Any]:
+def verdict_of(folder: Path, name: str) -> dict[str, Any]:
+    """Return the verdict on what comes on standard input, called `name`, with what a page shows of it.
+
+    It is kept in `folder`, which no `PitboardError` names.
+    """
+    from pitboard.errors import PitboardError
+
+    try:
+        return _verdict(folder, name)
+    except PitboardError as error:
+        place = f"{folder}{os.sep}{_UPLOAD}{os.sep}"
+        raise PitboardError(str(error).replace(place, "")) from error
+
+
+def _verdict(folder: Path, name: str) -> dict[str, Any]:
     import msgspec
 
     from pitboard.compliance import check_tree
-    from pitboard.compliance.archives import unpack
+    from pitboard.compliance.archives import is_archive, plain_name, refuse_too_large
     from pitboard.compliance.output.document import as_document
-    from pitboard.compliance.output.grouping import grouped
+    from pitboard.compliance.output.grouping import EVERYTHING, grouped
     from pitboard.scoring import score_tree
+    from pitboard.scoring.review import as_markdown, wanting
 
-    target = folder / "upload"
-    target.mkdir()
-    report = check_tree(unpack(sys.stdin.buffer, name, target), processes=1)
+    upload = folder / _UPLOAD / plain_name(name)
+    upload.parent.mkdir()
+    with upload.open("xb") as copy:
+        shutil.copyfileobj(sys.stdin.buffer, copy)
+    if not is_archive(upload):
+        refuse_too_large(upload)
+    report = check_tree(upload, processes=1)
     findings = report.every_finding()
     errors = sum(finding.severity == "error" for finding in findings)
     groups = grouped(report)
+    scores = score_tree(report)
     return {
         "name": name,
         "report": as_document(report),
-        "scores": msgspec.to_builtins(score_tree(report)),
+        "scores": msgspec.to_builtins(scores),
+        "wanting": wanting(scores),
+        "review": as_markdown(report, scores, upload.name),
         "errors": errors,
         "warnings": len(findings) - errors,
         "groups": [
             {
-                "name": group.name,
+                "name": f"The whole of {upload.name}" if group.name == EVERYTHING else group.name,
                 "findings": msgspec.to_builtins(group.findings[:_MAX_ALIKE]),
                 "more": max(0, len(group.findings) - _MAX_ALIKE),
             }

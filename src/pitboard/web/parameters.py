@@ -7,6 +7,7 @@ from pitboard.results import questions
 from pitboard.web.table_page import PARAMETERS
 
 _CHART = ("theme", "kind", "width", "highlight")
+_API_CHART = ("chart", "theme", "width", "highlight")
 _PAGES = {"/compare": ("r", "benchmark", "normalise", "a", "b")}
 
 
@@ -20,20 +21,29 @@ def refuse_unknown(request: Request) -> None:
         return
     for name in request.query_params:
         if name not in known:
-            hint = near(name, known) if known else " It takes none."
-            raise PitboardError(f"This address takes no parameter '{name:.60}'.{hint}")
+            hint = near(name[:60], known).partition(" Known")[0]
+            takes = ", ".join(known) or "none"
+            raise PitboardError(f"This address takes no parameter '{name:.60}'.{hint} It takes: {takes}.")
 
 
 def _known(path: str) -> list[str] | None:
-    """Return what an address takes, by its name; `None` for a question that there is not."""
+    """Return what an address takes, by its name; `None` where it is of a question that there is not."""
     if path == "/results":
         return [
             *{**questions.question("entries").parameters, **questions.question("table").parameters},
             *PARAMETERS,
         ]
-    for place, more in (("/questions/", ()), ("/charts/", _CHART), ("/embed/", ("theme", "width"))):
+    for place, more in (
+        ("/questions/", ()),
+        ("/charts/", _CHART),
+        ("/embed/", ("theme", "width")),
+        ("/api/", ("format",)),
+    ):
         if path.startswith(place):
             path = path.rpartition("/")[0] if place == "/embed/" else path
-            name = path.removeprefix(place).removesuffix(".svg").removesuffix(".png")
-            return [*questions.question(name).parameters, *more] if name in questions.names() else None
+            name, drawn, _ = path.removeprefix(place).partition("/chart.")
+            name = name if drawn else name.removesuffix(".svg").removesuffix(".png")
+            if name not in questions.names():
+                return [] if place == "/api/" else None
+            return [*questions.question(name).parameters, *(_API_CHART if drawn else more)]
     return ["since"] if path.startswith("/rounds/") else list(_PAGES.get(path, ()))

@@ -9,6 +9,9 @@ import msgspec
 from pitboard.compliance.report import ResultReport, TreeReport
 from pitboard.compliance.rule import Finding
 
+EVERYTHING = "Everything"
+"""The name of what was found about no file or folder in particular."""
+
 
 class FindingGroup(msgspec.Struct, frozen=True, kw_only=True):
     """Findings in the same words about `count` places; `place` is the first, as file name and line."""
@@ -33,13 +36,13 @@ def grouped(report: TreeReport) -> list[Group]:
     groups: dict[str, list[Finding]] = defaultdict(list)
     owners: dict[str, str] = {}
     for result in report.results:
-        name = " · ".join((result.submitter, _system(result), result.benchmark))
+        name = " · ".join(filter(None, (result.submitter, _system(result), result.benchmark)))
         groups[name] += result.findings
         owners |= dict.fromkeys(result.logs, name)
     for log in report.logs:
         groups[owners.get(log.path) or _name(log.path)] += log.findings
     for finding in report.findings:
-        groups[_name(finding.file) if finding.file else "Everything"].append(finding)
+        groups[_name(finding.file) if finding.file not in ("", ".") else EVERYTHING].append(finding)
     ordered = sorted(groups.items(), key=lambda group: (-_errors(group[1]), group[0]))
     return [Group(name=name, findings=_grouped(findings)) for name, findings in ordered if findings]
 

@@ -265,4 +265,8 @@ QUESTION = Question(
     ask=claims,
     order=9,
     summary="Hold what was said in public about the rounds against their data",
+    about=(
+        "Does what was said in public about a round hold against its data? A row is a claim with the "
+        "figure that the data give and the verdict."
+    ),
 )

@@ -409,6 +409,7 @@ def _ranked(answer: Answer) -> dict[str, Any]:
             {
                 "label": f"{row['result']} {row['submitter']}, {_hardware(row)}",
                 "accelerator": row["accelerator"],
+                "note": row["system"],
                 "value": row["minutes"],
                 "low": row["low"],
                 "high": row["high"],
@@ -437,6 +438,16 @@ QUESTION = Question(
     ask=compare,
     order=2,
     summary="Set two to six results side by side",
+    about=(
+        "How much faster is result B than result A, and may the two be compared? A row for each of two "
+        "to six results. Of two, facts hold the speedup with its 95 % interval (low and high, null with "
+        "too few runs) and energy_ratio, A's energy to target ÷ B's; of more, the table pairs has each "
+        "pair's speed-up. Warnings say what is not like for like."
+    ),
+    example={
+        "a": "5.1/NVIDIA/tyche_ngpu8_ngc25.09_nemo/llama31_8b",
+        "b": "5.1/Nebius/nebius_b200_n1/llama31_8b",
+    },
     options=(
         A,
         B,

@@ -323,6 +323,13 @@ QUESTION = Question(
     summary=(
         "Show samples to target against the reference convergence points: who paid convergence for speed"
     ),
+    about=(
+        "Who needed more samples to reach the target than the reference did? A row is a result with "
+        "its samples to target against the reference convergence points at its global batch size. The "
+        "tables reference and precisions hold those points, and stated precisions at equal batch "
+        "size."
+    ),
+    example={"benchmark": "llama31_8b"},
     options=(BENCHMARK, ROUND, SUBMITTER, ACCELERATOR, PRECISION, SOFTWARE, WITH_OWN),
     charts=(
         Chart(

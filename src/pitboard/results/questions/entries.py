@@ -139,6 +139,11 @@ QUESTION = Question(
     ask=entries,
     order=1,
     summary="List the results of a round, one a line, the fastest of each benchmark first",
+    about=(
+        "Which results were entered, and how fast was each? A row is one result, with its minutes, "
+        "system, accelerators and stated precision; the fastest of each benchmark comes first."
+    ),
+    example={"benchmark": "llama31_8b", "accelerators": 8},
     options=(
         ROUND,
         ONLY_BENCHMARK,

@@ -298,6 +298,12 @@ QUESTION = Question(
     order=10,
     remote=partial(_expect, from_address=True),
     summary="Say what time and accelerator-hours a benchmark may take on accelerators that you consider",
+    about=(
+        "What time would a benchmark take on accelerators that you consider? A row is a way to tell "
+        "it, with a measured interval, in minutes, hours and accelerator-hours. Facts hold the best "
+        "of them, and whether to believe it."
+    ),
+    example={"benchmark": "llama31_8b", "accelerator": "B200", "count": 16},
     options=(
         BENCHMARK,
         Option("accelerator", "The accelerator, such as B200.", column="accelerator"),

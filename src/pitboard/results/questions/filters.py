@@ -80,5 +80,10 @@ QUESTION = Question(
     ask=filters,
     order=2,
     summary="Count the results behind each value of each filter, beside the other filters",
+    about=(
+        "Which values does each filter of /api/entries have, and how many results does each leave "
+        "beside the other filters that are given? A row is a value of a filter."
+    ),
+    example={"benchmark": "llama31_8b"},
     options=ENTRIES.options,
 )

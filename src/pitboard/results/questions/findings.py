@@ -368,7 +368,8 @@ def _untold(benchmark: str, before: str, round: str, same: list[Row], fair: list
         return f"All {again} pairs are the same runs, entered again."
     if not fair:
         first = next(row for row in same if not row["same_runs"])
-        return f"None of {len(same)} pairs is like for like: {first['label']}. {first['reasons']}"
+        of = "The only pair is not" if len(same) == 1 else f"None of {len(same)} pairs is"
+        return f"{of} like for like: {first['label']}. {first['reasons']}"
     return ""
 
 
@@ -672,6 +673,10 @@ QUESTION = Question(
     ask=findings,
     order=0,
     summary="Show what a round shows: what is new, who gained, who scales, what low precision cost",
+    about=(
+        "What does a round show? A row is a finding in a sentence, with the question and the page "
+        "that show its evidence. The further tables hold the figures behind the findings."
+    ),
     options=(ROUND,),
     charts=(
         Chart("gains", _draw_gains, "Largest like-for-like gain of each benchmark, a bar each", "few_bars"),

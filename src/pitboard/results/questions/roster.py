@@ -235,6 +235,11 @@ QUESTION = Question(
     ask=roster,
     order=8,
     summary="Show who entered a round, with what, and what changed since the round before",
+    about=(
+        "Who entered a round, and what changed since an earlier one? A row is an organisation. Facts "
+        "count systems, results, accelerator models and those on more than one node; the table change "
+        "sets them against the earlier round."
+    ),
     options=(
         ROUND,
         Option(

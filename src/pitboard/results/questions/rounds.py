@@ -376,6 +376,13 @@ QUESTION = Question(
     ask=rounds,
     order=5,
     summary=("Show what changed from round to round: the best, and like for like; published claims traced"),
+    about=(
+        "How much faster did a benchmark get since an earlier round? A row is a pair of results from "
+        "two rounds: the fastest of all, and the fastest with the same submitter, accelerator and "
+        "count. like_for_like says whether more than the round differs; same_runs, whether one set of "
+        "runs was entered twice."
+    ),
+    example={"benchmark": "llama2_70b_lora"},
     options=(
         BENCHMARK,
         Option("since", "The first round.", otherwise="the last but one", column="round"),

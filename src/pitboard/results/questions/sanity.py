@@ -248,6 +248,12 @@ QUESTION = Question(
     order=9,
     remote=_of_store,
     summary="Set your run beside what was published for the same accelerators",
+    about=(
+        "Is a result as fast as what others published on the same accelerators? A row is a published "
+        "result on the same accelerator and count. Facts hold the throughput in samples a second "
+        "beside the slowest, median and fastest that were published."
+    ),
+    example={"run": "5.1/Nebius/nebius_b200_n1/llama31_8b"},
     options=(
         Option(
             "run",

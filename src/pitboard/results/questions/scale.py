@@ -387,6 +387,13 @@ QUESTION = Question(
     summary=(
         "Show scale curves by family, what scale costs in convergence and communication, and a fitted law"
     ),
+    about=(
+        "How does the time of a benchmark fall as accelerators are added? A row is a result of a "
+        "family (one submitter, accelerator and stack) with its speed-up over the family's smallest "
+        "and its efficiency. The table fits has a law for each family; predictions, with the "
+        "parameter at, the minutes that the laws give for that count."
+    ),
+    example={"benchmark": "llama31_8b", "submitter": "NVIDIA"},
     options=(
         BENCHMARK,
         ROUND,

@@ -79,5 +79,13 @@ QUESTION = Question(
     order=11,
     remote=_from_an_address,
     summary="Ask the store anything in SQL, read-only, such as `show tables` or `describe results`",
+    about=(
+        "Anything else: one query in DuckDB's SQL over the tables of the store, which `show tables` "
+        "and `describe results` list. It only reads, sees nothing but the store, and has 5 seconds "
+        "and an answer of at most 10,000 rows."
+    ),
+    example={
+        "query": "select benchmark, min(minutes) as fastest from results where round = '5.1' group by all"
+    },
     options=(Option("query", "One SELECT, DESCRIBE or EXPLAIN.", argument=True, lines=4),),
 )

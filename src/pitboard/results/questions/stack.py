@@ -163,6 +163,11 @@ QUESTION = Question(
     ask=stack,
     order=7,
     summary="Show what software a system ran, or where two to six systems differ",
+    about=(
+        "Which software did a system run, or where does that of up to six systems differ? A row is one "
+        "statement of the system's description or its logs, such as a framework's version."
+    ),
+    example={"a": "5.1/NVIDIA/tyche_ngpu8_ngc25.09_nemo/llama31_8b"},
     options=(
         Option("a", "A system, ROUND/SUBMITTER/SYSTEM, or a result.", argument=True, names="results"),
         Option("b", "Another, to see the difference.", argument=True, names="results"),

@@ -216,6 +216,13 @@ QUESTION = Question(
     ask=table,
     order=1,
     summary="Show the official table of a round: minutes by system and benchmark",
+    about=(
+        "What does the official table of a round say? A row is a system, and each benchmark is a "
+        "column in minutes, null where the system did not enter it or has no score. The column marks "
+        "says what must be known of a figure: an RCP scaling factor, missing logs, runs of an earlier "
+        "round."
+    ),
+    example={"benchmark": "llama31_8b", "accelerators": 8},
     options=(
         ROUND,
         ONLY_BENCHMARK,

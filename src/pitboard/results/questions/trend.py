@@ -325,6 +325,12 @@ QUESTION = Question(
     ask=trend,
     order=6,
     summary="Show how benchmarks got faster over all rounds, against Moore's law",
+    about=(
+        "How did benchmarks get faster over all rounds, against a line that doubles every two years? "
+        "A row is a round of a series: a benchmark and what it was called before, while data set and "
+        "target stayed. Facts count the series that were faster than the line."
+    ),
+    example={"benchmark": "llama2_70b_lora"},
     options=(
         Option("benchmark", "Only this benchmark.", otherwise="all", column="benchmark"),
         Option(

@@ -197,6 +197,15 @@ QUESTION = Question(
     ask=why,
     order=6,
     summary=("Split a speed-up into convergence, accelerators, throughput and the rest, as far as logs tell"),
+    about=(
+        "Where does the speed-up of result B over result A come from? A row is a factor (convergence, "
+        "accelerators, throughput and the rest) and all factors multiply to the speed-up. known says "
+        "whether the logs tell a factor apart from the others."
+    ),
+    example={
+        "a": "5.1/NVIDIA/tyche_ngpu8_ngc25.09_nemo/llama31_8b",
+        "b": "5.1/Nebius/nebius_b200_n1/llama31_8b",
+    },
     options=(A, B),
     charts=(
         Chart(
