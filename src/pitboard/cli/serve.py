@@ -2,6 +2,7 @@
 
 import contextlib
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -43,6 +44,7 @@ def serve(
     from pitboard.web.app import create_app
     from pitboard.web.checking import sweep
     from pitboard.web.connections import GuardedProtocol
+    from pitboard.web.rendering import compile_templates
 
     sweep()
     base = at_root(base_url)
@@ -58,6 +60,7 @@ def serve(
         timeout_graceful_shutdown=3,
         h11_max_incomplete_event_size=64 << 10,
     )
+    Thread(target=compile_templates, daemon=True).start()
     typer.echo(f"Pitboard serves {address} (Ctrl-C ends it)")
     # uvicorn raises Ctrl-C again once it has ended all requests; there is nothing left to say.
     with contextlib.suppress(KeyboardInterrupt):

@@ -1,5 +1,6 @@
 """The questions, one module each, which defines the function and declares it as `QUESTION`."""
 
+from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING
@@ -12,7 +13,13 @@ if TYPE_CHECKING:
 
 def names() -> list[str]:
     """Return the questions' names in alphabetical order; imports none of them."""
-    return sorted(module.name for module in iter_modules(__path__))
+    return list(_names(tuple(__path__)))
+
+
+@cache
+def _names(folders: tuple[str, ...]) -> list[str]:
+    """List the modules of the folders: a page asks for the names several times."""
+    return sorted(module.name for module in iter_modules(folders))
 
 
 def question(name: str) -> "Question":

@@ -100,8 +100,8 @@ def _system(store: Store, text: str) -> Row:
 
 def _found(store: Store, parts: list[str]) -> list[Row]:
     sql = (
-        "select * from systems where round = $1 and (submitter ilike $2 or submitter ilike $4)"
-        " and system = $3 order by own"
+        "select round, submitter, system, code_url, system_url from systems"
+        " where round = $1 and (submitter ilike $2 or submitter ilike $4) and system = $3 order by own"
     )
     return store.rows(sql, [parts[0].removeprefix("v"), *parts[1:], parts[1] + OWN])
 
