@@ -43,9 +43,8 @@ DEFINITION = (
 
 SQL = f"""select round, submitter, system, benchmark, division, availability, accelerator, accelerators,
   precision, precision_source, global_batch_size, minutes, rcp_scale, framework, settings, emulated, own
-from results where round = $round and {own.SHOWN}
-  and ($benchmark is null or list_contains($benchmark, benchmark))
-order by benchmark, minutes, submitter, system"""
+from results where round = $round and {own.SHOWN}"""
+_ORDER = "\norder by benchmark, minutes, submitter, system"
 
 COLUMNS = [
     Column("precision", "Format"),
@@ -137,8 +136,8 @@ def formats(
         precision=precision,
     )
     values["with_own"] = with_own = own.asked_for(with_own, values["submitter"])
-    asked = {"round": values["round"], "with_own": with_own, "benchmark": as_list(values["benchmark"])}
-    every = marks.tell(store, store.rows(SQL, asked))
+    sql = SQL + facets.where(values, ["benchmark"]) + _ORDER
+    every = marks.tell(store, store.rows(sql, values))
     measured = _measured(store, every, with_own)
     rows = [_row(row, measured, every) for row in every if row["precision"] and _wanted(row, values)]
     rows.sort(key=lambda row: (bits(row["precision"]), row["precision"]))  # stable: benchmark, then minutes
@@ -148,7 +147,7 @@ def formats(
         question="formats",
         title=f"v{values['round']}: {_headline(facts, rows, precision)}",
         definition=DEFINITION,
-        sql=SQL,
+        sql=sql,
         parameters=values,
         columns=COLUMNS,
         rows=rows,
