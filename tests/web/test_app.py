@@ -10,6 +10,9 @@ from pitboard.web.security import HEADERS
 A, B = "5.1/NVIDIA/tyche_ngpu8_ngc25.09_nemo/llama31_8b", "5.1/Nebius/nebius_b200_n1/llama31_8b"
 PAGES = [
     "/",
+    "/round/1.0",
+    "/precision/4.0",
+    "/claims",
     "/results",
     "/results?benchmark=llama31_8b&accelerators=8",
     "/systems/5.1/NVIDIA/tyche_ngpu8_ngc25.09_nemo",

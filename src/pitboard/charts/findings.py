@@ -49,7 +49,7 @@ def few_bars(
     high = max([number(each, "value", positive=False) for each in drawn] + [line or 0, 1e-9])
     span = Span(0.0, high, log=False)
     x = alt.X("value:Q", scale=span.scale(), axis=None)
-    y = alt.Y("row:O", scale=alt.Scale(domain=[each["row"] for each in drawn]), axis=None)
+    y = alt.Y("row:O", scale=alt.Scale(domain=list(range(len(drawn)))), axis=None)
     base = alt.Chart(data(drawn))
     figure = base.mark_text(align="left", dx=5)
     halo = base.mark_text(align="left", dx=5, stroke=look.background, strokeWidth=4, strokeJoin="round")
@@ -60,6 +60,8 @@ def few_bars(
         *_line(line, span, look, None),
         *(text.encode(x, y, text="word:N") for text in (halo, figure)),
         base.mark_text(align="right", limit=names - 10).encode(y, x=alt.value(-8), text="label:N"),
+        # Nothing to see: it keeps the room that the names have with a wider font than the one measured here.
+        base.mark_point(opacity=0).encode(y, x=alt.value(-names)),
     ]
     plot = max(40.0, width - 24 - names - ends)
     chart = alt.LayerChart(layer=layers).properties(width=plot, height=_ROW * len(drawn))
@@ -94,7 +96,7 @@ def dots(
     ]
     labels = list(dict.fromkeys(str(each["label"]) for each in drawn))
     counts = [sum(each["label"] == label for each in drawn) for label in labels]
-    named = [
+    named: list[dict[str, object]] = [
         {"label": label, "word": f"{label} (n = {count})"}
         for label, count in zip(labels, counts, strict=True)
     ]
@@ -102,6 +104,7 @@ def dots(
     span = linear_span([number(each, "value") for each in drawn] + ([line] if line else []), 0.05)
     plot = max(80.0, width - 24 - names)
     axis = x_axis(quantity, ticks=int(plot / 60), number_format=".2~f")
+    axis.titleAnchor = "end"  # under a narrow plot it is wider than that
     x = alt.X("value:Q", scale=span.scale(), axis=axis)
     y = alt.Y("label:N", sort=None, scale=alt.Scale(domain=labels), axis=None)
     kinds = {str(each["accelerator"]) for each in drawn}
@@ -115,7 +118,7 @@ def dots(
         points.encode(
             x, y, color=key.colour, shape=key.shape, tooltip=["label:N", "accelerator:N", "value:Q"]
         ),
-        alt.Chart(data(list(named))).mark_text(align="right").encode(y, x=alt.value(-8), text="word:N"),
+        alt.Chart(data(named)).mark_text(align="right").encode(y, x=alt.value(-8), text="word:N"),
     ]
     chart = alt.LayerChart(layer=layers).properties(width=plot, height=height)
     return _finish(chart, look, width, title=title, subtitle=subtitle, caption=caption)
@@ -151,5 +154,6 @@ def _line(at: float | None, span: Span, look: Theme, axis: alt.Axis | None) -> l
 
 def _finish(chart: alt.LayerChart, look: Theme, width: float, **words: str) -> alt.TopLevelMixin:
     if width < NARROW:
-        return chart.configure(**(config(look) | {"padding": 8}))
+        small: alt.LayerChart = chart.configure(**(config(look) | {"padding": 8}))
+        return small
     return finish(chart, **words, theme=look, width=width)

@@ -368,7 +368,8 @@ def _untold(benchmark: str, before: str, round: str, same: list[Row], fair: list
         return f"All {again} pairs are the same runs, entered again."
     if not fair:
         first = next(row for row in same if not row["same_runs"])
-        return f"None of {len(same)} pairs is like for like: {first['label']}. {first['reasons']}"
+        of = "The only pair is not" if len(same) == 1 else f"None of {len(same)} pairs is"
+        return f"{of} like for like: {first['label']}. {first['reasons']}"
     return ""
 
 

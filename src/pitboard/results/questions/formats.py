@@ -10,7 +10,7 @@ from pitboard.errors import PitboardError
 from pitboard.results import facets, marks, own
 from pitboard.results.answer import Answer, Column, Table
 from pitboard.results.find import default_store, latest_round, reference
-from pitboard.results.likeness import disclosures
+from pitboard.results.likeness import category, disclosures
 from pitboard.results.question import (
     ACCELERATOR,
     ONLY_BENCHMARK,
@@ -238,7 +238,7 @@ def _peer(row: Row, every: list[Row]) -> Row | None:
 
 
 def _differs(row: Row, peer: Row) -> str | None:
-    if row["availability"] == peer["availability"]:
+    if category(row["availability"]) == category(peer["availability"]):
         return None
     return f"availability: {row['availability'] or NOT_STATED} and {peer['availability'] or NOT_STATED}"
 
