@@ -13,6 +13,7 @@ from pitboard.web.links import place, result_address
 MAX_ROWS = 500
 """More rows than these are left to the API: a page must stay quick to read and to send."""
 _LONG = 28
+_HALF = 18
 _WRAPPED = 16
 _GAP = 2.5
 _ROOM = ((118, "fits"), (170, "fits-wide"))
@@ -98,13 +99,15 @@ def laid(table: Table, parameters: Row, *, live: bool, leading: Leading | None =
 
 
 def _css(column: Column, width: int, *, plain: bool) -> str:
-    shape = "num" if column.kind in ("integer", "number") else "long" if width > _LONG else "short"
+    """Return a column's classes: "broad" takes a line of its own on a phone, "long" may be wrapped."""
+    shape = "num" if column.kind in ("integer", "number") else "long broad" if width > _LONG else "short"
+    shape += " broad" if shape == "short" and width > _HALF else ""
     return f"{shape} detail" if column.detail and not plain else shape
 
 
 def _needed(head: Head, width: int) -> float:
     """Return how many characters wide a column must be: a heading and a long text may be wrapped."""
-    text = min(width, _WRAPPED) if head.css == "long" else width
+    text = min(width, _WRAPPED) if head.css.startswith("long") else width
     return max(text, *map(len, head.text.split())) + _GAP if head.text else text + _GAP
 
 
