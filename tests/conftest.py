@@ -15,6 +15,7 @@ import pytest
 from backports import zstd
 from hypothesis import settings
 
+import cpu_seconds
 import forked
 import pitboard as package
 from support import Command, Python, command_environment, draw_nothing
@@ -121,11 +122,14 @@ def pitboard(python: Python) -> Command:
 
 @pytest.fixture(scope="session")
 def frozen_site(tmp_path_factory: pytest.TempPathFactory) -> "tuple[FastAPI, Path]":
-    """Build the static site once, without charts; return the application, which keeps its pages, and it."""
+    """Build the static site of one round once, without charts; return the application, and it.
+
+    The application keeps its pages.
+    """
     from pitboard.web import site
     from pitboard.web.app import create_app
 
-    app = create_app(tmp_path_factory.mktemp("store"), frozen=True)
+    app = create_app(tmp_path_factory.mktemp("store"), frozen=True, rounds=["5.1"])
     folder = tmp_path_factory.mktemp("site") / "pages"
     # In a thread of its own: Playwright may have its event loop in this one.
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor() as pool:
@@ -141,6 +145,12 @@ def smoke(pitboard: Command, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     done = pitboard("run", "llama31_8b", "--seed", 1, "--output", folder, "--submitter", "Test", timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder, done.stdout
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Write down what each test costs where `PITBOARD_TEST_CPU` names a file for it."""
+    if file := os.environ.get("PITBOARD_TEST_CPU"):
+        config.pluginmanager.register(cpu_seconds.Recorder(Path(file)))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -5,6 +5,7 @@ import importlib
 import os
 import sys
 import tempfile
+import weakref
 from pathlib import Path
 
 
@@ -35,7 +36,16 @@ _MODULES = [
     "pitboard.scoring",
     # What those import only where they use it.
     "diffusers.models.transformers.transformer_flux",
+    "faster_coco_eval",
     "pandas",
+    "pitboard.cli.findings",
+    "pitboard.cli.outcome",
+    "pitboard.cli.paths",
+    "pitboard.cli.progress",
+    "pitboard.launch.series",
+    "pitboard.launch.torchrun",
+    "pitboard.results.questions.table",
+    "pitboard.results.store",
     "pydoc_data.topics",
     "rich.live",
     "sklearn.datasets",
@@ -49,5 +59,8 @@ SAID = _import()
 # jemalloc (of pyarrow) starts its thread again after a fork; no other would be there in a command.
 _threads = [task.joinpath("comm").read_text().strip() for task in Path("/proc/self/task").iterdir()]
 assert set(_threads[1:]) <= {"jemalloc_bg_thd"}, f"threads that would not survive the fork: {_threads}"
+# What libraries take down at an interpreter's end, such as torch its operators, takes longer than a fork.
+for _finalizer in weakref.finalize._registry:  # type: ignore[attr-defined]
+    _finalizer.atexit = False
 gc.collect()
 gc.freeze()

@@ -116,8 +116,15 @@ def olympic_interval(
     """Return the interval of the olympic mean of runs, from resampled runs; `None` with too few of them."""
     if len(values) < 2 * drops + 2:
         return None
-    draw = random.Random(SEED)
-    return percentile_interval((_resampled(draw, values, drops) for _ in range(_RESAMPLES)), level)
+    return _olympic_interval(tuple(values), drops, level)
+
+
+@lru_cache(maxsize=4096)  # 10 ms each, and several pages show the same result's
+def _olympic_interval(values: tuple[float, ...], drops: int, level: float) -> tuple[float, float]:
+    count = len(values)
+    drawn = random.Random(SEED).choices(values, k=count * _RESAMPLES)
+    resamples = (drawn[at : at + count] for at in range(0, len(drawn), count))
+    return percentile_interval((trimmed_mean(each, drops) for each in resamples), level)
 
 
 def ratio_interval(

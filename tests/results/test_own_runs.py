@@ -81,7 +81,7 @@ def test_times_beyond_the_spread_do_not_agree_and_other_settings_are_told(
     faster = made(tmp_path / "b", [5.0, 5.1], learning_rate=0.004, nproc=2, seeds=[8])
     answer = compare(first, str(Path(faster) / "run.json"))
     assert answer.facts["agree"] is False
-    assert answer.title == "B is 2.000 × faster, beyond the spread of the runs"
+    assert answer.title == "B is 2.000 × as fast, beyond the spread of the runs"
     assert answer.warnings == ["The ranks differ: 1 and 2.", "The settings differ: learning_rate."]
     assert QUESTION.exit_code(answer) == 1
     assert [(row["kind"], row["name"]) for row in answer.more["differences"]] == [

@@ -142,7 +142,7 @@ def test_the_lambda_claim_is_not_in_the_data(store: Store) -> None:
 def test_rounds_traces_the_claims_about_its_benchmark(store: Store) -> None:
     answer = rounds("llama2_70b_lora", store=store)
     assert {row["claimed"] for row in answer.more["claims"]} == {1.66}
-    assert any("1.66 × faster" in note for note in answer.notes)
+    assert any("1.66 × as fast" in note for note in answer.notes)
     assert rounds("rgat", store=store).more == {}
 
 

@@ -16,6 +16,9 @@ import torch
 
 import pitboard as package
 
+# In one worker: every worker that has one of them would run all cases.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("fake_gpu")]
+
 HERE = Path(__file__).parent / "fake_gpu"
 TORCH = Path(torch.__file__).parent
 # By benchmark and precision, whether layers are converted and whether a Hopper only emulates that.
@@ -56,7 +59,6 @@ def raced(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]
     return {case.pop("case"): case for case in found}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_a_step_and_an_evaluation_are_all_on_the_gpu_and_never_wait(
     case: str, raced: dict[str, dict[str, Any]]
@@ -73,7 +75,6 @@ def test_a_step_and_an_evaluation_are_all_on_the_gpu_and_never_wait(
     }
 
 
-@pytest.mark.slow
 def test_the_stand_in_refuses_what_a_gpu_would_refuse_or_wait_for(raced: dict[str, dict[str, Any]]) -> None:
     assert raced["refused"] == {
         "read back": "refused",

@@ -51,7 +51,7 @@ def test_a_filtered_table_has_an_address_without_empty_values(client: TestClient
 
 
 def test_a_comparison_says_first_what_is_not_like_for_like(client: TestClient) -> None:
-    text = client.get(f"/compare?a={A}&b={B}").text
+    text = client.get(f"/compare?r={A}&r={B}").text
     answer = results.compare(A, B)
     assert f"{answer.facts['speedup']:.3f}" in text
     assert text.count(answer.warnings[0]) == 1
@@ -60,7 +60,7 @@ def test_a_comparison_says_first_what_is_not_like_for_like(client: TestClient) -
 
 def test_a_change_between_rounds_leads_to_its_comparison(client: TestClient) -> None:
     text = client.get("/rounds/llama2_70b_lora").text
-    address = re.search(r'href="(/compare\?a=5\.0%2F[^"]*b=5\.1%2F[^"]*)"', text)
+    address = re.search(r'href="(/compare\?r=5\.0/[^"]*r=5\.1/[^"]*)"', text)
     assert address is not None
     compared = client.get(unescape(address[1]))
     assert compared.status_code == 200
@@ -85,7 +85,12 @@ def test_what_cannot_be_drawn_is_said_in_the_image(client: TestClient) -> None:
     ("name", "kind"), [(each.name, chart.name) for each in questions.declared() for chart in each.charts]
 )
 def test_every_chart_that_a_question_declares_is_drawn(client: TestClient, name: str, kind: str) -> None:
-    values = {"benchmark": "llama2_70b_lora", "a": A, "b": B}  # in two rounds: `rounds` draws nothing else
+    values = {
+        "benchmark": "llama2_70b_lora",
+        "a": A,
+        "b": B,
+        "reference": A,
+    }  # in two rounds: `rounds` draws nothing else
     question = questions.question(name)
     asked: dict[str, Any] = {k: value for k, value in values.items() if k in question.parameters}
     asked |= {k: v for k, v in {"accelerator": "B200", "count": 16}.items() if k in question.required}

@@ -36,15 +36,36 @@ def test_every_link_leads_to_a_file_of_the_site(built: Path) -> None:
         for link in links:
             if link.startswith("https://github.com/mlcommons/"):
                 continue
-            place = (page.parent / unquote(link)).resolve()
+            at = built if link.startswith("/") else page.parent
+            place = (at / unquote(link.partition("?")[0]).lstrip("/")).resolve()
+            assert link.startswith("/") == (page.name == "404.html")
             assert place.is_file(), f"{page} links to {link}"
             assert place.is_relative_to(built)
 
 
 def test_nothing_in_it_needs_a_server(built: Path) -> None:
     for page in built.rglob("*.html"):
-        assert not re.search(r"<form|<script|hx-", page.read_text())
-    assert "pitboard serve" in (built / "check" / "index.html").read_text()
+        text = page.read_text()
+        scripts = re.findall(r"<script[^>]*>", text)
+        assert all(re.fullmatch(r'<script src="[./]*static/\w+/site.js" defer>', each) for each in scripts)
+        assert not re.search(r"<form|<button|hx-", text)
+    for name in ("check", "data"):
+        assert "pitboard serve" in (built / name / "index.html").read_text()
+    menu = re.search(r"<nav.*?</nav>", (built / "index.html").read_text(), re.DOTALL)
+    assert menu
+    assert not re.search(r"/(check|api)/", menu[0])
+
+
+def test_what_others_ask_for_is_there(built: Path) -> None:
+    for name in ("404.html", "robots.txt", "favicon.ico", "rounds.atom", ".nojekyll", "compare/index.html"):
+        assert (built / name).is_file(), name
+    assert not (built / "sitemap.xml").exists()  # it would need to know where the site will be
+    page = built / "benchmarks" / "flux1" / "index.html"
+    assert "og:title" in page.read_text()
+    assert "og:image" not in page.read_text()
+    files = re.findall(r'<li><a href="([^"]+)" download="scale\.(\w+)"', page.read_text())
+    assert [form for _, form in files[:3]] == ["csv", "json", "svg"]
+    assert (page.parent / files[0][0]).read_text().count("\n") > 10
 
 
 def test_a_site_is_replaced_whole(app: FastAPI, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Draw the answer to a question about results, as its declaration says: which chart, of which rows."""
 
 from collections.abc import Sequence
+from importlib import import_module
 from inspect import signature
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from pitboard import charts
 from pitboard.charts import families
 from pitboard.charts.scaling import ThemeName
 from pitboard.errors import PitboardError
-from pitboard.results import fabric, questions, scaling, sweep
+from pitboard.results import questions
 from pitboard.results.units import counted_in
 from pitboard.suite import find_round, official_targets
 
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from pitboard.results.question import Chart
 
 
-# The answers of commands of their own.
-_OF_COMMANDS = {"precision": sweep.CHART, "ranks": scaling.CHART, "fabric": fabric.CHART}
+# The answers of commands of their own, and the modules of `pitboard.results` that declare their charts.
+_OF_COMMANDS = {"precision": "sweep", "ranks": "scaling", "fabric": "fabric"}
 
 
 def draw(
@@ -83,7 +84,7 @@ def to_highlight(answer: "Answer", chart: "Chart") -> list[str]:
 def charts_of(answer: "Answer") -> "tuple[Chart, ...]":
     """Return the charts that a question declares, the one that says most first."""
     if answer.question in _OF_COMMANDS:
-        return (_OF_COMMANDS[answer.question],)
+        return (import_module(f"pitboard.results.{_OF_COMMANDS[answer.question]}").CHART,)
     if answer.question not in questions.names():
         return ()
     return questions.question(answer.question).charts

@@ -1,6 +1,7 @@
 """Writes charts: PNG, SVG, or one HTML file that needs no network."""
 
 from base64 import b64encode
+from collections.abc import Callable
 from functools import cache, lru_cache
 from hashlib import sha256
 from pathlib import Path
@@ -55,16 +56,17 @@ def _drawn(specification: str) -> str:
     return str(vl_convert.vegalite_to_svg(specification, allowed_base_urls=[]))
 
 
-def save(chart: alt.TopLevelMixin, path: Path) -> None:
+def save(chart: alt.TopLevelMixin, path: Path, draw: Callable[[str], bytes | None] | None = None) -> None:
     """Write a chart by its suffix: `.png` (two pixels a point), `.svg` or `.html`; whole or not at all.
 
+    `draw` makes the file's bytes of the Vega-Lite JSON elsewhere; where it gives `None`, they are made here.
     Raises `PitboardError` for another suffix, or where the file cannot be written.
     """
     makers = {".png": _png, ".svg": lambda c: svg(c).encode(), ".html": _html}
     maker = makers.get(path.suffix.lower())
     if maker is None:
         raise PitboardError(f"Cannot write a chart to {path}: its name must end in .png, .svg or .html.")
-    write_atomically(path, maker(chart))
+    write_atomically(path, (draw and draw(_specification(chart))) or maker(chart))
 
 
 def _png(chart: alt.TopLevelMixin) -> bytes:

@@ -15,6 +15,7 @@ from pitboard.errors import PitboardError
 from pitboard.text import json_text, masked, printable_lines
 
 if TYPE_CHECKING:
+    from pitboard.cli.engine import Engine
     from pitboard.results.answer import Answer, Table
 
 Format = Literal["table", "json", "csv", "markdown"]
@@ -171,10 +172,11 @@ def explained(answer: "Answer") -> str:
     return printable_lines(said)
 
 
-def draw(answer: "Answer", path: Path, highlight: Sequence[str] = ()) -> None:
+def draw(answer: "Answer", path: Path, highlight: Sequence[str] = (), engine: "Engine | None" = None) -> None:
     """Draw the answer to a file, with what has the words of `highlight` in colour and the rest in grey.
 
-    Raises `PitboardError` without a chart, for a bad file name, or where nothing in it is called so.
+    An `engine` that was started for the file draws it. Raises `PitboardError` without a chart, for a bad file
+    name, or where nothing in it is called so.
     """
     try:
         from pitboard import charts
@@ -183,7 +185,7 @@ def draw(answer: "Answer", path: Path, highlight: Sequence[str] = ()) -> None:
         raise PitboardError(
             "Charts need Altair: install it with `pip install 'pitboard[charts]'`."
         ) from error
-    charts.save(drawn(answer, highlight=highlight), path)
+    charts.save(drawn(answer, highlight=highlight), path, engine and engine.drawn)
 
 
 def _readable(answer: "Answer") -> "list[Table]":

@@ -153,14 +153,15 @@ def _command(question: "Question") -> Any:
         highlight: list[str] | None = None,
         **values: object,
     ) -> None:
-        from pitboard.cli import answers
+        from pitboard.cli import answers, engine
         from pitboard.errors import PitboardError
 
         if highlight and not chart:
             raise PitboardError("--highlight is of a chart: say where to draw it with --chart FILE.")
-        answer = question.ask(**_given(question, values), store=_open(store))
-        if chart:
-            answers.draw(answer, chart, highlight or ())
+        with engine.started(chart) as ready:
+            answer = question.ask(**_given(question, values), store=_open(store))
+            if chart:
+                answers.draw(answer, chart, highlight or (), ready)
         chosen = tuple(name for part in (columns or "").split(",") if (name := part.strip()))
         look = answers.Look(chosen, sort, limit, wide, explain)
         typer.echo(answers.show(answer, format, look), nl=False)

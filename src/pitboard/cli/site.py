@@ -25,6 +25,12 @@ def build(
     store: Annotated[
         Path | None, typer.Option(help="The store of results.", show_default="the default store")
     ] = None,
+    rounds: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--round", help="Only this round, such as 5.1; repeat for more.", show_default="all of the store"
+        ),
+    ] = None,
     base_url: Annotated[
         str | None,
         typer.Option(
@@ -35,10 +41,12 @@ def build(
     ] = None,
 ) -> None:
     """Write every page into a folder that any web server can serve, and a browser can open from disk."""
+    from pitboard.suite.rounds import find_round
     from pitboard.web import site
     from pitboard.web.addresses import base_address
     from pitboard.web.app import create_app
 
-    app = create_app(store, frozen=True, base_address=base_address(base_url))
+    known = [find_round(each).version for each in rounds or ()]
+    app = create_app(store, frozen=True, base_address=base_address(base_url), rounds=known)
     count = site.build(app, folder)
     typer.echo(printable(f"Wrote {count:,} files to {folder}; open {folder / 'index.html'}"))

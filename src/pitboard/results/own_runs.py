@@ -264,10 +264,10 @@ def _title(facts: dict[str, Any]) -> str:
     ratio = facts["speedup"]
     faster, times = ("B", ratio) if ratio >= 1 else ("A", 1 / ratio)
     if facts["agree"] is None:
-        return f"{faster} took {times:.3f} × less time, in one run each: that says nothing of the spread"
+        return f"{faster} was {times:.3f} × as fast, in one run each: that says nothing of the spread"
     if facts["agree"]:
         return "The times of A and B agree within the spread of their runs"
-    return f"{faster} is {times:.3f} × faster, beyond the spread of the runs"
+    return f"{faster} is {times:.3f} × as fast, beyond the spread of the runs"
 
 
 def _warnings(differ: Sequence[Difference]) -> list[str]:

@@ -128,7 +128,8 @@ class Store:
     `place` is a folder, or an address that DuckDB reads (`s3://`, `https://`) of one that `export` wrote;
     `shipped` tells whether the rounds that come with the package are seen too; without them nothing is known
     to be published but what the rows themselves say. `held` is for a server: all tables but the largest are
-    in memory, and so are the answers to what was asked before, as they were when the store was opened.
+    in memory, and so are the answers to what was asked before, as they were when the store was opened. With
+    `rounds`, nothing of any other round is seen.
 
     `damage` says what is wrong with the user's own files, where something is: then only what ships is seen,
     and nothing is added. Raises `PitboardError` where the store cannot be read and nothing ships.
@@ -136,13 +137,21 @@ class Store:
 
     damage: str | None = None
 
-    def __init__(self, place: str | Path | None = None, *, shipped: bool = True, held: bool = False) -> None:
+    def __init__(
+        self,
+        place: str | Path | None = None,
+        *,
+        shipped: bool = True,
+        held: bool = False,
+        rounds: Sequence[str] = (),
+    ) -> None:
         self._remote = str(place).rstrip("/") if str(place).startswith(_REMOTE) else None
         self.folder = Path(place) if place and not self._remote else default_folder()
         self.shipped = shipped and (SHIPPED / "results.parquet").is_file()
         # Many small queries at once, each of a reader: a thread for each is enough.
         self._connection = _connect(**({"threads": 1} if held else {}))
         self._held = _Held(_MOST_CELLS) if held else None
+        self._only = f" where round in {_literal(list(rounds))}" if rounds else ""
         self._seen = ("", "")
         self._moving_on = Lock()
         self._kept: tuple[str, dict[Hashable, Any]] = ("", {})
@@ -355,7 +364,8 @@ class Store:
 
         for table in TABLES:
             try:
-                connection.execute(f"create or replace {_made(kind, table)} as {self._view(table, folder)}")
+                seen = f"select * from ({self._view(table, folder)}){self._only}"
+                connection.execute(f"create or replace {_made(kind, table)} as {seen}")
             except duckdb.Error as error:
                 if folder is None or isinstance(error, duckdb.OutOfMemoryException):
                     raise
@@ -413,7 +423,7 @@ class Store:
         for table in TABLES:
             rows = f"read_parquet({quoted(f'{address}/{table}.parquet')})"
             try:
-                seen = self._beside_shipped(table, rows)
+                seen = f"select * from ({self._beside_shipped(table, rows)}){self._only}"
                 connection.execute(f"create or replace {_made(kind, table)} as {seen}")
             except duckdb.Error as error:
                 raise PitboardError(

@@ -58,8 +58,8 @@ CLAIMS = (
     Claim(
         "5.1/Lambda/gb300_n18_ngc25.04_nemo/llama2_70b_lora",
         1.66,
-        'Lambda\'s 72 × GB300 run is said to be 1.66 × faster "compared to previous submissions", about half '
-        "from hardware and half from software, with a double-digit gain from FP4 over FP8.",
+        'Lambda\'s 72 × GB300 run is said to be 1.66 × as fast "compared to previous submissions", about '
+        "half from hardware and half from software, with a double-digit gain from FP4 over FP8.",
     ),
 )
 

@@ -45,12 +45,18 @@ class _Application(FastAPI):
         return complete(super().openapi(), None)
 
     def build_middleware_stack(self) -> ASGIApp:
-        cached = PageCache(super().build_middleware_stack(), self._version)
+        inner = super().build_middleware_stack()
+        cached = PageCache(inner, self._version, packs=not self.state.frozen)
         return SecurityHeaders(TrustedHostMiddleware(cached, self._hosts, www_redirect=False))
 
 
 def create_app(
-    store: Path | None = None, hosts: Sequence[str] = (), *, frozen: bool = False, base_address: str = ""
+    store: Path | None = None,
+    hosts: Sequence[str] = (),
+    *,
+    frozen: bool = False,
+    base_address: str = "",
+    rounds: Sequence[str] = (),
 ) -> FastAPI:
     """Make the application over a store of results (`None` for the default one).
 
@@ -58,8 +64,9 @@ def create_app(
     header may have; any other is refused, so that a foreign page cannot reach the server by rebinding its
     name in the DNS. `frozen` makes the pages of a static site: without forms, which need a server.
     `base_address` is where readers find the site, for what must say it whole; its host is one of `hosts`.
+    `rounds` are the only ones shown, if given.
     """
-    handle = StoreHandle(store, frozen=frozen)
+    handle = StoreHandle(store, frozen=frozen, rounds=rounds)
     own = urlsplit(base_address).hostname
     app = _Application([*LOCAL_HOSTS, *hosts, *([own] if own else [])], lambda: handle.version)
     app.state.store_handle = handle

@@ -47,13 +47,17 @@ class PageCache:
 
     A page's key is its host, path, query (sorted by name; the order of one name's values stays) and whether
     htmx asked, together with the store's version; so no other request can be answered with it. Adds ETag,
-    gzip, 304 and `Server-Timing`. A response that says `no-store` or sets a cookie is passed through.
+    gzip (unless `packs` is false, where nobody asks for it), 304 and `Server-Timing`. A response that says
+    `no-store` or sets a cookie is passed through.
     """
 
-    def __init__(self, app: ASGIApp, version: Callable[[], str], max_bytes: int = MAX_BYTES) -> None:
+    def __init__(
+        self, app: ASGIApp, version: Callable[[], str], max_bytes: int = MAX_BYTES, *, packs: bool = True
+    ) -> None:
         self._app = app
         self._version = version
         self._max_bytes = max_bytes
+        self._packs = packs
         self._pages: OrderedDict[Key, Page] = OrderedDict()
         self._bytes = 0
         self._locks: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
@@ -149,21 +153,24 @@ class PageCache:
 
         # A HEAD is answered from the page that a GET would get.
         await self._app({**scope, "method": "GET"}, receive, collect)
-        return await asyncio.to_thread(_page, start["headers"], b"".join(body)) if start and keep else None
+        if not start or not keep:
+            return None
+        return await asyncio.to_thread(_page, start["headers"], b"".join(body), packs=self._packs)
 
 
 def _may_keep(headers: Headers) -> bool:
     return "set-cookie" not in headers and "no-store" not in headers.get("cache-control", "")
 
 
-def _page(raw: list[tuple[bytes, bytes]], body: bytes) -> Page:
+def _page(raw: list[tuple[bytes, bytes]], body: bytes, *, packs: bool) -> Page:
     headers = MutableHeaders(raw=list(raw))
     del headers["content-length"]
     headers.setdefault("cache-control", "no-cache")
     headers["vary"] = "Accept-Encoding, HX-Request"
     # Weak: it names the content, packed or not.
     headers["etag"] = f'W/"{hashlib.sha256(body).hexdigest()[:24]}"'
-    packed = gzip.compress(body, _GZIP_LEVEL, mtime=0) if len(body) >= _MIN_GZIP_BYTES else body
+    long = packs and len(body) >= _MIN_GZIP_BYTES
+    packed = gzip.compress(body, _GZIP_LEVEL, mtime=0) if long else body
     return Page(headers.raw, body, packed if len(packed) < len(body) else None)
 
 

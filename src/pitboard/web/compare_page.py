@@ -40,6 +40,7 @@ def compare(store: Store, query: Mapping[str, str]) -> tuple[Page, int]:
     """
     picks = _picks(query)
     rows, sentence, status = _found(store, picks)
+    picks = [reference(row) if row else pick for row, pick in zip(rows, picks, strict=True)]
     page: dict[str, Any] = {
         "normalise": bool(query.get("normalise")),
         "chosen": [_chosen(query, picks, at, rows[at]) for at in range(len(picks))],

@@ -1,5 +1,6 @@
 """The store that the pages read, opened again when something was added to it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
 
@@ -11,14 +12,15 @@ from pitboard.results.store import Store, without_paths
 class StoreHandle:
     """A store at `place` (`None` for the default one), as it is now. Any thread may ask.
 
-    A `frozen` one stays the store as it was when it was opened.
+    A `frozen` one stays the store as it was when it was opened. It shows `rounds` alone, if given.
     """
 
-    def __init__(self, place: Path | None, *, frozen: bool = False) -> None:
+    def __init__(self, place: Path | None, *, frozen: bool = False, rounds: Sequence[str] = ()) -> None:
         self._place = place
         self._lock = Lock()
-        self._store = Store(place, held=True)
+        self._store = Store(place, held=True, rounds=rounds)
         self._frozen = frozen
+        self._rounds = rounds
         self._opened = self._store.version
 
     @property
@@ -47,5 +49,5 @@ class StoreHandle:
         if version != self._opened:
             with self._lock:
                 if version != self._opened:
-                    self._store, self._opened = Store(self._place, held=True), version
+                    self._store, self._opened = Store(self._place, held=True, rounds=self._rounds), version
         return self._store

@@ -22,6 +22,9 @@ from pitboard.training.data.megatron import IndexedDataset
 from pitboard.training.data.samples import TokenSamples
 from support import Python
 
+# In one worker, or each of them would fill the cache.
+pytestmark = pytest.mark.xdist_group("embedded")
+
 VOCABULARY = 1024
 Split = tuple[list[str], list[str]]
 BUILD = "import sys, pathlib; from pitboard.training.data.embedded import smoke_dataset;"

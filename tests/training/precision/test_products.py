@@ -27,7 +27,7 @@ def pretend(patch: pytest.MonkeyPatch, slowdown: float) -> None:
 @pytest.mark.parametrize(
     ("slowdown", "chosen", "reason", "native", "cost"),
     [
-        (0.4, "bf16", "BF16 products are 2.5 × faster than FP32's on this CPU", True, None),
+        (0.4, "bf16", "BF16 products are 2.5 × as fast as FP32's on this CPU", True, None),
         (1.6, "fp32", "BF16 products are 1.6 × slower than FP32's on this CPU", True, "fp32 would be faster"),
         (80.0, "fp32", "BF16 products are 80 × slower than FP32's on this CPU", False, "are emulated"),
     ],
@@ -80,7 +80,7 @@ class Deciding(Silent):
     ("asked", "slowdown", "precision", "emulated", "said"),
     [
         (None, 50.0, "fp32", False, "precision fp32: BF16 products are 50 × slower than FP32's on this CPU"),
-        (None, 0.5, "bf16", False, "precision bf16: BF16 products are 2.0 × faster than FP32's on this CPU"),
+        (None, 0.5, "bf16", False, "precision bf16: BF16 products are 2.0 × as fast as FP32's on this CPU"),
         ("bf16", 50.0, "bf16", True, "precision bf16 costs time: BF16 products are 50 × slower than FP32's"),
     ],
 )

@@ -16,10 +16,9 @@ def names() -> list[str]:
     return list(_names(tuple(__path__)))
 
 
-@cache
-def _names(folders: tuple[str, ...]) -> list[str]:
-    """List the modules of the folders: a page asks for the names several times."""
-    return sorted(module.name for module in iter_modules(folders))
+@cache  # a page asks several times, and each would read the folder
+def _names(path: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted(module.name for module in iter_modules(path)))
 
 
 def question(name: str) -> "Question":

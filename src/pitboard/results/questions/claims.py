@@ -191,7 +191,7 @@ CLAIMS = (
     Claim("5.1", "Performance outpaced a simple Moore's-law line", _outpaced),
     Claim(
         "5.1",
-        "Lambda's 72 × GB300 run of llama2_70b_lora is 1.66 × faster than earlier submissions",
+        "Lambda's 72 × GB300 run of llama2_70b_lora is 1.66 × as fast as earlier submissions",
         _speedup("5.1/Lambda/gb300_n18_ngc25.04_nemo/llama2_70b_lora", 1.66),
     ),
     Claim("5.1", "NVIDIA was fastest on every benchmark, with the largest system", _leads("NVIDIA")),

@@ -409,6 +409,7 @@ def _ranked(answer: Answer) -> dict[str, Any]:
             {
                 "label": f"{row['result']} {row['submitter']}, {_hardware(row)}",
                 "accelerator": row["accelerator"],
+                "note": row["system"],
                 "value": row["minutes"],
                 "low": row["low"],
                 "high": row["high"],

@@ -1,11 +1,11 @@
 """One result and what is known of it: its score, its runs with their logs, its like-for-like peers."""
 
-from collections import Counter
 from typing import Any
 
 from pitboard.results import citing, marks, own, own_runs
 from pitboard.results.answer import Answer, Column, Table
 from pitboard.results.find import default_store, key_of, reference, result
+from pitboard.results.likeness import differing
 from pitboard.results.question import Chart, Option, Question
 from pitboard.results.questions.compare import SQL, curves_of, scored, with_runs
 from pitboard.results.schema import Row
@@ -19,7 +19,7 @@ DEFINITION = (
     "at either end) × the RCP scaling factor, which is above 1 where the runs converged faster than the "
     f"reference. Its 95 % interval is a percentile bootstrap over the runs that count (2,000 resamples, seed "
     f"{SEED}). Like for like are the results of the same benchmark, round, division, availability category "
-    "and count of accelerators."
+    "and count of accelerators, and of the same precision where both state one."
 )
 
 _SAMPLES = Column("samples_to_target", "Samples to target", "number", "", 0)
@@ -155,7 +155,10 @@ def peers_of(store: Store, row: Row) -> list[Row]:
         return []
     names = ("benchmark", "round", "division", "availability", "accelerators", "submitter", "system")
     values = {name: row[name] for name in names} | {"preset": row["preset"] or "full"}
-    found = marks.tell(store, [each for each in store.rows(_OF_PEERS, values) if not each["emulated"]])
+    alike = [
+        each for each in store.rows(_OF_PEERS, values) if not each["emulated"] and not differing(row, each)
+    ]
+    found = marks.tell(store, alike)
     return [
         each
         | {
@@ -190,19 +193,17 @@ def _title(row: Row, place: int | None, of: int) -> str:
 
 
 def _ranked(answer: Answer) -> dict[str, Any]:
-    peers = answer.more["peers"].rows
-    names = [f"{row['submitter']}, {row['accelerator'] or 'not stated'}" for row in peers]
-    twice = Counter(names)
-    labels = [
-        f"{name}, {row['system']}" if row["this"] or twice[name] > 1 else name
-        for name, row in zip(names, peers, strict=True)
-    ]
     return {
         "rows": [
-            {"label": label, "accelerator": row["accelerator"], "value": row["minutes"]}
-            for label, row in zip(labels, peers, strict=True)
+            {
+                "label": f"{row['submitter']}, {row['accelerator'] or 'not stated'}",
+                "accelerator": row["accelerator"],
+                "note": row["system"],
+                "value": row["minutes"],
+                "muted": not row["this"],
+            }
+            for row in answer.more["peers"].rows
         ],
-        "highlight": [label for label, row in zip(labels, peers, strict=True) if row["this"]],
         "title": f"{answer.rows[0]['benchmark']}: what is like for like, the fastest first",
     }
 
@@ -237,12 +238,7 @@ QUESTION = Question(
         ),
     ),
     charts=(
-        Chart(
-            "ranked",
-            _ranked,
-            "What is like for like with it, as bars, the fastest first",
-            form="bars",
-        ),
+        Chart("ranked", _ranked, "What is like for like with it, the fastest first", form="bars"),
         Chart("runs", _strips, "Minutes of every run"),
         Chart("convergence", _convergence, "Quality over samples, a line for each run"),
     ),

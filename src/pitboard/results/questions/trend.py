@@ -273,8 +273,8 @@ def _summary(facts: dict[str, Any]) -> list[str]:
     return [
         f"Best {words}: {each['outpaced']} of {each['series']} series of two rounds or more outpaced a "
         f"doubling every two years by their last round, {each['ever']} in some round; they ended at "
-        f"{each['ahead']:.2f} × the line and got {each['a_year']:.2f} × faster a year (geometric means; the "
-        f"line: {2 ** (1 / _YEARS_TO_DOUBLE):.2f} ×)."
+        f"{each['ahead']:.2f} × the line and became {each['a_year']:.2f} × as fast a year (geometric means; "
+        f"the line: {2 ** (1 / _YEARS_TO_DOUBLE):.2f} ×)."
         for measure, words in MEASURES.items()
         if (each := facts[measure])["series"]
     ]

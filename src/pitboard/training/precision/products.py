@@ -83,7 +83,7 @@ def choose_precision(device: torch.device) -> Choice:
         return Choice("fp32", f"{name} has no BF16 arithmetic")
     slowdown = time_products().slowdown
     if slowdown < 1:
-        return Choice("bf16", f"BF16 products are {1 / slowdown:.1f} × faster than FP32's on this CPU")
+        return Choice("bf16", f"BF16 products are {1 / slowdown:.1f} × as fast as FP32's on this CPU")
     return Choice("fp32", f"BF16 products are {_times(slowdown)} × slower than FP32's on this CPU")
 
 

@@ -82,6 +82,11 @@ function compareAddress(picks) {
   return `${page("compare")}?${query}`;
 }
 
+/** Say which side a cell is of, where its table stands a field a line and has no heading. */
+function letter(at) {
+  return make("span", { class: "letter", "aria-hidden": "true" }, LETTERS[at]);
+}
+
 function failed(where) {
   where.prepend(make("p", { class: "notice warn", role: "alert" },
     "The data of these pages could not be read. From a disk, a browser refuses it: serve the folder, for instance with ",
@@ -191,15 +196,34 @@ class Results {
       const said = make("b", { class: "said", id: `said-${name}` });
       const list = make("ul", { class: "choices", id: `choices-${name}` });
       const panel = make("div", { class: "panel", role: "group", "aria-label": label }, list);
+      const summary = make("summary", {}, `${label} `, said);
       this.tools.append(make("details", { class: "facet", name: "facet", "data-name": name, open: open.includes(name) },
-        make("summary", {}, `${label} `, said), panel));
+        summary, panel));
     }
+    const select = make("select", { id: "sort" });
+    select.addEventListener("change", () => {
+      this.sort = select.value;
+      this.change();
+    });
+    this.tools.append(make("div", { class: "sorter" }, make("label", {}, "Sort by ", select)));
+  }
+
+  /** Offer every way to sort: where tables are cards, their headings cannot. */
+  sorter() {
+    const ways = this.visible().flatMap((column) =>
+      [["", "▲"], ["-", "▼"]].map(([sign, arrow]) => [`${sign}${column.name}`, `${column.heading} ${arrow}`]));
+    this.tools.querySelector("#sort").replaceChildren(...[["", "As listed"], ...ways].map(([value, text]) => {
+      const option = make("option", { value }, text);
+      option.selected = value === this.sort;
+      return option;
+    }));
   }
 
   show() {
     const focused = document.activeElement?.id;
     for (const name of Object.keys(FACETS)) this.facet(name);
     this.chooser();
+    this.sorter();
     const rows = this.sorted(this.left());
     this.out.replaceChildren(this.headline(rows), this.chips(), rows.length ? this.table(rows) : this.nothing(), this.picked());
     if (this.form.parentNode !== this.place) this.place.replaceChildren(this.form);
@@ -409,10 +433,11 @@ class Comparison {
     const ends = ranked.map((row) => row.data.slowest[row.at] ?? row.minutes);
     const whole = Math.max(...ends, ...ranked.map((row) => row.minutes));
     const high = 46;
-    const picture = make("svg", { class: "ranked", viewBox: `0 0 720 ${ranked.length * high}`, role: "img",
+    const wide = matchMedia("(max-width: 40rem)").matches ? 360 : 720;
+    const picture = make("svg", { class: "ranked", viewBox: `0 0 ${wide} ${ranked.length * high}`, role: "img",
       "aria-label": "Minutes to train, the fastest first; the table below has the figures" });
     ranked.forEach((row, at) => {
-      const place = (minutes) => 560 * minutes / whole;
+      const place = (minutes) => (wide - 90) * minutes / whole;
       const low = row.data.fastest[row.at];
       const top = at * high;
       picture.append(
@@ -431,16 +456,16 @@ class Comparison {
   facts(rows) {
     const first = rows[0].minutes;
     const lines = rows[0].data.columns.map((column) => make("tr", {}, make("th", { scope: "row" }, column.heading),
-      ...rows.map((row) => {
+      ...rows.map((row, at) => {
         const text = cellText(column, row);
         const to = text ? leadsTo(column, row) : null;
-        return make("td", {}, !text ? make("span", { class: "quiet" }, "–") : to ? make("a", { href: to }, text) : text);
+        return make("td", {}, letter(at), !text ? make("span", { class: "quiet" }, "–") : to ? make("a", { href: to }, text) : text);
       })));
     const speed = make("tr", {}, make("th", { scope: "row" }, "As fast as A (×)"),
-      ...rows.map((row) => make("td", {}, (first / row.minutes).toFixed(3))));
+      ...rows.map((row, at) => make("td", {}, letter(at), (first / row.minutes).toFixed(3))));
     const head = make("tr", {}, make("td", {}), ...rows.map((_, at) => make("th", { scope: "col" }, LETTERS[at])));
     return make("div", { class: "scroller", role: "region", "aria-label": "The results side by side", tabindex: "0" },
-      make("table", { class: "upright" }, make("thead", {}, head), make("tbody", {}, lines[0], speed, ...lines.slice(1))));
+      make("table", { class: "upright sides" }, make("thead", {}, head), make("tbody", {}, lines[0], speed, ...lines.slice(1))));
   }
 
   /** Show where the software differs, as the systems' own pages tell it. */
@@ -456,11 +481,11 @@ class Comparison {
     const differ = keys.filter((key) => new Set(sides.map((side) => side.get(key) ?? "")).size > 1);
     const head = make("tr", {}, make("th", { scope: "col" }, "Software"), ...rows.map((_, at) => make("th", { scope: "col" }, LETTERS[at])));
     const body = differ.map((key) => make("tr", {}, make("th", { scope: "row" }, key),
-      ...sides.map((side) => make("td", {}, side.get(key) ?? make("span", { class: "quiet" }, "not stated")))));
+      ...sides.map((side, at) => make("td", {}, letter(at), side.get(key) ?? make("span", { class: "quiet" }, "not stated")))));
     document.getElementById("software-differs")?.replaceChildren(
       make("h2", {}, `Software: ${differ.length} of ${keys.length} entries differ`),
       make("div", { class: "scroller", role: "region", "aria-label": "Software that differs", tabindex: "0" },
-        make("table", { class: "upright" }, make("thead", {}, head), make("tbody", {}, ...body))));
+        make("table", { class: "upright sides" }, make("thead", {}, head), make("tbody", {}, ...body))));
   }
 }
 

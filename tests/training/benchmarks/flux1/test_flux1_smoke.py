@@ -75,13 +75,15 @@ class Timeless(FluxWithLoss):
         return super()._velocity(noised, torch.zeros_like(time), text, pooled)
 
 
-@pytest.mark.parametrize("blind", [Captionless, Timeless])
+@pytest.mark.parametrize(
+    ("blind", "samples", "least"), [(Captionless, 8_192, 0.88), (Timeless, 10_240, 0.82)]
+)
 def test_a_model_that_is_not_told_all_falls_behind(
-    blind: type[FluxWithLoss], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    blind: type[FluxWithLoss], samples: int, least: float, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Every sound run stands below 0.8 here, half-way to its target; docs/flux1.md has them later on."""
+    """Every sound run stands below 0.86 and below 0.8 there; docs/flux1.md has them later on."""
     monkeypatch.setattr(flux1, "FluxWithLoss", blind)
-    short: dict[str, Any] = {"max_samples": 10_240, "evaluation_interval": 10_240, "compile": False}
+    short: dict[str, Any] = {"max_samples": samples, "evaluation_interval": samples, "compile": False}
     plan = Plan(
         benchmark="flux1",
         preset="smoke",
@@ -91,4 +93,4 @@ def test_a_model_that_is_not_told_all_falls_behind(
         submitter="Test",
     )
     execute(Output(tmp_path), plan, 0, Silent())
-    assert the_run(tmp_path).evaluations[-1].quality > 0.82
+    assert the_run(tmp_path).evaluations[-1].quality > least

@@ -54,20 +54,22 @@ def on_one_shard(patch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("broken", [without_its_base, on_one_shard])
-def test_broken_it_misses_the_target(
+def test_broken_it_falls_behind(
     broken: Callable[[pytest.MonkeyPatch], None],
     cache: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """Twenty sound runs stand below 3.22 here, at their first evaluation; these end above 3.28 (the page)."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
     broken(monkeypatch)
-    overrides = {"evaluation_interval": "512", "evaluations_skipped": "0"}
+    first = 13 * int(number(SMOKE, "evaluation_interval"))
+    overrides = {"max_samples": str(first), "evaluation_interval": str(first), "evaluations_skipped": "0"}
     overrides["evaluations_skipped_per_batch_sample"] = "0"
     plan = Plan(
         benchmark="llama31_405b", preset="smoke", overrides=overrides, seeds=[1], system="s", submitter="T"
     )
     execute(Output(tmp_path), plan, 0, Silent())
     (evaluation,) = the_run(tmp_path).evaluations
-    assert evaluation.samples == number(SMOKE, "max_steps") * number(SMOKE, "global_batch_size")
-    assert evaluation.quality > number(SMOKE, "target") + 0.04
+    assert evaluation.samples == first == 312
+    assert evaluation.quality > 3.22 + 0.06

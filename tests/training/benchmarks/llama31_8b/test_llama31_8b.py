@@ -264,15 +264,13 @@ def test_a_mask_that_leaks_the_labels_is_refused(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.slow
-def test_a_mask_that_sees_nothing_does_not_reach_the_target(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    run = race_with(monkeypatch, to_itself, tmp_path, evaluation_interval=1080)
+def test_a_mask_that_sees_nothing_falls_behind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Forty sound runs stand below 3.95 here, half-way; it comes to 3.9 at the limit (docs/smoke.md)."""
+    half: dict[str, Any] = {"max_samples": 1152, "evaluation_interval": 1152, "compile": False}
+    run = race_with(monkeypatch, to_itself, tmp_path, **half)
     assert run.status == "aborted"
-    assert (
-        run.evaluations[-1].samples == number(SMOKE, "max_steps") * number(SMOKE, "global_batch_size") == 2160
-    )
-    assert run.evaluations[-1].quality > number(SMOKE, "target") + 0.05
+    assert [evaluation.samples for evaluation in run.evaluations] == [1152]
+    assert run.evaluations[-1].quality > 4.0
 
 
 def test_a_broken_optimizer_does_not_come_near_the_target(

@@ -69,14 +69,14 @@ def zeroed(source: Source) -> Source:
 
 @pytest.mark.parametrize("broken", [shuffled, zeroed])
 def test_a_broken_graph_falls_behind(broken: object, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Every sound run of docs/rgat.md stands above 0.33 here, two thirds of its way."""
+    """Every sound run of docs/rgat.md stands above 0.19 here, a quarter of its way; these learn nothing."""
     assert callable(broken)
     source = broken(verses.load_source(int(number(SMOKE, "feature_size"))))
     monkeypatch.setattr(verses, "load_source", lambda _: source)
-    short = {"max_samples": "13440", "evaluation_interval": "13440", "precision": "fp32"}
+    short = {"max_samples": "5760", "evaluation_interval": "5760", "precision": "fp32"}
     plan = Plan(benchmark="rgat", preset="smoke", overrides=short, seeds=[1], system="s", submitter="T")
     execute(Output(tmp_path), plan, 0, Silent())
-    assert the_run(tmp_path).evaluations[-1].quality < 0.2
+    assert the_run(tmp_path).evaluations[-1].quality < 0.1
 
 
 def test_a_perceptron_on_the_same_features_does_not_meet_the_target() -> None:
