@@ -5,8 +5,8 @@
 Starts a real `pitboard serve`, opens one keep-alive connection per reader on loopback, and lets every reader
 ask for the paths in turn, one request after another. Prints, per path and in all, the 50th and 95th
 percentile of the milliseconds that a reader waits and that the server says it spent (`Server-Timing`).
-The rows "first" are pages that nobody asked for before, of the newest round: systems, tables of each submitter
-in each benchmark, and the same as JSON. One reader alone asks for a quarter of them, then all readers at once
+The rows "first" are pages that nobody asked for before, of the newest round: systems, tables of each
+submitter in each benchmark, and the same as JSON. One reader alone asks for a quarter of them, then all readers at once
 for the rest, each for another one. Beside them stands what a page costs the server's processors, which other
 work on the machine changes less than the time that a reader waits.
 """
@@ -34,7 +34,7 @@ PATHS = (
         "/benchmarks",
         "/benchmarks/llama31_8b",
     ),
-    *("/rounds", "/rounds/llama2_70b_lora", "/compare", f"/compare?a={_A}&b={_B}"),
+    *("/rounds", "/rounds/llama2_70b_lora", "/compare", f"/compare?r={_A}&r={_B}"),
     *("/systems/5.1/NVIDIA/tyche_ngpu8_ngc25.09_nemo", "/check", "/rules"),
     *(f"/api/compare?a={_A}&b={_B}", "/charts/scale.svg?benchmark=llama31_8b&kind=scale&theme=light"),
 )
@@ -150,9 +150,8 @@ def main() -> None:
     for kind, (alone, together, cost) in first.items():
         show(f"first, one reader: {kind}", alone)
         slow = show(f"first, {asked.readers} readers: {kind}", together)
-        print(
-            f"  {cost:.1f} ms of the processors a page; server p95 is {slow / FIRST_MS:.2f} of {FIRST_MS:g} ms"
-        )
+        ratio = slow / FIRST_MS
+        print(f"  {cost:.1f} ms of the processors a page; server p95 is {ratio:.2f} of {FIRST_MS:g} ms")
     for path in asked.paths:
         show(path if len(path) < WIDTH else f"{path[: WIDTH - 1]}…", times[path])
     pairs = [pair for each in times.values() for pair in each]
