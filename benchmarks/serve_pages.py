@@ -6,9 +6,9 @@ Starts a real `pitboard serve`, opens one keep-alive connection per reader on lo
 ask for the paths in turn, one request after another. Prints, per path and in all, the 50th and 95th
 percentile of the milliseconds that a reader waits and that the server says it spent (`Server-Timing`).
 The rows "first" are pages that nobody asked for before, of the newest round: systems, tables of each
-submitter in each benchmark, and the same as JSON. One reader alone asks for a quarter of them, then all readers at once
-for the rest, each for another one. Beside them stands what a page costs the server's processors, which other
-work on the machine changes less than the time that a reader waits.
+submitter in each benchmark, and the same as JSON. One reader alone asks for a quarter of them, then all
+readers at once for the rest, each for another one. Beside them stands what a page costs the server's
+processors, which other work on the machine changes less than the time that a reader waits.
 """
 
 import argparse
