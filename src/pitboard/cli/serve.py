@@ -44,7 +44,6 @@ def serve(
     from pitboard.web.app import create_app
     from pitboard.web.checking import sweep
     from pitboard.web.connections import GuardedProtocol
-    from pitboard.web.rendering import compile_templates
 
     sweep()
     base = at_root(base_url)
@@ -60,11 +59,22 @@ def serve(
         timeout_graceful_shutdown=3,
         h11_max_incomplete_event_size=64 << 10,
     )
-    Thread(target=compile_templates, daemon=True).start()
+    Thread(target=_prepare, daemon=True).start()
     typer.echo(f"Pitboard serves {address} (Ctrl-C ends it)")
     # uvicorn raises Ctrl-C again once it has ended all requests; there is nothing left to say.
     with contextlib.suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[listening])
+
+
+def _prepare() -> None:
+    """Do what the first readers would wait for, and spare the garbage collector what stays."""
+    import gc
+
+    from pitboard.web.rendering import compile_templates
+
+    compile_templates()
+    gc.collect()
+    gc.freeze()
 
 
 def _bracketed(host: str) -> str:

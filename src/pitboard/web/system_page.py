@@ -16,8 +16,8 @@ from pitboard.web.compare_page import MOST, without_notes
 from pitboard.web.rendering import Page
 
 _OF_SYSTEM = "where round = $1 and submitter = $2 and system = $3"
-_RUNS = f"""select benchmark, run, minutes, counted, dropped, status, log from runs {_OF_SYSTEM}
-order by benchmark, run"""
+_RUNS = """select submitter, system, benchmark, run, minutes, counted, dropped, status, log from runs
+where round = $1 order by benchmark, run"""
 # Of the whole round: the pages of its other systems are made of the same rows, which the store then holds.
 _SYSTEMS = "select * from systems where round = $1 order by submitter, accelerators, system"
 _RESULTS = "select * from results where round = $1 order by benchmark"
@@ -33,7 +33,8 @@ def system(store: Store, round: str, submitter: str, system: str) -> Page:
         raise HTTPException(404, f"The store has no system {round}/{submitter}/{system}.")
     row = found[0] if found else own[0]
     runs: dict[str, list[Row]] = {}
-    for run in store.rows(_RUNS, key):
+    of_round = store.once(("runs of systems", round), lambda: _by_system(store.rows(_RUNS, [round])))
+    for run in of_round.get((submitter, system), []):
         address = log_address(row.get("results_url"), run["benchmark"], run["log"])
         runs.setdefault(run["benchmark"], []).append(run | {"address": address})
     results = [each | {"disclosed": disclosures(each)} for each in marks.tell(store, own)]
@@ -53,6 +54,13 @@ def system(store: Store, round: str, submitter: str, system: str) -> Page:
             "others": _others(systems, row),
         },
     )
+
+
+def _by_system(rows: list[Row]) -> dict[tuple[str, str], list[Row]]:
+    found: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        found.setdefault((row["submitter"], row["system"]), []).append(row)
+    return found
 
 
 def result(store: Store, round: str, submitter: str, system: str, benchmark: str) -> Page:
