@@ -47,7 +47,8 @@ def show_plans(report: "EndReport", scale: "Sweep") -> None:
 
     documents = show_forecasts(report, scale.members.values())
     if report.format == "json":
-        report.document = {"output": str(scale.folder.absolute()), "members": documents}
+        output = str(scale.folder.absolute())
+        report.document = {"dry_run": True, "output": output, "members": documents}
 
 
 def _nodes(scale: "Sweep") -> dict[int, int]:
