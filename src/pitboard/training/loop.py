@@ -6,7 +6,6 @@ Training's rules allow; the clock runs from `run_start`, before the first traini
 """
 
 import math
-import platform
 import time
 import zlib
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from torch.distributed.fsdp import FSDPModule
 from pitboard import suite
 from pitboard.errors import PitboardError, Stopped, StorageError
 from pitboard.events.writer import LogWriter
+from pitboard.processes import node_name
 from pitboard.training.checkpoint import Checkpoints, TrainingProgress
 from pitboard.training.device import device_name, synchronize, tune_cpu
 from pitboard.training.distributed import World, prepare
@@ -114,7 +114,7 @@ class Race:
         """Open the data, build, place and compile the model, and warm up; nothing of it is timed."""
         settings, device = self.settings, self.world.device
         self._clock = StepClock(device)
-        self._hosts = self.world.everyones(platform.node())
+        self._hosts = self.world.everyones(node_name())
         if device.type == "cpu":
             tune_cpu()
         if settings.precision != "fp32":
