@@ -24,7 +24,9 @@ def parse_counts(text: str) -> list[int]:
     words = [word.strip() for word in text.split(",")]
     counts = sorted({int(word) for word in words if word.isascii() and word.isdecimal() and len(word) < 7})
     if len(counts) != len(words) or counts[0] < 1:
-        raise PitboardError(f"--scale {text:.60}: expected numbers of ranks or nodes such as 1,2,4, each once.")
+        raise PitboardError(
+            f"--scale {text:.60}: expected numbers of ranks or nodes such as 1,2,4, each once."
+        )
     return counts
 
 

@@ -195,9 +195,8 @@ def _join(wanted: str, logs: Path) -> _Rank:
         os.environ["NCCL_DEBUG"] = "INFO"
         os.environ["NCCL_DEBUG_SUBSYS"] = "INIT,ENV,NET,P2P,SHM"
         os.environ["NCCL_DEBUG_FILE"] = str(logs / "nccl.log")
-    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-    dist.init_process_group(backend, timeout=_TIMEOUT)
-    alone = _Rank(rank, size, device, [], dist.new_group(backend="gloo", timeout=_TIMEOUT))
+    connect(rank, size, device, _TIMEOUT)
+    alone = _Rank(dist.get_rank(), size, device, [], dist.new_group(backend="gloo", timeout=_TIMEOUT))
     return alone._replace(nodes=_told_apart(alone.gather(_node())))
 
 
