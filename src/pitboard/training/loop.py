@@ -104,6 +104,8 @@ class Race:
         self.progress = TrainingProgress()
         self._block: Block | None = None
         self._evaluated = 0
+        self.evaluated_batches = 0
+        """How many batches of the evaluation under way this rank has begun."""
         self._kept_batches: KeptBatches | None = None
         self._outcome = Outcome(False, 0, None, 0, 0.0)
         self._micro, self._accumulation = micro_batch(self.settings, world)
@@ -282,6 +284,7 @@ class Race:
         rate = self.optimizer.learning_rate(self.progress.step)
         norm = self.optimizer.update(rate, self.world.stages)
         self.progress.step += 1
+        self.evaluated_batches = 0
         self.progress.samples += self.settings.global_batch_size
         self._note(loss, norm)
 
@@ -388,6 +391,7 @@ class Race:
             if number := self._stop.requested():
                 raise Stopped(number)
             weights = batch.pop(_WEIGHTS)
+            self.evaluated_batches += 1
             yield batch, weights
 
     def _evaluation_share(self) -> KeptBatches | EvaluationBatches:
