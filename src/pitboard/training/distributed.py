@@ -365,6 +365,10 @@ def prepare(model: nn.Module, benchmark: TrainableBenchmark[Settings], world: Wo
         for block in benchmark.blocks(model):
             block.compile(dynamic=False)
     if world.mesh is not None:
+        if settings.fp8_all_gather:
+            from pitboard.training.precision.gathered import gather_in_float8
+
+            gather_in_float8(benchmark.blocks(model))
         _shard(model, benchmark, world, world.mesh)
 
 
