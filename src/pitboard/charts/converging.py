@@ -282,10 +282,10 @@ def _aside(point: ChartRow, key: str, word: str, look: Theme, down: float) -> al
 def _precisions(
     points: list[dict[str, object]], picked: list[str], look: Theme, width: float
 ) -> families.Key:
-    """The key of precisions; what is not stated, or not highlighted, is grey."""
+    """The key of precisions; what is not stated is grey, or where some are highlighted, what is not."""
     for point in points:
         stated = str(point["precision"])
-        grey = stated == NOT_STATED or (bool(picked) and point["result"] not in picked)
+        grey = point["result"] not in picked if picked else stated == NOT_STATED
         point["key"] = families.OTHERS if grey else stated
     names = {str(p["key"]) for p in points} - {families.OTHERS}
     muted = any(p["key"] == families.OTHERS for p in points)

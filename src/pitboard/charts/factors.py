@@ -55,7 +55,17 @@ def attribution(
         above = alt.Chart(data([{"part": part} for part in parts])).mark_text(align="left", dy=-18)
         layers.append(above.encode(y, x=alt.value(span.share(1.0) * inner + 4), text="part:N"))
     chart = alt.LayerChart(layer=layers).properties(width=inner, height=(52 if narrow else 34) * len(parts))
-    return finish(chart, title=title, subtitle=subtitle, caption=caption, theme=look, width=width)
+    said = " ".join(filter(None, [subtitle, _explained(bars)]))
+    return finish(chart, title=title, subtitle=said, caption=caption, theme=look, width=width)
+
+
+def _explained(bars: list[dict[str, object]]) -> str:
+    said = [
+        (True, "Each bar starts where the one above ends; blue is faster, orange slower."),
+        (any(bar["kind"] == "unknown" for bar in bars), "Grey and dashed: what the logs cannot separate."),
+        (any(bar["low"] != bar["high"] for bar in bars), "Thin line: the 95 % interval of a factor."),
+    ]
+    return " ".join(sentence for holds, sentence in said if holds)
 
 
 def _waterfall(rows: Sequence[ChartRow]) -> list[dict[str, object]]:

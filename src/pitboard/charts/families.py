@@ -84,6 +84,7 @@ _PRECISIONS = {
     "FP16": Style(3, 3),
     "TF32": Style(5, 5),
     "FP32": Style(2, 6),
+    "NOT STATED": Style(2, 0),
 }
 
 

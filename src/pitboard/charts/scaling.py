@@ -250,8 +250,8 @@ def _ideal_line(points: list[_Point], plot: _Plot, axis: alt.Axis) -> list[alt.C
     last = max(points, key=lambda p: p.x)
     right = last.x == plot.x.high
     word = alt.Chart(data([{"x": last.x, "y": last.y, "word": "ideal"}])).mark_text(
-        dx=-5,
-        dy=-7 if right else 9,
+        dx=-5 if right else -8,
+        dy=-7 if right else -5,
         align="right",
         color=plot.theme.muted,
         fontStyle="italic",

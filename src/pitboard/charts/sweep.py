@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import altair as alt
 
+from pitboard.charts import families
 from pitboard.charts.axes import linear_span, x_axis
 from pitboard.charts.frame import data, finish, text_width
 from pitboard.charts.rows import ChartRow, optional, some, text_of
@@ -80,10 +81,13 @@ def _strips(
 ) -> list[alt.Chart]:
     runs, means = alt.Chart(data(marks)), alt.Chart(data([row for row in ends if row["mean"] is not None]))
     tip = [alt.Tooltip("precision:N"), alt.Tooltip("samples:Q", format=","), alt.Tooltip("runs:Q")]
+    names = list(dict.fromkeys(str(row["precision"]) for row in ends))
+    colours = [look.palette[families.of_precision(name).colour] for name in names]
+    colour = alt.Color("precision:N", scale=alt.Scale(domain=names, range=colours), legend=None)
     area = alt.Size("runs:Q", scale=alt.Scale(domain=[0, 4], range=[0, 160]), legend=None)
     return [
-        runs.mark_point(filled=True, opacity=0.8, color=look.palette[0]).encode(x, y, area, tooltip=tip),
-        means.mark_tick(thickness=3, size=20, color=look.palette[1], orient="vertical").encode(
+        runs.mark_point(filled=True, opacity=0.8).encode(x, y, area, color=colour, tooltip=tip),
+        means.mark_tick(thickness=3, size=20, opacity=1, color=look.ink, orient="vertical").encode(
             x="mean:Q", y=y
         ),
         alt.Chart(data(ends))

@@ -10,7 +10,7 @@ from pitboard.errors import PitboardError
 from pitboard.results import facets, marks, own
 from pitboard.results.answer import Answer, Column, Table
 from pitboard.results.find import default_store, latest_round, reference
-from pitboard.results.likeness import disclosures
+from pitboard.results.likeness import category, disclosures
 from pitboard.results.question import (
     ACCELERATOR,
     ONLY_BENCHMARK,
@@ -43,9 +43,8 @@ DEFINITION = (
 
 SQL = f"""select round, submitter, system, benchmark, division, availability, accelerator, accelerators,
   precision, precision_source, global_batch_size, minutes, rcp_scale, framework, settings, emulated, own
-from results where round = $round and {own.SHOWN}
-  and ($benchmark is null or list_contains($benchmark, benchmark))
-order by benchmark, minutes, submitter, system"""
+from results where round = $round and {own.SHOWN}"""
+_ORDER = "\norder by benchmark, minutes, submitter, system"
 
 COLUMNS = [
     Column("precision", "Format"),
@@ -82,7 +81,7 @@ _CLASSES = [
     Column("low", "Samples against the reference, fewest", "number", "×", 3),
     Column("middle", "Median", "number", "×", 3),
     Column("high", "Most", "number", "×", 3),
-    Column("compared", "With a reference", "integer"),
+    Column("compared", "With a reference", "integer", detail=True),
     Column("more", "Significantly more", "integer"),
 ]
 _SAMPLES = [
@@ -137,8 +136,8 @@ def formats(
         precision=precision,
     )
     values["with_own"] = with_own = own.asked_for(with_own, values["submitter"])
-    asked = {"round": values["round"], "with_own": with_own, "benchmark": as_list(values["benchmark"])}
-    every = marks.tell(store, store.rows(SQL, asked))
+    sql = SQL + facets.where(values, ["benchmark"]) + _ORDER
+    every = marks.tell(store, store.rows(sql, values))
     measured = _measured(store, every, with_own)
     rows = [_row(row, measured, every) for row in every if row["precision"] and _wanted(row, values)]
     rows.sort(key=lambda row: (bits(row["precision"]), row["precision"]))  # stable: benchmark, then minutes
@@ -148,7 +147,7 @@ def formats(
         question="formats",
         title=f"v{values['round']}: {_headline(facts, rows, precision)}",
         definition=DEFINITION,
-        sql=SQL,
+        sql=sql,
         parameters=values,
         columns=COLUMNS,
         rows=rows,
@@ -239,7 +238,7 @@ def _peer(row: Row, every: list[Row]) -> Row | None:
 
 
 def _differs(row: Row, peer: Row) -> str | None:
-    if row["availability"] == peer["availability"]:
+    if category(row["availability"]) == category(peer["availability"]):
         return None
     return f"availability: {row['availability'] or NOT_STATED} and {peer['availability'] or NOT_STATED}"
 
