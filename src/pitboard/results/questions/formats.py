@@ -81,7 +81,7 @@ _CLASSES = [
     Column("low", "Samples against the reference, fewest", "number", "×", 3),
     Column("middle", "Median", "number", "×", 3),
     Column("high", "Most", "number", "×", 3),
-    Column("compared", "With a reference", "integer"),
+    Column("compared", "With a reference", "integer", detail=True),
     Column("more", "Significantly more", "integer"),
 ]
 _SAMPLES = [
