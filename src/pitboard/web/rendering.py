@@ -70,6 +70,12 @@ def environment() -> Environment:
     return made
 
 
+def compile_templates() -> None:
+    """Compile every template now, for a server: else its first readers wait for it."""
+    for name in environment().list_templates():
+        environment().get_template(name)
+
+
 def render(request: Request, page: Page, status: int = 200) -> HTMLResponse:
     """Render a page; its fragment alone where htmx asked for it."""
     template = page.template
