@@ -39,8 +39,8 @@ EXAMPLES = {
     "/results/{round}/{submitter}/{system}/{benchmark}": [f"/results/{A}"],
     "/systems/{round}/{submitter}/{system}": [f"/systems/{A.rpartition('/')[0]}"],
     "/compare": ["/compare", f"/compare?r={A}&r={B}"],
-    "/round/{round}": ["/round/5.0"],
-    "/precision/{round}": ["/precision/5.0"],
+    "/round/{round}": [],  # the front page, of another round
+    "/precision/{round}": [],
     "/rounds/{benchmark}": ["/rounds/retinanet"],
     "/benchmarks/{name}": ["/benchmarks/llama31_405b"],
     "/questions/{name}": [
@@ -65,7 +65,8 @@ _WRONG = r"""() => {
   const range = document.createRange();
   let words = 0;
   for (const cell of document.querySelectorAll('th, td')) {
-    if (words > 3000 || !cell.checkVisibility() || getComputedStyle(cell).position === 'absolute') continue;
+    if (words > 3000 || !cell.checkVisibility()) continue;
+    if (getComputedStyle(cell.closest('thead, tbody')).position === 'absolute') continue;
     const texts = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
     for (let text; (text = texts.nextNode());) {
       if (text.parentElement.closest('.hidden, option')) continue;
@@ -84,9 +85,10 @@ _WITH_PICTURES = """() => Promise.all([...document.images].map(each => {
   each.loading = 'eager';
   return each.decode().catch(() => null);
 }))"""
+_NO_CHART = '<svg xmlns="http://www.w3.org/2000/svg" width="960" height="540"/>'
 # On paper there is what a reader looks for, and nothing to press.
 _ON_PAPER = """() => [...document.querySelectorAll('input, select, button, textarea, nav, .tools')]
-  .filter(each => each.checkVisibility({checkVisibilityCSS: true}))
+  .filter(each => !each.closest('thead') && each.checkVisibility({checkVisibilityCSS: true}))
   .map(each => `printed: ${each.outerHTML.slice(0, 90)}`)"""
 
 
@@ -131,6 +133,8 @@ def test_every_page_is_accessible_whole_and_fits(watched: Watched, tmp_path: Pat
     folder.mkdir(parents=True, exist_ok=True)
     wrong: list[str] = []
     page = watched("/rules")
+    if not asked:  # each question's charts are drawn elsewhere
+        page.route("**/charts/*", lambda route: route.fulfill(content_type="image/svg+xml", body=_NO_CHART))
     for address in _addresses():
         name = re.sub(r"\W+", "-", address.replace("/", "_")).strip("-")[:80]
         page.set_viewport_size({"width": 1440, "height": 900})
@@ -157,8 +161,10 @@ def test_every_page_is_accessible_whole_and_fits(watched: Watched, tmp_path: Pat
             wrong += [f"{address} at {width}: {each}" for each in page.evaluate(_WRONG)]
         page.set_viewport_size({"width": 794, "height": 1123})
         page.emulate_media(media="print")
-        wrong += [f"{address} on paper: {each}" for each in page.evaluate(_ON_PAPER) + page.evaluate(_WRONG)]
-    assert wrong == []
+        wrong += [f"{address} on paper: {each}" for each in page.evaluate(_ON_PAPER)]
+        wide = page.evaluate("document.documentElement.scrollWidth")
+        wrong += [f"{address} on paper: {wide} wide"] if wide > 794 else []
+    assert not wrong, "\n".join(wrong)
 
 
 def test_headings_and_the_first_column_stay_in_sight(watched: Watched) -> None:

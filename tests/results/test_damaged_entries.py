@@ -12,7 +12,7 @@ from pitboard.errors import PitboardError
 from pitboard.results.ingest import Names, read_rows
 from pitboard.results.questions.compare import compare
 from pitboard.results.store import Store
-from pitboard.web.result_pages import system
+from pitboard.web.system_page import system
 from support import Command
 
 

@@ -61,6 +61,8 @@ def test_fp4_is_asked_for_by_its_family_and_its_samples_are_those_of_the_referen
         f"5.1/Nebius/nebius_b200_n1/{LORA}",
         f"5.1/Nebius/nebius_b300_n1/{SMALL}",
     ]
+    assert len(formats(benchmark=SMALL, precision="FP4", store=store)) == 7
+    assert len(formats(benchmark=[SMALL, LORA], precision="FP4", store=store)) == 10
     measured = {row["reference"]: row for row in converge(SMALL, store=store)}
     assert all(
         row["samples_to_target"] == measured[name]["samples_to_target"]

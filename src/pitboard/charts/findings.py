@@ -104,6 +104,7 @@ def dots(
     span = linear_span([number(each, "value") for each in drawn] + ([line] if line else []), 0.05)
     plot = max(80.0, width - 24 - names)
     axis = x_axis(quantity, ticks=int(plot / 60), number_format=".2~f")
+    axis.titleAnchor = "end"  # under a narrow plot it is wider than that
     x = alt.X("value:Q", scale=span.scale(), axis=axis)
     y = alt.Y("label:N", sort=None, scale=alt.Scale(domain=labels), axis=None)
     kinds = {str(each["accelerator"]) for each in drawn}

@@ -185,7 +185,7 @@ def draw(answer: "Answer", path: Path, highlight: Sequence[str] = (), engine: "E
         raise PitboardError(
             "Charts need Altair: install it with `pip install 'pitboard[charts]'`."
         ) from error
-    charts.save(drawn(answer, highlight=highlight), path, engine and engine.drawn)
+    charts.save(drawn(answer, highlight=highlight), path, engine.drawn if engine else None)
 
 
 def _readable(answer: "Answer") -> "list[Table]":

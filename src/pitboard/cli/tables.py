@@ -13,6 +13,7 @@ _TALL = 3
 _SENTENCE = 60
 """Longer text goes below its row, indented, where the table is too wide."""
 _INDENT = "    "
+_LABEL = 20
 _PROSE = 16
 _NAME = 18
 """The fewest letters that text is wrapped to, and that a name keeps of which the middle is left out."""
@@ -69,7 +70,8 @@ def laid_out(
     if width is not None and _total([each.most for each in kept]) > width:
         below = [each for each in kept[1:] if each.wraps and max(map(len, each.cells)) > _SENTENCE]
         kept = [each for each in kept if each not in below]
-    no_room, same = [], []
+    no_room: list[Column] = []
+    same: list[tuple[Column, str]] = []
     while width is not None and len(kept) > 1 and _total([each.least for each in kept]) > width and not keep:
         gone = _least_important(kept)
         kept.remove(gone)
@@ -151,17 +153,20 @@ def _tall(kept: list[_Cells], width: int | None) -> list[str]:
     names = max(len(each.column.heading) for each in kept)
     rows = [list(cells) for cells in zip(*(each.cells for each in kept), strict=True)]
     widths = [max(map(len, cells)) for cells in rows]
-    while width is not None and _total([names, *widths]) > width and max(widths) > _NAME:
-        widths[widths.index(max(widths))] -= 1
-    return [
-        line
-        for number, each in enumerate(kept)
-        for line in _joined(
-            [[each.column.heading], *(_wrapped(c[number], w) for c, w in zip(rows, widths, strict=True))],
-            [names, *widths],
-            [False] * (1 + len(rows)),
-        )
-    ]
+    while width is not None and _total([names, *widths]) > width and max(names, *widths) > _PROSE:
+        widest = max(widths)
+        if names > max(widest, _LABEL):
+            names -= 1
+        elif widest > _PROSE:
+            widths[widths.index(widest)] -= 1
+        else:
+            names -= 1
+    lines = []
+    for number, each in enumerate(kept):
+        cells = [_wrapped(row[number], room) for row, room in zip(rows, widths, strict=True)]
+        left = [False] * (1 + len(rows))
+        lines += _joined([_wrapped(each.column.heading, names), *cells], [names, *widths], left)
+    return lines
 
 
 def _joined(cells: list[list[str]], widths: list[int], numbers: list[bool]) -> list[str]:

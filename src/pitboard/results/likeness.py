@@ -26,7 +26,7 @@ ASPECTS = (
         "rounds", lambda row: f"v{row['round']}", "; rules and reference code may have changed", of_round=True
     ),
     Aspect("divisions", lambda row: row["division"] or "not stated"),
-    Aspect("availability categories", lambda row: row["availability"] or "not stated"),
+    Aspect("availability categories", lambda row: category(row["availability"]) or "not stated"),
     Aspect(
         "accelerator counts",
         lambda row: str(row["accelerators"] or "not stated"),
@@ -106,6 +106,18 @@ def listed(parts: Sequence[str]) -> str:
     """Write parts as a list in a sentence: "A, B and C"."""
     *first, last = parts
     return f"{', '.join(first)} and {last}" if first else last
+
+
+def category(written: str | None) -> str | None:
+    """Give an availability category as the newest rounds spell it; any other text as it is.
+
+    Entries of early rounds call one category "onprem", "available on premise" and "Available on-premise".
+    Just "available" is neither that nor the cloud.
+    """
+    plain = (written or "").casefold()
+    if "onprem" in plain or "premise" in plain:
+        return "Available on-premise"
+    return "Available cloud" if "cloud" in plain else written
 
 
 def disclosed(*rows: Row) -> list[Row]:

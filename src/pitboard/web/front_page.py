@@ -79,7 +79,17 @@ def claims(store: Store) -> Page:
     rows = section.answer.rows if section and section.answer else []
     return Page(
         "claims.html",
-        {"section": section, "rows": [row | {"colour": _VERDICTS.get(row["verdict"], "")} for row in rows]},
+        {
+            "section": section,
+            "rows": [
+                row
+                | {
+                    "colour": _VERDICTS.get(row["verdict"], ""),
+                    "to": row["address"] and _table_of(row["address"]),
+                }
+                for row in rows
+            ],
+        },
     )
 
 
@@ -110,15 +120,20 @@ def _evidence(row: Row, newest: bool) -> str:
     """Give the page that shows a finding best: one of ours where there is one, else the question's own."""
     options = row["options"]
     round, benchmark = str(options.get("round", "")), quote(str(options.get("benchmark", "")), safe="")
-    if row["question"] == "rounds":
-        return f"/rounds/{benchmark}?" + urlencode({"since": options["since"]})
+    if row["question"] == "rounds":  # the newest round against the one before is what that page shows
+        return f"/rounds/{benchmark}" + ("" if newest else "?" + urlencode({"since": options["since"]}))
     if row["question"] == "formats":
         return "/precision" if newest else f"/precision/{quote(round, safe='')}"
     if row["question"] == "scale" and newest:
         return f"/benchmarks/{benchmark}"
     if row["question"] == "roster" and "against" not in options:
         return "#roster"
-    return str(row["address"])
+    return _table_of(str(row["address"]))
+
+
+def _table_of(address: str) -> str:
+    """Give the table of results for the question of its entries, which has filters of its own."""
+    return address.replace("/questions/entries?", "/results?")
 
 
 def _matrix(rows: list[Row]) -> dict[str, Any]:

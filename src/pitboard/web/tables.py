@@ -70,7 +70,9 @@ def laid(table: Table, parameters: Row, *, live: bool, leading: Leading | None =
         to = place(column, row, parameters) if text else None
         if column.name == "minutes" and text and not named and row.get("reference"):
             to = result_address(row["reference"])  # no other cell leads there
-        return _inner(text, to if live or "?" not in (to or "") else None, breaks=css.startswith("long"))
+        return _inner(
+            text, to if live or "?" not in (to or "") else None, breaks=upright or css.startswith("long")
+        )
 
     cells = [
         [inner(column, head.css, row, text) for row, text in zip(rows, written, strict=True)]

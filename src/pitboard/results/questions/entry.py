@@ -115,7 +115,7 @@ def entry(reference: str, *, store: Store | None = None) -> Answer:
     logs = store.rows(_OF_LOGS, {name: row[name] for name in ("round", "submitter", "system")})
     folder = logs[0]["results_url"] if logs else None
     runs = _runs(store, row, folder)
-    address = log_address(folder, row["benchmark"], "").rstrip("/") if folder else None
+    address = (log_address(folder, row["benchmark"], "") or "").rstrip("/")
     return Answer(
         question="entry",
         title=_title(row, place, len(peers)),

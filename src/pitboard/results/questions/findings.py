@@ -55,11 +55,11 @@ _GAINS = [
     Column("benchmark", "Benchmark"),
     Column("label", "Which"),
     Column("speedup", "Speed-up", "number", "×", 3),
-    Column("speedup_of_runs", "Speed-up of the runs", "number", "×", 3),
+    Column("speedup_of_runs", "Speed-up of the runs", "number", "×", 3, detail=True),
     Column("minutes_before", "Before", "number", "min", 2),
     Column("minutes_after", "Now", "number", "min", 2),
-    Column("before", "Earlier result"),
-    Column("after", "Later result"),
+    Column("before", "Earlier result", detail=True),
+    Column("after", "Later result", detail=True),
     Column("pairs", "Like-for-like pairs", "integer"),
     Column("median", "Their median", "number", "×", 3),
     _ACCELERATOR,
@@ -73,8 +73,8 @@ _FASTEST = [
     _ACCELERATOR,
     Column("availability", "Availability"),
     Column("entered", "Systems there", "integer"),
-    Column("to_know", "To know of the figure"),
-    Column("reference", "Reference"),
+    Column("to_know", "To know of the figure", detail=True),
+    Column("reference", "Reference", detail=True),
 ]
 _NOT_AVAILABLE = ("preview", "research", "rdi", "internal")
 _YEAR = 365
@@ -368,7 +368,8 @@ def _untold(benchmark: str, before: str, round: str, same: list[Row], fair: list
         return f"All {again} pairs are the same runs, entered again."
     if not fair:
         first = next(row for row in same if not row["same_runs"])
-        return f"None of {len(same)} pairs is like for like: {first['label']}. {first['reasons']}"
+        of = "The only pair is not" if len(same) == 1 else f"None of {len(same)} pairs is"
+        return f"{of} like for like: {first['label']}. {first['reasons']}"
     return ""
 
 

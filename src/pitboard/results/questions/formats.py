@@ -10,7 +10,7 @@ from pitboard.errors import PitboardError
 from pitboard.results import facets, marks, own
 from pitboard.results.answer import Answer, Column, Table
 from pitboard.results.find import default_store, latest_round, reference
-from pitboard.results.likeness import disclosures
+from pitboard.results.likeness import category, disclosures
 from pitboard.results.question import (
     ACCELERATOR,
     ONLY_BENCHMARK,
@@ -81,7 +81,7 @@ _CLASSES = [
     Column("low", "Samples against the reference, fewest", "number", "×", 3),
     Column("middle", "Median", "number", "×", 3),
     Column("high", "Most", "number", "×", 3),
-    Column("compared", "With a reference", "integer"),
+    Column("compared", "With a reference", "integer", detail=True),
     Column("more", "Significantly more", "integer"),
 ]
 _SAMPLES = [
@@ -136,9 +136,8 @@ def formats(
         precision=precision,
     )
     values["with_own"] = with_own = own.asked_for(with_own, values["submitter"])
-    asked = {"round": values["round"], "with_own": with_own, "benchmark": as_list(values["benchmark"])}
-    sql = SQL + facets.where(asked, ["benchmark"]) + _ORDER
-    every = marks.tell(store, store.rows(sql, asked))
+    sql = SQL + facets.where(values, ["benchmark"]) + _ORDER
+    every = marks.tell(store, store.rows(sql, values))
     measured = _measured(store, every, with_own)
     rows = [_row(row, measured, every) for row in every if row["precision"] and _wanted(row, values)]
     rows.sort(key=lambda row: (bits(row["precision"]), row["precision"]))  # stable: benchmark, then minutes
@@ -239,7 +238,7 @@ def _peer(row: Row, every: list[Row]) -> Row | None:
 
 
 def _differs(row: Row, peer: Row) -> str | None:
-    if row["availability"] == peer["availability"]:
+    if category(row["availability"]) == category(peer["availability"]):
         return None
     return f"availability: {row['availability'] or NOT_STATED} and {peer['availability'] or NOT_STATED}"
 
