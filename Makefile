@@ -67,8 +67,10 @@ docs: setup ## Build docs/ as a site in site/; a broken link fails it
 wheel: setup ## Build the wheel, install it in empty environments, use it there
 	$(BIN)/python tools/check_wheel.py --train $(PYTHON) $(PYTHONS)
 
+# For two cores. With three, what one waits for (ranks, jobs, links) leaves the cores to the others.
+WORKERS ?= 2
 pytest: setup
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup
 
 # As many minutes as are given; a failing example is printed, to become a test.
 MINUTES ?= 10

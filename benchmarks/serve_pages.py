@@ -5,18 +5,23 @@
 Starts a real `pitboard serve`, opens one keep-alive connection per reader on loopback, and lets every reader
 ask for the paths in turn, one request after another. Prints, per path and in all, the 50th and 95th
 percentile of the milliseconds that a reader waits and that the server says it spent (`Server-Timing`).
-The rows "first" are pages that nobody asked for before, every system's of the newest round: one reader alone,
-then all readers at once.
+The rows "first" are pages that nobody asked for before, of the newest round: systems, tables of each
+submitter in each benchmark, and the same as JSON. One reader alone asks for a quarter of them, then all
+readers at once for the rest, each for another one. Beside them stands what a page costs the server's
+processors, which other work on the machine changes less than the time that a reader waits.
 """
 
 import argparse
 import asyncio
+import os
 import re
 import subprocess
 import sys
 import time
 from collections import defaultdict
+from pathlib import Path
 from statistics import quantiles
+from urllib.parse import urlencode
 
 from pitboard.web.links import system_address
 
@@ -29,14 +34,16 @@ PATHS = (
         "/benchmarks",
         "/benchmarks/llama31_8b",
     ),
-    *("/rounds", "/rounds/llama2_70b_lora", "/compare", f"/compare?a={_A}&b={_B}"),
+    *("/rounds", "/rounds/llama2_70b_lora", "/compare", f"/compare?r={_A}&r={_B}"),
     *("/systems/5.1/NVIDIA/tyche_ngpu8_ngc25.09_nemo", "/check", "/rules"),
     *(f"/api/compare?a={_A}&b={_B}", "/charts/scale.svg?benchmark=llama31_8b&kind=scale&theme=light"),
 )
 TARGET_MS = 50.0
+FIRST_MS = 150.0
 WIDTH = 50
 
-Times = dict[str, list[tuple[float, float]]]
+Pair = tuple[float, float]
+Times = dict[str, list[Pair]]
 
 
 async def read_pages(port: int, paths: list[str], requests: int, first: int, times: Times) -> None:
@@ -64,24 +71,49 @@ async def measure(port: int, paths: list[str], readers: int, requests: int) -> T
     return times
 
 
-def systems() -> list[str]:
-    """Give the addresses of all systems of the newest round."""
+def addresses_of_the_round() -> dict[str, list[str]]:
+    """Give addresses of the newest round by kind, each once."""
     from pitboard import results
 
     answer = results.table()
-    return [system_address(answer.parameters["round"], row["submitter"], row["system"]) for row in answer]
+    round = answer.parameters["round"]
+    benchmarks = [column.name for column in answer.columns if column.unit == "min"]
+    pairs = {
+        urlencode({"benchmark": benchmark, "submitter": row["submitter"]})
+        for row in answer
+        for benchmark in benchmarks
+        if row[benchmark] is not None
+    }
+    return {
+        "systems": [system_address(round, row["submitter"], row["system"]) for row in answer],
+        "tables": [f"/results?{pair}" for pair in sorted(pairs)],
+        "JSON": [f"/api/table?{pair}" for pair in sorted(pairs)],
+    }
 
 
-async def measure_first(port: int, readers: int) -> tuple[Times, Times]:
-    """Ask for each system's page once: a quarter of them by one reader, the rest by all readers at once."""
+async def measure_first(
+    port: int, server: int, readers: int, addresses: list[str]
+) -> tuple[list[Pair], list[Pair], float]:
+    """Ask for each address once: a quarter of them by one reader, the rest by all readers at once.
+
+    Gives the times of both, and the milliseconds of the server's processors a page.
+    """
     alone: Times = defaultdict(list)
     together: Times = defaultdict(list)
-    addresses = systems()
+    before = processor_seconds(server)
     few = len(addresses) // 4
     await read_pages(port, addresses[:few], few, 0, alone)
     shares = [addresses[few + n :: readers] for n in range(readers)]
     await asyncio.gather(*(read_pages(port, each, len(each), 0, together) for each in shares if each))
-    return alone, together
+    cost = (processor_seconds(server) - before) * 1000 / len(addresses)
+    one, all_ = ([pair for each in times.values() for pair in each] for times in (alone, together))
+    return one, all_, cost
+
+
+def processor_seconds(process: int) -> float:
+    """Give what a process has used of the processors, in all its threads."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def show(name: str, pairs: list[tuple[float, float]]) -> float:
@@ -105,15 +137,21 @@ def main() -> None:
         assert server.stdout is not None
         try:
             port = int(server.stdout.readline().split(":")[2].partition("/")[0])
-            alone, together = asyncio.run(measure_first(port, asked.readers))
+            first = {
+                kind: asyncio.run(measure_first(port, server.pid, asked.readers, addresses))
+                for kind, addresses in addresses_of_the_round().items()
+            }
             begun = time.perf_counter()
             times = asyncio.run(measure(port, asked.paths, asked.readers, asked.requests))
             took = time.perf_counter() - begun
         finally:
             server.terminate()
     print(f"{'path':{WIDTH}} {'requests':>8} {'wait p50':>9} {'p95':>9} {'server p50':>9} {'p95':>9}   (ms)")
-    show("first, one reader", [pair for each in alone.values() for pair in each])
-    show(f"first, {asked.readers} readers", [pair for each in together.values() for pair in each])
+    for kind, (alone, together, cost) in first.items():
+        show(f"first, one reader: {kind}", alone)
+        slow = show(f"first, {asked.readers} readers: {kind}", together)
+        ratio = slow / FIRST_MS
+        print(f"  {cost:.1f} ms of the processors a page; server p95 is {ratio:.2f} of {FIRST_MS:g} ms")
     for path in asked.paths:
         show(path if len(path) < WIDTH else f"{path[: WIDTH - 1]}…", times[path])
     pairs = [pair for each in times.values() for pair in each]

@@ -109,6 +109,9 @@ def test_versions_and_the_commit_are_those_of_this_interpreter_and_folder(
     found = environment.describe_environment(World(0, 1, torch.device("cpu"), None, 0, 1, 1))
     assert found["hosts"] == list(found["nodes"]) == [os.uname().nodename]
     assert found["python"] == sys.version.split()[0]
+    monkeypatch.setenv("SLURMD_NODENAME", "node-7")  # as messages about a rank call it
+    found = environment.describe_environment(World(0, 1, torch.device("cpu"), None, 0, 1, 1))
+    assert found["hosts"] == list(found["nodes"]) == ["node-7"]
 
 
 RECORD = st.recursive(

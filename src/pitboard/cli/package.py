@@ -13,7 +13,8 @@ def register(app: typer.Typer) -> None:
 
 def package(
     directory: Annotated[
-        Path, typer.Argument(help="Runs' output, with results/<system>/<benchmark>/ in it.")
+        Path,
+        typer.Argument(help="Runs' output, with results/<system>/<benchmark>/ in it; or an archive of it."),
     ],
     out: Annotated[
         Path | None, typer.Option(help="The archive to write.", show_default="SUBMITTER.tar.gz here")

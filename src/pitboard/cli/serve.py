@@ -2,6 +2,7 @@
 
 import contextlib
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -58,10 +59,22 @@ def serve(
         timeout_graceful_shutdown=3,
         h11_max_incomplete_event_size=64 << 10,
     )
+    Thread(target=_prepare, daemon=True).start()
     typer.echo(f"Pitboard serves {address} (Ctrl-C ends it)")
     # uvicorn raises Ctrl-C again once it has ended all requests; there is nothing left to say.
     with contextlib.suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[listening])
+
+
+def _prepare() -> None:
+    """Do what the first readers would wait for, and spare the garbage collector what stays."""
+    import gc
+
+    from pitboard.web.rendering import compile_templates
+
+    compile_templates()
+    gc.collect()
+    gc.freeze()
 
 
 def _bracketed(host: str) -> str:

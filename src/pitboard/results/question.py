@@ -6,6 +6,7 @@ from the declaration. An option's type and default are those of the function's o
 
 import inspect
 from collections.abc import Callable
+from functools import cache
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
@@ -112,8 +113,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def parameters(self) -> dict[str, inspect.Parameter]:
         """The function's parameters by name, without the store."""
-        signature = inspect.signature(self.ask)
-        return {name: each for name, each in signature.parameters.items() if name != "store"}
+        return dict(_parameters(self.ask))
 
     @property
     def required(self) -> list[str]:
@@ -123,6 +123,13 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     def exit_code(self, answer: Answer) -> int:
         """Return the exit code of a command that got this answer."""
         return next((exit.code for exit in self.exits if exit.holds(answer)), 0)
+
+
+@cache
+def _parameters(ask: Callable[..., Answer]) -> dict[str, inspect.Parameter]:
+    """Read a function's parameters but the store; a page asks for them many times."""
+    signature = inspect.signature(ask)
+    return {name: each for name, each in signature.parameters.items() if name != "store"}
 
 
 def kind_of(parameter: inspect.Parameter) -> Kind:

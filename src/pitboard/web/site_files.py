@@ -10,6 +10,7 @@ _FILES = (".svg", ".png", ".css", ".js", ".json", ".txt", ".ico", ".xml", ".atom
 
 # Pages whose script reads the query.
 _ASKED_IN_BROWSER = ("/results", "/compare")
+_INSTEAD_OF_API = "/data"
 
 
 def file_of(address: str) -> str:
@@ -44,9 +45,12 @@ def _query(query: str) -> tuple[str, str]:
 def asked_of_files(link: str) -> tuple[str, str]:
     """Return the address that a link leads to where a query asks nothing of a server, and what stays of it.
 
-    The table of a round, or of a benchmark of one, has a file of its own.
+    The table of a round, or of a benchmark of one, has a file of its own; what only a server answers is told
+    on the page of the data.
     """
     path, mark, query = link.partition("?")
+    if path == "/api" or path.startswith("/api/"):
+        return _INSTEAD_OF_API, ""
     if path not in _ASKED_IN_BROWSER:
         return path, ""
     pairs = parse_qsl(query)

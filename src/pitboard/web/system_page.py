@@ -16,28 +16,25 @@ from pitboard.web.compare_page import MOST, without_notes
 from pitboard.web.rendering import Page
 
 _OF_SYSTEM = "where round = $1 and submitter = $2 and system = $3"
-_RUNS = f"""select benchmark, run, minutes, counted, dropped, status, log from runs {_OF_SYSTEM}
-order by benchmark, run"""
-_OTHERS = """select submitter, system, accelerators, accelerator from systems
-where round = $1 and own = $2 and (submitter, system) <> ($3, $4) order by submitter, accelerators, system"""
-_SCALED = """select benchmark from results
-where round = $round and submitter = $submitter and accelerator = $accelerator and minutes > 0
-  and division = $division and framework is not distinct from $framework
-group by benchmark
-having count(distinct accelerators) > 1 and bool_or(system = $system) order by benchmark"""
+_RUNS = """select submitter, system, benchmark, run, minutes, counted, dropped, status, log from runs
+where round = $1 order by benchmark, run"""
+# Of the whole round: the pages of its other systems are made of the same rows, which the store then holds.
+_SYSTEMS = "select * from systems where round = $1 order by submitter, accelerators, system"
+_RESULTS = "select * from results where round = $1 order by benchmark"
 _LINKS = (("Code", "code_url"), ("Logs", "results_url"), ("Description", "system_url"))
 
 
 def system(store: Store, round: str, submitter: str, system: str) -> Page:
     """One system: its results with their runs and logs, what it says of itself, its software, its scaling."""
     key: list[object] = [round, submitter, system]
-    found = store.rows(f"select * from systems {_OF_SYSTEM}", key)
-    own = store.rows(f"select * from results {_OF_SYSTEM} order by benchmark", key)
+    systems, every = store.rows(_SYSTEMS, [round]), store.rows(_RESULTS, [round])
+    found, own = ([row for row in rows if [row[each] for each in _KEY] == key] for rows in (systems, every))
     if not found and not own:
         raise HTTPException(404, f"The store has no system {round}/{submitter}/{system}.")
     row = found[0] if found else own[0]
     runs: dict[str, list[Row]] = {}
-    for run in store.rows(_RUNS, key):
+    of_round = store.once(("runs of systems", round), lambda: _by_system(store.rows(_RUNS, [round])))
+    for run in of_round.get((submitter, system), []):
         address = log_address(row.get("results_url"), run["benchmark"], run["log"])
         runs.setdefault(run["benchmark"], []).append(run | {"address": address})
     results = [each | {"disclosed": disclosures(each)} for each in marks.tell(store, own)]
@@ -52,11 +49,18 @@ def system(store: Store, round: str, submitter: str, system: str) -> Page:
             "description": _description(row),
             "links": _links(row),
             "stack": stack and without_notes(stack),
-            "scales": _scales(store, row),
+            "scales": _scales(every, row),
             "name": name,
-            "others": _others(store, row),
+            "others": _others(systems, row),
         },
     )
+
+
+def _by_system(rows: list[Row]) -> dict[tuple[str, str], list[Row]]:
+    found: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        found.setdefault((row["submitter"], row["system"]), []).append(row)
+    return found
 
 
 def result(store: Store, round: str, submitter: str, system: str, benchmark: str) -> Page:
@@ -93,20 +97,31 @@ def _links(row: Row) -> dict[str, str]:
     return {what: row[name] for what, name in _LINKS if row.get(name)}
 
 
-def _scales(store: Store, row: Row) -> dict[str, str]:
+def _scales(results: list[Row], row: Row) -> dict[str, str]:
     """Give the benchmarks of the system with a scale curve of its family, each with what draws it."""
     if not row["accelerator"]:
         return {}
     named = {name: row[name] for name in ("round", "submitter", "accelerator", "division")}
     own = {"with_own": "true"} if row["own"] else {}
-    found = store.rows(_SCALED, named | {"framework": row["framework"], "system": row["system"]})
-    return {each["benchmark"]: urlencode({"benchmark": each["benchmark"], **named, **own}) for each in found}
+    alike = {**named, "framework": row["framework"]}
+    family: dict[str, list[Row]] = {}
+    for each in results:
+        if each["minutes"] and all(each[name] == value for name, value in alike.items()):
+            family.setdefault(each["benchmark"], []).append(each)
+    return {
+        benchmark: urlencode({"benchmark": benchmark, **named, **own})
+        for benchmark, rows in family.items()
+        if any(each["system"] == row["system"] for each in rows)
+        and len({each["accelerators"] for each in rows} - {None}) > 1
+    }
 
 
-def _others(store: Store, row: Row) -> dict[str, list[tuple[str, str]]]:
+def _others(systems: list[Row], row: Row) -> dict[str, list[tuple[str, str]]]:
     """Give the other systems of the round by submitter, to choose one from: its name, and what it is."""
     groups: dict[str, list[tuple[str, str]]] = {}
-    for each in store.rows(_OTHERS, [row["round"], row["own"], row["submitter"], row["system"]]):
+    for each in systems:
+        if each["own"] != row["own"] or [each[part] for part in _KEY] == [row[part] for part in _KEY]:
+            continue
         what = f"{each['accelerators'] or '?'} × {each['accelerator'] or 'not stated'} · {each['system']}"
         name = f"{row['round']}/{each['submitter']}/{each['system']}"
         groups.setdefault(each["submitter"], []).append((name, what))

@@ -65,6 +65,19 @@ def test_equal_inputs_give_equal_bytes(described: Path, tmp_path: Path) -> None:
     assert first.sha256 == hashlib.sha256(second.archive.read_bytes()).hexdigest()
 
 
+def test_an_archive_is_packed_as_the_folder_that_it_holds(output: Path, tmp_path: Path) -> None:
+    given = tmp_path / "runs.tar.gz"
+    with tarfile.open(given, "w:gz") as tar:
+        tar.add(output, ".")
+
+    packed = build_package(given, tmp_path / "acme.tar.gz", "Acme", "5.1")
+
+    assert packed.drafts == [Path("systems/box.json")]
+    assert packed.sha256 == build_package(output, tmp_path / "b.tar.gz", "Acme", "5.1").sha256
+    with pytest.raises(PitboardError, match="is what is to be packed"):
+        build_package(given, given, "Acme", "5.1")
+
+
 def test_a_description_is_drafted_from_the_logs_and_never_overwritten(output: Path, tmp_path: Path) -> None:
     packed = build_package(output, tmp_path / "a.tar.gz", round="5.1")
 

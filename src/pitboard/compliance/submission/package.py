@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from pitboard.compliance.archives import tree
 from pitboard.compliance.check import check_tree
 from pitboard.compliance.inventory import Inventory, ResultFolder
 from pitboard.compliance.report import TreeReport
@@ -67,10 +68,22 @@ def build_package(
     there is drafted from the logs and written there. `submitter` is by default what the logs call
     `submission_org`, `archive` by default `<submitter>.tar.gz` here. The archive holds `<submitter>/...` with
     a `SHA256SUMS` file; equal inputs give equal bytes, and `<archive>.sha256` holds its own sum. It is packed
-    even where something is missing.
+    even where something is missing. Where `directory` is an archive of such a folder, drafts are written into
+    the package alone, and called by their paths in it.
 
     Raises `PitboardError` where there is no result, no submitter, or the archive cannot be written.
     """
+    with tree(directory) as root:
+        packed = _build(root, directory, archive, submitter, round)
+        if root == directory:
+            return packed
+        drafts = [path.relative_to(root) for path in packed.drafts]
+        return msgspec.structs.replace(packed, drafts=drafts)
+
+
+def _build(
+    directory: Path, named: Path, archive: Path | None, submitter: str | None, round: str | None
+) -> Package:
     # A submitter's results may be a link to a larger disk; within them no link is followed.
     found = Inventory(directory / "results") if (directory / "results").is_dir() else None
     results = [result for result in found.results(directory) if result.logs] if found else []
@@ -87,6 +100,8 @@ def build_package(
             "or '-'. Give another name with --submitter."
         )
     archive = (archive or Path(f"{submitter}.tar.gz")).absolute()
+    if archive == named.absolute():
+        raise PitboardError(f"{archive} is what is to be packed: give the package another name with --out.")
     try:
         drafts = _draft_systems(directory, facts, submitter)
         archive.parent.mkdir(parents=True, exist_ok=True)

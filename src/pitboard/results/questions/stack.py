@@ -99,11 +99,13 @@ def _system(store: Store, text: str) -> Row:
 
 
 def _found(store: Store, parts: list[str]) -> list[Row]:
-    sql = (
-        "select * from systems where round = $1 and (submitter ilike $2 or submitter ilike $4)"
-        " and system = $3 order by own"
+    # Of the whole round: a store that a server holds has them at hand.
+    rows = store.rows(
+        "select round, submitter, system, code_url, system_url from systems where round = $1 order by own",
+        [parts[0].removeprefix("v")],
     )
-    return store.rows(sql, [parts[0].removeprefix("v"), *parts[1:], parts[1] + OWN])
+    names = {parts[1].casefold(), f"{parts[1]}{OWN}".casefold()}
+    return [row for row in rows if row["system"] == parts[2] and row["submitter"].casefold() in names]
 
 
 def _name(row: Row) -> str:
