@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pitboard
+from pitboard.processes import node_name
 from pitboard.training.distributed import World
 from pitboard.training.host import Host
 
@@ -34,7 +35,7 @@ def describe_environment(world: World) -> dict[str, Any]:
         or host.first_line("sys/module/amdgpu/version"),
         "kernel": platform.release(),
     }
-    found = world.everyones((platform.node(), node))
+    found = world.everyones((node_name(), node))
     main = {
         "python": platform.python_version(),
         "packages": installed_packages(),

@@ -6,13 +6,12 @@ Training's rules allow; the clock runs from `run_start`, before the first traini
 """
 
 import math
-import platform
 import time
 import zlib
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import torch
 from mlperf_logging.mllog import constants
@@ -22,6 +21,7 @@ from torch.distributed.fsdp import FSDPModule
 from pitboard import suite
 from pitboard.errors import PitboardError, Stopped, StorageError
 from pitboard.events.writer import LogWriter
+from pitboard.processes import node_name
 from pitboard.training.checkpoint import Checkpoints, TrainingProgress
 from pitboard.training.device import device_name, synchronize, tune_cpu
 from pitboard.training.distributed import World, prepare
@@ -42,6 +42,9 @@ from pitboard.training.reporting import Reporter, RunInfo
 from pitboard.training.settings import Settings
 from pitboard.training.step_times import Split, StepClock, Straggler, gather, stragglers, together
 from pitboard.training.stopping import SharedStop, StopSignals
+
+if TYPE_CHECKING:  # it needs torchao
+    from pitboard.training.precision.gathered import GatheredWeights
 
 # How often the gradient norm is read back to look for a non-finite loss: on a GPU that makes it wait.
 _STEPS_BETWEEN_CHECKS = {"cpu": 1, "cuda": 16}
@@ -104,17 +107,20 @@ class Race:
         self.progress = TrainingProgress()
         self._block: Block | None = None
         self._evaluated = 0
+        self.evaluated_batches = 0
+        """How many batches of the evaluation under way this rank has begun."""
         self._kept_batches: KeptBatches | None = None
         self._outcome = Outcome(False, 0, None, 0, 0.0)
         self._micro, self._accumulation = micro_batch(self.settings, world)
         self._pipeline: Pipeline | None = None
+        self._gathered: GatheredWeights | None = None
         self._splits: list[Split] = []
 
     def initialize(self) -> None:
         """Open the data, build, place and compile the model, and warm up; nothing of it is timed."""
         settings, device = self.settings, self.world.device
         self._clock = StepClock(device)
-        self._hosts = self.world.everyones(platform.node())
+        self._hosts = self.world.everyones(node_name())
         if device.type == "cpu":
             tune_cpu()
         if settings.precision != "fp32":
@@ -134,6 +140,10 @@ class Race:
         # Before the warm-up: FSDP leaves a root's own parameters whole after a forward, and an optimizer that
         # was made then would train those copies.
         self.optimizer = self.benchmark.optimizer(self.model)
+        if settings.fp8_all_gather:
+            from pitboard.training.precision.gathered import GatheredWeights
+
+            self._gathered = GatheredWeights(self.model, self.optimizer.optimizers)
         self.reporter.preparing("compiling and warming up" if settings.compile else "warming up")
         self._warm_up()
 
@@ -155,6 +165,8 @@ class Race:
         """
         assert self.checkpoints is not None
         self.progress = self.checkpoints.restore(self.model, self.optimizer.optimizers, self.reporter.notice)
+        if self._gathered is not None:
+            self._gathered.scale()
         self._evaluated = evaluated
 
     def run(self) -> Outcome:
@@ -282,6 +294,7 @@ class Race:
         rate = self.optimizer.learning_rate(self.progress.step)
         norm = self.optimizer.update(rate, self.world.stages)
         self.progress.step += 1
+        self.evaluated_batches = 0
         self.progress.samples += self.settings.global_batch_size
         self._note(loss, norm)
 
@@ -388,6 +401,7 @@ class Race:
             if number := self._stop.requested():
                 raise Stopped(number)
             weights = batch.pop(_WEIGHTS)
+            self.evaluated_batches += 1
             yield batch, weights
 
     def _evaluation_share(self) -> KeptBatches | EvaluationBatches:
