@@ -121,7 +121,7 @@ def test_a_form_that_cannot_be_read_is_refused_with_a_sentence(client: TestClien
         ("/benchmarks/llama31_8b?x=", "It takes none."),
         ("/api/rules?x=1", "It takes none."),
         ("/results?benchmrk=flux1", "Did you mean &#39;benchmark&#39;?"),
-        ("/compare?c=1", "Known: r, benchmark"),
+        ("/compare?c=1", "It takes: r, benchmark"),
         ("/questions/scale?benchmark=llama31_8b&x=1", "no parameter &#39;x&#39;"),
         ("/charts/scale.svg?benchmark=llama31_8b&x=1", "no parameter &#39;x&#39;"),
     ],

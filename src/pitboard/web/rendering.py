@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup, escape
 
 from pitboard import __version__
 from pitboard.results.find import reference
@@ -67,6 +68,7 @@ def environment() -> Environment:
     }
     made.filters |= {"printable": lambda value: printable(str(value)), "linked": linked}
     made.filters["number"] = _number
+    made.filters["breakable"] = _breakable
     return made
 
 
@@ -96,6 +98,12 @@ def render(request: Request, page: Page, status: int = 200) -> HTMLResponse:
         )
     )
     return HTMLResponse(text, status)
+
+
+def _breakable(value: object) -> Markup:
+    """Escape a name, and let a line end where its parts do."""
+    text = str(escape(printable(str(value))))
+    return Markup(text.replace("_", "_<wbr>").replace("/", "/<wbr>"))
 
 
 def _number(value: float | None, decimals: int = 0) -> str:

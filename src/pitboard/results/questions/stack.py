@@ -54,7 +54,7 @@ def stack(
     return _answer(systems[0], title, _columns(len(systems)), shown, _links(systems))
 
 
-_ONE = [Column("key", "Software"), Column("value", "Version"), Column("source", "Field")]
+_ONE = [Column("key", "Software"), Column("value", "Version"), Column("source", "Field", detail=True)]
 _SAME, _ALIKE = "same", "the same, as far as stated"
 
 
