@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from pitboard.errors import PitboardError
 from pitboard.web import site
+from pitboard.web.site_files import file_of
 from support import draw_nothing
 
 # The group of the tests in the browser, one of which opens the site.
@@ -87,9 +88,9 @@ def test_another_s_folder_is_left_alone(app: FastAPI, tmp_path: Path) -> None:
 @pytest.mark.parametrize("address", ["/a/../b", "/%2e%2e/b"])
 def test_no_address_leads_out_of_the_site(address: str) -> None:
     with pytest.raises(PitboardError, match="cannot be a file"):
-        site.file_of(address)
+        file_of(address)
 
 
 def test_addresses_that_differ_have_files_that_differ() -> None:
     addresses = ["/", "/a", "/a?b=1", "/a?b=2", "/charts/x.svg?a=1", "/charts/x.svg?a=2", "/a%2Fb", "/a/b"]
-    assert len({site.file_of(address) for address in addresses}) == len(addresses)
+    assert len({file_of(address) for address in addresses}) == len(addresses)

@@ -130,7 +130,7 @@ def _relative(text: str, address: str, base: str) -> tuple[str, list[str]]:
     Those of the page that stands for a missing one begin with `base`, since it is shown anywhere.
     """
     here = PurePosixPath(file_of(address)).parent
-    known: dict[str, tuple[str, str]] = {}
+    known: dict[tuple[str, bool], tuple[str, str]] = {}
     links = []
 
     def rewrite(match: re.Match[str]) -> str:
