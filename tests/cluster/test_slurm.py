@@ -118,6 +118,27 @@ def test_two_nodes_and_srun_by_hand_race_as_one_process(
     assert curve(tmp_path / "by hand") == near(one, 1e-5)
 
 
+def test_the_same_runs_on_one_node_and_on_two_are_raced_one_after_another_and_set_side_by_side(
+    launch: Callable[..., forked.Started], pitboard: Command, tmp_path: Path
+) -> None:
+    folder = tmp_path / "scaled"
+    followed = launch("--scale", "1,2", "--per-node", "--output", folder, "--wait", "--", *RUN)
+    out, errors = followed.communicate(180)
+
+    assert followed.returncode == 1, out + errors  # the target is not reached
+    submitted = re.findall(r"^Job (\d+): submitted", out, re.MULTILINE)
+    # The second waits for the first, so that neither disturbs the other.
+    assert out.index(f"Job {submitted[0]}: failed") < out.index(f"Job {submitted[1]}: running")
+    assert curve(folder / "1") == near(curve(folder / "2"), 1e-5)
+    shown = pitboard("results", "ranks", folder, "--format", "json")
+    assert shown.returncode == 0, shown.stderr
+    answer = json.loads(shown.stdout)
+    assert answer["title"] in out
+    rows = answer["rows"]
+    assert [(row["ranks"], row["nodes"]) for row in rows] == [(1, 1), (2, 2)]
+    assert rows[1]["acts_like"] == pytest.approx(rows[0]["minutes"] / rows[1]["minutes"])
+
+
 def test_a_job_that_loses_a_rank_is_stopped_requeued_and_cancelled_ends_as_if_nothing_had_been(
     slurm: LocalSlurm,
     launch: Callable[..., forked.Started],

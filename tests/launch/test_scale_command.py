@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from pitboard.errors import PitboardError
+from pitboard.launch.counts import parse_counts
 from pitboard.launch.plan import RunRequest
-from pitboard.launch.scale import parse_counts, plan_scale, read_scale, record_scale
+from pitboard.launch.scale import plan_scale, read_scale, record_scale
 from support import Command, tiny
 
 TINY = RunRequest(
@@ -18,7 +19,7 @@ TINY = RunRequest(
 
 @pytest.mark.parametrize("text", ["", "0", "1,", "2,2", "1,x", "-1", "1.5", "²", "9999999"])
 def test_numbers_of_ranks_that_cannot_be_are_refused(text: str) -> None:
-    with pytest.raises(PitboardError, match="expected numbers of ranks"):
+    with pytest.raises(PitboardError, match="expected numbers of ranks or nodes"):
         parse_counts(text)
 
 

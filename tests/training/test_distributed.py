@@ -15,7 +15,11 @@ from torch._C._distributed_c10d import HashStore
 from torch.testing._internal.distributed.fake_pg import FakeStore
 
 from pitboard.training import distributed
-from pitboard.training.distributed import World, crossing, join_world
+from pitboard.training.distributed import World, crossing, join_world, prepare
+from pitboard.training.initialize import materialize
+from pitboard.training.precision import autocast, convert
+from pitboard.training.precision.gathered import GatheredWeights
+from pitboard.training.protocol import benchmark_class
 from pitboard.training.roll_call import RollCall
 from pitboard.training.runner import settings_for
 
@@ -121,3 +125,46 @@ def test_ranks_gather_the_rows_of_different_samples_once(
         results = list(ranks.map(gathered, range(size)))
     # None of the first, three of the second, one of the third.
     assert results == [[[1.0, 1.0]] * 3 + [[2.0, 2.0]]] * size
+
+
+@pytest.mark.parametrize(("in_fp8", "bytes_a_weight"), [(False, 2), (True, 1)])
+def test_weights_that_are_computed_in_fp8_can_be_gathered_in_it(
+    eight_ranks: None, monkeypatch: pytest.MonkeyPatch, in_fp8: bool, bytes_a_weight: int
+) -> None:
+    settings = settings_for(
+        "llama31_8b",
+        "smoke",
+        {"precision": "fp8", "fp8_scaling": "tensorwise", "compile": False, "fp8_all_gather": in_fp8}
+        | {
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "layers": 1,
+            "attention_heads": 4,
+            "key_value_heads": 4,
+        }
+        | {"sequence_length": 32, "vocabulary_size": 304, "global_batch_size": 8, "device": "cpu"},
+    )
+    world = join_world(settings)
+    benchmark = benchmark_class("llama31_8b")(settings)
+    with torch.device("meta"):
+        model = benchmark.build()
+    convert(benchmark.blocks(model), settings, world.device, benchmark.keep_bf16)
+    (block,) = benchmark.blocks(model)
+    matrices = sum(each.numel() for each in block.parameters() if each.ndim > 1)
+    vectors = sum(each.numel() for each in block.parameters() if each.ndim == 1)
+    prepare(model, benchmark, world)
+    materialize(model, benchmark, world.device, 7)
+    if in_fp8:
+        GatheredWeights(model, benchmark.optimizer(model).optimizers)
+    sent: list[int] = []
+    gather = dist.all_gather_single
+
+    def watched(output: torch.Tensor, input: torch.Tensor, *more: Any, **named: Any) -> Any:
+        sent.append(output.nbytes)
+        return gather(output, input, *more, **named)
+
+    monkeypatch.setattr(dist, "all_gather_single", watched)
+    with torch.no_grad(), autocast(settings, world.device):
+        model(**benchmark.warmup_batch(1))
+
+    assert bytes_a_weight * matrices + 2 * vectors in sent

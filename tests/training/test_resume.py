@@ -34,8 +34,8 @@ def kill_when(folder: Path, python: Python, condition: str, *arguments: str) -> 
 
 
 # NVFP4 rounds gradients at random: the resumed run must draw what the whole one did. The ranks' checkpoint is
-# the loop's: one benchmark shows it.
-CASES = [("llama31_8b", 1, "nvfp4"), ("llama31_8b", 2, "bf16")] + [
+# the loop's: one benchmark shows it, with weights that are wrapped for being gathered in FP8.
+CASES = [("llama31_8b", 1, "nvfp4"), ("llama31_8b", 2, "fp8")] + [
     (benchmark, 1, "bf16") for benchmark in TINY if benchmark != "llama31_8b"
 ]
 
@@ -45,6 +45,8 @@ def test_a_killed_run_continues_with_the_same_curve(
     benchmark: str, ranks: int, precision: str, pitboard: Command, python: Python, tmp_path: Path
 ) -> None:
     run = [*command(benchmark), "--nproc", str(ranks), "--precision", precision]
+    if precision == "fp8":
+        run += ["--set", "fp8_scaling=tensorwise", "--set", "fp8_all_gather=true"]
     pitboard(*run, "--output", tmp_path / "whole")
     whole = learning(tmp_path / "whole")
     killed = tmp_path / "killed"

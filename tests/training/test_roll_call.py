@@ -11,9 +11,10 @@ from torch._C._distributed_c10d import HashStore, Store, TCPStore
 
 from pitboard.errors import PitboardError
 from pitboard.training import roll_call
-from pitboard.training.roll_call import RollCall, Word, by_node
+from pitboard.training.roll_call import Position, RollCall, Word, by_node
 
 SHORT = timedelta(seconds=0.3)
+DONE = "step 5 (sample 40) and 3 batches of the evaluation"
 
 
 @pytest.mark.parametrize(
@@ -58,7 +59,7 @@ def ranks(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[RollCa
     calls = [RollCall(store, rank, 4, timedelta(seconds=1)) for rank in range(4)]
     for call in calls:
         call.nodes = ["n1", "n1", "n2", "n2"]
-        call.follow(lambda: (5, 40))
+        call.follow(lambda: Position(5, 40, 3))
         call.start()
     yield calls
     for call in calls:
@@ -70,7 +71,11 @@ def test_a_rank_that_has_gone_is_named_by_one_of_those_left(ranks: list[RollCall
     ranks[3].stop()
     with ThreadPoolExecutor() as pool:
         first, second = pool.map(RollCall.lost, ranks[1:3])
-    assert first.who == second.who == "rank 0 on n1, rank 3 on n2 after step 5 (sample 40)"
+    assert (
+        first.who
+        == second.who
+        == "rank 0 on n1, rank 3 on n2 after step 5 (sample 40) and 3 batches of the evaluation"
+    )
     assert (first.tells, second.tells) == (True, False)
 
 
@@ -83,20 +88,26 @@ def test_a_rank_that_was_killed_is_named_before_one_that_says_itself_why_it_ends
     assert ranks[0].lost().who.startswith("rank 3 on n2 after")
 
 
+@pytest.mark.parametrize(
+    ("behind", "done"),
+    [
+        (Position(4, 32), "step 4 (sample 32)"),
+        (Position(5, 40, 2), "step 5 (sample 40) and 2 batches of the evaluation"),
+    ],
+)
 def test_a_rank_that_answers_but_is_behind_is_named(
-    ranks: list[RollCall], capfd: pytest.CaptureFixture[str]
+    ranks: list[RollCall], behind: Position, done: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    ranks[2].follow(lambda: (4, 32))
+    ranks[2].follow(lambda: behind)
     deadline = time.monotonic() + 20
     said = ""
     while "waited" not in said and time.monotonic() < deadline:
         time.sleep(0.05)
         said += capfd.readouterr().err
     assert said == (
-        "Rank 0 on n1 has done step 5 and waited 0.9 seconds for rank 2 on n2, which has done step 4"
-        " (sample 32).\n"
+        f"Rank 0 on n1 has done {DONE} and waited 0.9 seconds for rank 2 on n2, which has done {done}.\n"
     )
-    assert ranks[0].lost().who == "rank 2 on n2, which has done step 4 (sample 32)"
+    assert ranks[0].lost().who == f"rank 2 on n2, which has done {done}"
 
 
 class Gone(HashStore):
@@ -129,4 +140,4 @@ def test_the_thread_ends_with_its_rank(ranks: list[RollCall]) -> None:
     for call in ranks:
         call.stop()
     assert not [thread for thread in threading.enumerate() if thread.name == "roll call"]
-    assert Word.read(str(Word(1, 2, 3, True)).encode()) == Word(1, 2, 3, True)
+    assert Word.read(str(Word(1, Position(2, 3, 4), True)).encode()) == Word(1, Position(2, 3, 4), True)

@@ -50,6 +50,9 @@ def fabric(
     device: Annotated[
         Literal["auto", "cpu", "cuda"], typer.Option(help="What computes and communicates.")
     ] = "auto",
+    timeout: Annotated[
+        int, typer.Option(min=1, metavar="SECONDS", help="How long ranks wait for each other.")
+    ] = 300,
     format: Annotated[Format, typer.Option(help="How to show the answer.")] = "table",
     chart: Annotated[
         Path | None, typer.Option(help="Where to draw the pairs as a heat map: .png, .svg or .html.")
@@ -86,6 +89,7 @@ def fabric(
         sizes=chosen,
         seconds=seconds,
         tolerance=tolerance / 100,
+        timeout=timeout,
         benchmark=benchmark,
         preset=preset,
         overrides=parse_assignments(assignments or []),
@@ -142,6 +146,7 @@ def _arguments(wanted: "Wanted") -> list[str]:
     """Return the command of a rank that measures what is wanted."""
     words = ["fabric", "--device", wanted.device, "--seconds", repr(wanted.seconds)]
     words += ["--tolerance", repr(wanted.tolerance * 100), "--preset", wanted.preset]
+    words += ["--timeout", str(wanted.timeout)]
     if wanted.sizes is not None:
         words += ["--sizes", ",".join(map(str, wanted.sizes))]
     if wanted.benchmark is not None:

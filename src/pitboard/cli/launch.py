@@ -1,7 +1,10 @@
 """The `pitboard launch` commands: runs on other machines than this."""
 
+import secrets
+import shlex
 import signal
-from dataclasses import fields
+from collections.abc import Sequence
+from dataclasses import fields, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,6 +22,7 @@ app = typer.Typer(
 _EXIT_CODES = {"reached": 0, "not reached": 1, "failed": 2, "stopped": 143}
 # What the job says itself, or what belongs to a run on this machine.
 _NOT_HERE = {
+    "scale": "give it before the --",
     "nproc": "--nodes and --gpus-per-node say how many ranks there are",
     "dry_run": "give it before the --",
     "every": "a job races one benchmark",
@@ -44,7 +48,7 @@ def slurm(
     options: Annotated[
         list[str] | None, typer.Argument(metavar="[-- RUN OPTIONS]", help="Any option of `pitboard run`.")
     ] = None,
-    nodes: Annotated[int, typer.Option(min=1, help="How many nodes.")] = 1,
+    nodes: Annotated[int | None, typer.Option(min=1, help="How many nodes.", show_default="1")] = None,
     gpus_per_node: Annotated[
         int | None,
         typer.Option(min=1, help="GPUs of each node, one rank each.", show_default="none: a rank a node"),
@@ -58,6 +62,12 @@ def slurm(
     array: Annotated[
         int | None,
         typer.Option(min=1, metavar="K", help="K runs with K seeds, a job each, in one output folder."),
+    ] = None,
+    scale: Annotated[
+        str | None,
+        typer.Option(
+            metavar="1,2,4", help="The same runs on each number of nodes, a job each, one after another."
+        ),
     ] = None,
     per_node: Annotated[
         bool, typer.Option("--per-node", help="One torchrun a node, instead of one task of srun's a rank.")
@@ -86,17 +96,22 @@ def slurm(
     Exits 0 when the job was submitted, 2 when it could not be; with --wait, as `pitboard run` does where the
     job runs: 0, 1, 2, or 143 when it was cancelled or its time was over.
     """
-    from pitboard.launch.slurm import SlurmJob, batch_script, require_slurm, submit, write_script
+    from pitboard.launch.slurm import SlurmJob
 
     given, run = _run_options(benchmark, options or [], array)
     if output is not None and given["output"] is not None:
         raise PitboardError("--output is given twice, before and after the --: leave one out.")
+    for value, name in ((nodes, "--nodes"), (array, "--array")):
+        if scale is not None and value is not None:
+            raise PitboardError(
+                f"--scale {scale:.60} says on how many nodes, in a job each: leave out {name}."
+            )
     folder = output or given["output"] or Path("output") / f"{datetime.now():%Y%m%d-%H%M%S}-{benchmark}"
     job = SlurmJob(
         benchmark=benchmark,
         run=tuple(run),
         output=folder.absolute(),
-        nodes=nodes,
+        nodes=nodes or 1,
         gpus_per_node=gpus_per_node,
         array=array,
         per_node=per_node,
@@ -108,18 +123,68 @@ def slurm(
         time=time,
         options=tuple(sbatch or ()),
     )
+    if scale is not None:
+        _launch_scale(given, job, scale, dry_run=dry_run, wait=wait)
+        return
     _require_runnable(given, job)
     if dry_run:
-        typer.echo(batch_script(job), nl=False)
-        return
+        _show([job])
+    elif code := _submit([job], wait=wait):
+        raise typer.Exit(code)
+
+
+def _show(jobs: "Sequence[SlurmJob]") -> None:
+    """Print the batch script of each job."""
+    from pitboard.launch.slurm import batch_script
+
+    typer.echo("\n".join(map(batch_script, jobs)), nl=False)
+
+
+def _submit(jobs: "Sequence[SlurmJob]", *, wait: bool) -> int:
+    """Submit jobs, each to begin when the one before it has ended; return the worst of their exit codes.
+
+    Where they are not awaited, that is 0.
+    """
+    from pitboard.launch.slurm import require_slurm, submit, write_script
+
     require_slurm()
-    write_script(job)
-    id = submit(job)
-    typer.echo(f"Job {id}: submitted; its script is {job.script}")
+    ids: list[str] = []
+    for job in jobs:
+        write_script(job)
+        ids.append(submit(job, after=ids[-1] if ids else None))
+        typer.echo(f"Job {ids[-1]}: submitted; its script is {job.script}")
     if wait:
-        raise typer.Exit(_EXIT_CODES[_follow(job, id)])
-    logs = job.log(f"{id}_*" if array else id)
-    typer.echo(f"It prints to {logs}; `scancel {id}` stops it.")
+        return max(_EXIT_CODES[_follow(job, id)] for job, id in zip(jobs, ids, strict=True))
+    for job, id in zip(jobs, ids, strict=True):
+        typer.echo(f"It prints to {job.log(f'{id}_*' if job.array else id)}; `scancel {id}` stops it.")
+    return 0
+
+
+def _launch_scale(given: dict[str, Any], job: "SlurmJob", scale: str, *, dry_run: bool, wait: bool) -> None:
+    """Submit a job for each number of nodes, with the same seeds, and show what they came to."""
+    from pitboard.cli.answers import SHOW
+    from pitboard.launch.counts import parse_counts, record_counts, require_no_scale
+    from pitboard.launch.slurm import require_slurm
+    from pitboard.results.scaling import scale_of_folder
+
+    seed = () if given["seed"] is not None else ("--seed", str(secrets.randbelow(2**31)))
+    each = [replace(job, nodes=nodes, run=(*job.run, *seed)) for nodes in parse_counts(scale)]
+    jobs = [replace(one, output=job.output / str(one.ranks)) for one in each]
+    for one in jobs:
+        _require_runnable(given, one)
+    if dry_run:
+        _show(jobs)
+        return
+    require_no_scale(job.output)
+    require_slurm()
+    record_counts(job.output, [one.ranks for one in jobs])
+    code = _submit(jobs, wait=wait)
+    if wait:
+        typer.echo("\n" + SHOW["table"](scale_of_folder(job.output)), nl=False)
+    else:
+        typer.echo(f"`pitboard results ranks {shlex.quote(str(job.output))}` shows what has ended.")
+    if code:
+        raise typer.Exit(code)
 
 
 def _run_options(benchmark: str, options: list[str], array: int | None) -> tuple[dict[str, Any], list[str]]:
@@ -163,7 +228,7 @@ def _require_runnable(given: dict[str, Any], job: "SlurmJob") -> None:
         return
     asked = {each.name: given[each.name] for each in fields(RunRequest) if each.name in given}
     plan = make_plan(RunRequest(**asked, overrides=overrides_of(given)))
-    require_divisible(job.nodes * (job.gpus_per_node or 1), settings_of(plan))
+    require_divisible(job.ranks, settings_of(plan))
     Output(job.output).require_new()
 
 

@@ -137,6 +137,30 @@ def export(
     typer.echo(f"Written to {printable(str(folder))}.")
 
 
+@app.command()
+def ranks(
+    folder: Annotated[Path, typer.Argument(help="The output of `--scale`.")],
+    format: Shown = "table",
+    explain: Explain = False,
+    chart: Chart = None,
+) -> None:
+    """Show what the runs of `--scale` came to, those that have ended; nothing is run.
+
+    Exits 1 where a number of ranks has no run with a time.
+    """
+    from pitboard.cli import answers
+    from pitboard.results.scaling import scale_of_folder
+
+    answer = scale_of_folder(folder)
+    if chart:
+        answers.draw(answer, chart)
+    typer.echo(answers.SHOW[format](answer), nl=False)
+    if explain:
+        typer.echo(answers.explained(answer), nl=False, err=format != "table")
+    if not answer.facts["complete"]:
+        raise typer.Exit(1)
+
+
 def _command(question: "Question") -> Any:
     """Make the command of a question: its options are those that the question declares."""
 

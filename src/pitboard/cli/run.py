@@ -167,7 +167,7 @@ def run(
         if resume is not None:
             refuse_beside_resume(run, given, *_MAY_CHANGE)
             if only is None:
-                from pitboard.launch.scale import is_scale
+                from pitboard.launch.counts import is_scale
                 from pitboard.launch.suite_race import is_suite_race
 
                 if is_suite_race(resume):
@@ -282,7 +282,8 @@ def _race_scale(
     from datetime import datetime
 
     from pitboard.cli.scale import race_scale, show_plans
-    from pitboard.launch.scale import parse_counts, plan_scale, record_scale
+    from pitboard.launch.counts import parse_counts
+    from pitboard.launch.scale import plan_scale, record_scale
 
     name = request.benchmark or "like"
     folder = output or Path("output") / f"{datetime.now():%Y%m%d-%H%M%S}-{name}-scale"

@@ -18,13 +18,11 @@ def race_scale(report: "EndReport", scale: "Sweep", chart: Path | None) -> NoRet
     from pitboard.cli.progress import Display
     from pitboard.launch.scale import run_scale
     from pitboard.results.answer import document
-    from pitboard.results.scaling import rank_scaling
+    from pitboard.results.scaling import scale_of_folder
 
     with Display() as display:
         run = run_scale(scale, display)
-    plan = scale.plan
-    logs = {int(name): paths for name, paths in scale.logs().items()}
-    answer = rank_scaling(logs, plan.benchmark, plan.preset, _nodes(scale))
+    answer = scale_of_folder(scale.folder)
     members = [run_document(output, each) for output, each in scale.members.values()]
     report.document = {**document(answer), "output": str(scale.folder.absolute()), "members": members}
     if report.format == "text":
@@ -47,14 +45,4 @@ def show_plans(report: "EndReport", scale: "Sweep") -> None:
 
     documents = show_forecasts(report, scale.members.values())
     if report.format == "json":
-        output = str(scale.folder.absolute())
-        report.document = {"dry_run": True, "output": output, "members": documents}
-
-
-def _nodes(scale: "Sweep") -> dict[int, int]:
-    """Return on how many nodes each number of ranks ran, as far as the runs recorded it."""
-    hosts = {
-        int(name): {*output.plan().environment.get("hosts", [])}
-        for name, (output, _) in scale.members.items()
-    }
-    return {ranks: len(names) or 1 for ranks, names in hosts.items()}
+        report.document = {"dry_run": True, "output": str(scale.folder.absolute()), "members": documents}

@@ -1,6 +1,6 @@
 """The same runs on several numbers of ranks, one after another, to be set side by side.
 
-DIR/scale.json       the numbers of ranks in order, written when each has its plan
+DIR/scale.json       the numbers of ranks in order, as `counts` says, written when each has its plan
 DIR/<ranks>/         the output of a `pitboard run`, as `training.output` says
 
 Each of these is an ordinary output: whatever can start so many ranks, on however many nodes, can do it with
@@ -19,6 +19,7 @@ import msgspec
 
 from pitboard.errors import PitboardError
 from pitboard.files import NO_JSON, read_plain
+from pitboard.launch.counts import COUNTS, parse_counts, require_no_scale
 from pitboard.launch.plan import RunRequest, make_plan
 from pitboard.launch.series import SeriesReporter, run_all
 from pitboard.launch.sweep import Sweep, read_members, record
@@ -29,20 +30,6 @@ from pitboard.training.loading import micro_batch
 from pitboard.training.output import Output, Plan
 from pitboard.training.precision import choose_precision
 from pitboard.training.runner import settings_of
-
-_ORDER = "scale.json"
-
-
-def parse_counts(text: str) -> list[int]:
-    """Return the numbers of ranks that `--scale 1,2,4` names, the fewest first.
-
-    Raises `PitboardError` for anything but different whole numbers above 0.
-    """
-    words = [word.strip() for word in text.split(",")]
-    counts = sorted({int(word) for word in words if word.isascii() and word.isdecimal() and len(word) < 7})
-    if len(counts) != len(words) or counts[0] < 1:
-        raise PitboardError(f"--scale {text:.60}: expected numbers of ranks such as 1,2,4, each once.")
-    return counts
 
 
 def plan_scale(folder: Path, request: RunRequest, counts: Sequence[int]) -> Sweep:
@@ -57,11 +44,7 @@ def plan_scale(folder: Path, request: RunRequest, counts: Sequence[int]) -> Swee
     for given, name in ((request.nproc, "--nproc"), (request.samples_grid, "--samples-grid")):
         if given is not None:
             raise PitboardError(f"--scale runs on each of its numbers of ranks: leave out {name}.")
-    if is_scale(folder):
-        raise PitboardError(
-            f"The output folder {folder} holds an earlier --scale: continue that with `pitboard run"
-            f" --resume {shlex.quote(str(folder))}`, or choose another folder with --output."
-        )
+    require_no_scale(folder)
     if request.like is None and request.seed is None:
         request = replace(request, seed=secrets.randbelow(2**31))
     settings = settings_of(make_plan(request))
@@ -84,19 +67,14 @@ def _require_divided(plan: Plan) -> None:
 
 def record_scale(scale: Sweep) -> None:
     """Write the plan of every number's runs, so that what is interrupted can be resumed."""
-    record(scale, _ORDER)
-
-
-def is_scale(folder: Path) -> bool:
-    """Whether a folder holds the runs on several numbers of ranks."""
-    return (folder / _ORDER).is_file()
+    record(scale, COUNTS)
 
 
 def read_scale(folder: Path) -> Sweep:
     """Return what a folder holds. Raises `PitboardError` for damage, and under torchrun."""
     if launched_by_torchrun():
         raise PitboardError(f"Name one number's folder in {folder} to torchrun, such as {folder}/2.")
-    path = folder / _ORDER
+    path = folder / COUNTS
     try:
         names = msgspec.json.decode(read_plain(path, 1 << 20), type=list[str])
         counts = parse_counts(",".join(names))

@@ -88,6 +88,11 @@ class SlurmJob:
             raise PitboardError("--container-mounts says what a container sees: give --container, too.")
 
     @property
+    def ranks(self) -> int:
+        """How many ranks the job has."""
+        return self.nodes * (self.gpus_per_node or 1)
+
+    @property
     def script(self) -> Path:
         """Where the batch script lies."""
         return self.output / "slurm" / "job.sh"
@@ -214,12 +219,14 @@ def write_script(job: SlurmJob) -> None:
     write_atomically(job.script, batch_script(job).encode())
 
 
-def submit(job: SlurmJob) -> str:
+def submit(job: SlurmJob, after: str | None = None) -> str:
     """Submit the batch script that was written, and return the job's number.
 
-    Raises `PitboardError` where there is no Slurm, or it refuses.
+    It begins when the job `after` has ended, however that did. Raises `PitboardError` where there is no
+    Slurm, or it refuses.
     """
-    done = _ask(["sbatch", "--parsable", str(job.script)])
+    order = [] if after is None else [f"--dependency=afterany:{after}"]
+    done = _ask(["sbatch", "--parsable", *order, str(job.script)])
     if done.returncode:
         raise PitboardError(f"Slurm refused the job ({_reason(done)}); its script is {job.script}.")
     return done.stdout.strip().partition(";")[0]

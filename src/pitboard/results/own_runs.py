@@ -103,19 +103,28 @@ def read_own_run(text: str) -> OwnRun:
     """Read a run's folder, given by itself or by its `run.json`. Raises `PitboardError` for damage."""
     path = Path(text)
     path = path / _PLAN if path.is_dir() else path
+    plan, logs = read_run_plan(path), logs_of_runs(path.parent)
+    if not logs:
+        raise PitboardError(f"{path.parent} has no log of a run (results/*/*/result_0.txt).")
+    return OwnRun(path=path.parent, plan=plan, logs={number: read_log(log) for number, log in logs.items()})
+
+
+def read_run_plan(path: Path) -> dict[str, Any]:
+    """Return what a `run.json` says. Raises `PitboardError` where it cannot be read."""
     try:
-        plan = msgspec.json.decode(read_plain(path, _MOST_PLAN), type=dict[str, Any])
+        return msgspec.json.decode(read_plain(path, _MOST_PLAN), type=dict[str, Any])
     except (OSError, *NO_JSON) as error:
         raise PitboardError(f"{path} cannot be read as the run.json of a run ({error}).") from error
+
+
+def logs_of_runs(folder: Path) -> dict[int, Path]:
+    """Return the logs in the folder that a run wrote, by their numbers and in their order."""
     numbers = {
         int(number): log
-        for log in path.parent.glob("results/*/*/result_*.txt")
+        for log in folder.glob("results/*/*/result_*.txt")
         if (number := log.stem.removeprefix("result_")).isdecimal()
     }
-    if not numbers:
-        raise PitboardError(f"{path.parent} has no log of a run (results/*/*/result_0.txt).")
-    logs = {number: read_log(numbers[number]) for number in sorted(numbers)}
-    return OwnRun(path=path.parent, plan=plan, logs=logs)
+    return dict(sorted(numbers.items()))
 
 
 def compare_runs(a: str, b: str) -> Answer:

@@ -8,8 +8,11 @@ from typing import Any
 import msgspec
 
 from pitboard.compliance.result.benchmarks import official_drops
+from pitboard.errors import PitboardError
 from pitboard.events import Event, LogFile, read_log
+from pitboard.files import NO_JSON, read_plain
 from pitboard.results.answer import Answer, Column, Table
+from pitboard.results.own_runs import logs_of_runs, read_run_plan
 from pitboard.results.question import Chart
 from pitboard.results.schema import Row
 from pitboard.stats import olympic_mean, ratio_interval
@@ -38,6 +41,8 @@ PARTS = {
 }
 """What ranks are lost to, by the name in a row after `lost_`, with a title for people."""
 
+# As the runs write them.
+_COUNTS, _PLAN = "scale.json", "run.json"
 _IN_STEP = ("compute", "communication", "imbalance", "data")
 
 
@@ -105,6 +110,34 @@ class _Runs(msgspec.Struct, kw_only=True):
             in_step=_mean_step([stats for each in steps for stats in each]),
             evaluation=fmean(60 * (log.summary.evaluation_minutes or 0.0) for log in counted) * scale,
         )
+
+
+def scale_of_folder(folder: Path) -> Answer:
+    """Answer what the runs on several numbers of ranks that a folder holds came to, those that there are.
+
+    Raises `PitboardError` where the folder is of no `--scale`, no run has begun, or a file is damaged.
+    """
+    path = folder / _COUNTS
+    try:
+        counts = [int(name) for name in msgspec.json.decode(read_plain(path, 1 << 20), type=list[str])]
+    except (OSError, ValueError, *NO_JSON) as error:
+        raise PitboardError(
+            f"{folder} holds no runs on several numbers of ranks, as `--scale 1,2` makes them ({error})."
+        ) from error
+    begun = {ranks: plan for ranks in counts if (plan := folder / str(ranks) / _PLAN).is_file()}
+    if not begun:
+        raise PitboardError(f"No run in {folder} has begun: ask again when one has.")
+    plans = {ranks: read_run_plan(plan) for ranks, plan in begun.items()}
+    logs = {ranks: [*logs_of_runs(folder / str(ranks)).values()] for ranks in counts}
+    nodes = {ranks: len(_hosts(plan)) or 1 for ranks, plan in plans.items()}
+    first = next(iter(plans.values()))
+    return rank_scaling(logs, str(first.get("benchmark")), str(first.get("preset")), nodes)
+
+
+def _hosts(plan: Mapping[str, Any]) -> set[str]:
+    environment = plan.get("environment")
+    hosts = environment.get("hosts") if isinstance(environment, dict) else None
+    return set(map(str, hosts)) if isinstance(hosts, list) else set()
 
 
 def rank_scaling(

@@ -4,7 +4,7 @@ import errno
 import os
 import shutil
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,6 +18,8 @@ from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import async_save
+from torch.distributed.tensor import DTensor
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from pitboard.errors import PitboardError, StorageError
 from pitboard.training.checkpoint_parts import (
@@ -74,7 +76,7 @@ class Checkpoints:
         self.wait()
         model_state, optimizer_state = get_state_dict(model, optimizers, options=_SAVED)
         state = {
-            "model": model_state,
+            "model": _plain(model_state),
             "optimizer": optimizer_state,
             "progress": torch.tensor([progress.step, progress.samples]),
             self._rng_key: _rng_state(self._world.device),
@@ -129,7 +131,8 @@ class Checkpoints:
         model_state, optimizer_state = get_state_dict(model, optimizers, options=_SAVED)
         progress = torch.zeros(2, dtype=torch.int64)
         rng = _rng_state(self._world.device)
-        state = {"model": model_state, "optimizer": optimizer_state, "progress": progress}
+        # Read in place, into the memory that the model's parameters have.
+        state = {"model": _plain(model_state), "optimizer": optimizer_state, "progress": progress}
         reader = PartsReader(path)
         try:
             if self._rng_key in reader.read_metadata().state_dict_metadata:
@@ -180,6 +183,23 @@ class Checkpoints:
     @property
     def _rng_key(self) -> str:
         return f"rng.{self._world.rank}"
+
+
+def _plain(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a state with the tensors that wrappers hold, as FSDP has them that gathers weights in FP8."""
+    plain = dict(state)
+    for name, value in state.items():
+        local = value.to_local() if isinstance(value, DTensor) else None
+        if local is not None and is_traceable_wrapper_subclass(local):
+            names, _ = local.__tensor_flatten__()
+            plain[name] = DTensor.from_local(
+                getattr(local, names[0]),
+                value.device_mesh,
+                value.placements,
+                shape=value.shape,
+                stride=value.stride(),
+            )
+    return plain
 
 
 def _rng_state(device: torch.device) -> Tensor:

@@ -173,12 +173,7 @@ def join_world(settings: Settings, timeout: timedelta = TIMEOUT) -> World:
     if device.type == "cuda":
         torch.cuda.set_device(device)
     if not dist.is_initialized():
-        backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-        store = _store(rank, size, timeout)
-        roll = RollCall(store, rank, size, timeout)
-        place = by_node(roll.arrive()).index(rank)
-        dist.init_process_group(backend, store=store, rank=place, world_size=size, timeout=timeout)
-        roll.start()
+        connect(rank, size, device, timeout).start()
     rank = dist.get_rank()
     mesh, context = make_meshes(size, device, settings)
     side_group, stop_group = (dist.new_group(backend="gloo", timeout=timeout) for _ in range(2))
@@ -198,6 +193,19 @@ def join_world(settings: Settings, timeout: timedelta = TIMEOUT) -> World:
         context,
         RollCall.here,
     )
+
+
+def connect(rank: int, size: int, device: torch.device, timeout: timedelta) -> RollCall:
+    """Join the process group of all ranks, numbered node by node, and return the roll call, not yet started.
+
+    `rank` is the launcher's number. Raises `PitboardError` when a rank does not come within `timeout`.
+    """
+    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+    store = _store(rank, size, timeout)
+    roll = RollCall(store, rank, size, timeout)
+    place = by_node(roll.arrive()).index(rank)
+    dist.init_process_group(backend, store=store, rank=place, world_size=size, timeout=timeout)
+    return roll
 
 
 def make_meshes(size: int, device: torch.device, settings: Settings) -> tuple[DeviceMesh, DeviceMesh | None]:
@@ -357,6 +365,10 @@ def prepare(model: nn.Module, benchmark: TrainableBenchmark[Settings], world: Wo
         for block in benchmark.blocks(model):
             block.compile(dynamic=False)
     if world.mesh is not None:
+        if settings.fp8_all_gather:
+            from pitboard.training.precision.gathered import gather_in_float8
+
+            gather_in_float8(benchmark.blocks(model))
         _shard(model, benchmark, world, world.mesh)
 
 

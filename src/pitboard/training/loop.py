@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import torch
 from mlperf_logging.mllog import constants
@@ -42,6 +42,9 @@ from pitboard.training.reporting import Reporter, RunInfo
 from pitboard.training.settings import Settings
 from pitboard.training.step_times import Split, StepClock, Straggler, gather, stragglers, together
 from pitboard.training.stopping import SharedStop, StopSignals
+
+if TYPE_CHECKING:  # it needs torchao
+    from pitboard.training.precision.gathered import GatheredWeights
 
 # How often the gradient norm is read back to look for a non-finite loss: on a GPU that makes it wait.
 _STEPS_BETWEEN_CHECKS = {"cpu": 1, "cuda": 16}
@@ -104,10 +107,13 @@ class Race:
         self.progress = TrainingProgress()
         self._block: Block | None = None
         self._evaluated = 0
+        self.evaluated_batches = 0
+        """How many batches of the evaluation under way this rank has begun."""
         self._kept_batches: KeptBatches | None = None
         self._outcome = Outcome(False, 0, None, 0, 0.0)
         self._micro, self._accumulation = micro_batch(self.settings, world)
         self._pipeline: Pipeline | None = None
+        self._gathered: GatheredWeights | None = None
         self._splits: list[Split] = []
 
     def initialize(self) -> None:
@@ -134,6 +140,10 @@ class Race:
         # Before the warm-up: FSDP leaves a root's own parameters whole after a forward, and an optimizer that
         # was made then would train those copies.
         self.optimizer = self.benchmark.optimizer(self.model)
+        if settings.fp8_all_gather:
+            from pitboard.training.precision.gathered import GatheredWeights
+
+            self._gathered = GatheredWeights(self.model, self.optimizer.optimizers)
         self.reporter.preparing("compiling and warming up" if settings.compile else "warming up")
         self._warm_up()
 
@@ -155,6 +165,8 @@ class Race:
         """
         assert self.checkpoints is not None
         self.progress = self.checkpoints.restore(self.model, self.optimizer.optimizers, self.reporter.notice)
+        if self._gathered is not None:
+            self._gathered.scale()
         self._evaluated = evaluated
 
     def run(self) -> Outcome:
@@ -282,6 +294,7 @@ class Race:
         rate = self.optimizer.learning_rate(self.progress.step)
         norm = self.optimizer.update(rate, self.world.stages)
         self.progress.step += 1
+        self.evaluated_batches = 0
         self.progress.samples += self.settings.global_batch_size
         self._note(loss, norm)
 
@@ -388,6 +401,7 @@ class Race:
             if number := self._stop.requested():
                 raise Stopped(number)
             weights = batch.pop(_WEIGHTS)
+            self.evaluated_batches += 1
             yield batch, weights
 
     def _evaluation_share(self) -> KeptBatches | EvaluationBatches:

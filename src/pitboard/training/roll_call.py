@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch.distributed as dist
 from torch._C._distributed_c10d import Store
@@ -31,23 +31,35 @@ _LOST = "pitboard/lost"
 _WAITED_LONG = 0.9
 
 
+class Position(NamedTuple):
+    """How far a rank has come: steps, their samples, and the batches of the evaluation after them."""
+
+    step: int
+    samples: int
+    evaluated: int = 0
+
+    def __str__(self) -> str:
+        batches = f" and {self.evaluated:,} batches of the evaluation" if self.evaluated else ""
+        return f"step {self.step} (sample {self.samples:,}){batches}"
+
+
 @dataclass(frozen=True)
 class Word:
     """What a rank said last: how often it has spoken, how far it had come, and whether it was ending."""
 
     count: int
-    step: int
-    samples: int
+    position: Position
     ending: bool = False
 
     @classmethod
     def read(cls, text: bytes) -> "Word":
         """Return what `str` of a word wrote."""
-        count, step, samples, ending = map(int, text.split())
-        return cls(count, step, samples, bool(ending))
+        count, step, samples, evaluated, ending = map(int, text.split())
+        return cls(count, Position(step, samples, evaluated), bool(ending))
 
     def __str__(self) -> str:
-        return f"{self.count} {self.step} {self.samples} {int(self.ending)}"
+        step, samples, evaluated = self.position
+        return f"{self.count} {step} {samples} {evaluated} {int(self.ending)}"
 
 
 def by_node(nodes: Sequence[str]) -> list[int]:
@@ -81,7 +93,7 @@ class RollCall:
         self._size = size
         self._timeout = timeout
         self._interval = max(_SECONDS_BETWEEN_WORDS, size / _RANKS_A_SECOND)
-        self._progress: Callable[[], tuple[int, int]] = lambda: (0, 0)
+        self._progress: Callable[[], Position] = lambda: Position(0, 0)
         self._count = 0
         self._knows = False  # that a rank was lost, and another tells it
         self._ended = threading.Event()
@@ -125,8 +137,8 @@ class RollCall:
         )
         self._thread.start()
 
-    def follow(self, progress: Callable[[], tuple[int, int]]) -> None:
-        """Take this rank's step and samples from a function, which another thread calls."""
+    def follow(self, progress: Callable[[], Position]) -> None:
+        """Take how far this rank has come from a function, which another thread calls."""
         self._progress = progress
 
     def stop(self) -> None:
@@ -160,7 +172,7 @@ class RollCall:
                 time.sleep(_INTERVALS * self._interval)
             return lost
         except RuntimeError:  # rank 0 keeps the store, or torchrun's agent on its node
-            who = f"{self._named([0])}{_after(*self._progress())}"
+            who = f"{self._named([0])}{_after(self._progress())}"
             return Lost(who, self.rank == 1 and not self._knows)
         finally:
             self.stop()
@@ -173,19 +185,18 @@ class RollCall:
         # Of ranks that have ended, one that ended by itself says why; one that was killed cannot.
         silent = [rank for rank in gone if not words[rank].ending]
         if gone:
-            return Lost(f"{self._named(silent or gone)}{_after(*self._progress())}", speaker)
+            return Lost(f"{self._named(silent or gone)}{_after(self._progress())}", speaker)
         return Lost(self._described(self._behind(words), words), speaker)
 
     def _behind(self, words: Sequence[Word]) -> list[int]:
-        """Return the ranks that have done fewer steps than another."""
-        furthest = max(word.step for word in words)
-        return [rank for rank, word in enumerate(words) if word.step < furthest]
+        """Return the ranks that have not come as far as another."""
+        furthest = max(word.position for word in words)
+        return [rank for rank, word in enumerate(words) if word.position < furthest]
 
     def _described(self, ranks: list[int], words: Sequence[Word]) -> str:
         if not ranks:
             return "another rank"
-        word = words[ranks[0]]
-        return f"{self._named(ranks)}, which has done step {word.step} (sample {word.samples:,})"
+        return f"{self._named(ranks)}, which has done {words[ranks[0]].position}"
 
     def _named(self, ranks: Sequence[int]) -> str:
         named = [f"rank {rank} on {self.nodes[rank]}" for rank in ranks[:_NAMED]]
@@ -194,34 +205,34 @@ class RollCall:
 
     def _speak(self, store: Store, *, ending: bool = False) -> None:
         self._count += 1
-        store.set(_said(self.rank), str(Word(self._count, *self._progress(), ending)))
+        store.set(_said(self.rank), str(Word(self._count, self._progress(), ending)))
 
     def _words(self, store: Store) -> list[Word]:
         texts = store.multi_get([_said(rank) for rank in range(self._size)])
         return [Word.read(text) for text in texts]
 
     def _keep_speaking(self, store: Store) -> None:
-        since, step, warned = time.monotonic(), -1, False
+        since, position, warned = time.monotonic(), Position(-1, 0), False
         try:
             while not self._ended.wait(self._interval) and threading.main_thread().is_alive():
                 self._speak(store)
                 self._knows = store.check([_LOST])
-                if self._progress()[0] != step:
-                    since, step, warned = time.monotonic(), self._progress()[0], False
+                if self._progress() != position:
+                    since, position, warned = time.monotonic(), self._progress(), False
                 elif not warned and time.monotonic() - since > _WAITED_LONG * self._timeout.total_seconds():
                     warned = True
-                    self._warn(store, step)
+                    self._warn(store, position)
         except RuntimeError:  # whoever keeps the store has gone; the collectives will fail, and say so
             return
 
-    def _warn(self, store: Store, step: int) -> None:
+    def _warn(self, store: Store, position: Position) -> None:
         """Say whom a long wait is for, if for anyone: the lowest of the ranks that wait says it."""
         words = self._words(store)
         behind = self._behind(words)
         if behind and self.rank == min(set(range(self._size)) - set(behind)):
             waited = _seconds(self._timeout * _WAITED_LONG)
             print(
-                f"{self.me[:1].upper() + self.me[1:]} has done step {step} and waited {waited} for"
+                f"{self.me[:1].upper() + self.me[1:]} has done {position} and waited {waited} for"
                 f" {self._described(behind, words)}.",
                 file=sys.stderr,
                 flush=True,
@@ -241,8 +252,8 @@ def _clone(store: Store) -> Store:
     return clone()
 
 
-def _after(step: int, samples: int) -> str:
-    return f" after step {step} (sample {samples:,})" if step else ""
+def _after(position: Position) -> str:
+    return f" after {position}" if position.step else ""
 
 
 def _place(rank: int) -> str:

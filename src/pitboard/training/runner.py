@@ -43,6 +43,7 @@ from pitboard.training.output import Output, Plan, read_run
 from pitboard.training.precision import choose_precision, cost_of_bf16, emulated
 from pitboard.training.protocol import Drawing, Pretrained, benchmark_class
 from pitboard.training.reporting import Reporter, Silent
+from pitboard.training.roll_call import Position
 from pitboard.training.settings import Settings
 from pitboard.training.step_times import Split, Straggler
 from pitboard.training.stopping import StopSignals
@@ -231,9 +232,8 @@ def execute(output: Output, plan: Plan, index: int, reporter: Reporter) -> Summa
     return _summary(path, race, outcome) if world.is_main else None
 
 
-def _come(race: Race) -> tuple[int, int]:
-    """Return how many steps a race has done, and of how many samples."""
-    return race.progress.step, race.progress.samples
+def _come(race: Race) -> Position:
+    return Position(race.progress.step, race.progress.samples, race.evaluated_batches)
 
 
 def _is_told_elsewhere(error: PitboardError, world: World | None) -> bool:

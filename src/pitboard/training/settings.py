@@ -25,7 +25,15 @@ _YES_OR_NO = TypeAdapter(bool)
 
 EXECUTION = frozenset(
     {
-        *("precision", "fp8_scaling", "compile", "device", "activation_checkpointing", "micro_batch_size"),
+        *(
+            "precision",
+            "fp8_scaling",
+            "fp8_all_gather",
+            "compile",
+            "device",
+            "activation_checkpointing",
+            "micro_batch_size",
+        ),
         *("tensor_parallel", "context_parallel", "pipeline_parallel", "replicas"),
         *("data_workers", "peak_tflops", "data", "model"),
         "shard_features",
@@ -65,6 +73,7 @@ class Settings(BaseModel):
     # How it is executed; none of these changes what is learned beyond rounding.
     precision: Precision = Field(default="auto", description="auto: what the device is fast at")
     fp8_scaling: Literal["rowwise", "tensorwise"] = "rowwise"
+    fp8_all_gather: bool = Field(default=False, description="ranks gather weights in FP8")
     compile: bool | None = Field(default=None, description="torch.compile; None: where there is a compiler")
     device: Literal["auto", "cpu", "cuda"] = "auto"
     activation_checkpointing: Checkpointing = Field(default="none", description="what is computed twice")
@@ -104,6 +113,15 @@ class Settings(BaseModel):
             raise ValueError(
                 f"precision {self.precision} rounds whole layers, which tensor_parallel"
                 f" {self.tensor_parallel} would split; use tensor_parallel 1."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _gathered_as_computed(self) -> Self:
+        if self.fp8_all_gather and (self.precision, self.fp8_scaling) != ("fp8", "tensorwise"):
+            raise ValueError(
+                "fp8_all_gather rounds a weight by one scale before ranks gather it: it takes precision fp8"
+                " and fp8_scaling tensorwise."
             )
         return self
 

@@ -24,7 +24,7 @@ def fp8(scaling: str) -> Callable[[pytest.MonkeyPatch], tuple[Product, str]]:
         patch.setattr(recipes, "emulated", lambda *_: False)
         patch.setattr(recipes, "padded", lambda product, _: product)
         settings = settings_for("llama31_8b", "smoke", {"precision": "fp8", "fp8_scaling": scaling})
-        return recipes._float8(settings, torch.device("cuda")), "meta"
+        return recipes._float8(settings, torch.device("cuda"))[0], "meta"
 
     return product
 

@@ -34,10 +34,10 @@ from pitboard.launch.fabric.record import (
 from pitboard.processes import node_name
 from pitboard.text import printable
 from pitboard.training.device import choose_device, device_name, synchronize
+from pitboard.training.distributed import connect
 
 T = TypeVar("T")
 
-_TIMEOUT = timedelta(minutes=5)
 _ELEMENT = 4  # bytes of FP32
 _MOST_REPETITIONS = 20
 _MOST_PAIR_BYTES = {"cuda": 64 * 2**20, "cpu": 16 * 2**20}
@@ -50,13 +50,15 @@ class Wanted:
     """What to measure: on which device, at which message sizes, for about how many seconds each.
 
     No sizes are those of a sweep from 4 KiB: to 256 MiB on GPUs, to 16 MiB on a CPU. `benchmark` with its
-    `preset` and changed settings adds the sizes that its training would use.
+    `preset` and changed settings adds the sizes that its training would use. Ranks wait for each other for
+    `timeout` seconds.
     """
 
     device: str = "auto"
     sizes: list[int] | None = None
     seconds: float = 0.2
     tolerance: float = 0.1
+    timeout: int = 300
     benchmark: str | None = None
     preset: str = "full"
     overrides: dict[str, Any] | None = None
@@ -70,6 +72,7 @@ class _Rank(NamedTuple):
     device: torch.device
     nodes: list[str]
     control: dist.ProcessGroup | None
+    timeout: timedelta
 
     @property
     def leaders(self) -> dict[str, int]:
@@ -95,7 +98,7 @@ class _Rank(NamedTuple):
     def wait(self) -> None:
         """Wait for all ranks. Raises an error that names those that have not come after the timeout."""
         if self.control is not None:
-            dist.monitored_barrier(self.control, timeout=_TIMEOUT, wait_all_ranks=True)
+            dist.monitored_barrier(self.control, timeout=self.timeout, wait_all_ranks=True)
 
 
 def measure(wanted: Wanted, tell: Callable[[str], None]) -> Fabric | None:
@@ -106,7 +109,7 @@ def measure(wanted: Wanted, tell: Callable[[str], None]) -> Fabric | None:
     """
     with tempfile.TemporaryDirectory(prefix="pitboard-fabric-") as folder:
         with _stage("joining the other ranks"):
-            me = _join(wanted.device, Path(folder))
+            me = _join(wanted, Path(folder))
         found = _measure(me, wanted, tell if me.rank == 0 else lambda _: None, Path(folder))
         if dist.is_initialized():
             dist.destroy_process_group()
@@ -183,21 +186,22 @@ def _communicate(
 # Ranks and nodes.
 
 
-def _join(wanted: str, logs: Path) -> _Rank:
+def _join(wanted: Wanted, logs: Path) -> _Rank:
     """Join the ranks that torchrun started, or srun, for which `become_rank` set the same variables."""
     rank, size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-    device = choose_device(wanted, int(os.environ.get("LOCAL_RANK", "0")))
+    timeout = timedelta(seconds=wanted.timeout)
+    device = choose_device(wanted.device, int(os.environ.get("LOCAL_RANK", "0")))
     if device.type == "cuda":
         torch.cuda.set_device(device)
     if size == 1:
-        return _Rank(0, 1, device, [_node()[0]], None)
+        return _Rank(0, 1, device, [_node()[0]], None, timeout)
     if device.type == "cuda":
         os.environ["NCCL_DEBUG"] = "INFO"
         os.environ["NCCL_DEBUG_SUBSYS"] = "INIT,ENV,NET,P2P,SHM"
         os.environ["NCCL_DEBUG_FILE"] = str(logs / "nccl.log")
-    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-    dist.init_process_group(backend, timeout=_TIMEOUT)
-    alone = _Rank(rank, size, device, [], dist.new_group(backend="gloo", timeout=_TIMEOUT))
+    connect(rank, size, device, timeout)
+    group = dist.new_group(backend="gloo", timeout=timeout)
+    alone = _Rank(dist.get_rank(), size, device, [], group, timeout)
     return alone._replace(nodes=_told_apart(alone.gather(_node())))
 
 

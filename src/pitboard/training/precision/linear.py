@@ -31,21 +31,27 @@ _MXFP4_ROTATION = 64
 class LowPrecisionLinear(nn.Linear):
     """A linear layer whose product x·Wᵀ, with its gradients, is given by a function of (x, weight).
 
-    x has shape (tokens, in_features). Parameters keep their names, shapes and type.
+    x has shape (tokens, in_features). Parameters keep their names, shapes and type. `kernels` is how
+    `torchao` multiplies, where the format is its FP8: a `LinearMMConfig`.
     """
 
     use_bf16 = False
 
-    def __init__(self, linear: nn.Linear, product: Product) -> None:
+    def __init__(self, linear: nn.Linear, product: Product, kernels: Any = None) -> None:
         super().__init__(linear.in_features, linear.out_features, bias=False, device="meta")
         self.weight = linear.weight
         self.bias = linear.bias
         self._product = product
+        self.kernels = kernels
+        self.gathered_in_float8 = False
 
     def forward(self, input: Tensor) -> Tensor:
         """Return x·Wᵀ + b in BF16, shape (..., out_features)."""
+        # Of a weight that was gathered in FP8 this changes only what it says it is of.
         x, weight = input.bfloat16(), self.weight.bfloat16()
         if LowPrecisionLinear.use_bf16:
+            if self.gathered_in_float8:
+                weight = weight.to_original_precision()  # type: ignore[attr-defined]
             return F.linear(x, weight, None if self.bias is None else self.bias.bfloat16())
         y = self._product(x.flatten(0, -2), weight).reshape(*input.shape[:-1], self.out_features)
         return y if self.bias is None else y + self.bias.bfloat16()
@@ -59,8 +65,10 @@ def padded(product: Product, multiple: int) -> Product:
 
     def whole(x: Tensor, weight: Tensor) -> Tensor:
         inner, tokens, outputs = (-size % multiple for size in (x.shape[1], len(x), len(weight)))
-        y = product(F.pad(x, (0, inner, 0, tokens)), F.pad(weight, (0, inner, 0, outputs)))
-        return y[: len(x), : len(weight)]
+        # Padding by nothing would be a copy, which a weight that was gathered in FP8 has none of.
+        longer = F.pad(x, (0, inner, 0, tokens)) if inner or tokens else x
+        wider = F.pad(weight, (0, inner, 0, outputs)) if inner or outputs else weight
+        return product(longer, wider)[: len(x), : len(weight)]
 
     return whole
 

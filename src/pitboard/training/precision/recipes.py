@@ -7,6 +7,7 @@ what stays wider stands in the table of `suite.formats`.
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -101,7 +102,8 @@ def _changer(settings: Settings, device: torch.device) -> Callable[[nn.Linear], 
     """Return what turns a linear layer into the precision's."""
     try:
         if settings.precision == "fp8":
-            return partial(LowPrecisionLinear, product=_float8(settings, device))
+            multiplied, kernels = _float8(settings, device)
+            return partial(LowPrecisionLinear, product=multiplied, kernels=kernels)
         product: Product = _PRODUCTS[settings.precision]
         if settings.precision == "mxfp8":
             import torchao  # noqa: F401 - if it is absent, say so before the run, not in its first step
@@ -118,18 +120,21 @@ def _changer(settings: Settings, device: torch.device) -> Callable[[nn.Linear], 
     return partial(LowPrecisionLinear, product=product)
 
 
-def _float8(settings: Settings, device: torch.device) -> Product:
-    """`torchao`'s float8 product, without its layer, which knows no autocast on the CPU."""
+def _float8(settings: Settings, device: torch.device) -> tuple[Product, Any]:
+    """`torchao`'s float8 product and its kernels, without its layer, which knows no autocast on the CPU."""
     from dataclasses import replace
 
     from torchao.float8 import Float8LinearConfig
     from torchao.float8.float8_linear import Float8Linear, matmul_with_hp_or_float8_args
 
+    def kernels_of(config: Float8LinearConfig) -> Any:
+        return Float8Linear(1, 1, bias=False, config=config, device="meta").linear_mm_config
+
     def product_of(config: Float8LinearConfig) -> Product:
-        products = Float8Linear(1, 1, bias=False, config=config, device="meta").linear_mm_config
+        kernels = kernels_of(config)
 
         def product(x: Tensor, weight: Tensor) -> Tensor:
-            multiplied: Tensor = matmul_with_hp_or_float8_args.apply(x, weight.t(), products, config)
+            multiplied: Tensor = matmul_with_hp_or_float8_args.apply(x, weight.t(), kernels, config)
             return multiplied
 
         return padded(product, KERNEL_MULTIPLES["fp8"])
@@ -146,4 +151,4 @@ def _float8(settings: Settings, device: torch.device) -> Product:
         cast_config_weight_for_grad_input=None,
         cast_config_grad_output_for_grad_weight=None,
     )
-    return sparing(product_of(config), product_of(of_gradients))
+    return sparing(product_of(config), product_of(of_gradients)), kernels_of(config)
