@@ -8,7 +8,7 @@ import os
 import re
 import resource
 import sys
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 from multiprocessing import forkserver
 from pathlib import Path
@@ -56,18 +56,18 @@ class Recorder:
 
 def main(file: str) -> None:
     """Print the sums by test file, and the tests, the dearest first."""
-    files: Counter[str] = Counter()
-    tests: Counter[str] = Counter()
+    files: defaultdict[str, float] = defaultdict(float)
+    tests: defaultdict[str, float] = defaultdict(float)
     for line in Path(file).read_text().splitlines():
         seconds, phase, test = line.split(" ", 2)
         name = re.sub(r"@\w+$", "", test)
-        files[name.partition("::")[0]] += float(seconds)  # type: ignore[assignment]
-        tests[f"{phase:8} {name}"] += float(seconds)  # type: ignore[assignment]
+        files[name.partition("::")[0]] += float(seconds)
+        tests[f"{phase:8} {name}"] += float(seconds)
     print(f"{sum(files.values()):8.1f} all")
     for sums in (files, tests):
         print()
-        for name, seconds in sums.most_common(80):
-            print(f"{seconds:8.1f} {name}")
+        for name, spent in sorted(sums.items(), key=lambda each: -each[1])[:80]:
+            print(f"{spent:8.1f} {name}")
 
 
 if __name__ == "__main__":

@@ -141,7 +141,7 @@ each = pytest.mark.parametrize("kind", MADE)
 
 def made(kind: str, theme: str = "light", **changes: Any) -> Any:
     maker, rows, _, options = MADE[kind]
-    words = {"title": "What it says", "caption": "Where it is from", "theme": theme}
+    words: dict[str, Any] = {"title": "What it says", "caption": "Where it is from", "theme": theme}
     rows = changes.pop("rows", rows)
     if kind == "samples":  # the others name all that they draw without being asked to
         words["highlight"] = [row["result"] for row in rows if "result" in row]

@@ -1,9 +1,28 @@
 """The official compliance checker, called as its package checker calls it; a crash is no verdict."""
 
 import logging
+from copy import deepcopy
+from functools import lru_cache
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, TextIO
 
+import yaml
 from mlperf_logging.compliance_checker import mlp_compliance, mlp_parser
+
+
+@lru_cache(maxsize=64)
+def _parsed(text: str) -> Any:
+    return yaml.load(text, Loader=yaml.BaseLoader)
+
+
+def _load(file: TextIO, **options: object) -> Any:
+    assert options == {"Loader": yaml.BaseLoader}
+    return deepcopy(_parsed(file.read()))
+
+
+# For every log the checker parses the same few files of rules, four fifths of its time for a made one.
+mlp_compliance.yaml = SimpleNamespace(load=_load, BaseLoader=yaml.BaseLoader)
 
 
 def verdict(path: Path, ruleset: str, rules: str | None = None) -> bool | None:

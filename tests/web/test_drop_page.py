@@ -165,7 +165,7 @@ def test_a_verdict_says_what_is_wanting_where_and_what_to_paste_into_a_review(
     review = html.unescape(text.partition("<textarea")[2].partition("</textarea>")[0])
     assert "**`run.txt`: valid**" in review
     assert "- By the rules of round 5.1\n- 1 log, 1 valid\n- 1 of 10 runs" in review
-    assert "25.000 min of 1 run that count\n- 0 errors, 0 warnings\n" in review
+    assert "25.000 min of 1 run that counts\n- 0 errors, 0 warnings\n" in review
 
     folder = submit(tmp_path / "Acme")
     for number in (3, 4):

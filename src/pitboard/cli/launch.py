@@ -162,7 +162,7 @@ def _submit(jobs: "Sequence[SlurmJob]", *, wait: bool) -> int:
 
 def _launch_scale(given: dict[str, Any], job: "SlurmJob", scale: str, *, dry_run: bool, wait: bool) -> None:
     """Submit a job for each number of nodes, with the same seeds, and show what they came to."""
-    from pitboard.cli.answers import SHOW
+    from pitboard.cli.answers import show
     from pitboard.launch.counts import parse_counts, record_counts, require_no_scale
     from pitboard.launch.slurm import require_slurm
     from pitboard.results.scaling import scale_of_folder
@@ -180,7 +180,7 @@ def _launch_scale(given: dict[str, Any], job: "SlurmJob", scale: str, *, dry_run
     record_counts(job.output, [one.ranks for one in jobs])
     code = _submit(jobs, wait=wait)
     if wait:
-        typer.echo("\n" + SHOW["table"](scale_of_folder(job.output)), nl=False)
+        typer.echo("\n" + show(scale_of_folder(job.output), "table"), nl=False)
     else:
         typer.echo(f"`pitboard results ranks {shlex.quote(str(job.output))}` shows what has ended.")
     if code:

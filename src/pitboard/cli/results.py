@@ -154,7 +154,7 @@ def ranks(
     answer = scale_of_folder(folder)
     if chart:
         answers.draw(answer, chart)
-    typer.echo(answers.SHOW[format](answer), nl=False)
+    typer.echo(answers.show(answer, format), nl=False)
     if explain:
         typer.echo(answers.explained(answer), nl=False, err=format != "table")
     if not answer.facts["complete"]:

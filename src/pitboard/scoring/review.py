@@ -56,7 +56,8 @@ def _scored(score: Score) -> str:
         return f"{_code(place)}: no score"
     counted = sum(run is not None for run in score.runs)
     factor = "" if score.rcp_scale == 1 else f", with the RCP factor {score.rcp_scale:.4f}"
-    return f"{_code(place)}: {score.minutes:.3f} min of {_many('run', counted)} that count{factor}"
+    runs = f"{_many('run', counted)} that count{'s' * (counted == 1)}"
+    return f"{_code(place)}: {score.minutes:.3f} min of {runs}{factor}"
 
 
 def _told(alike: list[Finding]) -> str:

@@ -103,7 +103,7 @@ class PageCache:
         await _respond(page, scope, timed(send, begun, outcome))
 
     def _turns(self, scope: Scope) -> Turns:
-        drawn = scope["path"].startswith("/charts/") or "/chart." in scope["path"]
+        drawn = scope["path"].startswith(("/charts/", "/embed/")) or "/chart." in scope["path"]
         return self._charts if drawn else self._others
 
     def _key(self, scope: Scope) -> Key | None:

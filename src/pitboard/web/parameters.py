@@ -22,8 +22,8 @@ def refuse_unknown(request: Request) -> None:
     for name in request.query_params:
         if name not in known:
             hint = near(name[:60], known).partition(" Known")[0]
-            takes = ", ".join(known) or "none"
-            raise PitboardError(f"This address takes no parameter '{name:.60}'.{hint} It takes: {takes}.")
+            takes = f": {', '.join(known)}" if known else " none"
+            raise PitboardError(f"This address takes no parameter '{name:.60}'.{hint} It takes{takes}.")
 
 
 def _known(path: str) -> list[str] | None:

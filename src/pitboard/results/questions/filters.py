@@ -56,14 +56,18 @@ def filters(
     )
     search = " ".join((search or "").split()) or None
     values |= {"search": search, "with_own": own.asked_for(with_own, values["submitter"])}
+    found = SEARCH if search else ""
+    # Filters that nothing is chosen of leave the same results: these are read once for all of them.
+    given = [[name] for name in OFFERED if values.get(name) is not None]
     counted = [
-        f"""select {place} as place, '{name}' as filter, {name}::varchar as value, count(*) as results
-from results
-where {own.SHOWN}{facets.where(values, [each for each in FILTERS if each != name])}{SEARCH if search else ""}
-group by all"""
-        for place, name in enumerate(OFFERED)
+        f"""select {_placed(names)} from results
+where {own.SHOWN}{facets.where(values, [each for each in FILTERS if each not in names])}{found}"""
+        for names in [*given, [name for name in OFFERED if [name] not in given]]
+        if names
     ]
-    sql = "\nunion all\n".join(counted) + "\norder by place, results desc, value"
+    sql = f"""select place, filter, value, count(*) as results from (
+{f"{chr(10)}union all{chr(10)}".join(counted)}
+) group by all order by place, results desc, value"""
     return Answer(
         question="filters",
         title=f"MLPerf Training v{facets.told(values['round'], ' and v')}: what results can be narrowed to",
@@ -74,6 +78,14 @@ group by all"""
         rows=store.rows(sql, values),
         notes=own.notes(values["with_own"]),
     )
+
+
+def _placed(names: list[str]) -> str:
+    """Write the values of filters, a row each, as SQL."""
+    rows = ", ".join(
+        f"{{'place': {OFFERED.index(name)}, 'filter': '{name}', 'value': {name}::varchar}}" for name in names
+    )
+    return f"unnest([{rows}], recursive := true)"
 
 
 QUESTION = Question(
