@@ -107,7 +107,7 @@ def _addresses() -> list[str]:
     found: list[str] = []
     with TestClient(app, base_url="http://localhost") as client:
         for route in _routes(app.routes):
-            if "GET" not in route.methods:
+            if "GET" not in (route.methods or ()):
                 continue
             if route.path in EXAMPLES:
                 found += EXAMPLES[route.path]
