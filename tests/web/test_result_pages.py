@@ -74,6 +74,24 @@ def test_a_chart_is_an_image_without_a_foreign_reference(client: TestClient) -> 
     assert client.get(f"/charts/compare.svg?a={A}&b={B}&kind=runs").text != response.text
 
 
+def test_one_accelerator_can_be_highlighted_in_the_charts_of_a_question(client: TestClient) -> None:
+    plain = client.get("/questions/scale?benchmark=flux1").text
+    link = '<a href="/questions/scale?benchmark=flux1&amp;highlight=NVIDIA+GB300"'
+    assert link in plain
+    assert "aria-current" not in plain.partition("highlights")[2].partition("</p>")[0]
+    lit = client.get("/questions/scale?benchmark=flux1&highlight=NVIDIA%20GB300").text
+    assert f'{link} aria-current="true">NVIDIA GB300</a>' in lit
+    assert '<a href="/questions/scale?benchmark=flux1">nothing</a>' in lit
+    (image,) = {unescape(each) for each in re.findall(r'<img src="([^"]*kind=scale[^"]*)"', lit)}
+    assert "&highlight=NVIDIA+GB300&" in image
+    assert client.get(image).text != client.get(image.replace("&highlight=NVIDIA+GB300", "")).text
+    assert "/api/scale?benchmark=flux1&amp;format=csv" in lit
+    # What is made up lights nothing, and breaks nothing.
+    made_up = client.get("/questions/scale?benchmark=flux1&highlight=%3Cb%3E")
+    assert made_up.status_code == 200
+    assert "kind=scale&amp;highlight" not in made_up.text
+
+
 def test_what_cannot_be_drawn_is_said_in_the_image(client: TestClient) -> None:
     response = client.get("/charts/table.svg?round=5.1")
     assert response.status_code == 200

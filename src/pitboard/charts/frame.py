@@ -12,14 +12,30 @@ from pitboard.text import clean
 WORDS = 600
 
 
+# The widest of the sans serif letters that a page may be drawn with (DejaVu's), in parts of their size.
+_NARROW, _WIDE, _TALL, _OTHER, _BOLD = 0.36, 0.92, 0.68, 0.6, 1.13
+
+
 def text_width(text: str, size: float) -> float:
-    """About how wide a text is drawn, in pixels: a sans serif letter takes somewhat over half of its size."""
-    return len(text) * size * 0.54
+    """About how wide a text is drawn at most, in pixels."""
+    return size * sum(
+        _NARROW
+        if letter in " .,:;'|!()[]ijltf/"
+        else _WIDE
+        if letter in "mwMW%@×—…"
+        else _TALL
+        if letter.isupper() or letter.isdigit()
+        else _OTHER
+        for letter in text
+    )
 
 
-def wrap(text: str, width: float, size: float) -> list[str]:
+def wrap(text: str, width: float, size: float, *, bold: bool = False) -> list[str]:
     """A text in lines that fit `width` pixels; at least one line, which may be empty."""
-    return textwrap.wrap(clean(text, WORDS), max(12, int(width / (size * 0.5)))) or [""]
+    text = clean(text, WORDS)
+    a_letter = text_width(text, size) * (_BOLD if bold else 1) / max(1, len(text))
+    # A line may have more wide letters than the whole text.
+    return textwrap.wrap(text, max(12, int(0.95 * width / a_letter))) if text else [""]
 
 
 def finish(
@@ -28,7 +44,7 @@ def finish(
     """Put a chart under its title and above its caption, in the theme's colours."""
     titled = chart.properties(
         title=alt.TitleParams(
-            wrap(title, width - 24, TITLE),
+            wrap(title, width - 24, TITLE, bold=True),
             subtitle=wrap(subtitle, width - 24, TEXT) if subtitle else [],
             fontSize=TITLE,
             subtitleFontSize=TEXT,

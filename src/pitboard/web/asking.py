@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from contextlib import suppress
 from inspect import Parameter
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode
 
@@ -26,13 +27,17 @@ Values = dict[str, Any]
 
 
 class Section(NamedTuple):
-    """A part of a page: an answer, or the sentence of why there is none; `query` asks for the same again."""
+    """A part of a page: an answer, or the sentence of why there is none; `query` asks for the same again.
+
+    `looks` has what a chart's address says beside that, by the chart's name.
+    """
 
     question: str
     answer: "Answer | None"
     sentence: str
     query: str
     charts: "tuple[Chart, ...]"
+    looks: Mapping[str, str] = MappingProxyType({})
 
 
 class Field(NamedTuple):
@@ -118,6 +123,13 @@ def present(store: Store, question: str, values: Values) -> Section:
     """Ask a question for a part of a page. Raises what the question raises."""
     answer = ask(store, question, values)
     return Section(question, answer, "", urlencode(values, doseq=True), _drawable(answer))
+
+
+def highlightable(section: Section) -> dict[str, list[str]]:
+    """Return by chart the accelerators or benchmarks of which one can be highlighted in it."""
+    if not charts or section.answer is None:
+        return {}
+    return {chart.name: charts.to_highlight(section.answer, chart) for chart in section.charts}
 
 
 def _drawable(answer: "Answer") -> "tuple[Chart, ...]":

@@ -59,7 +59,7 @@ def of_chart(question: str, query: str) -> dict[str, str]:
     """Return what a chart leads to, by the query of its image: its figures as files, images, and `embed`."""
     asked = parse_qsl(query)
     kind = dict(asked).get("kind", "")
-    values = urlencode([(name, value) for name, value in asked if name != "kind"])
+    values = urlencode([(name, value) for name, value in asked if name not in ("kind", "highlight")])
     begun = f"{values}&" if values else ""
     return {
         "csv": f"/api/{question}?{begun}format=csv",

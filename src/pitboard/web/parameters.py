@@ -34,7 +34,7 @@ def _known(path: str) -> list[str] | None:
             *PARAMETERS,
         ]
     for place, more in (
-        ("/questions/", ()),
+        ("/questions/", ("highlight",)),
         ("/charts/", _CHART),
         ("/embed/", ("theme", "width")),
         ("/api/", ("format",)),
