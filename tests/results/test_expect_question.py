@@ -89,6 +89,16 @@ def test_the_answer_has_hours_neighbours_and_says_when_not_to_believe_it(store: 
             expect(*values, "5.1", store=store)
 
 
+def test_what_is_expected_can_be_of_one_precision_or_software(store: Store) -> None:
+    narrow = expect("llama31_8b", "B200", 16, "5.1", precision="NVFP4", store=store)
+    assert {row["precision"] for row in narrow.more["neighbours"].rows} == {"NVFP4"}
+    assert narrow.facts["minutes"] < expect("llama31_8b", "B200", 16, "5.1", store=store).facts["minutes"]
+    nemo = expect("llama31_8b", "B200", 16, "5.1", software="nemo", store=store)
+    assert len(nemo.more["neighbours"].rows) > 0
+    with pytest.raises(PitboardError, match="nothing can be expected"):
+        expect("flux1", "MI325X", 8, "5.1", precision="NVFP4", store=store)
+
+
 def test_a_proxy_scales_it(store: Store) -> None:
     plain = expect("llama2_70b_lora", "B200", 64, "5.1", store=store)
     proxy = "5.1/University-of-Florida/hpg.dgxb200x8.n8/llama31_8b"

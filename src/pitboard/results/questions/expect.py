@@ -5,7 +5,7 @@ from math import log2
 from typing import Any
 
 from pitboard.errors import PitboardError
-from pitboard.results import citing, marks, references
+from pitboard.results import citing, facets, marks, references
 from pitboard.results.answer import Answer, Column, Table
 from pitboard.results.expecting import (
     INSIDE,
@@ -19,7 +19,17 @@ from pitboard.results.expecting import (
 )
 from pitboard.results.find import default_store, known, latest_round
 from pitboard.results.organisations import one_name
-from pitboard.results.question import BENCHMARK, ROUND, Chart, Option, Question
+from pitboard.results.question import (
+    BENCHMARK,
+    PRECISION,
+    ROUND,
+    SOFTWARE,
+    Chart,
+    Option,
+    Question,
+    Several,
+    as_list,
+)
 from pitboard.results.questions.sanity import QUESTION as SANITY
 from pitboard.results.schema import Row
 from pitboard.results.store import Store
@@ -78,6 +88,8 @@ def expect(
     round: str | None = None,
     division: str = "closed",
     proxy: str | None = None,
+    precision: Several = None,
+    software: Several = None,
     *,
     store: Store | None = None,
 ) -> Answer:
@@ -85,12 +97,13 @@ def expect(
 
     Rows are the ways to tell it: the published neighbours, the accelerator's law by itself, and with `proxy`
     (the output folder of one's own run, or a result's reference) the neighbours scaled by how one's own stack
-    compares. `facts`: `minutes`, `low`, `high`, `hours`, `accelerator_hours` of the best of them, `believe`,
-    and `proxy_ratio`; `warnings` say why it should not be believed. `more["neighbours"]` holds the published
-    results that weigh most. Raises `PitboardError` where nothing like it was published, or the proxy cannot
-    be compared.
+    compares. `precision` and `software` leave only results that state or ran these to be expected from; the
+    interval is measured over all. `facts`: `minutes`, `low`, `high`, `hours`, `accelerator_hours` of the best
+    of them, `believe`, and `proxy_ratio`; `warnings` say why it should not be believed. `more["neighbours"]`
+    holds the published results that weigh most. Raises `PitboardError` where nothing like it was published,
+    or the proxy cannot be compared.
     """
-    return _expect(benchmark, accelerator, count, round, division, proxy, store=store)
+    return _expect(benchmark, accelerator, count, round, division, proxy, precision, software, store=store)
 
 
 def _expect(
@@ -100,6 +113,8 @@ def _expect(
     round: str | None = None,
     division: str = "closed",
     proxy: str | None = None,
+    precision: Several = None,
+    software: Several = None,
     *,
     store: Store | None = None,
     from_address: bool = False,
@@ -111,11 +126,13 @@ def _expect(
     part = str(known(store, "accelerator", accelerator))
     version = known(store, "round", round) or latest_round(store)
     kind = str(known(store, "division", division))
-    rows = published(store, version, kind)
+    every = published(store, version, kind)
+    narrowed = facets.chosen(store, precision=precision, software=software)
+    rows = [row for row in every if _is_of(row, narrowed)]
     found = estimate(rows, name, part, count)
     if found is None:
         raise PitboardError(_nothing(rows, name, part, count, version))
-    errors = backtest(rows)
+    errors = backtest(every)
     ends = interval(found.minutes, found.distance, errors)
     low, high = ends[:2] if ends else (None, None)
     ways = [_way("published results", count, found.minutes, low, high)]
@@ -132,7 +149,7 @@ def _expect(
         title=_title(name, part, best),
         definition=DEFINITION,
         sql=SQL,
-        parameters={"round": version, "division": kind},
+        parameters={"round": version, "division": kind, **narrowed},
         columns=COLUMNS,
         rows=ways,
         warnings=warnings,
@@ -146,6 +163,10 @@ def _expect(
         | {"believe": not warnings, "exponent": found.exponent, "proxy_ratio": ratio},
         more={"neighbours": neighbours, "points": _points(found, best, part)},
     )
+
+
+def _is_of(row: Row, narrowed: facets.Values) -> bool:
+    return all(value is None or row[name] in (as_list(value) or []) for name, value in narrowed.items())
 
 
 def _way(method: str, count: int, minutes: float | None, low: float | None, high: float | None) -> Row:
@@ -314,6 +335,8 @@ QUESTION = Question(
             "proxy",
             "Scale it by a run of your own: its output folder (in a terminal), or a result's reference.",
         ),
+        PRECISION,
+        SOFTWARE,
     ),
     charts=(
         Chart("expect", _drawn, "Published results and the expected one over accelerators", form="scale"),

@@ -5,10 +5,10 @@ from typing import Any
 
 from pitboard import suite
 from pitboard.errors import PitboardError
-from pitboard.results import marks, references
+from pitboard.results import facets, marks, references
 from pitboard.results.answer import Answer, Column
 from pitboard.results.find import default_store, key_of, known, latest_round, reference, result
-from pitboard.results.question import ROUND, Exit, Option, Question
+from pitboard.results.question import PRECISION, ROUND, SOFTWARE, Exit, Option, Question, Several
 from pitboard.results.schema import Row
 from pitboard.results.store import Store
 from pitboard.results.throughput import TIMED_RUNS, per_second, throughput
@@ -30,8 +30,8 @@ from results r join (
   )
 ) u using (round, submitter, system, benchmark)
 where round = $round and not r.own and benchmark = $benchmark and accelerator = $accelerator
-  and accelerators = $accelerators and u.counted
-group by all order by throughput desc"""
+  and accelerators = $accelerators and u.counted"""
+_ORDER = "\ngroup by all order by throughput desc"
 
 _COLUMNS = [
     Column("throughput", "Median run", "number", "samples/s", 3),
@@ -51,20 +51,24 @@ def sanity(
     round: str | None = None,
     accelerator: str | None = None,
     accelerators: int | None = None,
+    precision: Several = None,
+    software: Several = None,
     *,
     store: Store | None = None,
 ) -> Answer:
     """Set a run beside the published results of the same benchmark, accelerator and count.
 
     `run` is the output folder of `pitboard run` (or a submission with one result), or a result's reference.
-    `accelerator` and `accelerators` say what it ran on where its system description does not. `facts`:
-    `throughput` (samples/s), `published_slowest`, `published_median`, `published_fastest`, `within` (`None`
-    where nothing like it was published). Raises `PitboardError` where there is no such run, it is of a
+    `accelerator` and `accelerators` say what it ran on where its system description does not; `precision` and
+    `software` leave only published results that state or ran these. `facts`: `throughput` (samples/s),
+    `published_slowest`, `published_median`, `published_fastest`, `within` (`None` where nothing like it was
+    published). Raises `PitboardError` where there is no such run, it is of a
     scaled-down preset, or its throughput cannot be told.
     """
     store = store or default_store()
     own, speed = _read(run) if Path(run).exists() else _stored(store, run)
-    return _beside(store, run, own, speed, (round, accelerator, accelerators))
+    narrowed = facets.chosen(store, precision=precision, software=software)
+    return _beside(store, run, own, speed, (round, accelerator, accelerators), narrowed)
 
 
 def _of_store(
@@ -72,15 +76,23 @@ def _of_store(
     round: str | None = None,
     accelerator: str | None = None,
     accelerators: int | None = None,
+    precision: Several = None,
+    software: Several = None,
     *,
     store: Store,
 ) -> Answer:
     """Ask the same about a result of the store: an address must not make this machine read its files."""
-    return _beside(store, run, *_stored(store, run), (round, accelerator, accelerators))
+    narrowed = facets.chosen(store, precision=precision, software=software)
+    return _beside(store, run, *_stored(store, run), (round, accelerator, accelerators), narrowed)
 
 
 def _beside(
-    store: Store, run: str, own: Row, speed: float, said: tuple[str | None, str | None, int | None]
+    store: Store,
+    run: str,
+    own: Row,
+    speed: float,
+    said: tuple[str | None, str | None, int | None],
+    narrowed: facets.Values,
 ) -> Answer:
     round, accelerator, accelerators = said
     _comparable(own, run)
@@ -90,7 +102,9 @@ def _beside(
         "accelerator": known(store, "accelerator", accelerator) or own["accelerator"],
         "accelerators": accelerators or own["accelerators"],
     }
-    found = [row | references.names(row) for row in marks.tell(store, store.rows(SQL, dict(wanted)))]
+    sql = SQL + facets.where(narrowed, ("precision", "framework"), "r") + _ORDER
+    asked = wanted | {name: value for name, value in narrowed.items() if value is not None}
+    found = [row | references.names(row) for row in marks.tell(store, store.rows(sql, asked))]
     others = [row for row in found if row["reference"] != reference(own)]
     rows = [row for row in others if row["throughput"] is not None]
     facts = _facts(speed, rows)
@@ -98,11 +112,11 @@ def _beside(
         question="sanity",
         title=_title(own, facts, wanted),
         definition=DEFINITION,
-        sql=SQL,
-        parameters=wanted,
+        sql=sql,
+        parameters=wanted | narrowed,
         columns=_COLUMNS,
         rows=rows,
-        warnings=_warnings(store, rows, wanted),
+        warnings=_warnings(store, rows, wanted, [each for each in narrowed.values() if each is not None]),
         notes=[*_notes(own, facts), *_untold(others), *marks.notes(rows)],
         facts=facts,
     )
@@ -186,9 +200,14 @@ def _title(own: Row, facts: dict[str, Any], wanted: dict[str, Any]) -> str:
     return f"{share:.0%} of the published median throughput on {where}: {verdict} the published distribution"
 
 
-def _warnings(store: Store, rows: list[Row], wanted: dict[str, Any]) -> list[str]:
+def _warnings(store: Store, rows: list[Row], wanted: dict[str, Any], narrowed: list[object]) -> list[str]:
     warnings = []
-    if not rows:
+    if not rows and narrowed:
+        warnings.append(
+            f"None of the published results on it is of {'; '.join(map(facets.told, narrowed))}: leave that"
+            " filter out to compare with all."
+        )
+    elif not rows:
         near = store.rows(
             "select distinct accelerators from results where round = $1 and not own and benchmark = $2 "
             "and accelerator = $3 order by all",
@@ -269,6 +288,8 @@ QUESTION = Question(
             column="accelerator",
         ),
         Option("accelerators", "On how many."),
+        PRECISION,
+        SOFTWARE,
     ),
     exits=(Exit(1, "unless it is as fast", lambda answer: not answer.facts["within"]),),
 )
