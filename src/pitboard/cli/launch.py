@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
@@ -129,8 +129,8 @@ def slurm(
     _require_runnable(given, job)
     if dry_run:
         _show([job])
-    elif code := _submit([job], wait=wait):
-        raise typer.Exit(code)
+    else:
+        raise typer.Exit(_EXIT_CODES[_submit([job], wait=wait)])
 
 
 def _show(jobs: "Sequence[SlurmJob]") -> None:
@@ -140,12 +140,12 @@ def _show(jobs: "Sequence[SlurmJob]") -> None:
     typer.echo("\n".join(map(batch_script, jobs)), nl=False)
 
 
-def _submit(jobs: "Sequence[SlurmJob]", *, wait: bool) -> int:
-    """Submit jobs, each to begin when the one before it has ended; return the worst of their exit codes.
+def _submit(jobs: "Sequence[SlurmJob]", *, wait: bool) -> "Outcome":
+    """Submit jobs, each to begin when the one before it has ended; return how the worst of them ended.
 
-    Where they are not awaited, that is 0.
+    Where they are not awaited, as if all went well.
     """
-    from pitboard.launch.slurm import require_slurm, submit, write_script
+    from pitboard.launch.slurm import Outcome, require_slurm, submit, write_script
 
     require_slurm()
     ids: list[str] = []
@@ -154,10 +154,11 @@ def _submit(jobs: "Sequence[SlurmJob]", *, wait: bool) -> int:
         ids.append(submit(job, after=ids[-1] if ids else None))
         typer.echo(f"Job {ids[-1]}: submitted; its script is {job.script}")
     if wait:
-        return max(_EXIT_CODES[_follow(job, id)] for job, id in zip(jobs, ids, strict=True))
+        outcomes = [_follow(job, id) for job, id in zip(jobs, ids, strict=True)]
+        return max(outcomes, key=get_args(Outcome).index)
     for job, id in zip(jobs, ids, strict=True):
         typer.echo(f"It prints to {job.log(f'{id}_*' if job.array else id)}; `scancel {id}` stops it.")
-    return 0
+    return "reached"
 
 
 def _launch_scale(given: dict[str, Any], job: "SlurmJob", scale: str, *, dry_run: bool, wait: bool) -> None:
@@ -178,13 +179,12 @@ def _launch_scale(given: dict[str, Any], job: "SlurmJob", scale: str, *, dry_run
     require_no_scale(job.output)
     require_slurm()
     record_counts(job.output, [one.ranks for one in jobs])
-    code = _submit(jobs, wait=wait)
+    outcome = _submit(jobs, wait=wait)
     if wait:
         typer.echo("\n" + show(scale_of_folder(job.output), "table"), nl=False)
     else:
         typer.echo(f"`pitboard results ranks {shlex.quote(str(job.output))}` shows what has ended.")
-    if code:
-        raise typer.Exit(code)
+    raise typer.Exit(_EXIT_CODES[outcome])
 
 
 def _run_options(benchmark: str, options: list[str], array: int | None) -> tuple[dict[str, Any], list[str]]:
