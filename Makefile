@@ -68,7 +68,7 @@ wheel: setup ## Build the wheel, install it in empty environments, use it there
 	$(BIN)/python tools/check_wheel.py --train $(PYTHON) $(PYTHONS)
 
 # For two cores. With three, what one waits for (ranks, jobs, links) leaves the cores to the others.
-WORKERS ?= 2
+WORKERS ?= 3
 pytest: setup
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup
 
