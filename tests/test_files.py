@@ -89,6 +89,24 @@ def test_a_plan_from_elsewhere_names_no_place_outside_its_folder(
         Output(tmp_path).plan()
 
 
+def test_a_run_that_is_resumed_draws_into_its_folder_whatever_its_plan_names(tmp_path: Path) -> None:
+    import msgspec
+
+    from pitboard.launch import series
+
+    plan: dict[str, object] = {"benchmark": "flux1", "preset": "smoke", "overrides": {}, "seeds": [1]}
+    plan |= {"system": "box", "submitter": "me", "samples_grid": "/home/someone/holiday.png"}
+    (tmp_path / "run.json").write_bytes(msgspec.json.encode(plan))
+    said: list[str] = []
+
+    kept = series._drawn_inside(Output(tmp_path), Output(tmp_path).plan(), said.append)
+
+    assert kept.samples_grid == str(tmp_path / "holiday.png")
+    assert Output(tmp_path).plan() == kept  # which the ranks that are launched read
+    assert said == [f"the samples are drawn to {tmp_path / 'holiday.png'}"]
+    assert series._drawn_inside(Output(tmp_path), kept, said.append) == kept
+
+
 def test_no_reader_of_a_folder_waits_for_a_pipe(tmp_path: Path) -> None:
     for name in ("run.json", "suite.json", "sweep.json", "store.json"):
         os.mkfifo(tmp_path / name)

@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Literal, Protocol
 
 import msgspec
@@ -11,7 +12,7 @@ from mlperf_logging.mllog import constants
 
 from pitboard.errors import PitboardError, Stopped, ToldElsewhereError
 from pitboard.events.writer import LogWriter
-from pitboard.files import write_atomically
+from pitboard.files import inside, write_atomically
 from pitboard.launch.plan import join_output, prepare_output, same_runs
 from pitboard.launch.torchrun import (
     RankFailedError,
@@ -74,6 +75,7 @@ def resume(
     if launched_by_torchrun():
         return _as_rank(output, plan, reporter, _reopened)
     output.lock()
+    plan = _drawn_inside(output, plan, reporter.notice)
     if not output.unfinished(plan):
         reporter.notice(f"nothing to resume: every run in {output.folder} has ended")
     return _from_user_process(output, msgspec.structs.replace(plan, nproc=nproc or plan.nproc), reporter)
@@ -172,7 +174,21 @@ def _opened(output: Output, plan: Plan, only: int | None) -> Plan:
 
 def _reopened(output: Output, plan: Plan) -> Plan:
     output.lock()
-    return msgspec.structs.replace(output.plan(), timeout=plan.timeout)
+    return msgspec.structs.replace(_drawn_inside(output, output.plan()), timeout=plan.timeout)
+
+
+def _drawn_inside(output: Output, plan: Plan, notice: Callable[[str], None] = lambda _: None) -> Plan:
+    """Return the plan of a folder with its picture in there: the folder may be another's, and name any file.
+
+    It is written back, for the ranks that are launched read it.
+    """
+    if plan.samples_grid is None or Path(plan.samples_grid).parent == output.folder.absolute():
+        return plan
+    kept = inside(output.folder.absolute(), Path(plan.samples_grid).name)
+    notice(f"the samples are drawn to {kept}")
+    plan = msgspec.structs.replace(plan, samples_grid=str(kept))
+    output.record(plan)
+    return plan
 
 
 def _as_rank(

@@ -94,7 +94,7 @@ class Output:
         except PitboardError:
             self.is_ours = False
             raise
-        self._write(plan)
+        self.record(plan)
 
     def claim(self, plan: Plan) -> None:
         """Record the plan, unless another process has recorded one."""
@@ -124,9 +124,10 @@ class Output:
         """Record the settings as a run uses them, why the machine decided some, and what else decided it."""
         if (plan.settings, plan.decisions, plan.environment) != (settings, decisions, environment):
             plan.settings, plan.decisions, plan.environment = settings, decisions, environment
-            self._write(plan)
+            self.record(plan)
 
-    def _write(self, plan: Plan) -> None:
+    def record(self, plan: Plan) -> None:
+        """Write the plan in place of what was recorded. Raises `OSError`."""
         write_atomically(self.folder / _PLAN, msgspec.json.format(msgspec.json.encode(plan)))
 
     def has_started(self) -> bool:
