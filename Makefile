@@ -67,7 +67,7 @@ docs: setup ## Build docs/ as a site in site/; a broken link fails it
 wheel: setup ## Build the wheel, install it in empty environments, use it there
 	$(BIN)/python tools/check_wheel.py --train $(PYTHON) $(PYTHONS)
 
-# For two cores. With three, what one waits for (ranks, jobs, links) leaves the cores to the others.
+# On two cores: what one of three waits for (ranks, jobs, links) leaves them to the others.
 WORKERS ?= 3
 pytest: setup
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup

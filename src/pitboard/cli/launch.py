@@ -96,7 +96,7 @@ def slurm(
     Exits 0 when the job was submitted, 2 when it could not be; with --wait, as `pitboard run` does where the
     job runs: 0, 1, 2, or 143 when it was cancelled or its time was over.
     """
-    from pitboard.launch.slurm import SlurmJob
+    from pitboard.launch.slurm import SlurmJob, require_slurm
 
     given, run = _run_options(benchmark, options or [], array)
     if output is not None and given["output"] is not None:
@@ -129,8 +129,9 @@ def slurm(
     _require_runnable(given, job)
     if dry_run:
         _show([job])
-    else:
-        raise typer.Exit(_EXIT_CODES[_submit([job], wait=wait)])
+        return
+    require_slurm()
+    raise typer.Exit(_EXIT_CODES[_submit([job], wait=wait)])
 
 
 def _show(jobs: "Sequence[SlurmJob]") -> None:
@@ -145,9 +146,8 @@ def _submit(jobs: "Sequence[SlurmJob]", *, wait: bool) -> "Outcome":
 
     Where they are not awaited, as if all went well.
     """
-    from pitboard.launch.slurm import Outcome, require_slurm, submit, write_script
+    from pitboard.launch.slurm import Outcome, submit, write_script
 
-    require_slurm()
     ids: list[str] = []
     for job in jobs:
         write_script(job)

@@ -14,6 +14,8 @@ from pitboard.results import questions
 from pitboard.results.question import as_list, kind_of
 
 if TYPE_CHECKING:
+    from pitboard.cli.answers import Look
+    from pitboard.results.answer import Answer
     from pitboard.results.question import Option, Question
     from pitboard.results.store import Store
 
@@ -154,11 +156,18 @@ def ranks(
     answer = scale_of_folder(folder)
     if chart:
         answers.draw(answer, chart)
-    typer.echo(answers.show(answer, format), nl=False)
-    if explain:
-        typer.echo(answers.explained(answer), nl=False, err=format != "table")
+    _tell(answer, format, explain)
     if not answer.facts["complete"]:
         raise typer.Exit(1)
+
+
+def _tell(answer: "Answer", format: Format, explain: bool, look: "Look | None" = None) -> None:
+    """Print an answer and, where asked, what its figures mean: that on stderr beside what programs read."""
+    from pitboard.cli import answers
+
+    typer.echo(answers.show(answer, format, look), nl=False)
+    if explain:
+        typer.echo(answers.explained(answer), nl=False, err=format != "table")
 
 
 def _command(question: "Question") -> Any:
@@ -188,9 +197,7 @@ def _command(question: "Question") -> Any:
                 answers.draw(answer, chart, highlight or (), ready)
         chosen = tuple(name for part in (columns or "").split(",") if (name := part.strip()))
         look = answers.Look(chosen, sort, limit, wide, explain)
-        typer.echo(answers.show(answer, format, look), nl=False)
-        if explain:
-            typer.echo(answers.explained(answer), nl=False, err=format != "table")
+        _tell(answer, format, explain, look)
         if code := question.exit_code(answer):
             raise typer.Exit(code)
 

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from pitboard.errors import UnknownError
-from pitboard.results.find import known_all
+from pitboard.results import own
+from pitboard.results.find import known_all, latest_round
 from pitboard.results.question import as_list
 from pitboard.results.store import Store
 
@@ -23,6 +24,16 @@ def chosen(store: Store, **wanted: object) -> Values:
             values["framework"] = _plain(_frameworks(store, as_list(value)))
         else:
             values[name] = _plain(known_all(store, name, value))  # type: ignore[arg-type]
+    return values
+
+
+def of_rounds(store: Store, round: object, with_own: bool, **wanted: object) -> Values:
+    """Give the values of filters as `chosen` does, with the rounds and whether the user's own are shown.
+
+    The round is by default the newest; naming a submitter of one's own asks for one's own, too.
+    """
+    values = chosen(store, round=round or latest_round(store), **wanted)
+    values["with_own"] = own.asked_for(with_own, values["submitter"])
     return values
 
 

@@ -36,6 +36,12 @@ def rounds_of(store: Store) -> list[str]:
     return sorted((str(row["round"]) for row in found), key=_version)
 
 
+def benchmarks_of(store: Store) -> list[str]:
+    """Give the benchmarks that have a published result in the store, by name."""
+    found = store.rows("select distinct benchmark from results where not own order by all")
+    return [str(row["benchmark"]) for row in found]
+
+
 def missing_rounds(store: Store, before: str | None = None) -> list[str]:
     """Give the published rounds that the store does not have: of those between, and before one if given."""
     have = rounds_of(store)

@@ -23,7 +23,8 @@ Theme = Literal["light", "dark"]
 
 WIDTHS = (400, 960)
 _PIXELS = 2  # a point of a PNG
-_OWN = ("theme", "kind", "width", "highlight")
+OWN = ("theme", "kind", "width", "highlight")
+"""What the address of a chart takes beside its question's options."""
 _EMPTY = (
     '<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="60" viewBox="0 0 {width} 60">'
     '<text x="0" y="35" fill="#808080" font-family="sans-serif" font-size="14">{sentence}</text></svg>'
@@ -76,15 +77,21 @@ def picture(
         raise UnknownError("Charts need Altair: pip install 'pitboard[charts]'.") from error
     if width not in WIDTHS:
         raise PitboardError(f"A chart's width is one of {WIDTHS}, not {width}.")
+    kind = chart_of(question, kind)
+    query = values_of(request.query_params.multi_items())
+    store = store_of(request)
+    image = _drawn(store, question, query, kind, width, tuple(highlight or ()))
+    return in_light(image) if theme == "light" else image
+
+
+def chart_of(question: str, kind: str) -> str:
+    """Return the name of a question's chart, the first where none is named; raises `UnknownError`."""
     known = [chart.name for chart in questions.question(question).charts]
     if not known or (kind and kind not in known):
         raise UnknownError(
             f"There is no chart '{kind:.60}' of '{question}'. It has: {', '.join(known) or 'none'}."
         )
-    query = values_of(request.query_params.multi_items())
-    store = store_of(request)
-    image = _drawn(store, question, query, kind or known[0], width, tuple(highlight or ()))
-    return in_light(image) if theme == "light" else image
+    return kind or known[0]
 
 
 def pixels(image: str) -> bytes:
@@ -96,7 +103,7 @@ def pixels(image: str) -> bytes:
 
 def values_of(query: "list[tuple[str, str]]") -> str:
     """Return a query without what only a chart takes: what its question is asked."""
-    return urlencode([(name, value) for name, value in query if name not in _OWN])
+    return urlencode([(name, value) for name, value in query if name not in OWN])
 
 
 # The page asks for it in light or in dark, which differ in colours alone, and as SVG or PNG.

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from starlette.datastructures import QueryParams
 
 from pitboard.errors import PitboardError
-from pitboard.results.find import reference, result
+from pitboard.results.find import benchmarks_of, reference, result
 from pitboard.results.question import LETTERS
 from pitboard.results.questions.entry import peers_of
 from pitboard.results.schema import Row
@@ -18,7 +18,6 @@ from pitboard.web.rendering import Page
 
 MOST = len(LETTERS)
 _SUGGESTED = 6
-_BENCHMARKS = "select distinct benchmark from results where not own order by all"
 _OF_BENCHMARK = """select round, submitter, system, benchmark, accelerators, accelerator, minutes from results
 where benchmark = $1 and not own and minutes is not null order by round desc, accelerators, minutes"""
 
@@ -157,7 +156,7 @@ def _scale(store: Store, rows: list[Row]) -> asking.Section | None:
 
 def _pickers(store: Store, benchmark: str, picks: list[str], rows: list[Row | None]) -> dict[str, Any]:
     """Give the results of one benchmark to choose from: that of the picks, or the one asked for."""
-    known = [str(row["benchmark"]) for row in store.rows(_BENCHMARKS)]
+    known = benchmarks_of(store)
     named = [str(row["benchmark"]) for row in rows if row]
     benchmark = next((name for name in [*named, benchmark, "llama31_8b", *known] if name in known), "")
     groups: dict[str, list[tuple[str, str]]] = {}

@@ -6,12 +6,10 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 from starlette.datastructures import QueryParams
 
-from pitboard.errors import UnknownError
-from pitboard.results import questions
 from pitboard.results.schema import Row
 from pitboard.web import asking
 from pitboard.web.addresses import absolute
-from pitboard.web.chart_images import Theme, picture, values_of
+from pitboard.web.chart_images import Theme, chart_of, picture, values_of
 from pitboard.web.rendering import Page, render
 from pitboard.web.routes import store_of
 from pitboard.web.static import assets
@@ -35,11 +33,7 @@ def image(request: Request, question: str, kind: str, theme: Theme = "light", wi
 @router.get("/embed/{question}/{kind}")
 def embedded(request: Request, question: str, kind: str) -> HTMLResponse:
     """The chart with its source and a link to the page that has its figures."""
-    known = [chart.name for chart in questions.question(question).charts]
-    if kind not in known:
-        raise UnknownError(
-            f"There is no chart '{kind:.60}' of '{question}'. It has: {', '.join(known) or 'none'}."
-        )
+    kind = chart_of(question, kind)
     query = values_of(request.query_params.multi_items())
     answer = asking.ask(store_of(request), question, asking.read(question, QueryParams(query)))
     page = _page(question, answer.parameters, query, live=not request.app.state.frozen)

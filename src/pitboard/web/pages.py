@@ -6,7 +6,6 @@ from pitboard import suite
 from pitboard.compliance.rules import RULES
 from pitboard.errors import PitboardError
 from pitboard.results.store import Store
-from pitboard.results.view import sorted_rows
 from pitboard.suite.model import Benchmark
 from pitboard.web import asking
 from pitboard.web.rendering import Page
@@ -30,8 +29,6 @@ def benchmark(store: Store, name: str) -> Page:
             raise HTTPException(404, str(error)) from error
     round = retired.get(name)
     table = asking.section(store, "table", benchmark=name, round=round)
-    if table and table.answer:
-        table.answer.rows = sorted_rows(table.answer, name)
     scale = asking.section(store, "scale", benchmark=name, round=round)
     if table and scale and scale.charts:  # the curves of the table would be the same picture
         table = table._replace(charts=tuple(chart for chart in table.charts if chart.form != "scale"))

@@ -4,9 +4,9 @@ from fastapi import Request
 
 from pitboard.errors import PitboardError, near
 from pitboard.results import questions
+from pitboard.web.chart_images import OWN as CHART
 from pitboard.web.table_page import PARAMETERS
 
-_CHART = ("theme", "kind", "width", "highlight")
 _API_CHART = ("chart", "theme", "width", "highlight")
 _PAGES = {"/compare": ("r", "benchmark", "normalise", "a", "b")}
 
@@ -35,7 +35,7 @@ def _known(path: str) -> list[str] | None:
         ]
     for place, more in (
         ("/questions/", ("highlight",)),
-        ("/charts/", _CHART),
+        ("/charts/", CHART),
         ("/embed/", ("theme", "width")),
         ("/api/", ("format",)),
     ):

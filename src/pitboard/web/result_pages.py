@@ -5,14 +5,13 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from pitboard.errors import PitboardError, UnknownError, near
-from pitboard.results.find import rounds_of
+from pitboard.results.find import benchmarks_of, rounds_of
 from pitboard.results.questions import question
 from pitboard.results.schema import Row
 from pitboard.results.store import Store
 from pitboard.web import asking
 from pitboard.web.rendering import Page
 
-_BENCHMARKS = "select distinct benchmark from results where not own order by all"
 _BY_ROUND = """select benchmark, round, count(*) as results, min(minutes) as fastest
 from results where not own group by all"""
 
@@ -29,7 +28,7 @@ def rounds(store: Store) -> Page:
 
 def rounds_of_benchmark(store: Store, benchmark: str, since: str | None = None) -> Page:
     """How one benchmark's results changed from round to round, by default since the last but one."""
-    known = [str(row["benchmark"]) for row in store.rows(_BENCHMARKS)]
+    known = benchmarks_of(store)
     if benchmark not in known:
         raise UnknownError(f"No result has the benchmark '{benchmark:.60}'.{near(benchmark, sorted(known))}")
     return Page(

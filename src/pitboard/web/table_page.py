@@ -19,10 +19,11 @@ from pitboard.results.store import Store
 from pitboard.results.view import shown, sortable, view
 from pitboard.text import printable
 from pitboard.web import asking
+from pitboard.web.compare_page import MOST as MOST_PICKS
+from pitboard.web.links import compare_address
 from pitboard.web.rendering import Page
 from pitboard.web.tables import Leading
 
-MOST_PICKS = 6
 PARAMETERS = ("sort", "columns", "r", "view", "shown", "compare")
 """What an address of the page takes beside the question's options.
 
@@ -96,8 +97,7 @@ def comparison(query: Mapping[str, str]) -> str | None:
     pairs = _pairs(query)
     if not _all(pairs, "compare"):
         return None
-    picks = urlencode([("r", pick) for pick in _picks(pairs)], safe="/")
-    return f"/compare?{picks}" if picks else "/compare"
+    return compare_address(_picks(pairs))
 
 
 def results(store: Store, query: Mapping[str, str]) -> tuple[Page, int]:

@@ -4,7 +4,7 @@ from typing import Any
 
 from pitboard.results import facets, marks, own, references
 from pitboard.results.answer import Answer, Column
-from pitboard.results.find import default_store, latest_round
+from pitboard.results.find import default_store
 from pitboard.results.question import (
     ACCELERATOR,
     ACCELERATORS,
@@ -83,9 +83,11 @@ def entries(
     a submitter of one's own. Raises `PitboardError` for a value that no result has.
     """
     store = store or default_store()
-    values = facets.chosen(
+    values = narrowed(
         store,
-        round=round or latest_round(store),
+        search,
+        round,
+        with_own,
         benchmark=benchmark,
         division=division,
         availability=availability,
@@ -95,13 +97,11 @@ def entries(
         precision=precision,
         software=software,
     )
-    search = " ".join((search or "").split()) or None
-    values |= {"search": search, "with_own": own.asked_for(with_own, values["submitter"])}
     sql = f"""select round, submitter, system, benchmark, minutes, accelerators, accelerator, precision,
   nodes, division, availability, framework, system_name, samples_to_target as samples, runs,
   rcp_scale as rcp_factor, joules / 1e6 as energy_mj
 from results
-where {own.SHOWN}{facets.where(values, FILTERS)}{SEARCH if search else ""}
+where {own.SHOWN}{facets.where(values, FILTERS)}{SEARCH if values["search"] else ""}
 order by benchmark, minutes nulls last, round, submitter, system"""
     rows = [
         row | references.names(row) | {"to_know": row[marks.OF_ROW.name]}
@@ -117,6 +117,14 @@ order by benchmark, minutes nulls last, round, submitter, system"""
         rows=rows,
         notes=[*own.notes(values["with_own"]), *marks.notes(rows, "to_know")],
     )
+
+
+def narrowed(
+    store: Store, search: str | None, round: object, with_own: bool, **wanted: object
+) -> facets.Values:
+    """Give the values of the filters as `facets.of_rounds` does, with the words of the search, if any."""
+    values = facets.of_rounds(store, round, with_own, **wanted)
+    return values | {"search": " ".join((search or "").split()) or None}
 
 
 def _title(values: dict[str, Any], software: Several, count: int) -> str:

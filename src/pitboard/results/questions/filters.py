@@ -2,9 +2,9 @@
 
 from pitboard.results import facets, own
 from pitboard.results.answer import Answer, Column
-from pitboard.results.find import default_store, latest_round
+from pitboard.results.find import default_store
 from pitboard.results.question import Question, Several, SeveralNumbers
-from pitboard.results.questions.entries import FILTERS, SEARCH
+from pitboard.results.questions.entries import FILTERS, SEARCH, narrowed
 from pitboard.results.questions.entries import QUESTION as ENTRIES
 from pitboard.results.store import Store
 
@@ -42,9 +42,11 @@ def filters(
     Rows are ordered by filter, the most results first. Raises `PitboardError` for a value that no result has.
     """
     store = store or default_store()
-    values = facets.chosen(
+    values = narrowed(
         store,
-        round=round or latest_round(store),
+        search,
+        round,
+        with_own,
         benchmark=benchmark,
         division=division,
         availability=availability,
@@ -54,9 +56,7 @@ def filters(
         precision=precision,
         software=software,
     )
-    search = " ".join((search or "").split()) or None
-    values |= {"search": search, "with_own": own.asked_for(with_own, values["submitter"])}
-    found = SEARCH if search else ""
+    found = SEARCH if values["search"] else ""
     # Filters that nothing is chosen of leave the same results: these are read once for all of them.
     given = [[name] for name in OFFERED if values.get(name) is not None]
     counted = [

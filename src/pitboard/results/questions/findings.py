@@ -12,6 +12,7 @@ from pitboard.errors import PitboardError
 from pitboard.results.answer import Answer, Column, Table
 from pitboard.results.evidence import Evidence
 from pitboard.results.find import default_store, known, latest_round, rounds_of
+from pitboard.results.likeness import listed
 from pitboard.results.question import ROUND, Chart, Question
 from pitboard.results.questions.converge import NOT_STATED
 from pitboard.results.questions.entries import entries
@@ -178,7 +179,7 @@ def _notes(round: str, before: str | None) -> list[str]:
 
 def _listed(names: Iterable[str]) -> str:
     found = list(names)
-    return ", ".join(found[:-1]) + (" and " if len(found) > 1 else "") + found[-1] if found else "none"
+    return listed(found) if found else "none"
 
 
 def _who(

@@ -9,7 +9,7 @@ from typing import Any
 from pitboard.errors import PitboardError
 from pitboard.results import facets, marks, own
 from pitboard.results.answer import Answer, Column, Table
-from pitboard.results.find import default_store, latest_round, reference
+from pitboard.results.find import default_store, reference
 from pitboard.results.likeness import category, disclosures
 from pitboard.results.question import (
     ACCELERATOR,
@@ -127,15 +127,16 @@ def formats(
     that `paid` samples for speed. Raises `PitboardError` for a value that no result has.
     """
     store = store or default_store()
-    values = facets.chosen(
+    values = facets.of_rounds(
         store,
-        round=round or latest_round(store),
+        round,
+        with_own,
         benchmark=benchmark,
         submitter=submitter,
         accelerator=accelerator,
         precision=precision,
     )
-    values["with_own"] = with_own = own.asked_for(with_own, values["submitter"])
+    with_own = values["with_own"]
     sql = SQL + facets.where(values, ["benchmark"]) + _ORDER
     every = marks.tell(store, store.rows(sql, values))
     measured = _measured(store, every, with_own)

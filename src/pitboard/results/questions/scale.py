@@ -8,7 +8,7 @@ import msgspec
 from pitboard.errors import PitboardError
 from pitboard.results import facets, marks, own, references
 from pitboard.results.answer import Answer, Column, Table
-from pitboard.results.find import default_store, known, latest_round
+from pitboard.results.find import default_store, known
 from pitboard.results.law import Law, fit
 from pitboard.results.prediction import predictions
 from pitboard.results.question import (
@@ -130,9 +130,10 @@ def scale(
     store = store or default_store()
     if at is not None and at < 1:
         raise PitboardError(f"There is no system of {at} accelerators: --at takes 1 or more.")
-    values = facets.chosen(
+    values = facets.of_rounds(
         store,
-        round=round or latest_round(store),
+        round,
+        with_own,
         division=division,
         submitter=submitter,
         accelerator=accelerator,
@@ -140,7 +141,7 @@ def scale(
         software=software,
     )
     values["benchmark"] = known(store, "benchmark", benchmark)
-    values["with_own"] = with_own = own.asked_for(with_own, values["submitter"])
+    with_own = values["with_own"]
     sql = SQL + facets.where(values, _FILTERS, "r") + _ORDER
     found = store.rows(sql, values)
     if not found:

@@ -5,7 +5,7 @@ from typing import Any
 from pitboard.errors import PitboardError
 from pitboard.results import facets, marks, own, references
 from pitboard.results.answer import Answer, Column
-from pitboard.results.find import default_store, latest_round
+from pitboard.results.find import default_store
 from pitboard.results.question import (
     ACCELERATOR,
     ACCELERATORS,
@@ -87,9 +87,10 @@ def table(
     submitter of one's own. Raises `PitboardError` for a value that no result has.
     """
     store = store or default_store()
-    values = facets.chosen(
+    values = facets.of_rounds(
         store,
-        round=round or latest_round(store),
+        round,
+        with_own,
         benchmark=benchmark,
         division=division,
         accelerator=accelerator,
@@ -99,7 +100,7 @@ def table(
         precision=precision,
         software=software,
     )
-    values["with_own"] = with_own = own.asked_for(with_own, values["submitter"])
+    with_own = values["with_own"]
     conditions = _WHERE + facets.where(values, _FILTERS) + ("\n  and joules is not null" if energy else "")
     figure, unit = ("joules / 1e6", "MJ") if energy else ("minutes", "min")
     found = store.rows(f"select distinct benchmark from results{conditions} order by all", values)
