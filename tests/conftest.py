@@ -1,23 +1,20 @@
 """The fixtures that several tests share: the published rounds, the command, and one real smoke run."""
 
-import hashlib
 import os
 import subprocess
 import sys
-import tarfile
-import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from backports import zstd
 from hypothesis import settings
 
 import cpu_seconds
 import forked
 import pitboard as package
+from published_rounds import unpacked
 from support import Command, Python, command_environment, draw_nothing
 
 if TYPE_CHECKING:
@@ -37,19 +34,6 @@ _HERE = Path(__file__).resolve()
 def _shared_data() -> Path:
     named = os.environ.get("PITBOARD_SHARED_DATA")
     return Path(named) if named else _HERE.parents[2] / "shared" / "data"
-
-
-def unpacked(archive: Path) -> Path:
-    """Unpack a round once for this machine, into a folder that is renamed into place when it is whole."""
-    state = archive.stat()
-    mark = hashlib.sha256(f"{archive} {state.st_size} {state.st_mtime_ns}".encode()).hexdigest()[:12]
-    target = Path(tempfile.gettempdir()) / f"pitboard-{archive.name.split('.tar')[0]}-{mark}"
-    if not target.exists():
-        partial = Path(tempfile.mkdtemp(prefix=f"{target.name}-", dir=target.parent))
-        with zstd.open(archive) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
-            tar.extractall(partial, filter="data")
-        partial.rename(target)
-    return next(folder for folder in target.iterdir() if folder.is_dir())
 
 
 @pytest.fixture(autouse=True)

@@ -102,7 +102,7 @@ def _record(round: str, archive: Path, root: Path) -> None:
 
 
 if __name__ == "__main__":
-    from conftest import unpacked
+    from published_rounds import unpacked
 
     for file in sorted(Path(sys.argv[1]).glob("mlperf_training_v*.tar.zst")):
         number = file.name.removeprefix("mlperf_training_v").removesuffix(".tar.zst")

@@ -6,8 +6,6 @@ tool itself; `PITBOARD_PARITY=all` compares every log and result of these rounds
 
 import math
 import os
-import tarfile
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +13,6 @@ import official_checker
 import official_package
 import pytest
 import recorded
-from backports import zstd
 
 from pitboard.compliance import ResultReport, TreeReport, check_tree
 from pitboard.compliance.inventory import Inventory
@@ -23,6 +20,7 @@ from pitboard.compliance.log.round import detect_ruleset, sampled
 from pitboard.events import read_log
 from pitboard.scoring import Score, score_tree
 from pitboard.suite import find_round
+from published_rounds import unpacked
 
 # Small, and between them: both divisions, metrics in lines of their own, sizes beyond the reference points,
 # benchmarks that are gone, and power before and after the power supplies.
@@ -45,27 +43,12 @@ _ALL = os.environ.get("PITBOARD_PARITY") == "all"
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(7200 if _ALL else 1800)]
 
 
-def _unpacked(archive: Path, wanted: tuple[str, ...]) -> Path:
-    """Unpack a part of a round, once for this machine."""
-    state = archive.stat()
-    target = Path(tempfile.gettempdir()) / f"pitboard-sample-{archive.stem}-{state.st_mtime_ns}"
-    if not target.exists():
-        partial = Path(tempfile.mkdtemp(prefix=f"{target.name}-"))
-        with zstd.open(archive) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
-            for entry in tar:
-                below = entry.name.partition("/")[2]
-                if any(below.startswith(f"{each}/") for each in wanted):
-                    tar.extract(entry, partial, filter="data")
-        partial.rename(target)
-    return next(folder for folder in target.iterdir() if folder.is_dir())
-
-
 @pytest.mark.parametrize("round", _SAMPLE)
 def test_an_older_round_is_judged_and_scored_as_official(
     round: str, archive: Callable[[str], Path], published: Callable[[str], Path]
 ) -> None:
     file = archive(round)
-    root = published(round) if _ALL else _unpacked(file, _SAMPLE[round])
+    root = published(round) if _ALL else unpacked(file, *_SAMPLE[round])
     ruleset = find_round(round).ruleset
     answers = recorded.answers(round, file)
     results = 0
@@ -136,7 +119,7 @@ def _ask_about_some(
 def test_an_older_round_is_told_from_its_logs(
     round: str, archive: Callable[[str], Path], published: Callable[[str], Path]
 ) -> None:
-    root = published(round) if _ALL else _unpacked(archive(round), _SAMPLE[round])
+    root = published(round) if _ALL else unpacked(archive(round), *_SAMPLE[round])
     for place in sorted(folder for folder in root.iterdir() if folder.is_dir()):
         told = detect_ruleset([read_log(path) for path in sampled(Inventory(place).logs)])
         assert told == _TOLD_OTHERWISE.get((round, place.name), find_round(round).ruleset), place
