@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # Several workers run the tests: one thread each. Threads that wait for each other on a busy core crawl.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# More would be compiled in a process of its own, which imports torch for it: 6 s.
+os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
 
 # No test asserts a time; on a busy machine a deadline would. The suite makes the same examples each time, so
 # that it says the same of one commit everywhere; `make fuzz` looks for new ones.
