@@ -93,7 +93,7 @@ _OF_EVALUATIONS = f"""select run, coalesce(samples, epoch) as samples, quality, 
 from evaluations {_OF}, minutes"""
 
 _MARK = [Column("kind", "Kind"), Column("preset", "Preset")]
-_ENERGY = Column("energy", "Energy to target", "number", "MJ", 3, detail=True)
+_ENERGY = Column("energy", "Energy to target", "number", "MJ", 3)
 _HOURS = Column("accelerator_hours", "Accelerator-hours (derived)", "number", "h", 2)
 
 
