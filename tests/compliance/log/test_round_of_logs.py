@@ -1,5 +1,6 @@
 """Which round logs belong to: the one that was open when they were run, not the most lenient."""
 
+import re
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
@@ -73,9 +74,9 @@ def test_a_submission_is_of_the_round_of_its_latest_result(tmp_path: Path) -> No
         datetime.fromtimestamp(each["time_ms"] / 1000, UTC) for each in log if each["key"] == "run_start"
     )
     assert report.told == (
-        f"Told from its newest run, of {day.date()}: the first round published after it with its benchmark "
-        "(2026-06-16). Runs that were entered again in a later round look the same: if these were, name that "
-        "round, as in --round 6.1."
+        f"Told from its newest run, of {day.date()}: the first round with its benchmark that was published "
+        "after it (2026-06-16). Runs that were entered again in a later round look the same: if these were, "
+        "name that round, as in --round 6.1."
     )
     # A clock that was not set decides nothing in a result, and a round that is named needs no telling.
     for folder in results:
@@ -83,3 +84,16 @@ def test_a_submission_is_of_the_round_of_its_latest_result(tmp_path: Path) -> No
     write_log(older / "result_0.txt", _moved(valid_log(), 3000))
     assert check_tree(submitter).round == "5.1"
     assert check_tree(submitter, "5.0").told is None
+
+
+@pytest.mark.parametrize("time", ["1e300", "-1e300", "99999999999999999999"])
+def test_a_time_that_is_no_day_stops_nothing(time: str, tmp_path: Path) -> None:
+    """Of a benchmark that only the newest round has, any time is taken."""
+    path = write_log(tmp_path / "result_0.txt", valid_log("dlrmv4"))
+    path.write_text(re.sub(r'"time_ms": \d+', f'"time_ms": {time}', path.read_text()))
+    report = check_tree(path)
+    assert report.round == "6.1"
+    assert report.told in (
+        "Told from its newest run: the first round with its benchmark whose results are not out yet.",
+        "No log has a plausible time: told by the rules that they break least.",
+    )

@@ -71,7 +71,7 @@ def told_round(logs: Sequence[LogFile]) -> Told:
     fitting = _most(rulesets(), lambda ruleset: sum(_knows(ruleset, each) for each in benchmarks))
     if len(fitting) > 1:
         fitting = _most(fitting, lambda ruleset: -_errors(readable, ruleset))
-    how = "No log has a time that can be: told by the rules that they break least." if readable else None
+    how = "No log has a plausible time: told by the rules that they break least." if readable else None
     return Told(fitting[-1], how)
 
 
@@ -84,18 +84,26 @@ def _of_most(votes: list[tuple[int, float]]) -> tuple[int, float]:
 
 def _by_date(ruleset: str, started: float, benchmarks: Set[str | None]) -> str:
     """Say how a round was told by the date of the newest run, and what that cannot tell."""
-    round, day = find_round(ruleset), datetime.fromtimestamp(started, UTC).date()
-    said = f"Told from its newest run, of {day}"
+    round = find_round(ruleset)
+    said = f"Told from its newest run{_of_day(started)}: the first round with its benchmark"
     if round.published is None:
-        return f"{said}: the round was open then."
+        return f"{said} whose results are not out yet."
     later = [each for each in rulesets()[rulesets().index(ruleset) + 1 :] if _knows_all(each, benchmarks)]
-    said += f": the first round published after it with its benchmark ({round.published})."
+    said += f" that was published after it ({round.published})."
     if not later:
         return said
     return (
         f"{said} Runs that were entered again in a later round look the same: if these were, name that "
         f"round, as in --round {find_round(later[0]).version}."
     )
+
+
+def _of_day(time: float) -> str:
+    """Write the day of a time as a log has it, which may be any number; nothing for one that is no day."""
+    try:
+        return f", of {datetime.fromtimestamp(time, UTC).date()}"
+    except (ValueError, OverflowError, OSError):
+        return ""
 
 
 def _open_at(run: Run) -> str | None:
