@@ -33,6 +33,8 @@ _SAMPLE = {
 }
 # All of their runs were made before the round before was published, and nothing else of theirs is younger.
 _TOLD_OTHERWISE = {("3.1", "Azure"): "3.0.0", ("4.1", "Krai"): "3.1.0"}
+# Clemson entered more runs of a year before than of its own round.
+_RUN_EARLIER = {"4.1": ("Clemson", "Krai")}
 _ALL = os.environ.get("PITBOARD_PARITY") == "all"
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(7200 if _ALL else 1800)]
@@ -114,7 +116,8 @@ def _ask_about_some(
 def test_an_older_round_is_told_from_its_logs(
     round: str, archive: Callable[[str], Path], published: Callable[[str], Path]
 ) -> None:
-    root = published(round) if _ALL else unpacked(archive(round), *_SAMPLE[round])
+    sample = (*_SAMPLE[round], *_RUN_EARLIER.get(round, ()))
+    root = published(round) if _ALL else unpacked(archive(round), *sample)
     for place in sorted(folder for folder in root.iterdir() if folder.is_dir()):
         told = told_round([read_log(path) for path in sampled(Inventory(place).logs)]).ruleset
         assert told == _TOLD_OTHERWISE.get((round, place.name), find_round(round).ruleset), place

@@ -45,7 +45,7 @@ def score(
         for said in dict.fromkeys(
             f"Round {report.round}. {report.told}" for report in reports if report.told
         ):
-            typer.echo(said)
+            typer.echo(said, err=True)
     if any(score.minutes is None for score in scores):
         raise typer.Exit(1)
 
