@@ -85,8 +85,8 @@ def test_a_submission_is_added_found_and_removed(pitboard: Command, tmp_path: Pa
     gone = pitboard("results", "remove", "5.1", "Acme", *at)
     empty = pitboard("results", "table", "--submitter", "Acme", *at)
 
-    assert "1 results new" in added.stdout
-    assert "0 results new, 0 changed, 1 as they were" in again.stdout
+    assert "Results of v5.1: 1 new" in added.stdout
+    assert "Results of v5.1: 0 new, 0 changed, 1 as they were" in again.stdout
     assert json.loads(table.stdout)["rows"][0]["accelerators"] == 16
     assert gone.returncode == 0
     assert empty.returncode == 2

@@ -68,8 +68,10 @@ def test_csv_has_a_row_for_each_result(pitboard: Command, place: Path) -> None:
 
 
 def test_text_lists_the_runs_of_one_result(pitboard: Command, place: Path) -> None:
-    text = pitboard("score", place / "results" / "box" / "llama31_8b").stdout
+    done = pitboard("score", place / "results" / "box" / "llama31_8b")
+    text = done.stdout
 
+    assert done.stderr.startswith("Round 5.1. Told from its newest run, of 2025-")
     assert "24.5" in text
     assert "run 10: 29.000 min" in text
     assert text.endswith("1 result, 1 with a score, 1 valid\n")

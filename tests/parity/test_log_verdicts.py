@@ -11,7 +11,7 @@ import recorded
 
 from pitboard.compliance import check_tree
 from pitboard.compliance.inventory import Inventory
-from pitboard.compliance.log.round import detect_ruleset, sampled
+from pitboard.compliance.log.round import sampled, told_round
 from pitboard.events import read_log
 
 # Ruleset: the round's logs, and how many of them the official checker (mlperf-logging 4.1.68) finds valid.
@@ -61,7 +61,7 @@ def test_the_round_of_a_submission_is_told_from_its_logs(
     submitters = [folder for folder in published(ruleset.removesuffix(".0")).iterdir() if folder.is_dir()]
 
     told = {
-        folder.name: detect_ruleset([read_log(path) for path in sampled(Inventory(folder).logs)])
+        folder.name: told_round([read_log(path) for path in sampled(Inventory(folder).logs)]).ruleset
         for folder in submitters
     }
 

@@ -98,6 +98,18 @@ def test_a_benchmark_that_counts_in_epochs_says_so(store: Store) -> None:
     assert "epochs" in answer.title
 
 
+def test_results_in_another_unit_than_the_others_are_left_out(store: Store) -> None:
+    """Of v3.1's unet3d three logged epochs: 217 × the epochs of another would be a figure of nothing."""
+    answer = converge("unet3d", "3.1", store=store)
+    left_out = [note for note in answer.notes if note.startswith("Left out")]
+    assert len(left_out) == 1
+    assert left_out[0].count("3.1/") == 3
+    assert "3.1/Quanta_Cloud_Technology/D74H-7U/unet3d" in left_out[0]
+    assert min(row["samples_to_target"] for row in answer) > 100_000
+    assert "× the samples of" in answer.title
+    assert "× the epochs of" in converge("unet3d", "1.0", store=store).title
+
+
 def test_a_benchmark_that_the_round_lacks_is_refused(store: Store) -> None:
     with pytest.raises(PitboardError, match=r"No result of bert in v5\.1"):
         converge("bert", store=store)

@@ -107,6 +107,5 @@ def test_a_proxy_scales_it(store: Store) -> None:
     assert any(note.startswith(f"Proxy: {proxy} reached") for note in scaled.notes)
     # An address must not make this machine read its files.
     remote = question("expect").remote
-    assert remote is not None
     with pytest.raises(PitboardError, match="names no result"):
         remote("llama2_70b_lora", "B200", 64, "5.1", proxy="/etc", store=store)

@@ -5,14 +5,19 @@ import json
 import pytest
 
 from pitboard.errors import PitboardError
+from pitboard.results import questions
 from pitboard.results.answer import document
 from pitboard.results.bridges import implausible, software
 from pitboard.results.find import known_all, result
 from pitboard.results.questions.compare import compare
 from pitboard.results.questions.converge import converge
+from pitboard.results.questions.formats import formats
+from pitboard.results.questions.roster import roster
+from pitboard.results.questions.rounds import rounds
 from pitboard.results.questions.scale import scale
 from pitboard.results.questions.stack import stack
 from pitboard.results.questions.table import table
+from pitboard.results.questions.trend import trend
 from pitboard.results.questions.why import why
 from pitboard.results.store import Store
 from pitboard.web import asking
@@ -56,6 +61,46 @@ def test_several_values_of_a_filter_are_their_union(store: Store) -> None:
         table(software="Fortran", store=store)
     with pytest.raises(PitboardError, match="Did you mean"):
         table(accelerator=["B200", "B3000"], store=store)
+
+
+def test_every_question_about_many_results_takes_a_precision_and_a_software() -> None:
+    names = {each.name: {option.name for option in each.options} for each in questions.declared()}
+    # Of results that are named, of sentences that were published, of a whole round, and SQL with its `where`.
+    without = {"compare", "entry", "stack", "why", "claims", "findings", "sql"}
+    assert {name for name, options in names.items() if not {"precision", "software"} <= options} == without
+
+
+def test_the_filters_hold_for_both_rounds_that_are_compared(store: Store) -> None:
+    count = "select count(*) n, count(distinct organisation) who from results where not own and round = $1"
+    fp8 = " and precision = 'FP8' and contains(lower(framework), 'nemo')"
+    answer = roster("5.1", "5.0", precision="FP8", software="nemo", store=store)
+    now, then = (store.rows(count + fp8, [round])[0] for round in ("5.1", "5.0"))
+    assert (answer.facts["results"], len(answer)) == (now["n"], now["who"])
+    assert answer.facts["before"]["results"] == then["n"] > 0
+    assert answer.title.startswith("MLPerf Training v5.1, FP8, nemo: ")
+    assert "Dell" not in answer.facts["first_timers"]
+
+    whole = rounds("llama2_70b_lora", "5.0", store=store)
+    narrow = rounds("llama2_70b_lora", "5.0", accelerator="H200", software="24.", store=store)
+    assert {row["accelerator_before"] for row in narrow} == {"NVIDIA H200"}
+    assert all("24." in row[f"framework_{side}"] for row in narrow for side in ("before", "after"))
+    assert whole.more
+    assert not narrow.more  # a published claim is not about a part of the results
+    assert narrow.title.startswith("llama2_70b_lora, NVIDIA H200, 24., v5.0 → v5.1: ")
+    with pytest.raises(PitboardError, match="no published result of rgat, NVFP4 in the closed division"):
+        rounds("rgat", precision="NVFP4", store=store)
+
+    h100 = trend("llama2_70b_lora", accelerator="H100", store=store)
+    assert {row["round"] for row in h100} == {"4.0", "4.1", "5.0", "5.1"}
+    best = store.rows(
+        "select min(minutes) m from results where round = '5.1' and accelerator = 'NVIDIA H100'"
+        " and benchmark = 'llama2_70b_lora' and division = 'closed' and not own"
+    )
+    assert h100.rows[-1]["minutes_any"] == best[0]["m"]
+    assert h100.title.startswith("NVIDIA H100: llama2_70b_lora (v4.0 to v5.1) ")
+    states = formats("5.1", software="25.09", store=store)
+    assert 0 < len(states) < len(formats("5.1", store=store))
+    assert all("25.09" in row["framework"] for row in states)
 
 
 @pytest.mark.parametrize(

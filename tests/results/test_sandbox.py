@@ -14,9 +14,7 @@ from pitboard.errors import BusyError, PitboardError
 from pitboard.results import questions, sandbox
 from pitboard.results.store import Store
 
-_remote = questions.question("sql").remote
-assert _remote is not None
-ask = _remote
+ask = questions.question("sql").remote
 
 
 @pytest.fixture(scope="module")

@@ -41,8 +41,7 @@ def _judged(report: "TreeReport") -> list[str]:
     own = ", with the preset's own target" if targets else ""
     lines = [f"Judged by the log rules of the open division{own}."]
     for result in report.results:
-        words = convergence_in_words(result.benchmark, result.rcp, result.rcp_not_held, result.rcp_precision)
-        lines.append(f"RCP test {printable(words)}.")
+        lines.append(f"RCP test {printable(_tested(result))}.")
     return lines
 
 
@@ -54,9 +53,7 @@ def _convergence(report: "TreeReport") -> list[str]:
     ]
     few = len(tested) <= _MOST_TESTS
     lines = [
-        f"RCP test of {printable(_place(result))}: "
-        + convergence_in_words(result.benchmark, result.rcp, result.rcp_not_held, result.rcp_precision)
-        + _margin(result.benchmark, result.rcp)
+        f"RCP test of {printable(_place(result))}: {_tested(result)}{_margin(result.benchmark, result.rcp)}"
         for result in (tested if few else telling)
     ]
     if not few:
@@ -67,6 +64,10 @@ def _convergence(report: "TreeReport") -> list[str]:
 
 def _place(result: "ResultReport") -> str:
     return "/".join(part for part in (result.submitter, result.system, result.benchmark) if part)
+
+
+def _tested(result: "ResultReport") -> str:
+    return convergence_in_words(result.benchmark, result.rcp, result.rcp_not_held, result.rcp_precision)
 
 
 def convergence_in_words(
@@ -91,9 +92,10 @@ def convergence_in_words(
 
 def _progress(benchmark: str, mean: float) -> tuple[str, str]:
     """Give what a benchmark counts its convergence in, and a mean in it."""
-    from pitboard.compliance.result.benchmarks import counts_in_epochs
+    from pitboard.compliance.result.benchmarks import convergence_unit
 
-    return ("epochs", f"{mean:.3f}") if counts_in_epochs(benchmark) else ("samples", f"{mean:,.0f}")
+    unit = convergence_unit(benchmark, mean)
+    return unit, f"{mean:.3f}" if unit == "epochs" else f"{mean:,.0f}"
 
 
 def _margin(benchmark: str, rcp: "RcpVerdict | None") -> str:
@@ -101,8 +103,9 @@ def _margin(benchmark: str, rcp: "RcpVerdict | None") -> str:
     if rcp is None or rcp.submission_mean is None or rcp.reference_mean is None or rcp.minimum is None:
         return ""
     margin = rcp.submission_mean / rcp.reference_mean - 1
+    beside = f"{abs(margin):.1%} {'more' if margin >= 0 else 'fewer'} than"
     words = (
-        f"; {abs(margin):.1%} {'more' if margin >= 0 else 'fewer'} than the reference, "
+        f"; {beside if round(margin, 3) else 'as many as'} the reference, "
         f"{_progress(benchmark, rcp.minimum)[1]} would pass"
     )
     return words + ("" if rcp.factor == 1 else f"; the score is multiplied by {rcp.factor:.4f}")
@@ -127,6 +130,8 @@ def _listed(findings: "list[FindingGroup]") -> list[str]:
 def _counts(report: "TreeReport") -> list[str]:
     round = "No round told" if report.round is None else f"Round {report.round}"
     lines = [f"{round}: {_valid('log', [log.valid for log in report.logs])}"]
+    if report.told and report.results:  # a log by itself was entered in no round yet
+        lines.append(report.told)
     if report.results:
         lines.append(f"{_valid('result', [result.valid for result in report.results])}")
     findings = report.every_finding()

@@ -104,7 +104,8 @@ def add(
     # Logs are read in processes of their own, before DuckDB starts threads in this one.
     rows = read_rows(path, round, Names(submitter, system))
     added = _open(store).add(rows)
-    typer.echo(f"{added.new} results new, {added.changed} changed, {added.same} as they were.")
+    rounds = " and ".join(sorted({f"v{row['round']}" for row in rows["results"]}))
+    typer.echo(f"Results of {rounds}: {added.new} new, {added.changed} changed, {added.same} as they were.")
     if added.new + added.changed:
         names = ", ".join(sorted({printable(row["submitter"]) + OWN for row in rows["results"]}))
         typer.echo(

@@ -37,9 +37,15 @@ def score(
     from pitboard.compliance import check_tree
     from pitboard.scoring import score_tree
 
-    scores = [score for path in expanded(paths) for score in score_tree(check_tree(path, round))]
+    reports = [check_tree(path, round) for path in expanded(paths)]
+    scores = [score for report in reports for score in score_tree(report)]
     show = {"text": as_text, "json": as_json, "csv": as_csv}[format]
     typer.echo(show(scores), nl=False)
+    if format == "text":
+        for said in dict.fromkeys(
+            f"Round {report.round}. {report.told}" for report in reports if report.told
+        ):
+            typer.echo(said, err=True)
     if any(score.minutes is None for score in scores):
         raise typer.Exit(1)
 

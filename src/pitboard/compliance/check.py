@@ -13,7 +13,7 @@ from pitboard.compliance.archives import tree
 from pitboard.compliance.inventory import Inventory, is_submission, shown
 from pitboard.compliance.log.check import NO_EVENTS, judge_log
 from pitboard.compliance.log.preset import preset_of_output
-from pitboard.compliance.log.round import detect_ruleset, sampled
+from pitboard.compliance.log.round import Told, sampled, told_round
 from pitboard.compliance.log.rulesets import preload, ruleset_of
 from pitboard.compliance.report import Level, LogReport, TreeReport
 from pitboard.compliance.submission.check import judge_submission
@@ -95,7 +95,7 @@ def _check_tree(
             )
         )
     samples = [] if round else [_read(path) for path in sampled(paths)]
-    ruleset = ruleset_of(round) if round else detect_ruleset(samples)
+    ruleset, told = Told(ruleset_of(round), None) if round else told_round(samples)
     preload(ruleset)
     known = {log.path: _judge(log, root, ruleset, preset) for log in samples}
     del samples  # events take much memory, which the processes to come need not inherit
@@ -117,6 +117,7 @@ def _check_tree(
         logs=logs,
         results=results,
         findings=findings,
+        told=told,
     )
 
 

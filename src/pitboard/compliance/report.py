@@ -67,7 +67,8 @@ class ResultReport(msgspec.Struct, frozen=True, kw_only=True):
 class TreeReport(msgspec.Struct, frozen=True, kw_only=True):
     """The verdict on a path. `findings` holds what belongs to no log or result: layout, systems, files.
 
-    `round` is `None` where none was named and no log says anything, so that there is none to tell.
+    `round` is `None` where none was named and no log says anything, so that there is none to tell. `told`
+    says how it is known where neither the user nor the logs name it.
     """
 
     round: str | None
@@ -75,6 +76,7 @@ class TreeReport(msgspec.Struct, frozen=True, kw_only=True):
     logs: list[LogReport]
     results: list[ResultReport]
     findings: list[Finding]
+    told: str | None = None
 
     @property
     def preset(self) -> str | None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pitboard.results.questions.converge import converge as converge
     from pitboard.results.questions.entries import entries as entries
     from pitboard.results.questions.entry import entry as entry
+    from pitboard.results.questions.expect import expect as expect
     from pitboard.results.questions.filters import filters as filters
     from pitboard.results.questions.findings import findings as findings
     from pitboard.results.questions.formats import formats as formats

@@ -45,7 +45,7 @@ class Column(msgspec.Struct, frozen=True):
             return "yes" if value else "no"
         if isinstance(value, float):
             return f"{round(value, self.digits) + 0.0:,.{self.digits}f}"  # never "-0.00"
-        if self.kind == "integer":
+        if self.kind != "text" and isinstance(value, int):
             return f"{value:,}"
         return str(value)
 

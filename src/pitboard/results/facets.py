@@ -63,6 +63,17 @@ def where(values: Values, names: Iterable[str], table: str = "") -> str:
     return "".join(f"\n  and {prefix}{name} {same[name]} ${name}" for name in given)
 
 
+def words(values: Values, software: object = None) -> list[str]:
+    """Say for a title which filters were given, beside the rounds: "NVIDIA B200 or NVIDIA B300"."""
+    silent = ("round", "with_own", "search", "framework")
+    given = {name: value for name, value in values.items() if name not in silent} | {"software": software}
+    return [
+        f"{told(value)} accelerators" if name == "accelerators" else told(value)
+        for name, value in given.items()
+        if value is not None and value != []
+    ]
+
+
 def told(value: object, between: str = " or ") -> str:
     """Write a filter's values for a title: "B200 or B300"."""
     return between.join(map(str, as_list(value) or []))

@@ -6,7 +6,7 @@ from the declaration. An option's type and default are those of the function's o
 
 import inspect
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
@@ -77,8 +77,9 @@ class Exit(msgspec.Struct, frozen=True):
 class Question(msgspec.Struct, frozen=True, kw_only=True):
     """A question: the function that answers it, and what all who ask it need to know.
 
-    `ask` takes the options and, by keyword, `store`. `remote` answers in its place where the question comes
-    from an address: for a function that reads files of this machine or runs what it is given. `summary` is
+    `ask` takes the options and, by keyword, `store`. A function that reads files of this machine or runs what
+    it is given takes `untrusted` besides, which is true where the question comes from an address: then it
+    reads no file, and runs within limits. `summary` is
     what it does, in the imperative and without a full stop; `about` tells users of the JSON API what it
     answers and what its rows are, and `example` holds values to ask it with. Questions are listed by
     `order`. Raises `TypeError` where the options are not the function's own parameters.
@@ -92,13 +93,18 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     options: tuple[Option, ...] = ()
     charts: tuple[Chart, ...] = ()
     exits: tuple[Exit, ...] = ()
-    remote: Callable[..., Answer] | None = None
 
     def __post_init__(self) -> None:
-        taken = [name for name in inspect.signature(self.ask).parameters if name != "store"]
+        taken = list(self.parameters)
         declared = [option.name for option in self.options]
         if taken != declared:
             raise TypeError(f"{self.name} takes {taken}, but its options are {declared}")
+
+    @property
+    def remote(self) -> Callable[..., Answer]:
+        """The function as it answers where the question comes from an address."""
+        guarded = "untrusted" in inspect.signature(self.ask).parameters
+        return partial(self.ask, untrusted=True) if guarded else self.ask
 
     @property
     def name(self) -> str:
@@ -112,7 +118,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def parameters(self) -> dict[str, inspect.Parameter]:
-        """The function's parameters by name, without the store."""
+        """The function's parameters by name that are options: without the store and who asks."""
         return dict(_parameters(self.ask))
 
     @property
@@ -127,9 +133,9 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 
 @cache
 def _parameters(ask: Callable[..., Answer]) -> dict[str, inspect.Parameter]:
-    """Read a function's parameters but the store; a page asks for them many times."""
+    """Read the parameters of a function that are options; a page asks for them many times."""
     signature = inspect.signature(ask)
-    return {name: each for name, each in signature.parameters.items() if name != "store"}
+    return {name: each for name, each in signature.parameters.items() if name not in ("store", "untrusted")}
 
 
 def kind_of(parameter: inspect.Parameter) -> Kind:

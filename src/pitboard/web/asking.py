@@ -100,7 +100,7 @@ def every(query: Mapping[str, str], name: str) -> list[str]:
 def ask(store: Store, question: str, values: Values) -> "Answer":
     """Ask a question. Raises what it raises, `PitboardError` with a sentence."""
     asked = questions.question(question)
-    return (asked.remote or asked.ask)(**values, store=store)
+    return asked.remote(**values, store=store)
 
 
 def section(store: Store, question: str, **values: object) -> Section | None:

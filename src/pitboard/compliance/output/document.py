@@ -11,6 +11,7 @@ def as_document(report: TreeReport) -> dict[str, Any]:
     """Give a report in the shape that scripts read; `file` is given only where no `path` says it."""
     return {
         "round": report.round,
+        "round_told": report.told,
         "valid": report.valid,
         **_kind(report.preset),
         "logs": [

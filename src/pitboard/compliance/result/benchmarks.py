@@ -23,6 +23,8 @@ _IN_SAMPLES = frozenset(
 )
 
 
+# `epoch_num` beyond this holds samples, as bert's does and unet3d's in some rounds.
+_MOST_EPOCHS = 10_000
 # The official package checker makes no RCP test of these: the reference's convergence was never published.
 _WITHOUT_RCP_TEST = frozenset({"minigo"})
 # Whose two metrics are logged in lines of their own, in no order.
@@ -61,6 +63,13 @@ def counts_in_steps(benchmark: str | None, ruleset: str) -> bool:
 def counts_in_epochs(benchmark: str | None) -> bool:
     """Whether the official `rcp_checker` counts this benchmark's convergence in epochs, not in samples."""
     return benchmark not in _IN_SAMPLES and benchmark is not None and official_runs(benchmark) is not None
+
+
+def convergence_unit(benchmark: str | None, amount: float) -> str:
+    """Name the unit of an amount of `convergence`, which is not the same in every round."""
+    if not counts_in_epochs(benchmark) or amount > _MOST_EPOCHS:
+        return "samples"
+    return "steps" if benchmark == _TWO_METRICS else "epochs"
 
 
 def convergence(run: Run, ruleset: str) -> float | None:

@@ -93,7 +93,7 @@ _OF_EVALUATIONS = f"""select run, coalesce(samples, epoch) as samples, quality, 
 from evaluations {_OF}, minutes"""
 
 _MARK = [Column("kind", "Kind"), Column("preset", "Preset")]
-_ENERGY = Column("energy", "Energy to target", "number", "MJ", 3, detail=True)
+_ENERGY = Column("energy", "Energy to target", "number", "MJ", 3)
 _HOURS = Column("accelerator_hours", "Accelerator-hours (derived)", "number", "h", 2)
 
 
@@ -107,6 +107,7 @@ def compare(
     normalise: bool = False,
     *,
     store: Store | None = None,
+    untrusted: bool = False,
 ) -> Answer:
     """Compare two to six results, given as ROUND/SUBMITTER/SYSTEM/BENCHMARK, or two runs of one's own.
 
@@ -117,12 +118,12 @@ def compare(
     `normalise` `accelerator_hours_ratio` (A's ÷ B's; derived, not official). Of more, `facts` hold `fastest`
     (its reference), `pairs` and `like_for_like` (how many pairs, and how many of them are that), and
     `more["pairs"]` each pair's speed-up and what is not like for like. `facts` also hold the `citation` of
-    all, and `warnings` say what is not like
-    for like. Raises `PitboardError` for an unknown result, for results of different
-    benchmarks, targets or presets, and for one without a score.
+    all, and `warnings` say what is not like for like. With `untrusted`, what is given is never read as a
+    folder. Raises `PitboardError` for an unknown result, for results of different benchmarks, targets or
+    presets, and for one without a score.
     """
-    given = [text for text in (a, b, c, d, e, f) if text]
-    own = [own_runs.is_own_run(text) for text in given]
+    given = [a, b, *(text for text in (c, d, e, f) if text)]
+    own = [not untrusted and own_runs.is_own_run(text) for text in given]
     if all(own):
         if normalise:
             raise PitboardError("Accelerator-hours are of results in the store: leave out --normalise.")
@@ -135,25 +136,13 @@ def compare(
             f"{folder} is a run of your own, and {other} none: give two folders of `pitboard run`, or add it"
             f" with `pitboard results add {folder}` and name its result."
         )
-    return compare_results(a, b, c, d, e, f, normalise, store=store)
+    return _of_store(store or default_store(), given, normalise)
 
 
-def compare_results(
-    a: str,
-    b: str,
-    c: str | None = None,
-    d: str | None = None,
-    e: str | None = None,
-    f: str | None = None,
-    normalise: bool = False,
-    *,
-    store: Store | None = None,
-) -> Answer:
+def _of_store(store: Store, texts: list[str], normalise: bool) -> Answer:
     """Compare two to six results in the store, as `compare` does."""
     from pitboard.compliance.log.preset import kind_of
 
-    store = store or default_store()
-    texts = [text for text in (a, b, c, d, e, f) if text]
     rows = marks.tell(store, [with_runs(store, result(store, text)) for text in texts])
     for (text, row), (other, second) in combinations(zip(texts, rows, strict=True), 2):
         if reason := incomparable(row, second):
@@ -459,6 +448,5 @@ QUESTION = Question(
         Chart("runs", _strips, "Minutes of every run of each result"),
         Chart("convergence", _convergence, "Quality over samples, a line for each run"),
     ),
-    remote=compare_results,
     exits=(Exit(1, "where they are not like for like", lambda answer: bool(answer.warnings)),),
 )

@@ -111,7 +111,8 @@ def converge(
         for point in reference_convergence(name, load_points(name, ruleset), ruleset)
     ]
     fewest = min(points, key=lambda point: point.mean, default=None)
-    rows = [_measure(row, ruleset, points) for row in marks.tell(store, found)]
+    measured = [_measure(row, ruleset, points) for row in marks.tell(store, found)]
+    rows, others = _in_one_unit(measured)
     unit = counted_in(rows)
     precisions = _precisions(rows, unit)
     return Answer(
@@ -122,10 +123,19 @@ def converge(
         parameters=values,
         columns=_columns(unit),
         rows=rows,
-        notes=[*own.notes(with_own), *_notes(rows, points, precisions, unit), *marks.notes(rows)],
+        notes=[*own.notes(with_own), *_notes(rows, points, precisions, unit), *others, *marks.notes(rows)],
         facts=_facts(rows, fewest),
         more={"reference": _reference(points, unit), "precisions": precisions},
     )
+
+
+def _in_one_unit(rows: list[Row]) -> tuple[list[Row], list[str]]:
+    """Keep the results in the unit of most, as some logs of a round count in epochs; and name the others."""
+    units = [counted_in([row]) for row in rows]
+    most = max(dict.fromkeys(units), key=units.count)
+    others = [row["reference"] for row, unit in zip(rows, units, strict=True) if unit != most]
+    note = f"Left out, since their logs count in another unit than {most}: {'; '.join(others)}."
+    return [row for row, unit in zip(rows, units, strict=True) if unit == most], [note] if others else []
 
 
 def _columns(unit: str) -> list[Column]:

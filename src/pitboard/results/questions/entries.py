@@ -128,14 +128,8 @@ def narrowed(
 
 
 def _title(values: dict[str, Any], software: Several, count: int) -> str:
-    said = {**values, "framework": None, "software": software}
-    chosen = [
-        f"{facets.told(value)} accelerators" if name == "accelerators" else facets.told(value)
-        for name, value in said.items()
-        if value is not None and name not in ("round", "with_own", "search")
-    ]
     found = [f'with "{values["search"]:.60}"'] if values["search"] else []
-    parts = [*chosen, *found, f"{count} result{'' if count == 1 else 's'}"]
+    parts = [*facets.words(values, software), *found, f"{count} result{'' if count == 1 else 's'}"]
     return f"MLPerf Training v{facets.told(values['round'], ' and v')}: {', '.join(parts)}"
 
 

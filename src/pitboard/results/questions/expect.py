@@ -1,6 +1,5 @@
 """What a buyer may expect: the time of a benchmark on accelerators that are yet to be bought."""
 
-from functools import partial
 from math import log2
 from typing import Any
 
@@ -30,7 +29,7 @@ from pitboard.results.question import (
     Several,
     as_list,
 )
-from pitboard.results.questions.sanity import QUESTION as SANITY
+from pitboard.results.questions.sanity import sanity
 from pitboard.results.schema import Row
 from pitboard.results.store import Store
 
@@ -92,6 +91,7 @@ def expect(
     software: Several = None,
     *,
     store: Store | None = None,
+    untrusted: bool = False,
 ) -> Answer:
     """Say what time a benchmark may take on a count of accelerators, from what was published.
 
@@ -100,25 +100,9 @@ def expect(
     compares. `precision` and `software` leave only results that state or ran these to be expected from; the
     interval is measured over all. `facts`: `minutes`, `low`, `high`, `hours`, `accelerator_hours` of the best
     of them, `believe`, and `proxy_ratio`; `warnings` say why it should not be believed. `more["neighbours"]`
-    holds the published results that weigh most. Raises `PitboardError` where nothing like it was published,
-    or the proxy cannot be compared.
+    holds the published results that weigh most. With `untrusted`, the proxy is never read as a folder. Raises
+    `PitboardError` where nothing like it was published, or the proxy cannot be compared.
     """
-    return _expect(benchmark, accelerator, count, round, division, proxy, precision, software, store=store)
-
-
-def _expect(
-    benchmark: str,
-    accelerator: str,
-    count: int,
-    round: str | None = None,
-    division: str = "closed",
-    proxy: str | None = None,
-    precision: Several = None,
-    software: Several = None,
-    *,
-    store: Store | None = None,
-    from_address: bool = False,
-) -> Answer:
     if count < 1:
         raise PitboardError(f"There is no system of {count} accelerators: --count takes 1 or more.")
     store = store or default_store()
@@ -138,7 +122,7 @@ def _expect(
     ways = [_way("published results", count, found.minutes, low, high)]
     if found.law:
         ways.append(_way(f"the law of {part} alone, 95 % interval", count, *found.law.at(count)))
-    ratio, told = _proxy(store, proxy, version, from_address) if proxy else (None, [])
+    ratio, told = _proxy(store, proxy, version, untrusted) if proxy else (None, [])
     if ratio:
         scaled = (None if value is None else value / ratio for value in (found.minutes, low, high))
         ways.insert(0, _way("published results, scaled by the proxy", count, *scaled))
@@ -146,7 +130,7 @@ def _expect(
     best, neighbours = ways[0], _neighbours(store, found, count)
     return Answer(
         question="expect",
-        title=_title(name, part, best),
+        title=_title(name, ", ".join([part, *facets.words(narrowed, software)]), best),
         definition=DEFINITION,
         sql=SQL,
         parameters={"round": version, "division": kind, **narrowed},
@@ -261,10 +245,9 @@ def _notes(found: Estimate, accelerator: str, round: str, ends: tuple[float, flo
     return notes
 
 
-def _proxy(store: Store, proxy: str, round: str, from_address: bool) -> tuple[float, list[str]]:
+def _proxy(store: Store, proxy: str, round: str, untrusted: bool) -> tuple[float, list[str]]:
     """Give the proxy's throughput over the published median of its kind, and the note that says so."""
-    ask = SANITY.remote if from_address and SANITY.remote else SANITY.ask
-    answer = ask(proxy, round, store=store)
+    answer = sanity(proxy, round, store=store, untrusted=untrusted)
     speed, median = answer.facts["throughput"], answer.facts["published_median"]
     if median is None:
         raise PitboardError(
@@ -317,7 +300,6 @@ def _drawn(answer: Answer) -> dict[str, Any]:
 QUESTION = Question(
     ask=expect,
     order=10,
-    remote=partial(_expect, from_address=True),
     summary="Say what time and accelerator-hours a benchmark may take on accelerators that you consider",
     about=(
         "What time would a benchmark take on accelerators that you consider? A row is a way to tell "

@@ -16,6 +16,7 @@ from pitboard.results.question import (
     ONLY_BENCHMARK,
     PRECISION,
     ROUND,
+    SOFTWARE,
     SUBMITTER,
     WITH_OWN,
     Chart,
@@ -45,6 +46,8 @@ SQL = f"""select round, submitter, system, benchmark, division, availability, ac
   precision, precision_source, global_batch_size, minutes, rcp_scale, framework, settings, emulated, own
 from results where round = $round and {own.SHOWN}"""
 _ORDER = "\norder by benchmark, minutes, submitter, system"
+_OF_A_RESULT = ("submitter", "accelerator", "precision", "framework")
+"""Filters of the rows: what they leave out may still be the wider peer of what they leave."""
 
 COLUMNS = [
     Column("precision", "Format"),
@@ -112,6 +115,7 @@ def formats(
     submitter: Several = None,
     accelerator: Several = None,
     precision: Several = None,
+    software: Several = None,
     with_own: bool = False,
     *,
     store: Store | None = None,
@@ -135,6 +139,7 @@ def formats(
         submitter=submitter,
         accelerator=accelerator,
         precision=precision,
+        software=software,
     )
     with_own = values["with_own"]
     sql = SQL + facets.where(values, ["benchmark"]) + _ORDER
@@ -187,7 +192,7 @@ def _measured(store: Store, every: list[Row], with_own: bool) -> dict[str, Row]:
 
 
 def _wanted(row: Row, values: facets.Values) -> bool:
-    chosen = {name: as_list(values[name]) for name in ("submitter", "accelerator", "precision")}
+    chosen = {name: as_list(values[name]) for name in _OF_A_RESULT}
     return all(wanted is None or row[name] in wanted for name, wanted in chosen.items())
 
 
@@ -443,7 +448,7 @@ QUESTION = Question(
         "classes counts every benchmark's results by format, those that state none among them."
     ),
     example={"benchmark": "llama31_8b"},
-    options=(ROUND, ONLY_BENCHMARK, SUBMITTER, ACCELERATOR, PRECISION, WITH_OWN),
+    options=(ROUND, ONLY_BENCHMARK, SUBMITTER, ACCELERATOR, PRECISION, SOFTWARE, WITH_OWN),
     charts=(
         Chart(
             "formats",

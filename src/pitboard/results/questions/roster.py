@@ -5,29 +5,42 @@ from itertools import takewhile
 from typing import Any
 
 from pitboard.errors import PitboardError
-from pitboard.results import own
+from pitboard.results import facets, own
 from pitboard.results.answer import Answer, Column, Table
 from pitboard.results.find import default_store, known, latest_round, missing_rounds, rounds_of
 from pitboard.results.organisations import one_name
-from pitboard.results.question import ROUND, WITH_OWN, Option, Question
+from pitboard.results.question import (
+    ACCELERATOR,
+    AVAILABILITY,
+    DIVISION,
+    ONLY_BENCHMARK,
+    PRECISION,
+    ROUND,
+    SOFTWARE,
+    WITH_OWN,
+    Option,
+    Question,
+    Several,
+)
 from pitboard.results.schema import Row
 from pitboard.results.store import Store
-from pitboard.suite.lineage import GENERATIVE
+from pitboard.suite.lineage import GENERATIVE, SUCCESSIONS
 
 DEFINITION = (
     "An organisation is the submitter that a system description names, so a joint entry in another "
     "submitter's folder is one of its own; a system is a distinct pair of organisation and system name "
     "with a result. A multi-node result or system is of more than one node. Generative benchmarks train or "
     "fine-tune a model that generates text or pictures. First-timers are organisations that no "
-    "earlier round in the store has, under any of their known names; the notes name these rounds, and those "
-    "that are missing."
+    "earlier round in the store has, under any of their known names and with whatever entry; the notes name "
+    "these rounds, and those that are missing."
 )
 
 SQL = f"""select organisation, submitter, system, system_name, benchmark, division, availability, nodes,
   accelerator, accelerators
 from results where round = $round
-  and {own.SHOWN}
-order by all"""
+  and {own.SHOWN}"""
+_FILTERS = ("benchmark", "division", "availability", "accelerator", "precision", "framework")
+_ORDER = "\norder by all"
 
 _BEFORE = f"select distinct round, organisation from results where {own.SHOWN}"
 
@@ -42,10 +55,9 @@ _ORGANISATIONS = [
     Column("benchmarks", "Benchmarks"),
 ]
 _CHANGE = [
-    Column("figure", "Figure"),
-    Column("before", "Before", "number", "", 0),
-    Column("now", "Now", "number", "", 0),
-    Column("change", "Change", "number", "", 0),
+    Column("before", "Before", "number", "", 1),
+    Column("now", "Now", "number", "", 1),
+    Column("change", "Change", "number", "", 1),
 ]
 _FIGURES = {
     "multi_node_systems": "multi-node systems, by folder",
@@ -60,6 +72,12 @@ _FIGURES = {
 def roster(
     round: str | None = None,
     against: str | None = None,
+    benchmark: Several = None,
+    division: Several = None,
+    availability: Several = None,
+    accelerator: Several = None,
+    precision: Several = None,
+    software: Several = None,
     with_own: bool = False,
     *,
     store: Store | None = None,
@@ -70,14 +88,27 @@ def roster(
     sizes), multi_node_results, multi_node_share and generative_share (0 to 1 of results), accelerator_models,
     largest, first_timers, and `before` with the same of the round that it is set against. `more`: "change"
     against the round before (the latest that the store has, or `against`), "benchmarks" and "accelerators"
-    with their results. `with_own` counts what the user added, too. Raises `PitboardError` for a round that
-    the store does not have, or one to set it against that is not earlier.
+    with their results. The filters leave only entries that any of their values names, of both rounds; an
+    organisation enters for the first time whatever they say. `with_own` counts what the user added, too.
+    Raises `PitboardError` for a round or a value that the store does not have, and for a round to set it
+    against that is not earlier.
     """
     store = store or default_store()
     round = known(store, "round", round) or latest_round(store)
     against = known(store, "round", against)
     earlier = list(takewhile(lambda other: other != round, rounds_of(store)))
-    entries = store.rows(SQL, {"round": round, "with_own": with_own})
+    narrowed = facets.chosen(
+        store,
+        benchmark=benchmark,
+        division=division,
+        availability=availability,
+        accelerator=accelerator,
+        precision=precision,
+        software=software,
+    )
+    sql = SQL + facets.where(narrowed, _FILTERS) + _ORDER
+    values = {"round": round, "with_own": with_own} | narrowed
+    entries = store.rows(sql, values)
     before = {
         one_name(row["organisation"])
         for row in store.rows(_BEFORE, {"with_own": with_own})
@@ -90,26 +121,27 @@ def roster(
             f"the store has {', '.join(earlier) or 'none'}."
         )
     other = against or (earlier[-1] if earlier else None)
-    last = store.rows(SQL, {"round": other, "with_own": with_own}) if other else []
+    last = store.rows(sql, values | {"round": other}) if other else []
     facts = _facts(entries) | {
         "first_timers": [row["organisation"] for row in rows if row["first_timer"]],
         "before": _facts(last) | {"round": other} if other else None,
     }
     return Answer(
         question="roster",
-        title=_title(round, facts, asked=against is not None),
+        title=_title([f"v{round}", *facets.words(narrowed, software)], facts, asked=against is not None),
         definition=DEFINITION,
-        sql=SQL,
-        parameters={"round": round, "with_own": with_own},
+        sql=sql,
+        parameters=values,
         columns=_ORGANISATIONS,
         rows=rows,
         notes=[
             *own.notes(with_own),
             *lines_and_systems(entries),
             *_notes(facts, earlier, missing_rounds(store, round)),
+            *_renamed(entries, last),
         ],
         facts=facts,
-        more=_more(entries, last, other),
+        more=_more(entries, last, round, other),
     )
 
 
@@ -176,10 +208,12 @@ def _facts(entries: list[Row]) -> dict[str, Any]:
     }
 
 
-def _title(round: str, facts: dict[str, Any], *, asked: bool) -> str:
-    title = (
-        f"MLPerf Training v{round}: {facts['systems']} systems from {facts['organisations']} organisations"
+def _title(of: list[str], facts: dict[str, Any], *, asked: bool) -> str:
+    systems, organisations = (
+        f"{facts[name]} {name.removesuffix('s') if facts[name] == 1 else name}"
+        for name in ("systems", "organisations")
     )
+    title = f"MLPerf Training {', '.join(of)}: {systems} from {organisations}"
     if not asked:
         return title
     now, then = facts["multi_node_results"], facts["before"]["multi_node_results"]
@@ -187,10 +221,12 @@ def _title(round: str, facts: dict[str, Any], *, asked: bool) -> str:
 
 
 def _notes(facts: dict[str, Any], earlier: list[str], missing: list[str]) -> list[str]:
-    notes = [
-        f"{facts['multi_node_share']:.0%} of {facts['results']} results are of more than one node; the "
-        f"largest system has {facts['largest']:,} accelerators.",
-    ]
+    notes = []
+    if facts["results"]:
+        notes.append(
+            f"{facts['multi_node_share']:.0%} of {facts['results']} results are of more than one node; the "
+            f"largest system has {facts['largest']:,} accelerators."
+        )
     if not earlier:
         return [*notes, "The store has no earlier round: first-timers and changes cannot be told."]
     first = ", ".join(facts["first_timers"]) or "none"
@@ -202,24 +238,38 @@ def _notes(facts: dict[str, Any], earlier: list[str], missing: list[str]) -> lis
     return notes
 
 
-def _more(entries: list[Row], last: list[Row], other: str | None) -> dict[str, Table]:
-    more = {
-        "benchmarks": _counts(entries, last, "benchmark", "Benchmark"),
-        "accelerators": _counts(entries, last, "accelerator", "Accelerator"),
+def _renamed(entries: list[Row], last: list[Row]) -> list[str]:
+    """Say which benchmarks are the same under another name, where the tables count both."""
+    now, then = ({row["benchmark"] for row in rows} for rows in (entries, last))
+    return [
+        f"{step.earlier} goes on as {step.id}: {step.why}."
+        for step in SUCCESSIONS
+        if step.continues and step.id in now - then and step.earlier in then - now
+    ]
+
+
+def _more(entries: list[Row], last: list[Row], round: str, other: str | None) -> dict[str, Table]:
+    against = f", v{round} against v{other}" if other else ""
+    counts = {
+        f"{name}s": _counts(entries, last, name, f"Results by {name}{against}")
+        for name in ("benchmark", "accelerator")
     }
-    if other:
-        now, then = _facts(entries), _facts(last)
-        rows = [
-            {
-                "figure": _FIGURES.get(name, name),
-                "before": then[name] * (scale := 100 if name.endswith("_share") else 1),
-                "now": now[name] * scale,
-                "change": (now[name] - then[name]) * scale,
-            }
-            for name in now
-        ]
-        more["change"] = Table(title=f"Change against v{other}", columns=_CHANGE, rows=rows)
-    return more
+    if not other:
+        return counts
+    now, then = _facts(entries), _facts(last)
+    rows = [
+        {
+            "figure": _FIGURES.get(name, name),
+            "before": then[name] * (scale := 100 if name.endswith("_share") else 1),
+            "now": now[name] * scale,
+            "change": (now[name] - then[name]) * scale,
+        }
+        for name in now
+    ]
+    change = Table(
+        title=f"v{round} against v{other}", columns=[Column("figure", "Figure"), *_CHANGE], rows=rows
+    )
+    return {"change": change, **counts}
 
 
 def _counts(entries: list[Row], last: list[Row], name: str, title: str) -> Table:
@@ -228,7 +278,7 @@ def _counts(entries: list[Row], last: list[Row], name: str, title: str) -> Table
         {"figure": key, "before": then[key], "now": now[key], "change": now[key] - then[key]}
         for key in sorted(now.keys() | then.keys())
     ]
-    return Table(title=f"Results by {title.casefold()}", columns=_CHANGE, rows=rows)
+    return Table(title=title, columns=[Column("figure", name.capitalize()), *_CHANGE], rows=rows)
 
 
 QUESTION = Question(
@@ -245,6 +295,12 @@ QUESTION = Question(
         Option(
             "against", "The earlier round to set it against.", otherwise="the round before", column="round"
         ),
+        ONLY_BENCHMARK,
+        DIVISION,
+        AVAILABILITY,
+        ACCELERATOR,
+        PRECISION,
+        SOFTWARE,
         WITH_OWN,
     ),
 )

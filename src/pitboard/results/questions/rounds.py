@@ -6,12 +6,22 @@ from statistics import median
 from typing import Any
 
 from pitboard.errors import PitboardError
-from pitboard.results import references
+from pitboard.results import facets, references
 from pitboard.results.answer import Answer, Column, Table
 from pitboard.results.find import default_store, known, rounds_of
 from pitboard.results.likeness import unlike
 from pitboard.results.organisations import one_name
-from pitboard.results.question import BENCHMARK, Chart, Option, Question
+from pitboard.results.question import (
+    ACCELERATOR,
+    BENCHMARK,
+    PRECISION,
+    SOFTWARE,
+    SUBMITTER,
+    Chart,
+    Option,
+    Question,
+    Several,
+)
 from pitboard.results.schema import Row
 from pitboard.results.store import Store
 from pitboard.results.tracing import COLUMNS as CANDIDATES
@@ -41,8 +51,9 @@ from results r left join systems s using (round, submitter, system)
     group by all
   ) u using (round, submitter, system, benchmark)
 where ($benchmark is null or r.benchmark = $benchmark) and r.round in $rounds
-  and r.division = 'closed' and not r.own and r.minutes is not null
-order by r.minutes, r.submitter, r.system"""
+  and r.division = 'closed' and not r.own and r.minutes is not null"""
+_FILTERS = ("submitter", "accelerator", "precision", "framework")
+_ORDER = "\norder by r.minutes, r.submitter, r.system"
 
 COLUMNS = [
     Column("label", "Which"),
@@ -74,57 +85,74 @@ ANY_SUBMITTER = "same accelerator and count, any submitter"
 _Label = tuple[str, ...]
 
 
-def rounds(benchmark: str, since: str | None = None, *, store: Store | None = None) -> Answer:
+def rounds(
+    benchmark: str,
+    since: str | None = None,
+    submitter: Several = None,
+    accelerator: Several = None,
+    precision: Several = None,
+    software: Several = None,
+    *,
+    store: Store | None = None,
+) -> Answer:
     """Say how a benchmark's results changed from round to round, best and like for like.
 
     Rows are pairs of results in rounds that follow one another, beginning with round `since`, by default the
     last but one that has the benchmark; with rounds between that and the newest, pairs of these two come
-    first. `facts`: `rounds` (with the benchmark), and of the first and the newest round `best_speedup`,
+    first. The filters leave only results that any of their values names, on both sides of a pair. `facts`:
+    `rounds` (with the benchmark), and of the first and the newest round `best_speedup`,
     `median_same_submitter` over `same_submitter_pairs` (like for like, with new runs), and `same_runs` (such
-    pairs that are one set of runs entered twice). `more["claims"]` traces published claims about the
-    benchmark, `more["split"]` attributes them. Raises `PitboardError` for a benchmark that no published
-    result of the closed division has, none since the round that is asked for.
+    pairs that are one set of runs entered twice). Without a filter, `more["claims"]` traces published claims
+    about the benchmark, and `more["split"]` attributes them. Raises `PitboardError` for a value that no
+    result has, and where no published result of the closed division is of what is asked for, or none since
+    the round that is.
     """
     store = store or default_store()
     name = str(known(store, "benchmark", benchmark))
-    having = present = _present(store, name)
+    narrowed = facets.chosen(
+        store, submitter=submitter, accelerator=accelerator, precision=precision, software=software
+    )
+    where = facets.where(narrowed, _FILTERS, "r")
+    what = ", ".join([name, *(said := facets.words(narrowed, software))])
+    having = present = _present(store, name, what, narrowed)
     first = known(store, "round", since)
     every = rounds_of(store)
     if first in every:
         present = [number for number in having if every.index(number) >= every.index(first)]
         if not present:
             raise PitboardError(
-                f"{name} has no published result from v{first} on: its last is v{having[-1]}."
+                f"{what} has no published result from v{first} on: its last is v{having[-1]}."
             )
     elif first is None:
         present = present[-2:]
     by_round: dict[str, list[Row]] = {number: [] for number in present}
-    for row in store.rows(SQL, {"benchmark": name, "rounds": present}):
+    sql, values = SQL + where + _ORDER, {"benchmark": name, "rounds": present} | narrowed
+    for row in store.rows(sql, values):
         by_round[row["round"]].append(row)
     rows = [
         _row(kind, label, *pair)
         for before, after in _spans(present)
         for kind, label, *pair in _pairs(by_round[before], by_round[after])
     ]
-    traced = claims(name, store=store)
+    traced = [] if said else claims(name, store=store)
     newest = [row for row in rows if (row["round_before"], row["round_after"]) == (present[0], present[-1])]
     facts = _facts(present, newest)
     return Answer(
         question="rounds",
-        title=_title(name, present, facts),
+        title=_title(what, present, facts),
         definition=DEFINITION,
-        sql=SQL,
-        parameters={"benchmark": name, "rounds": present},
+        sql=sql,
+        parameters=values,
         columns=COLUMNS,
         rows=rows,
         notes=[
-            *_history(name, having, every),
+            *_history(name, what, having, every),
             *breaks(name, present),
             *_best(newest),
             *(
                 note
                 for claim, answer in traced
-                for note in (f"Claim: {claim.text}", answer.title, *answer.notes)
+                for note in (f"Claim: {claim.text}", f"{answer.title}.", *answer.notes)
             ),
         ],
         facts=facts,
@@ -135,7 +163,7 @@ def rounds(benchmark: str, since: str | None = None, *, store: Store | None = No
 def changes(before: str, after: str, *, store: Store) -> dict[str, list[Row]]:
     """Give the pairs of results of two rounds, as `rounds` does, by benchmark: of those that both have."""
     found: dict[str, dict[str, list[Row]]] = {}
-    for row in store.rows(SQL, {"benchmark": None, "rounds": [before, after]}):
+    for row in store.rows(SQL + _ORDER, {"benchmark": None, "rounds": [before, after]}):
         found.setdefault(row["benchmark"], {}).setdefault(row["round"], []).append(row)
     return {
         name: [
@@ -152,12 +180,13 @@ def _spans(present: list[str]) -> list[tuple[str, str]]:
     return whole + (list(pairwise(present)) if len(present) > 2 else [])
 
 
-def _present(store: Store, benchmark: str) -> list[str]:
+def _present(store: Store, benchmark: str, what: str, narrowed: facets.Values) -> list[str]:
     sql = """select distinct round from results
 where benchmark = $benchmark and division = 'closed' and not own and minutes is not null"""
-    found = {row["round"] for row in store.rows(sql, {"benchmark": benchmark})}
+    rows = store.rows(sql + facets.where(narrowed, _FILTERS), {"benchmark": benchmark} | narrowed)
+    found = {row["round"] for row in rows}
     if not found:
-        raise PitboardError(f"The store has no published result of {benchmark} in the closed division.")
+        raise PitboardError(f"The store has no published result of {what} in the closed division.")
     return [number for number in rounds_of(store) if number in found]
 
 
@@ -261,7 +290,7 @@ def _title(benchmark: str, present: list[str], facts: dict[str, Any]) -> str:
     return title
 
 
-def _history(benchmark: str, present: list[str], every: list[str]) -> list[str]:
+def _history(benchmark: str, what: str, present: list[str], every: list[str]) -> list[str]:
     """Say of rounds without the benchmark why they are, where the suite knows."""
     notes = []
     for known_round in ROUNDS:
@@ -284,7 +313,7 @@ def _history(benchmark: str, present: list[str], every: list[str]) -> list[str]:
         ]
     missing = [f"v{number}" for number in every if number not in present]
     if missing:
-        notes.append(f"No result of {benchmark} in {', '.join(missing)}.")
+        notes.append(f"No result of {what} in {', '.join(missing)}.")
     return notes
 
 
@@ -386,6 +415,10 @@ QUESTION = Question(
     options=(
         BENCHMARK,
         Option("since", "The first round.", otherwise="the last but one", column="round"),
+        SUBMITTER,
+        ACCELERATOR,
+        PRECISION,
+        SOFTWARE,
     ),
     charts=(
         Chart("rounds", _slopes, "Minutes in both rounds, a line for each pair of results, fastest first"),

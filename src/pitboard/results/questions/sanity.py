@@ -55,47 +55,21 @@ def sanity(
     software: Several = None,
     *,
     store: Store | None = None,
+    untrusted: bool = False,
 ) -> Answer:
     """Set a run beside the published results of the same benchmark, accelerator and count.
 
     `run` is the output folder of `pitboard run` (or a submission with one result), or a result's reference.
     `accelerator` and `accelerators` say what it ran on where its system description does not; `precision` and
-    `software` leave only published results that state or ran these. `facts`: `throughput` (samples/s),
-    `published_slowest`, `published_median`, `published_fastest`, `within` (`None` where nothing like it was
-    published). Raises `PitboardError` where there is no such run, it is of a
-    scaled-down preset, or its throughput cannot be told.
+    `software` leave only published results that state or ran these. With `untrusted`, `run` is never read as
+    a folder. `facts`: `throughput` (samples/s), `published_slowest`, `published_median`, `published_fastest`,
+    `within` (`None` where nothing like it was published). Raises `PitboardError` where there is no such run,
+    it is of a scaled-down preset, or its throughput cannot be told.
     """
     store = store or default_store()
-    own, speed = _read(run) if Path(run).exists() else _stored(store, run)
-    narrowed = facets.chosen(store, precision=precision, software=software)
-    return _beside(store, run, own, speed, (round, accelerator, accelerators), narrowed)
-
-
-def _of_store(
-    run: str,
-    round: str | None = None,
-    accelerator: str | None = None,
-    accelerators: int | None = None,
-    precision: Several = None,
-    software: Several = None,
-    *,
-    store: Store,
-) -> Answer:
-    """Ask the same about a result of the store: an address must not make this machine read its files."""
-    narrowed = facets.chosen(store, precision=precision, software=software)
-    return _beside(store, run, *_stored(store, run), (round, accelerator, accelerators), narrowed)
-
-
-def _beside(
-    store: Store,
-    run: str,
-    own: Row,
-    speed: float,
-    said: tuple[str | None, str | None, int | None],
-    narrowed: facets.Values,
-) -> Answer:
-    round, accelerator, accelerators = said
+    own, speed = _read(run) if not untrusted and Path(run).exists() else _stored(store, run)
     _comparable(own, run)
+    narrowed = facets.chosen(store, precision=precision, software=software)
     wanted = {
         "round": known(store, "round", round) or latest_round(store),
         "benchmark": own["benchmark"],
@@ -103,8 +77,8 @@ def _beside(
         "accelerators": accelerators or own["accelerators"],
     }
     sql = SQL + facets.where(narrowed, ("precision", "framework"), "r") + _ORDER
-    asked = wanted | {name: value for name, value in narrowed.items() if value is not None}
-    found = [row | references.names(row) for row in marks.tell(store, store.rows(sql, asked))]
+    values = wanted | narrowed
+    found = [row | references.names(row) for row in marks.tell(store, store.rows(sql, values))]
     others = [row for row in found if row["reference"] != reference(own)]
     rows = [row for row in others if row["throughput"] is not None]
     facts = _facts(speed, rows)
@@ -113,10 +87,10 @@ def _beside(
         title=_title(own, facts, wanted),
         definition=DEFINITION,
         sql=sql,
-        parameters=wanted | narrowed,
+        parameters=values,
         columns=_COLUMNS,
         rows=rows,
-        warnings=_warnings(store, rows, wanted, [each for each in narrowed.values() if each is not None]),
+        warnings=_warnings(store, rows, wanted, facets.words(narrowed, software)),
         notes=[*_notes(own, facts), *_untold(others), *marks.notes(rows)],
         facts=facts,
     )
@@ -200,11 +174,11 @@ def _title(own: Row, facts: dict[str, Any], wanted: dict[str, Any]) -> str:
     return f"{share:.0%} of the published median throughput on {where}: {verdict} the published distribution"
 
 
-def _warnings(store: Store, rows: list[Row], wanted: dict[str, Any], narrowed: list[object]) -> list[str]:
+def _warnings(store: Store, rows: list[Row], wanted: dict[str, Any], narrowed: list[str]) -> list[str]:
     warnings = []
     if not rows and narrowed:
         warnings.append(
-            f"None of the published results on it is of {'; '.join(map(facets.told, narrowed))}: leave that"
+            f"None of the published results on it is of {', '.join(narrowed)}: leave that"
             " filter out to compare with all."
         )
     elif not rows:
@@ -265,7 +239,6 @@ def _target(own: Row) -> list[str]:
 QUESTION = Question(
     ask=sanity,
     order=9,
-    remote=_of_store,
     summary="Set your run beside what was published for the same accelerators",
     about=(
         "Is a result as fast as what others published on the same accelerators? A row is a published "

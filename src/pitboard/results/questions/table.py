@@ -121,15 +121,10 @@ def table(
         rows = [row | references.names(row | {"benchmark": single}) for row in rows]
     several = isinstance(values["round"], list)
     what = f"{len(rows)} system{'' if len(rows) == 1 else 's'}"
-    said = values | {"framework": None, "software": software}
-    chosen = [
-        f"{facets.told(value)} accelerators" if name == "accelerators" else facets.told(value)
-        for name, value in said.items()
-        if value is not None and name not in ("round", "with_own")
-    ]
     return Answer(
         question="table",
-        title=f"MLPerf Training v{facets.told(values['round'], ' and v')}: {', '.join([*chosen, what])}"
+        title=f"MLPerf Training v{facets.told(values['round'], ' and v')}: "
+        + ", ".join([*facets.words(values, software), what])
         + (" that measured energy to target" if energy else ""),
         definition=DEFINITION,
         sql=sql,

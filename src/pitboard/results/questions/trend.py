@@ -6,9 +6,19 @@ from itertools import pairwise
 from math import exp, log
 from typing import Any
 
+from pitboard.results import facets
 from pitboard.results.answer import Answer, Column, Table
 from pitboard.results.find import default_store, known, missing_rounds, reference, rounds_of
-from pitboard.results.question import Chart, Option, Question
+from pitboard.results.question import (
+    ACCELERATOR,
+    PRECISION,
+    SOFTWARE,
+    SUBMITTER,
+    Chart,
+    Option,
+    Question,
+    Several,
+)
 from pitboard.results.schema import Row
 from pitboard.results.store import Store
 from pitboard.stats import geometric_mean
@@ -28,8 +38,10 @@ DEFINITION = (
 SQL = """select round, submitter, system, benchmark, accelerator, accelerators, minutes,
   minutes * accelerators / 60 as hours
 from results
-where division = 'closed' and not own and minutes is not null and ($benchmark is null or benchmark in $names)
-order by minutes, submitter, system"""
+where division = 'closed' and not own and minutes is not null
+  and ($benchmark is null or benchmark in $names)"""
+_FILTERS = ("submitter", "accelerator", "precision", "framework")
+_ORDER = "\norder by minutes, submitter, system"
 
 _LOST = """select distinct round, submitter, system, benchmark from incomplete
 where not own and what like '%missing%' and benchmark is not null"""
@@ -77,11 +89,22 @@ _OUTCOME = [
 ]
 
 
-def trend(benchmark: str | None = None, since: str | None = None, *, store: Store | None = None) -> Answer:
+def trend(
+    benchmark: str | None = None,
+    since: str | None = None,
+    submitter: Several = None,
+    accelerator: Several = None,
+    precision: Several = None,
+    software: Several = None,
+    *,
+    store: Store | None = None,
+) -> Answer:
     """Say how each benchmark got faster over its life, against a line that doubles every two years.
 
     Rows are rounds of a series: a benchmark, and what it was called before, while dataset and target stayed.
-    `since` leaves out earlier rounds, so that series begin there. `facts`: by measure ("any", "eight",
+    `since` leaves out earlier rounds, so that series begin there; the other filters leave only results that
+    any of their values names, such as one accelerator's, which software alone makes faster. `facts`: by
+    measure ("any", "eight",
     "hours") how many `series` have two rounds or more, how many of them had `outpaced` the line by their last
     round and how many in some round (`ever`), how far `ahead` they were in the last and their speed-up
     `a_year` (geometric means; `None` without a series).
@@ -93,23 +116,28 @@ def trend(benchmark: str | None = None, since: str | None = None, *, store: Stor
     have = rounds_of(store)
     begin = have.index(first) if first in have else 0
     names = sorted(_family(name)) if name else [""]
-    values: dict[str, object] = {"benchmark": name, "names": names}
+    narrowed = facets.chosen(
+        store, submitter=submitter, accelerator=accelerator, precision=precision, software=software
+    )
+    values: facets.Values = {"benchmark": name, "names": names} | narrowed
+    sql = SQL + facets.where(narrowed, _FILTERS) + _ORDER
     found: dict[str, dict[str, list[Row]]] = {}
-    for row in store.rows(SQL, values):
+    for row in store.rows(sql, values):
         if have.index(row["round"]) >= begin:
             found.setdefault(row["benchmark"], {}).setdefault(row["round"], []).append(row)
     series, breaks = _series({each: _in_order(rounds, have) for each, rounds in found.items()})
-    lost = Counter((row["round"], row["benchmark"]) for row in store.rows(_LOST))
+    lost_ones = _LOST + facets.where(narrowed, ["submitter"])
+    lost = Counter((row["round"], row["benchmark"]) for row in store.rows(lost_ones, values))
     rows = [
         row | {"lost": lost[row["round"], row["benchmark"]]} for each in series for row in _rows(each, found)
     ]
     facts = _facts(rows)
     return Answer(
         question="trend",
-        title=_title(facts, series, name),
+        title=_title(facts, series, name, facets.words(narrowed, software)),
         definition=DEFINITION,
-        sql=SQL,
-        parameters=values | {"since": first},
+        sql=sql,
+        parameters=values | {"since": first, "software": software},
         columns=COLUMNS,
         rows=rows,
         notes=[
@@ -254,10 +282,13 @@ def _facts(rows: list[Row]) -> dict[str, Any]:
     return facts
 
 
-def _title(facts: dict[str, Any], series: list[list[Step]], name: str | None) -> str:
+def _title(facts: dict[str, Any], series: list[list[Step]], name: str | None, said: list[str]) -> str:
+    if said:
+        return f"{', '.join(said)}: {_title(facts, series, name, [])}"
     whole = facts["any"]
     if not whole["series"]:
-        return f"{name or 'No benchmark'}: one round only, so there is no trend"
+        have = "one round only" if series else "no published result of the closed division"
+        return f"{name or 'every benchmark'}: {have}, so there is no trend"
     if whole["series"] == 1:
         label = _label(max(series, key=len))
         verb = "outpaced" if whole["outpaced"] else "did not outpace"
@@ -314,7 +345,8 @@ def _lines(measure: str) -> Any:
         rounds = [row["round"] for row in answer.rows if row["series"] in several]
         rounds.sort(key=_day)
         of = f"v{rounds[0]} to v{rounds[-1]}" if rounds else "one round only"
-        name = answer.parameters["benchmark"]
+        shown = {each: answer.parameters[each] for each in ("benchmark", *_FILTERS)}
+        name = ", ".join(facets.words(shown, answer.parameters["software"]))
         said = f"{f'{name}: speed-up' if name else 'Speed-up'} of the best {MEASURES[measure]}, {of}"
         return {"rows": rows, "title": f"{said}, against Moore's law"}
 
@@ -336,6 +368,10 @@ QUESTION = Question(
         Option(
             "since", "The round that series begin with.", otherwise="the first", column="round", also="from"
         ),
+        SUBMITTER,
+        ACCELERATOR,
+        PRECISION,
+        SOFTWARE,
     ),
     charts=(
         Chart("trend", _lines("any"), "Speed-up over years at any scale, a line for each benchmark"),

@@ -126,7 +126,8 @@ def _title(rows: list[Row], speedup: float) -> str:
     if not shared:
         return f"{faster}: there is next to no speed-up to attribute"
     most = max(shared, key=lambda row: row["share"])
-    return f"{faster}; most of it is {most['part']} ({most['factor']:.2f} ×)"
+    factor = most["factor"] if speedup >= 1 else 1 / most["factor"]
+    return f"{faster}; most of it is {most['part']} ({factor:.2f} ×)"
 
 
 def _notes(case: Case, few: bool) -> list[str]:
