@@ -1,8 +1,8 @@
 """A real Slurm on this one host: a controller and several node daemons, which end with the tests.
 
-Run as a program it is the cluster's keeper: it starts the daemons of a prepared folder, then that of each node
-that is named to it on a line of its standard input. Once that is closed, which the kernel does when the tests
-die, it kills them and all that they have started.
+Run as a program it is the cluster's keeper: it starts the daemons of a prepared folder, then that of each
+node that a line of its standard input names. Once that is closed, which the kernel does when the tests die,
+it kills them and all that they have started.
 """
 
 import ctypes
@@ -117,7 +117,7 @@ class LocalSlurm:
         return done.stdout
 
     def lose(self, node: str) -> None:
-        """Take a node away at once, as a power failure does: its daemon and all that runs on it are killed."""
+        """Kill a node's daemon and all that runs on it, as where its power fails."""
         daemon = [b"slurmd", b"-D", b"-N", node.encode()]
         here = f"SLURM_CONF={self.folder}/slurm.conf".encode()
         there = f"SLURMD_NODENAME={node}".encode()
