@@ -8,6 +8,7 @@ import pytest
 
 import made_logs
 import made_results
+from pitboard.charts.answers import draw
 from pitboard.errors import PitboardError
 from pitboard.results import find
 from pitboard.results.answer import document
@@ -82,6 +83,7 @@ def test_where_the_step_of_ones_own_went_is_shown_beside_its_scale(tmp_path: Pat
     folder = made_results.submit(tmp_path / "Acme")
     for log in folder.iterdir():
         stats = {"step_seconds": 0.5, "compute_seconds": 0.3, "communication_seconds": 0.2}
+        stats |= {"rank_compute_seconds": [0.25, 0.35]}
         tracked = made_logs.event("tracked_stats", stats, 6)
         first, _, rest = log.read_text().partition("eval_accuracy")
         before, _, line = first.rpartition("\n")
@@ -93,7 +95,14 @@ def test_where_the_step_of_ones_own_went_is_shown_beside_its_scale(tmp_path: Pat
     assert row["reference"] == "5.1/Acme (own)/box/llama31_8b"
     assert (row["accelerators"], row["step_seconds"], row["imbalance_seconds"]) == (16, 0.5, None)
     assert row["communication_seconds"] == pytest.approx(0.2)
-    assert "steps" not in scale("llama31_8b", "5.1", store=store).more
+    assert row["slowest_rank_seconds"] == pytest.approx(0.35)
+    drawn = draw(answer, "steps").to_json()
+    assert "box, 16 accelerators" in drawn
+    assert "Exposed communication" in drawn
+    without = scale("llama31_8b", "5.1", store=store)
+    assert "steps" not in without.more
+    with pytest.raises(PitboardError, match="No result of your own is shown"):
+        draw(without, "steps")
 
 
 def test_it_is_compared_as_not_verified_and_cited_so(store: Store) -> None:
