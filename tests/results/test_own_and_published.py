@@ -82,8 +82,8 @@ def test_asked_for_it_is_shown_and_marked(store: Store) -> None:
 def test_where_the_step_of_ones_own_went_is_shown_beside_its_scale(tmp_path: Path) -> None:
     folder = made_results.submit(tmp_path / "Acme")
     for log in folder.iterdir():
-        stats = {"step_seconds": 0.5, "compute_seconds": 0.3, "communication_seconds": 0.2}
-        stats |= {"rank_compute_seconds": [0.25, 0.35]}
+        stats: dict[str, object] = {"step_seconds": 0.5, "compute_seconds": 0.3}
+        stats |= {"communication_seconds": 0.2, "rank_compute_seconds": [0.25, 0.35]}
         tracked = made_logs.event("tracked_stats", stats, 6)
         first, _, rest = log.read_text().partition("eval_accuracy")
         before, _, line = first.rpartition("\n")

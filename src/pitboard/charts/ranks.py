@@ -42,7 +42,7 @@ def ranks(
 ) -> alt.VConcatChart:
     """The speed-up by ranks beside the ideal one; a bar a number of ranks, divided; each rank's step.
 
-    A row is a part of a bar: `ranks` (the bar's label), `part` ("Acts like" is drawn dark) and `value`, in
+    A row is a part of a bar: `ranks` (the bar's label), `part` ("Acts like" is in ink) and `value`, in
     ranks; what is gained, below 0, is not drawn. A row of `speedups` has `ranks` (a number), `speedup`,
     `efficiency`, and may have `speedup_low` and `speedup_high`; fewer than two are not drawn. A row of
     `steps` is a rank: `ranks` (the label), `name`, `busy_ms` and `step_ms` (all of the step), and `behind`
@@ -158,7 +158,7 @@ def _lost(rows: Sequence[ChartRow], order: list[str], look: Theme, width: float)
     x = alt.X("start:Q", scale=span.scale(), axis=x_axis("Ranks", None, int(plot / 80)))
     y = _rows_axis(order, room)
     chart = alt.LayerChart(layer=[*_bars(bars, x, y, look, width), _words(words, y, look)])
-    said = "What they act like (dark, and the number), and what the others are lost to"
+    said = "What they act like (the first part, and the number), and what the others are lost to"
     return _panel(chart, said, plot, _ROW_HEIGHT * len(order), width)
 
 
@@ -265,11 +265,13 @@ def _bars(bars: list[dict[str, object]], x: alt.X, y: alt.Y, look: Theme, width:
 
 
 def _upright(marks: list[dict[str, object]], look: Theme, size: float) -> alt.Chart:
-    return alt.Chart(data(marks)).mark_tick(
+    ticks: alt.Chart = alt.Chart(data(marks)).mark_tick(
         thickness=3, opacity=1, size=size, color=look.ink, orient="vertical"
     )
+    return ticks
 
 
 def _words(words: list[dict[str, object]], y: alt.Y, look: Theme) -> alt.Chart:
     text = alt.Chart(data(words)).mark_text(align="left", dx=10, fontWeight="bold", color=look.ink)
-    return text.encode(y, x=alt.value("width"), text="word:N")
+    placed: alt.Chart = text.encode(y, x=alt.value("width"), text="word:N")
+    return placed

@@ -10,7 +10,7 @@ import msgspec
 from pitboard.compliance.result.benchmarks import official_drops
 from pitboard.errors import PitboardError
 from pitboard.events import Event, LogFile, read_log
-from pitboard.files import NO_JSON, read_plain
+from pitboard.launch.counts import read_counts
 from pitboard.results.answer import Answer, Column, Table
 from pitboard.results.own_runs import logs_of_runs, read_run_plan
 from pitboard.results.question import Chart
@@ -42,7 +42,7 @@ PARTS = {
 """What ranks are lost to, by the name in a row after `lost_`, with a title for people."""
 
 # As the runs write them.
-_COUNTS, _PLAN = "scale.json", "run.json"
+_PLAN = "run.json"
 _IN_STEP = ("compute", "communication", "imbalance", "data")
 
 
@@ -117,13 +117,7 @@ def scale_of_folder(folder: Path) -> Answer:
 
     Raises `PitboardError` where the folder is of no `--scale`, no run has begun, or a file is damaged.
     """
-    path = folder / _COUNTS
-    try:
-        counts = [int(name) for name in msgspec.json.decode(read_plain(path, 1 << 20), type=list[str])]
-    except (OSError, ValueError, *NO_JSON) as error:
-        raise PitboardError(
-            f"{folder} holds no runs on several numbers of ranks, as `--scale 1,2` makes them ({error})."
-        ) from error
+    counts = read_counts(folder)
     begun = {ranks: plan for ranks in counts if (plan := folder / str(ranks) / _PLAN).is_file()}
     if not begun:
         raise PitboardError(f"No run in {folder} has begun: ask again when one has.")
