@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-import made_logs
 import made_results
 from pitboard.charts.answers import draw
 from pitboard.errors import PitboardError
@@ -81,13 +80,7 @@ def test_asked_for_it_is_shown_and_marked(store: Store) -> None:
 
 def test_where_the_step_of_ones_own_went_is_shown_beside_its_scale(tmp_path: Path) -> None:
     folder = made_results.submit(tmp_path / "Acme")
-    for log in folder.iterdir():
-        stats: dict[str, object] = {"step_seconds": 0.5, "compute_seconds": 0.3}
-        stats |= {"communication_seconds": 0.2, "rank_compute_seconds": [0.25, 0.35]}
-        tracked = made_logs.event("tracked_stats", stats, 6)
-        first, _, rest = log.read_text().partition("eval_accuracy")
-        before, _, line = first.rpartition("\n")
-        log.write_text(f"{before}\n:::MLLOG {json.dumps(tracked)}\n{line}eval_accuracy{rest}")
+    made_results.tell_steps(folder)
     store = Store(tmp_path / "store")
     assert store.add(read_rows(tmp_path / "Acme", "5.1")).problems == []
     answer = scale("llama31_8b", "5.1", with_own=True, store=store)
