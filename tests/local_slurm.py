@@ -1,7 +1,8 @@
 """A real Slurm on this one host: a controller and several node daemons, which end with the tests.
 
-Run as a program it is the cluster's keeper: it starts the daemons of a prepared folder and, once its standard
-input is closed, which the kernel does when the tests die, kills them and all that they have started.
+Run as a program it is the cluster's keeper: it starts the daemons of a prepared folder, then that of each
+node that a line of its standard input names. Once that is closed, which the kernel does when the tests die,
+it kills them and all that they have started.
 """
 
 import ctypes
@@ -115,6 +116,32 @@ class LocalSlurm:
         )
         return done.stdout
 
+    def lose(self, node: str) -> None:
+        """Kill a node's daemon and all that runs on it, as where its power fails."""
+        daemon = [b"slurmd", b"-D", b"-N", node.encode()]
+        here = f"SLURM_CONF={self.folder}/slurm.conf".encode()
+        there = f"SLURMD_NODENAME={node}".encode()
+        lost = []
+        for process in _descendants(self._keeper.pid):
+            with suppress(OSError):
+                variables = Path(f"/proc/{process}/environ").read_bytes().split(b"\0")
+                words = Path(f"/proc/{process}/cmdline").read_bytes().split(b"\0")
+                if here in variables and words[: len(daemon)] == daemon:
+                    lost.append(process)
+                if there in variables:  # a task, whose parent is the node's `slurmstepd`
+                    parent = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1]
+                    lost += [int(parent), process]
+        assert lost
+        for process in {*lost} - {self._keeper.pid}:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+
+    def bring_back(self, node: str) -> None:
+        """Start the daemon of a node that was lost."""
+        assert self._keeper.stdin is not None
+        self._keeper.stdin.write(f"{node}\n".encode())
+        self._keeper.stdin.flush()
+
     def stop(self) -> None:
         """Kill the daemons and all that they have started, and wait until nothing of it is left."""
         assert self._keeper.stdin is not None
@@ -158,7 +185,8 @@ def _keep(folder: Path, nodes: list[str]) -> None:
         _start("slurmctld", "-D", "-c")
         for name in nodes:
             _start("slurmd", "-D", "-N", name)
-        sys.stdin.buffer.read()
+        for line in sys.stdin:
+            _start("slurmd", "-D", "-N", line.strip())
     finally:
         _end_all()
 

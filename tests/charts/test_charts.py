@@ -112,6 +112,25 @@ PAIRS: Rows = [
     for b in FAMILIES
     if a != b
 ]
+LOST: Rows = [
+    {"ranks": name, "part": part, "value": value}
+    for name in FAMILIES
+    for part, value in (("Acts like", 5.2), ("Compute", 1.1), ("Load imbalance", 1.8), ("Data", -0.1))
+]
+SPEEDUPS: Rows = [
+    {"ranks": 2, "speedup": 1.0, "efficiency": 1.0},
+    {"ranks": 6, "speedup": 2.1, "speedup_low": 1.9, "speedup_high": 2.4, "efficiency": 0.7},
+]
+STEPS: Rows = [
+    {"ranks": name, "name": f"rank {rank} on n1", "busy_ms": 60 + rank, "step_ms": 81.0, "behind": rank > 1}
+    for name in FAMILIES
+    for rank in range(3)
+]
+PARTS: Rows = [
+    {"result": name, "part": part, "value": value, "slowest": 42.0}
+    for name in FAMILIES
+    for part, value in (("Compute", 40.0), ("Exposed communication", 9.5), ("Data", 0.0))
+]
 TREND: Rows = [
     {"series": name, "years": log2(count) - 3, "speedup": points[0][1] / minutes}
     for name, points in FAMILIES.items()
@@ -135,6 +154,8 @@ MADE: dict[str, tuple[Maker, Rows, str, dict[str, Any]]] = {
     "attribution": (charts.attribution, FACTORS, "part", {}),
     "pairs": (charts.pair_bandwidth, PAIRS, "sender", {}),
     "trend": (charts.trend, TREND, "series", {}),
+    "ranks": (charts.ranks, LOST, "ranks", {"speedups": SPEEDUPS, "steps": STEPS}),
+    "steps": (charts.step_parts, PARTS, "result", {}),
 }
 each = pytest.mark.parametrize("kind", MADE)
 

@@ -49,5 +49,8 @@ def test_the_commands_of_the_page_run(
     (script,) = re.findall(r"```bash\n(.*?)```", _PAGE, re.DOTALL)
     assert shown[0] == script
     assert "--container-image='nvcr.io#nvidia/pytorch:25.10-py3'" in shown[1]
+    outside = ["/results/first", f"{cache}/pitboard", "/data/llama31_8b"]
+    assert f"--container-mounts={','.join(f'{path}:{path}' for path in outside)} " in shown[1]
+    assert f"export XDG_CACHE_HOME={cache}\n" in shown[1]
     assert the_run(tmp_path / "by-hand").status == "success"
     assert [the_run(tmp_path / "several", number).status for number in range(2)] == ["success"] * 2

@@ -117,7 +117,7 @@ def test_a_link_reads_as_what_it_is(network: Network, python: Python, cache: Pat
 
 @pytest.mark.parametrize("network", [[200, 200, 50, 200]], indirect=True)
 def test_one_slow_link_among_four_is_named(network: Network, python: Python, cache: Path) -> None:
-    code, answer = measured(network, python, cache, "--sizes", "1M", "--seconds", "0.3", "--tolerance", "40")
+    code, answer = measured(network, python, cache, "--sizes", "1M", "--seconds", "0.1", "--tolerance", "40")
     assert code == 1
     found = {
         (row["where"], row["behind"]) for row in answer["more"]["findings"]["rows"] if row["what"] == "link"

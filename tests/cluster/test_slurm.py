@@ -22,7 +22,7 @@ from support import Command, Python, command_environment, curve, near, the_log, 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("slurm")]
 
 RUN = [*tiny("llama31_8b")[2:], "--seed", "7", "--precision", "fp32", "--set", "target=0"]
-LONG = [*RUN, "--set", "evaluation_interval=40", "--set", "max_samples=400", "--checkpoint-every", "16"]
+LONG = [*RUN, "--set", "evaluation_interval=40", "--set", "max_samples=480"]
 
 
 @pytest.fixture
@@ -70,12 +70,11 @@ def task(slurm: LocalSlurm, rank: int) -> int:
     raise AssertionError(f"no task {rank}")
 
 
-@pytest.fixture(scope="module")
-def whole(pitboard: Command, tmp_path_factory: pytest.TempPathFactory) -> dict[int, float]:
-    """Return the curve of the long run in one process, that nobody disturbs."""
-    folder = tmp_path_factory.mktemp("whole") / "out"
-    assert pitboard("run", "llama31_8b", *LONG, "--output", folder).returncode == 1
-    return dict(curve(folder))
+def node_of(process: int) -> str:
+    """Return the node that a task believes to be on."""
+    variables = Path(f"/proc/{process}/environ").read_bytes().split(b"\0")
+    (name,) = (each for each in variables if each.startswith(b"SLURMD_NODENAME="))
+    return name.partition(b"=")[2].decode()
 
 
 def test_two_nodes_and_srun_by_hand_race_as_one_process(
@@ -139,16 +138,18 @@ def test_the_same_runs_on_one_node_and_on_two_are_raced_one_after_another_and_se
     assert rows[1]["acts_like"] == pytest.approx(rows[0]["minutes"] / rows[1]["minutes"])
 
 
-def test_a_job_that_loses_a_rank_is_stopped_requeued_and_cancelled_ends_as_if_nothing_had_been(
+def test_a_job_that_loses_a_node_and_a_rank_and_is_stopped_and_cancelled_ends_as_if_nothing_had_been(
     slurm: LocalSlurm,
     launch: Callable[..., forked.Started],
+    python: Python,
     environment: dict[str, str],
-    whole: dict[int, float],
     tmp_path: Path,
 ) -> None:
     folder = tmp_path / "out"
     script = folder / "slurm" / "job.sh"
-    followed = launch("--nodes", 2, "--output", folder, "--wait", "--", *LONG)
+    followed = launch("--nodes", 2, "--output", folder, "--wait", "--", *LONG, "--checkpoint-every", 16)
+    # Meanwhile, in one process that nobody disturbs.
+    whole = python("-m", "pitboard", "run", "llama31_8b", *LONG, "--output", tmp_path / "whole")
     wait_until(lambda: newest(folder) > 0, followed)
     (job,) = (folder / "slurm").glob("job-*.log")
     id = job.stem.removeprefix("job-")
@@ -168,33 +169,48 @@ def test_a_job_that_loses_a_rank_is_stopped_requeued_and_cancelled_ends_as_if_no
         before = newest(folder)
         wait_for(lambda: newest(folder) > before)
 
-    os.kill(task(slurm, 1), 9)
+    away = node_of(task(slurm, 1))
+    slurm.lose(away)
+    wait_for(lambda: "lost contact" in job.read_text())
+    # What Slurm finds by itself after its SlurmdTimeout, as a rule five minutes.
+    slurm.ask("scontrol", "update", f"NodeName={away}", "State=DOWN", "Reason=lost")
     go_on(1)
-    slurm.ask("scancel", "--signal=TERM", id)  # as before its time limit
+    slurm.bring_back(away)
+    os.kill(task(slurm, 1), 9)
     go_on(2)
+    slurm.ask("scancel", "--signal=TERM", id)  # as before its time limit
+    go_on(3)
     # What its user cancels stays so.
     slurm.ask("scancel", id)
     out, errors = followed.communicate(60)
     assert followed.returncode == 143, out + errors
     assert f"\nJob {id}: cancelled" in out
-    assert "Restarts=2" in slurm.ask("scontrol", "show", "job", id)
+    assert "Restarts=3" in slurm.ask("scontrol", "show", "job", id)
     assert the_run(folder).run_stop_ms is None
-    lost = r"Rank 0 on (n\d) lost contact with rank 1 on (n\d)"
-    told = re.search(rf"^Error: {lost} after step (\d+) \(sample (\d+)\): it has ended", out, re.MULTILINE)
-    assert told, out
-    assert told[1] != told[2]
-    assert int(told[4]) == 8 * int(told[3])
-    assert f"srun: error: {told[2]}: task 1: Killed" in out
+    # The rank may be lost while the run is evaluated.
+    contact = (
+        r"^Error: Rank 0 on (n\d) lost contact with rank 1 on (n\d) after step (\d+) \(sample (\d+)\)"
+        r"(?: and \d+ batch(?:es)? of the evaluation)?: it has ended"
+    )
+    told = re.findall(contact, out, re.MULTILINE)
+    assert len(told) == 2, out
+    for mine, other, step, sample in told:
+        assert mine != other
+        assert int(sample) == 8 * int(step)
+    assert told[0][1] == away
+    assert f"srun: error: {told[1][1]}: task 1: Killed" in out
 
-    # Submitted again it goes on to its end.
-    sbatch = ["sbatch", "--parsable", str(script)]
+    # Submitted again, on as many nodes as are left, it goes on to its end.
+    sbatch = ["sbatch", "--parsable", "--nodes=1", str(script)]
     again = subprocess.run(sbatch, env=environment, capture_output=True, text=True, check=True).stdout.strip()
     wait_for(lambda: "JobState=FAILED" in slurm.ask("scontrol", "show", "job", again))
     assert "ExitCode=1:0" in slurm.ask("scontrol", "show", "job", again), "the target is not reached"
     assert keys(folder).count("run_start") == 1
-    assert keys(folder).count("pitboard_resumed") == 3
-    assert curve(folder)[-1:] == near([(400, whole[400])], 1e-5)
-    assert dict(curve(folder)) == dict(near(((at, whole[at]) for at, _ in curve(folder)), 1e-5))
+    assert keys(folder).count("pitboard_resumed") == 4
+    assert whole.wait(60) == 1
+    expected = dict(curve(tmp_path / "whole"))
+    assert curve(folder)[-1:] == near([(480, expected[480])], 1e-5)
+    assert dict(curve(folder)) == dict(near(((at, expected[at]) for at, _ in curve(folder)), 1e-5))
 
 
 def test_an_array_gathers_its_runs_in_one_folder(

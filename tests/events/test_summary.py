@@ -20,6 +20,9 @@ def log_path(tmp_path: Path) -> Path:
         event("tracked_stats", {"throughput": 4, "step": True}),
         event("tracked_stats", {"throughput": 1e31}),
         event("tracked_stats", "no object"),
+        # A number a rank: what is said of them is over the ranks.
+        event("tracked_stats", {"rank_compute_seconds": [1.0, 5.0, 2.0], "rank_lost": [1.0, "no number"]}),
+        event("tracked_stats", {"rank_compute_seconds": [3.0, 5.0, 2.0], "others": [1.0, 2.0]}),
         event("tensor_parallelism", 4),
         event("lowest_numerical_precision_in_linear", "fp8"),
     ]
@@ -34,6 +37,7 @@ def test_a_summary_has_the_run_its_statistics_and_its_disclosures(log_path: Path
     summary = log.summary
     assert summary.run == Run.from_events(log.events)
     assert summary.statistics == [
+        Statistic("rank_compute_seconds", 3, 2.0, 2.0, 5.0),
         Statistic("step", 2, 1.0, 1.0, 1.0),
         Statistic("throughput", 2, 2.0, 3.0, 4.0),
     ]

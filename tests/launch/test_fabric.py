@@ -101,6 +101,29 @@ def test_an_outlier_is_far_below_the_median_and_beyond_the_spread() -> None:
     assert list(slow({"a": 100.0, "b": 50.0}, 0.1)) == ["b"]
 
 
+def test_what_a_busy_machine_slows_now_and_then_is_not_called_slow() -> None:
+    def said_of(busy: list[float]) -> list[str]:
+        pairs: list[tuple[tuple[int, int], list[float]]] = [((0, 1), [50.0, 47.0, 52.0]), ((1, 0), busy)]
+        return said(
+            fabric(
+                nodes=["n1"] * 2,
+                devices=[
+                    Device(rank=a, node="n1", name="CPU", tflops=1.0, copy=max(tries), tries={"copy": tries})
+                    for (a, _), tries in pairs
+                ],
+                links=[
+                    Link(sender=str(a), receiver=str(b), ranks=(a, b), bandwidth=max(tries), tries=tries)
+                    for (a, b), tries in pairs
+                ],
+            )
+        )
+
+    assert said_of([21.0, 30.0, 46.0]) == []
+    device, link = said_of([41.0, 30.0, 42.0])
+    assert "rank 1 on n1 copies 42 GB/s in its memory, 16% below its peers (50)" in device
+    assert link.startswith("Slow link: 1 → 0 carries 42 GB/s")
+
+
 def test_a_slow_or_throttled_device_is_named_with_how_far_off() -> None:
     assert said(fabric(devices=devices([700.0, 705.0, 690.0, 702.0]))) == []
     (slow_one,) = judge(fabric(devices=devices([700.0, 705.0, 560.0, 702.0])), 0.1)

@@ -55,6 +55,7 @@ def test_what_a_user_gives_reaches_the_command_as_it_is(tmp_path: Path) -> None:
         output=tmp_path / "a b $(id) ; &",
         container="reg#img:1; id",
         mounts=("/data dir:/data", "$HOME:/h"),
+        cache=tmp_path / "c $(id)",
     )
     with pytest.raises(PitboardError, match="take no quotes"):
         replace(job, output=tmp_path / 'a"b')
@@ -74,7 +75,10 @@ def test_what_a_user_gives_reaches_the_command_as_it_is(tmp_path: Path) -> None:
         *hostile,
     ]
     assert "--container-image=reg#img:1; id" in arguments[:at]
-    assert f"--container-mounts={job.output}:{job.output},/data dir:/data,$HOME:/h" in arguments[:at]
+    kept = f"{job.cache}/pitboard"
+    mounts = f"{job.output}:{job.output},{kept}:{kept},/data dir:/data,$HOME:/h"
+    assert f"--container-mounts={mounts}" in arguments[:at]
+    assert Path(kept).is_dir()
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-import made_logs
 import made_results
+from pitboard.charts.answers import draw
 from pitboard.errors import PitboardError
 from pitboard.results import find
 from pitboard.results.answer import document
@@ -80,12 +80,7 @@ def test_asked_for_it_is_shown_and_marked(store: Store) -> None:
 
 def test_where_the_step_of_ones_own_went_is_shown_beside_its_scale(tmp_path: Path) -> None:
     folder = made_results.submit(tmp_path / "Acme")
-    for log in folder.iterdir():
-        stats = {"step_seconds": 0.5, "compute_seconds": 0.3, "communication_seconds": 0.2}
-        tracked = made_logs.event("tracked_stats", stats, 6)
-        first, _, rest = log.read_text().partition("eval_accuracy")
-        before, _, line = first.rpartition("\n")
-        log.write_text(f"{before}\n:::MLLOG {json.dumps(tracked)}\n{line}eval_accuracy{rest}")
+    made_results.tell_steps(folder)
     store = Store(tmp_path / "store")
     assert store.add(read_rows(tmp_path / "Acme", "5.1")).problems == []
     answer = scale("llama31_8b", "5.1", with_own=True, store=store)
@@ -93,7 +88,14 @@ def test_where_the_step_of_ones_own_went_is_shown_beside_its_scale(tmp_path: Pat
     assert row["reference"] == "5.1/Acme (own)/box/llama31_8b"
     assert (row["accelerators"], row["step_seconds"], row["imbalance_seconds"]) == (16, 0.5, None)
     assert row["communication_seconds"] == pytest.approx(0.2)
-    assert "steps" not in scale("llama31_8b", "5.1", store=store).more
+    assert row["slowest_rank_seconds"] == pytest.approx(0.35)
+    drawn = draw(answer, "steps").to_json()
+    assert "box, 16 accelerators" in drawn
+    assert "Exposed communication" in drawn
+    without = scale("llama31_8b", "5.1", store=store)
+    assert "steps" not in without.more
+    with pytest.raises(PitboardError, match="No result of your own is shown"):
+        draw(without, "steps")
 
 
 def test_it_is_compared_as_not_verified_and_cited_so(store: Store) -> None:

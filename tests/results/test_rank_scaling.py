@@ -1,6 +1,7 @@
 """How many ranks so many act like, and what the others are lost to, from logs as a run writes them."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -46,14 +47,19 @@ def log(
     reached: bool = True,
     batch: int = 8,
     slow: list[dict[str, object]] | None = None,
+    busy: Sequence[float] = (),
 ) -> Path:
     """The log of a run whose time is that of its steps and its one evaluation."""
     steps = samples // batch
     trained = 1000 * steps * sum(step.values())
     end = trained + 1000 * evaluation
-    stats = {"throughput": samples / trained * 1000, "train_loss": 3.0, "steps": steps}
+    stats: dict[str, object] = {"throughput": samples / trained * 1000, "train_loss": 3.0, "steps": steps}
     stats |= {f"{'data_wait' if name == 'data' else name}_seconds": value for name, value in step.items()}
-    events = [
+    if busy:
+        stats["rank_compute_seconds"] = busy
+        stats["rank_wait_seconds"] = [sum(step.values()) - each for each in busy]
+        stats["rank_data_wait_seconds"] = [0.0] * len(busy)
+    events: list[tuple[str, object, float, dict[str, object]]] = [
         ("submission_benchmark", "llama31_8b", 0, {}),
         ("global_batch_size", batch, 0, {}),
         ("run_start", None, 0, {}),
@@ -88,11 +94,12 @@ def test_four_ranks_that_act_like_two_and_where_the_others_went(tmp_path: Path) 
                 step=step(0.3, 0.1, 0.05, 0.05),
                 evaluation=1.5,
                 slow=slow,  # type: ignore[arg-type]
+                busy=[0.3, 0.3, 0.42, 0.3],
             )
         ],
         1: [log(tmp_path / "1", samples=80, step=step(1.0, 0.0, 0.0, 0.0), evaluation=5.0)],
     }
-    answer = rank_scaling(logs, "llama31_8b", "smoke", {4: 2})
+    answer = rank_scaling(logs, "llama31_8b", "smoke", {4: ["n1", "n1", "n3", "n3"]})
     one, four = answer.rows
     assert (one["ranks"], one["acts_like"], one["lost_compute"]) == (1, 1.0, 0.0)
     assert (four["ranks"], four["nodes"], four["runs"]) == (4, 2, 1)
@@ -111,6 +118,11 @@ def test_four_ranks_that_act_like_two_and_where_the_others_went(tmp_path: Path) 
     assert answer.facts == {"complete": True, "acts_like": pytest.approx(2), "efficiency": pytest.approx(0.5)}
     drawn = draw(answer).to_json()
     assert "Exposed communication" in drawn
+    assert "(50% of ideal)" in drawn
+    assert [(row["ranks"], row["rank"], row["host"]) for row in answer.more["steps"]][2:3] == [(4, 2, "n3")]
+    assert answer.more["steps"].rows[2]["compute_ms"] == pytest.approx(420)
+    assert answer.more["steps"].rows[2]["wait_ms"] == pytest.approx(80)
+    assert "rank 2 on n3" in drawn
     assert "4 ranks act like 2.0" in drawn
 
 

@@ -63,6 +63,9 @@ def test_a_slow_rank_is_imbalance_and_what_all_wait_for_is_communication() -> No
         "communication_seconds": 0.5,
         "imbalance_seconds": pytest.approx(0.75),
         "data_wait_seconds": pytest.approx(0.1),
+        "rank_compute_seconds": [1.0, 1.0, 1.0, 1.6],
+        "rank_wait_seconds": [1.5, 1.5, 1.5, 0.5],
+        "rank_data_wait_seconds": [0.0, 0.0, 0.0, 0.4],
         "straggler_rank": 3,
         "straggler_excess": 1.0,
     }

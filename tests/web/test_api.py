@@ -103,7 +103,7 @@ def test_charts_are_endpoints_with_the_parameters_of_their_question(client: Test
     ("address", "status", "sentence"),
     [
         ("/api/scale/chart.svg?benchmark=flux1&kind=scale", 400, "takes no parameter 'kind'"),
-        ("/api/scale/chart.svg?benchmark=flux1&chart=pie", 422, "'scale' or 'efficiency'"),
+        ("/api/scale/chart.svg?benchmark=flux1&chart=pie", 422, "'scale', 'efficiency' or 'steps'"),
         ("/api/scale/chart.gif?benchmark=flux1", 422, "'svg', 'png' or 'json'"),
         ("/api/scale/chart.svg?benchmark=flux1&width=100000", 400, "width"),
         ("/api/table/chart.svg", 400, "choose it"),

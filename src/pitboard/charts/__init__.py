@@ -6,7 +6,7 @@ from pitboard.charts.export import save, svg
 from pitboard.charts.factors import attribution
 from pitboard.charts.findings import dots, few_bars
 from pitboard.charts.heat import pair_bandwidth
-from pitboard.charts.lost import lost_ranks
+from pitboard.charts.ranks import ranks, step_parts
 from pitboard.charts.scaling import efficiency, scale
 from pitboard.charts.slopes import rounds
 from pitboard.charts.strips import runs
@@ -20,14 +20,15 @@ __all__ = [
     "dots",
     "efficiency",
     "few_bars",
-    "lost_ranks",
     "pair_bandwidth",
     "precision_sweep",
+    "ranks",
     "rounds",
     "runs",
     "samples_to_target",
     "save",
     "scale",
+    "step_parts",
     "svg",
     "trend",
 ]

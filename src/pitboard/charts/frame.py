@@ -39,7 +39,13 @@ def wrap(text: str, width: float, size: float, *, bold: bool = False) -> list[st
 
 
 def finish(
-    chart: alt.LayerChart | alt.Chart, *, title: str, subtitle: str, caption: str, theme: Theme, width: float
+    chart: alt.LayerChart | alt.Chart | alt.VConcatChart,
+    *,
+    title: str,
+    subtitle: str,
+    caption: str,
+    theme: Theme,
+    width: float,
 ) -> alt.VConcatChart:
     """Put a chart under its title and above its caption, in the theme's colours."""
     titled = chart.properties(
@@ -70,13 +76,15 @@ def finish(
 
 
 def haloed(
-    rows: list[dict[str, object]], theme: Theme, align: Literal["left", "right"] = "left"
+    rows: list[dict[str, object]], theme: Theme, align: Literal["left", "right"] = "left", dy: float = 0
 ) -> tuple[alt.Chart, alt.Chart]:
     """Two layers of text beside a mark: its halo in the background's colour, then the text itself."""
     base = alt.Chart(data(rows))
     dx = 9 if align == "left" else -9
-    halo = base.mark_text(align=align, dx=dx, stroke=theme.background, strokeWidth=4, strokeJoin="round")
-    return halo, base.mark_text(align=align, dx=dx)
+    halo = base.mark_text(
+        align=align, dx=dx, dy=dy, stroke=theme.background, strokeWidth=4, strokeJoin="round"
+    )
+    return halo, base.mark_text(align=align, dx=dx, dy=dy)
 
 
 def data(rows: list[dict[str, object]]) -> alt.InlineData:

@@ -77,7 +77,7 @@ def slurm(
     ] = None,
     container_mounts: Annotated[
         list[str] | None,
-        typer.Option(metavar="FROM:TO", help="What the container sees beside the output: data, caches."),
+        typer.Option(metavar="FROM:TO", help="What the container sees beside output, data and cache."),
     ] = None,
     account: Annotated[str | None, typer.Option(help="The account to charge.")] = None,
     partition: Annotated[str | None, typer.Option(help="The partition.")] = None,
@@ -97,6 +97,7 @@ def slurm(
     job runs: 0, 1, 2, or 143 when it was cancelled or its time was over.
     """
     from pitboard.launch.slurm import SlurmJob, require_slurm
+    from pitboard.training.data.cached import default_cache
 
     given, run = _run_options(benchmark, options or [], array)
     if output is not None and given["output"] is not None:
@@ -117,7 +118,8 @@ def slurm(
         per_node=per_node,
         checkpoints=given["checkpoint_every"] is not None,
         container=container,
-        mounts=tuple(container_mounts or ()),
+        mounts=_mounts(given, container_mounts or []) if container else tuple(container_mounts or ()),
+        cache=default_cache().parent if container else None,
         account=account,
         partition=partition,
         time=time,
@@ -132,6 +134,13 @@ def slurm(
         return
     require_slurm()
     raise typer.Exit(_EXIT_CODES[_submit([job], wait=wait)])
+
+
+def _mounts(given: dict[str, Any], asked: list[str]) -> tuple[str, ...]:
+    """Return the mounts that were asked for, and those of the paths that settings name, such as data."""
+    values = [each.partition("=")[2] for each in given["assignments"] or []]
+    paths = [value for value in values if value.startswith("/") and not set(value) & set(":,")]
+    return (*asked, *(f"{path}:{path}" for path in paths))
 
 
 def _show(jobs: "Sequence[SlurmJob]") -> None:

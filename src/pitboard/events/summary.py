@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from math import isnan
+from statistics import fmean
 from typing import Any
 
 import msgspec
@@ -42,7 +43,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """What one log says: its run, and what is told of it besides.
 
     `evaluation_minutes` is the time in pairs of `eval_start` and `eval_stop` from `run_start` to the first
-    `run_stop`, `None` where there is no pair. `statistics` are the numbers of `tracked_stats` by name.
+    `run_stop`, `None` where there is no pair. `statistics` are the numbers of `tracked_stats` by name; of a
+    list that has a number a rank (`rank_…`) they are those of the ranks' means.
     `precision` is the number format of the matrix products, wherever in the log it is stated. `disclosures`
     are what round 6.1 wants disclosed of precision and parallelism, by key, as the log has it.
     """
@@ -127,7 +129,8 @@ def _statistics(tracked: dict[str, list[Any]]) -> list[Statistic]:
     numbers: dict[str, list[float]] = defaultdict(list)
     for name, values in tracked.items():
         if name.isidentifier():
-            numbers[name[:_LONGEST_NAME]] += _numbers(values)
+            found = _by_rank(values) if name.startswith("rank_") else _numbers(values)
+            numbers[name[:_LONGEST_NAME]] += found
     return [_statistic(name, sorted(found)) for name, found in sorted(numbers.items()) if found]
 
 
@@ -136,6 +139,14 @@ def _numbers(values: list[Any]) -> list[float]:
         return [number for number in values if -_LARGEST < number < _LARGEST]
     except TypeError:  # some of them are no numbers
         return [n for n in values if isinstance(n, int | float) and -_LARGEST < n < _LARGEST]
+
+
+def _by_rank(values: list[Any]) -> list[float]:
+    """Return the mean of each rank, of lists that have a number a rank, as `pitboard run` logs them."""
+    lists = [value for value in values if isinstance(value, list) and _numbers(value) == value]
+    if len({*map(len, lists)}) != 1:
+        return []
+    return [fmean(rank) for rank in zip(*lists, strict=True)]
 
 
 def _statistic(name: str, found: list[float]) -> Statistic:

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from pitboard.errors import PitboardError
-from pitboard.files import write_atomically
+from pitboard.files import NO_JSON, read_plain, write_atomically
 
 COUNTS = "scale.json"
 """What the file is called in the folder that has one folder of each number's runs."""
@@ -42,6 +42,23 @@ def require_no_scale(folder: Path) -> None:
             f"The output folder {folder} holds an earlier --scale: continue that with `pitboard run"
             f" --resume {shlex.quote(str(folder))}`, or choose another folder with --output."
         )
+
+
+def read_counts(folder: Path) -> list[int]:
+    """Return the numbers of ranks that a folder names.
+
+    Raises `PitboardError` where it holds no such runs, or its file is damaged.
+    """
+    path = folder / COUNTS
+    try:
+        return parse_counts(",".join(msgspec.json.decode(read_plain(path, 1 << 20), type=list[str])))
+    except FileNotFoundError as error:
+        raise PitboardError(
+            f"{folder} holds no runs on several numbers of ranks, as `--scale 1,2` makes them: there is no"
+            f" {COUNTS}."
+        ) from error
+    except (OSError, *NO_JSON, PitboardError) as error:
+        raise PitboardError(f"{path} is damaged ({error}); start in a new folder.") from error
 
 
 def record_counts(folder: Path, counts: Sequence[int]) -> None:

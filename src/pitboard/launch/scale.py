@@ -15,11 +15,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import msgspec
-
 from pitboard.errors import PitboardError
-from pitboard.files import NO_JSON, read_plain
-from pitboard.launch.counts import COUNTS, parse_counts, require_no_scale
+from pitboard.launch.counts import COUNTS, read_counts, require_no_scale
 from pitboard.launch.plan import RunRequest, make_plan
 from pitboard.launch.series import SeriesReporter, run_all
 from pitboard.launch.sweep import Sweep, read_members, record
@@ -74,13 +71,7 @@ def read_scale(folder: Path) -> Sweep:
     """Return what a folder holds. Raises `PitboardError` for damage, and under torchrun."""
     if launched_by_torchrun():
         raise PitboardError(f"Name one number's folder in {folder} to torchrun, such as {folder}/2.")
-    path = folder / COUNTS
-    try:
-        names = msgspec.json.decode(read_plain(path, 1 << 20), type=list[str])
-        counts = parse_counts(",".join(names))
-    except (OSError, *NO_JSON, PitboardError) as error:
-        raise PitboardError(f"{path} is damaged ({error}); start in a new folder.") from error
-    return read_members(folder, map(str, counts))
+    return read_members(folder, map(str, read_counts(folder)))
 
 
 def run_scale(scale: Sweep, reporter: SeriesReporter) -> bool:

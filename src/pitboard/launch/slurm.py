@@ -44,7 +44,8 @@ Outcome = Literal["reached", "not reached", "stopped", "failed"]
 class SlurmJob:
     """A run as a job: `run` are the arguments of `pitboard run`, without its `--output`.
 
-    Without `gpus_per_node` each node has one task, on its CPUs. `array` jobs do one of as many runs each.
+    Without `gpus_per_node` each node has one task, on its CPUs. `array` jobs do one of as many runs each. A
+    container sees the output, the folder `cache` of what is prepared once, and `mounts`.
     """
 
     benchmark: str
@@ -57,6 +58,7 @@ class SlurmJob:
     checkpoints: bool = False
     container: str | None = None
     mounts: tuple[str, ...] = ()
+    cache: Path | None = None
     account: str | None = None
     partition: str | None = None
     time: str | None = None
@@ -165,7 +167,15 @@ def _body(job: SlurmJob) -> list[str]:
         lines += ['begun="$output/slurm/.begun-$SLURM_JOB_ID"', 'touch "$begun"']
     srun = ["srun", "--kill-on-bad-exit=0", f"--wait={_SECONDS_TO_END}"]
     if job.container:
-        mounts = dict.fromkeys([f"{job.output}:{job.output}", *job.mounts])
+        seen = [job.output, *([job.cache / "pitboard"] if job.cache else [])]
+        mounts = dict.fromkeys([*(f"{folder}:{folder}" for folder in seen), *job.mounts])
+        if job.cache:
+            lines += [
+                "",
+                "# What is prepared once, such as tokenizers, is kept for every job.",
+                f"export XDG_CACHE_HOME={shlex.quote(str(job.cache))}",
+                'mkdir -p "$XDG_CACHE_HOME/pitboard"',
+            ]
         lines += [
             "",
             "# Pyxis starts each task in the container, whose PATH must have a python with Pitboard.",

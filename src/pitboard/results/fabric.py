@@ -20,8 +20,8 @@ _DEFINITION = (
     "Bandwidths are counted as nccl-tests count them, in GB/s (1e9 bytes): the algorithm's is an operation's"
     " bytes over its time, the bus's is that times 2(n−1)/n for an all-reduce, (n−1)/n for an all-gather or"
     " a reduce-scatter, and 1 for sending to one neighbour while receiving from the other. Pairs are measured"
-    " one direction at a time. A rate is off where it is more than the tolerance below its peers' median and"
-    " 3.5 scaled median absolute deviations from it, also when it is measured again."
+    " one direction at a time. A rate is off where its best, of several times, is more than the tolerance"
+    " below the median of what its peers do as a rule, and 3.5 scaled median absolute deviations from it."
 )
 _MANY = 24
 """More links than these are for programs and the heat map; people are told the slowest."""

@@ -10,7 +10,7 @@ import msgspec
 from pitboard.compliance.result.benchmarks import official_drops
 from pitboard.errors import PitboardError
 from pitboard.events import Event, LogFile, read_log
-from pitboard.files import NO_JSON, read_plain
+from pitboard.launch.counts import read_counts
 from pitboard.results.answer import Answer, Column, Table
 from pitboard.results.own_runs import logs_of_runs, read_run_plan
 from pitboard.results.question import Chart
@@ -42,7 +42,7 @@ PARTS = {
 """What ranks are lost to, by the name in a row after `lost_`, with a title for people."""
 
 # As the runs write them.
-_COUNTS, _PLAN = "scale.json", "run.json"
+_PLAN = "run.json"
 _IN_STEP = ("compute", "communication", "imbalance", "data")
 
 
@@ -117,37 +117,34 @@ def scale_of_folder(folder: Path) -> Answer:
 
     Raises `PitboardError` where the folder is of no `--scale`, no run has begun, or a file is damaged.
     """
-    path = folder / _COUNTS
-    try:
-        counts = [int(name) for name in msgspec.json.decode(read_plain(path, 1 << 20), type=list[str])]
-    except (OSError, ValueError, *NO_JSON) as error:
-        raise PitboardError(
-            f"{folder} holds no runs on several numbers of ranks, as `--scale 1,2` makes them ({error})."
-        ) from error
+    counts = read_counts(folder)
     begun = {ranks: plan for ranks in counts if (plan := folder / str(ranks) / _PLAN).is_file()}
     if not begun:
         raise PitboardError(f"No run in {folder} has begun: ask again when one has.")
     plans = {ranks: read_run_plan(plan) for ranks, plan in begun.items()}
     logs = {ranks: [*logs_of_runs(folder / str(ranks)).values()] for ranks in counts}
-    nodes = {ranks: len(_hosts(plan)) or 1 for ranks, plan in plans.items()}
+    hosts = {ranks: _hosts(plan) for ranks, plan in plans.items()}
     first = next(iter(plans.values()))
-    return rank_scaling(logs, str(first.get("benchmark")), str(first.get("preset")), nodes)
+    return rank_scaling(logs, str(first.get("benchmark")), str(first.get("preset")), hosts)
 
 
-def _hosts(plan: Mapping[str, Any]) -> set[str]:
+def _hosts(plan: Mapping[str, Any]) -> list[str]:
     environment = plan.get("environment")
     hosts = environment.get("hosts") if isinstance(environment, dict) else None
-    return set(map(str, hosts)) if isinstance(hosts, list) else set()
+    return list(map(str, hosts)) if isinstance(hosts, list) else []
 
 
 def rank_scaling(
-    logs: Mapping[int, Sequence[Path]], benchmark: str, preset: str, nodes: Mapping[int, int] | None = None
+    logs: Mapping[int, Sequence[Path]],
+    benchmark: str,
+    preset: str,
+    hosts: Mapping[int, Sequence[str]] | None = None,
 ) -> Answer:
     """Answer what the runs on each number of ranks came to, by their logs.
 
-    Rows are numbers of ranks, the fewest first; `nodes` says on how many nodes they were, where it is not
-    one. `more` holds `lost` (what the ranks are lost to), `runs` (each one's minutes) and `stragglers` (ranks
-    that were behind). Facts:
+    Rows are numbers of ranks, the fewest first; `hosts` names the host of each rank, where it is known.
+    `more` holds `lost` (what the ranks are lost to), `runs` (each one's minutes), `steps` (the mean step
+    of each rank) and `stragglers` (ranks that were behind). Facts:
     `complete` says whether every number has a run with a time, `acts_like` what the most ranks act like.
     Raises `PitboardError` for a log that cannot be read.
     """
@@ -159,7 +156,8 @@ def rank_scaling(
     first = next((spent for each in runs if (spent := each.spent())), None)
     if first is not None and not raced:
         _to_same_samples(runs, first.samples)
-    rows = [_row(each, runs, first, nodes or {}) for each in runs]
+    hosts = hosts or {}
+    rows = [_row(each, runs, first, len({*hosts.get(each.ranks, ())}) or 1) for each in runs]
     last = next((row for row in reversed(rows) if row["acts_like"] is not None), None)
     return Answer(
         question="ranks",
@@ -179,6 +177,7 @@ def rank_scaling(
         more={
             "lost": _lost_table(rows),
             "runs": _runs_table(runs),
+            "steps": _steps_table(runs, hosts),
             "stragglers": _stragglers_table(runs),
         },
     )
@@ -268,11 +267,11 @@ def _columns() -> list[Column]:
     ]
 
 
-def _row(each: _Runs, runs: Sequence[_Runs], first: Spent | None, nodes: Mapping[int, int]) -> Row:
+def _row(each: _Runs, runs: Sequence[_Runs], first: Spent | None, nodes: int) -> Row:
     spent = each.spent()
     times = [time / 60 for time in each.times if time is not None]
     row: Row = dict.fromkeys(column.name for column in _columns())
-    row |= {"ranks": each.ranks, "nodes": nodes.get(each.ranks, 1), "runs": len(each.logs)}
+    row |= {"ranks": each.ranks, "nodes": nodes, "runs": len(each.logs)}
     if spent is None or first is None:
         return row
     row |= {
@@ -363,6 +362,53 @@ def _runs_table(runs: Sequence[_Runs]) -> Table:
     )
 
 
+_OF_RANK = {
+    "compute": ("rank_compute_seconds", "Compute"),
+    "wait": ("rank_wait_seconds", "Waiting in collectives"),
+    "data": ("rank_data_wait_seconds", "Data"),
+}
+
+
+def _steps_table(runs: Sequence[_Runs], hosts: Mapping[int, Sequence[str]]) -> Table:
+    """Return the mean step of each rank, over the runs on so many: where its time went."""
+    rows: list[Row] = []
+    for each in runs:
+        named = hosts.get(each.ranks, ())
+        means = {name: _of_ranks(each, key) for name, (key, _) in _OF_RANK.items()}
+        rows += [
+            {"ranks": each.ranks, "rank": rank, "host": named[rank] if len(named) == each.ranks else ""}
+            | {f"{name}_ms": 1e3 * mean[rank] for name, mean in means.items()}
+            for rank in range(each.ranks)
+            if all(len(mean) == each.ranks for mean in means.values())
+        ]
+    return Table(
+        title="The mean step of each rank",
+        columns=[
+            Column("ranks", "Ranks", "integer"),
+            Column("rank", "Rank", "integer"),
+            Column("host", "Host"),
+            *(Column(f"{name}_ms", title, "number", "ms", 1) for name, (_, title) in _OF_RANK.items()),
+        ],
+        rows=rows,
+        detail=True,
+    )
+
+
+def _of_ranks(runs: _Runs, key: str) -> list[float]:
+    """Return the mean of what the logs say of each rank, over the steps of all runs; nothing without any."""
+    total, steps = [0.0] * runs.ranks, 0.0
+    for event in (event for log in runs.logs for event in _tracked(log)):
+        values, count = event.value.get(key), event.value.get("steps")
+        if isinstance(values, list) and len(values) == runs.ranks and _are_numbers([*values, count]):
+            total = [sum_ + count * value for sum_, value in zip(total, values, strict=True)]
+            steps += count
+    return [value / steps for value in total] if steps else []
+
+
+def _are_numbers(values: Sequence[object]) -> bool:
+    return all(isinstance(value, int | float) for value in values)
+
+
 def _stragglers_table(runs: Sequence[_Runs]) -> Table:
     """Return the ranks that were behind in at least half of the runs on so many ranks."""
     rows: list[Row] = []
@@ -402,25 +448,44 @@ def _behind(log: LogFile) -> list[tuple[int, str, float]]:
 
 
 def chart_of(answer: Answer) -> dict[str, Any]:
-    """Return what `charts.lost_ranks` draws of the answer: what ranks act like, and what is lost to what."""
+    """Return what `charts.ranks` draws of the answer: speed-ups, what is lost, and each rank's step."""
+    timed = [row for row in answer.rows if row["acts_like"] is not None]
+    behind = {(row["ranks"], row["rank"]) for row in answer.more["stragglers"]}
+    steps = answer.more["steps"].rows
     return {
+        "subtitle": "The same runs, with the same settings and seeds, on each number of ranks.",
         "rows": [
             {
                 "ranks": _count(row["ranks"]),
                 "part": title,
                 "value": row["acts_like"] if name == "acts_like" else row[f"lost_{name}"],
             }
-            for row in answer.rows
-            if row["acts_like"] is not None
+            for row in timed
             for name, title in {"acts_like": "Acts like", **PARTS}.items()
             if name == "acts_like" or row[f"lost_{name}"] is not None
         ],
-        "caption": "",
+        "speedups": [
+            {name: row[name] for name in ("ranks", "speedup", "speedup_low", "speedup_high", "efficiency")}
+            for row in timed
+        ],
+        "steps": [
+            {
+                "ranks": _count(row["ranks"]),
+                "busy_ms": row["compute_ms"] + row["data_ms"],
+                "step_ms": row["compute_ms"] + row["data_ms"] + row["wait_ms"],
+                "name": f"rank {row['rank']}" + (f" on {row['host']}" if row["host"] else ""),
+                "behind": (row["ranks"], row["rank"]) in behind,
+            }
+            for row in steps
+        ],
     }
 
 
 CHART = Chart(
-    "lost_ranks",
+    "ranks",
     data=chart_of,
-    shows="For each number of ranks, how many they act like and what the others are lost to.",
+    shows=(
+        "The speed-up by numbers of ranks beside the ideal one, what the ranks of each are lost to, and how "
+        "long each rank is busy in a step"
+    ),
 )

@@ -47,8 +47,8 @@ class Host:
             megahertz = _number(self._cpuinfo("cpu MHz").partition(".")[0])
             return f"{megahertz / 1e3:.1f} GHz" if megahertz else ""
         kilohertz = {
-            "base": _number(_read(scaling / "base_frequency")),
-            "max": _number(_read(scaling / "cpuinfo_max_freq")),
+            "base": _number(read_text(scaling / "base_frequency")),
+            "max": _number(read_text(scaling / "cpuinfo_max_freq")),
         }
         return "; ".join(f"{khz / 1e6:.1f} GHz ({name})" for name, khz in kilohertz.items() if khz)
 
@@ -56,10 +56,10 @@ class Host:
         """Return the machine's caches by level: total size and number of instances."""
         sizes: dict[str, dict[str, int]] = defaultdict(dict)
         for index in (entry for cpu in self._cpus() for entry in (cpu / "cache").glob("index[0-9]*")):
-            size = _number(_read(index / "size").removesuffix("K"))
+            size = _number(read_text(index / "size").removesuffix("K"))
             if size:
-                kind = {"Data": "d", "Instruction": "i"}.get(_read(index / "type"), "")
-                sizes[f"L{_read(index / 'level')}{kind}"][_read(index / "shared_cpu_list")] = size
+                kind = {"Data": "d", "Instruction": "i"}.get(read_text(index / "type"), "")
+                sizes[f"L{read_text(index / 'level')}{kind}"][read_text(index / "shared_cpu_list")] = size
         return "; ".join(
             f"{name}: {_binary_size(sum(found.values()) * 1024)} ({_count(len(found), 'instance')})"
             for name, found in sorted(sizes.items())
@@ -67,7 +67,7 @@ class Host:
 
     def memory(self) -> str:
         """Return the memory that the kernel manages, a little less than what is installed."""
-        total = re.search(r"^MemTotal:\s+(\d+) kB", _read(self.root / "proc/meminfo"), re.MULTILINE)
+        total = re.search(r"^MemTotal:\s+(\d+) kB", read_text(self.root / "proc/meminfo"), re.MULTILINE)
         size = _number(total[1]) if total else 0
         return _binary_size(size * 1024) if size else ""
 
@@ -75,10 +75,10 @@ class Host:
         """Return the kinds of local disks, and their number and capacity."""
         disks: Counter[tuple[str, int]] = Counter()
         for disk in sorted((self.root / "sys/block").glob("*")):
-            sectors = _number(_read(disk / "size"))
+            sectors = _number(read_text(disk / "size"))
             local = not _NOT_A_DISK.match(disk.name) and "1" not in (
-                _read(disk / "removable"),
-                _read(disk / "hidden"),
+                read_text(disk / "removable"),
+                read_text(disk / "hidden"),
             )
             if local and sectors:
                 # The kernel counts in sectors of 512 bytes, whatever the device's own.
@@ -89,28 +89,40 @@ class Host:
     def networking(self) -> str:
         """Return the network ports by kind and rate; a rate that the driver does not tell is left out."""
         ports: Counter[str] = Counter()
-        for adapter in sorted((self.root / "sys/class/infiniband").glob("*/ports/*")):
-            if _read(adapter / "link_layer") == "InfiniBand":
-                ports[f"InfiniBand {_read(adapter / 'rate')}".strip()] += 1
-        for port in sorted((self.root / "sys/class/net").glob("*")):
-            is_hardware = (port / "device").exists() and not (port / "device/physfn").exists()
-            if is_hardware and _read(port / "type") == _ETHERNET:
-                megabits = _number(_read(port / "speed"))
-                ports[f"Ethernet {megabits / 1000:g} Gb/s" if megabits else "Ethernet"] += 1
+        for port in self.rdma_ports():
+            if read_text(port / "link_layer") == "InfiniBand":
+                ports[f"InfiniBand {read_text(port / 'rate')}".strip()] += 1
+        for port in self.ethernet_ports():
+            megabits = _number(read_text(port / "speed"))
+            ports[f"Ethernet {megabits / 1000:g} Gb/s" if megabits else "Ethernet"] += 1
         return " + ".join(f"{count}x {kind}" for kind, count in ports.items())
+
+    def rdma_ports(self) -> list[Path]:
+        """Return the kernel's folders of the ports that have RDMA: InfiniBand, and Ethernet with RoCE."""
+        return sorted((self.root / "sys/class/infiniband").glob("*/ports/*"))
+
+    def ethernet_ports(self) -> list[Path]:
+        """Return the kernel's folders of the Ethernet ports that are hardware, with RDMA or without."""
+        return [
+            port
+            for port in sorted((self.root / "sys/class/net").glob("*"))
+            if (port / "device").exists()
+            and not (port / "device/physfn").exists()
+            and read_text(port / "type") == _ETHERNET
+        ]
 
     def gpus(self) -> list[dict[str, str]]:
         """Return the GPUs on the PCI bus: address, vendor and device, NUMA node, firmware where told."""
         found = []
         for device in sorted((self.root / "sys/bus/pci/devices").glob("*")):
-            if _read(device / "class").startswith(_DISPLAY):
+            if read_text(device / "class").startswith(_DISPLAY):
                 told = self.root / "proc/driver/nvidia/gpus" / device.name / "information"
-                lines = dict(line.split(":", 1) for line in _read(told).splitlines() if ":" in line)
+                lines = dict(line.split(":", 1) for line in read_text(told).splitlines() if ":" in line)
                 found.append(
                     _told(
                         address=device.name,
-                        id=f"{_read(device / 'vendor')}:{_read(device / 'device')}",
-                        numa_node=_read(device / "numa_node"),
+                        id=f"{read_text(device / 'vendor')}:{read_text(device / 'device')}",
+                        numa_node=read_text(device / "numa_node"),
                         model=lines.get("Model", "").strip(),
                         firmware=lines.get("GPU Firmware", "").strip() or lines.get("Video BIOS", "").strip(),
                     )
@@ -131,27 +143,27 @@ class Host:
                 _told(
                     name=place.name,
                     driver=driver.resolve().name if driver.exists() else "",
-                    numa_node=_read(place / "device/numa_node"),
-                    rate=_read(place / "ports/1/rate") or _read(place / "speed"),
-                    link_layer=_read(place / "ports/1/link_layer"),
-                    firmware=_read(place / "fw_ver"),
+                    numa_node=read_text(place / "device/numa_node"),
+                    rate=read_text(place / "ports/1/rate") or read_text(place / "speed"),
+                    link_layer=read_text(place / "ports/1/link_layer"),
+                    firmware=read_text(place / "fw_ver"),
                 )
             )
         return found
 
     def first_line(self, path: str) -> str:
         """Return the first line of a file under the root."""
-        return _read(self.root / path).partition("\n")[0]
+        return read_text(self.root / path).partition("\n")[0]
 
     def _cpuinfo(self, key: str) -> str:
-        found = re.search(rf"^{key}\s*:\s*(.+)$", _read(self.root / "proc/cpuinfo"), re.MULTILINE)
+        found = re.search(rf"^{key}\s*:\s*(.+)$", read_text(self.root / "proc/cpuinfo"), re.MULTILINE)
         return found[1].strip() if found else ""
 
     def _cpus(self) -> list[Path]:
         return sorted((self.root / "sys/devices/system/cpu").glob("cpu[0-9]*"))
 
     def _distinct(self, fact: str) -> set[str]:
-        return {_read(cpu / "topology" / fact) for cpu in self._cpus()} - {""}
+        return {read_text(cpu / "topology" / fact) for cpu in self._cpus()} - {""}
 
 
 def _told(**facts: str) -> dict[str, str]:
@@ -175,7 +187,7 @@ def _disk_kind(disk: Path) -> str:
         return "NVMe SSD"
     if disk.name.startswith(("vd", "xvd")):
         return "virtual disk"
-    return "HDD" if _read(disk / "queue/rotational") == "1" else "SSD"
+    return "HDD" if read_text(disk / "queue/rotational") == "1" else "SSD"
 
 
 def _lscpu_model(root: Path) -> str:
@@ -198,7 +210,8 @@ def _number(text: str) -> int:
     return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else 0
 
 
-def _read(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """Return what a file of the kernel says; "" where it cannot be read."""
     try:
         return path.read_text(encoding="utf-8", errors="replace").strip()
     except OSError:

@@ -39,7 +39,8 @@ class Position(NamedTuple):
     evaluated: int = 0
 
     def __str__(self) -> str:
-        batches = f" and {self.evaluated:,} batches of the evaluation" if self.evaluated else ""
+        several = "es" if self.evaluated > 1 else ""
+        batches = f" and {self.evaluated:,} batch{several} of the evaluation" if self.evaluated else ""
         return f"step {self.step} (sample {self.samples:,}){batches}"
 
 

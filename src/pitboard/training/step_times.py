@@ -43,8 +43,9 @@ class Split:
     """The mean step of some steps on all ranks, in seconds; the parts add up to `step`.
 
     `communication` is exposed: in it even the rank that was busy longest had to wait. `imbalance` is how
-    long a rank waits, on average, for the one that was busy longest in the step. `busy` is, by rank, how long
-    a step kept it busy.
+    long a rank waits, on average, for the one that was busy longest in the step. By rank, `busy` is how long
+    a step kept it busy, `waited` how long it waited in collectives, and `waited_for_data` what of the busy
+    time was for its samples.
     """
 
     steps: int
@@ -54,16 +55,22 @@ class Split:
     imbalance: float
     data: float
     busy: tuple[float, ...]
+    waited: tuple[float, ...]
+    waited_for_data: tuple[float, ...]
 
-    def stats(self) -> dict[str, int | float]:
+    def stats(self) -> dict[str, int | float | list[float]]:
         """Return what the log gets as `tracked_stats`, with the rank that is furthest behind, if one is."""
-        named: dict[str, int | float] = {
+        computed = [busy - data for busy, data in zip(self.busy, self.waited_for_data, strict=True)]
+        named: dict[str, int | float | list[float]] = {
             "steps": self.steps,
             "step_seconds": self.step,
             "compute_seconds": self.compute,
             "communication_seconds": self.communication,
             "imbalance_seconds": self.imbalance,
             "data_wait_seconds": self.data,
+            "rank_compute_seconds": _short(computed),
+            "rank_wait_seconds": _short(self.waited),
+            "rank_data_wait_seconds": _short(self.waited_for_data),
         }
         for rank, excess in stragglers(self.busy)[:1]:
             named |= {"straggler_rank": rank, "straggler_excess": excess}
@@ -97,7 +104,14 @@ def split(steps: int, ranks: Sequence[tuple[float, float, float]], longest: floa
         imbalance=most - busy,
         data=data,
         busy=tuple((whole - wait) / steps for whole, wait, _ in ranks),
+        waited=tuple(wait / steps for _, wait, _ in ranks),
+        waited_for_data=tuple(data / steps for _, _, data in ranks),
     )
+
+
+def _short(seconds: Sequence[float]) -> list[float]:
+    """Return them in four digits: a line has them of a thousand ranks."""
+    return [float(f"{each:.4g}") for each in seconds]
 
 
 def together(splits: Sequence[Split]) -> Split | None:
@@ -109,6 +123,9 @@ def together(splits: Sequence[Split]) -> Split | None:
     def mean(values: Sequence[float]) -> float:
         return sum(each.steps * value for each, value in zip(splits, values, strict=True)) / steps
 
+    def by_rank(values: Sequence[Sequence[float]]) -> tuple[float, ...]:
+        return tuple(mean(rank) for rank in zip(*values, strict=True))
+
     return Split(
         steps,
         mean([each.step for each in splits]),
@@ -116,7 +133,9 @@ def together(splits: Sequence[Split]) -> Split | None:
         mean([each.communication for each in splits]),
         mean([each.imbalance for each in splits]),
         mean([each.data for each in splits]),
-        tuple(mean(rank) for rank in zip(*(each.busy for each in splits), strict=True)),
+        by_rank([each.busy for each in splits]),
+        by_rank([each.waited for each in splits]),
+        by_rank([each.waited_for_data for each in splits]),
     )
 
 

@@ -1,13 +1,13 @@
 """What is off: a device, a link, a node or a choice of NCCL, held against its peers and its hardware."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from statistics import median
 from typing import Literal, NamedTuple, TypeVar
 
 import msgspec
 
-from pitboard.launch.fabric.record import Device, Fabric, Link, NcclChoice, Topology
+from pitboard.launch.fabric.record import RATES, Device, Fabric, Link, NcclChoice, Topology
 
 K = TypeVar("K", bound=Hashable)
 Subject = Literal["device", "link", "clock", "topology", "nccl"]
@@ -40,19 +40,22 @@ class Slow(NamedTuple):
         return 1 - self.value / self.typical
 
 
-def slow(values: Mapping[K, float], tolerance: float) -> dict[K, Slow]:
+def slow(best: Mapping[K, float], tolerance: float, usual: Mapping[K, float] | None = None) -> dict[K, Slow]:
     """Return the rates that are more than a share `tolerance` below the peers' median, and beyond its spread.
 
-    The spread is the median absolute deviation, so that many peers hide no outlier and few that scatter name
+    `best` is the best that was measured of each, and is held against what the peers do as a rule, by default
+    their best, too: what a busy machine slows now and then reaches that once, a slow link never does. The
+    spread is the median absolute deviation, so that many peers hide no outlier and few that scatter name
     none. Of two rates nothing tells which is right: the higher one is what the lower is held against.
     """
-    if len(values) < 2:
+    if len(best) < 2:
         return {}
-    typical = max(values.values()) if len(values) == 2 else median(values.values())
-    spread = 0.0 if len(values) == 2 else median(abs(value - typical) for value in values.values())
+    rates = [*(best if usual is None else usual).values()]
+    typical = max(rates) if len(rates) == 2 else median(rates)
+    spread = 0.0 if len(rates) == 2 else median(abs(rate - typical) for rate in rates)
     return {
         name: Slow(value, typical)
-        for name, value in values.items()
+        for name, value in best.items()
         if value < typical * (1 - tolerance) and _SCALE * (typical - value) > _FAR * spread
     }
 
@@ -65,12 +68,6 @@ class SlowDevice(NamedTuple):
     rate: Slow
 
 
-_QUANTITIES: dict[str, Callable[[Device], float | None]] = {
-    "tflops": lambda device: device.tflops,
-    "copy": lambda device: device.copy,
-    "host_copy": lambda device: device.host_copy,
-    "clock_mhz": lambda device: device.clock_mhz,
-}
 _DEVICE_WORDS = {
     "tflops": "computes {:.3g} TFLOP/s in matrix products",
     "copy": "copies {:.3g} GB/s in its memory",
@@ -86,9 +83,10 @@ def slow_devices(devices: Iterable[Device], tolerance: float) -> list[SlowDevice
         kinds[device.name].append(device)
     found = []
     for alike in kinds.values():
-        for quantity, of in _QUANTITIES.items():
-            values = {device.rank: value for device in alike if (value := of(device)) is not None}
-            rates = slow(values, tolerance)
+        for quantity in RATES:
+            best = {d.rank: value for d in alike if (value := getattr(d, quantity)) is not None}
+            usual = {d.rank: value for d in alike if (value := d.usual(quantity)) is not None}
+            rates = slow(best, tolerance, usual)
             found += [SlowDevice(d, quantity, rates[d.rank]) for d in alike if d.rank in rates]
     return found
 
@@ -107,12 +105,14 @@ def slow_ends(links: Iterable[Link], tolerance: float) -> list[SlowEnd]:
     found = []
     for alike in _alike(links):
         for sends in (True, False):
-            best: dict[tuple[str, str | None], float] = {}
+            best: dict[tuple[str, str | None], float] = defaultdict(float)
+            usual: dict[tuple[str, str | None], float] = defaultdict(float)
             for link in alike:
                 end = link.sender if sends else link.receiver, link.node
-                best[end] = max(best.get(end, 0.0), link.bandwidth)
+                best[end] = max(best[end], link.bandwidth)
+                usual[end] = max(usual[end], link.usual)
             if len(best) > 2:
-                rates = slow(best, tolerance)
+                rates = slow(best, tolerance, usual)
                 found += [SlowEnd(name, node, sends, rate) for (name, node), rate in rates.items()]
     return found
 
@@ -121,17 +121,21 @@ def slow_links(links: Iterable[Link], tolerance: float) -> list[tuple[Link, Slow
     """Return the links that are slower than their two ends' best links explain, with what those allow."""
     found = []
     for alike in _alike(links):
-        out: dict[tuple[str, str | None], float] = {}
-        into: dict[tuple[str, str | None], float] = {}
+        out: dict[tuple[str, str | None], float] = defaultdict(float)
+        into: dict[tuple[str, str | None], float] = defaultdict(float)
         for link in alike:
-            for best, end in ((out, link.sender), (into, link.receiver)):
-                best[end, link.node] = max(best.get((end, link.node), 0.0), link.bandwidth)
+            for usual, end in ((out, link.sender), (into, link.receiver)):
+                usual[end, link.node] = max(usual[end, link.node], link.usual)
         few = len(alike) == 2
         expected = {
             link.ranks: 1.0 if few else min(out[link.sender, link.node], into[link.receiver, link.node])
             for link in alike
         }
-        rates = slow({link.ranks: link.bandwidth / expected[link.ranks] for link in alike}, tolerance)
+        rates = slow(
+            {link.ranks: link.bandwidth / expected[link.ranks] for link in alike},
+            tolerance,
+            {link.ranks: link.usual / expected[link.ranks] for link in alike},
+        )
         for link in alike:
             if rate := rates.get(link.ranks):
                 found.append((link, Slow(link.bandwidth, rate.typical * expected[link.ranks])))
@@ -147,17 +151,21 @@ def _alike(links: Iterable[Link]) -> Iterable[list[Link]]:
 
 
 def doubtful(fabric: Fabric, tolerance: float) -> tuple[bool, list[tuple[int, int]]]:
-    """Return whether devices, and which links, are to be measured again before they are called slow."""
+    """Return whether devices, and which links, are to be measured again before they are called slow.
+
+    With a link comes the same pair's other direction: what it is held against may have had a quiet moment.
+    """
     ends = {(end.name, end.node, end.sends) for end in slow_ends(fabric.links, tolerance)}
     single = {link.ranks for link, _ in slow_links(fabric.links, tolerance)}
-    links = [
+    links = {
         link.ranks
         for link in fabric.links
         if link.ranks in single
         or (link.sender, link.node, True) in ends
         or (link.receiver, link.node, False) in ends
-    ]
-    return bool(slow_devices(fabric.devices, tolerance)), links
+    }
+    links |= {(receiver, sender) for sender, receiver in links}
+    return bool(slow_devices(fabric.devices, tolerance)), sorted(links)
 
 
 def judge(fabric: Fabric, tolerance: float) -> list[Fault]:

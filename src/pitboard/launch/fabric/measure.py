@@ -22,6 +22,7 @@ from pitboard.launch.fabric import judge, topology
 from pitboard.launch.fabric.nccl import read_log
 from pitboard.launch.fabric.record import (
     OPERATIONS,
+    RATES,
     Clock,
     Collective,
     Device,
@@ -43,6 +44,12 @@ _MOST_REPETITIONS = 20
 _MOST_PAIR_BYTES = {"cuda": 64 * 2**20, "cpu": 16 * 2**20}
 _SWEEP = {"cuda": [4**power for power in range(6, 15)], "cpu": [4**power for power in range(6, 13)]}
 _PINGS = 16
+# On a CPU others may be at work, too. Of each measurement the best of several parts counts; on a GPU, whose
+# clock falls as it gets hot, the mean of them.
+_PARTS = {"cuda": 1, "cpu": 8}
+_BLOCKS = {"cuda": 1, "cpu": 4}
+# What seems slow is measured so often again, after a while of seconds each time: what made it seem so passes.
+_AGAIN = (0.0, 0.2, 0.4, 0.8)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,15 +135,7 @@ def _measure(me: _Rank, wanted: Wanted, tell: Callable[[str], None], logs: Path)
     )
     if me.control is not None:
         fabric = _communicate(me, wanted, sizes, fabric, tell)
-    again, links = me.share(judge.doubtful(fabric, wanted.tolerance) if me.rank == 0 else (False, []))
-    if again or links:
-        tell(f"Measuring again what seems slow ({len(links)} links) …")
-    if again:
-        with _stage("measuring the devices again"):
-            both = zip(fabric.devices, _devices(me, wanted.seconds), strict=True)
-            fabric = msgspec.structs.replace(fabric, devices=[_better(*pair) for pair in both])
-    if links:
-        fabric = msgspec.structs.replace(fabric, links=_links_again(me, wanted, sizes, fabric.links, links))
+    fabric = _measured_again(me, wanted, sizes, fabric, tell)
     is_leader = me.leaders[me.nodes[me.rank]] == me.rank
     own = topology.node_topology(me.nodes[me.rank]) if is_leader else None
     choice = _nccl_choice(me.rank, logs)
@@ -149,6 +148,26 @@ def _measure(me: _Rank, wanted: Wanted, tell: Callable[[str], None], logs: Path)
         topologies=[each for each in topologies if each is not None],
         nccl=[each for each in choices if each is not None],
     )
+
+
+def _measured_again(
+    me: _Rank, wanted: Wanted, sizes: list[int], fabric: Fabric, tell: Callable[[str], None]
+) -> Fabric:
+    """Return the measurements with what seems slow measured again, until nothing does or it is certain."""
+    for pause in _AGAIN:
+        devices, links = me.share(judge.doubtful(fabric, wanted.tolerance) if me.rank == 0 else (False, []))
+        if not (devices or links):
+            break
+        tell(f"Measuring again what seems slow ({len(links)} links) …")
+        time.sleep(pause)
+        if devices:
+            with _stage("measuring the devices again"):
+                both = zip(fabric.devices, _devices(me, wanted.seconds), strict=True)
+                fabric = msgspec.structs.replace(fabric, devices=[_with_tries(*pair) for pair in both])
+        if links:
+            found = _links_again(me, wanted, sizes, fabric.links, links)
+            fabric = msgspec.structs.replace(fabric, links=found)
+    return fabric
 
 
 def _communicate(
@@ -248,7 +267,7 @@ def _devices(me: _Rank, seconds: float) -> list[Device]:
     longer = seconds * 10 if on_gpu else seconds
     me.wait()
     driver = _ask_clock(device)
-    matrix = _rate(
+    matrix = _rates(
         device,
         longer,
         lambda: torch.mm(left, right, out=product),
@@ -260,33 +279,41 @@ def _devices(me: _Rank, seconds: float) -> list[Device]:
     else:
         clock, throttled = topology.throttling(driver.communicate()[0])
     me.wait()
-    copy = _rate(device, seconds, lambda: target.copy_(source))
-    host_copy = None
+    copy = _rates(device, seconds, lambda: target.copy_(source))
+    host_copy: list[float] = []
     if on_gpu:
         pinned = torch.ones(length, pin_memory=True)
         me.wait()
-        host_copy = _rate(device, seconds, lambda: target.copy_(pinned, non_blocking=True)) * length * 4 / 1e9
+        host_copy = _rates(device, seconds, lambda: target.copy_(pinned, non_blocking=True))
+    tries = {
+        "tflops": [each * 2 * size**3 / 1e12 for each in matrix],
+        "copy": [each * 2 * length * 4 / 1e9 for each in copy],
+        "host_copy": [each * length * 4 / 1e9 for each in host_copy],
+        "clock_mhz": [] if clock is None else [clock],
+    }
     return me.gather(
         Device(
             rank=me.rank,
             node=me.nodes[me.rank],
             name=device_name(device),
-            tflops=matrix * 2 * size**3 / 1e12,
-            copy=copy * 2 * length * 4 / 1e9,
-            host_copy=host_copy,
-            clock_mhz=clock,
+            **_best(tries),
             throttled=throttled,
+            tries=tries,
         )
     )
 
 
-def _rate(
+def _best(tries: dict[str, list[float]]) -> dict[str, Any]:
+    return {name: max(values, default=None) for name, values in tries.items()}
+
+
+def _rates(
     device: torch.device,
     seconds: float,
     work: Callable[[], object],
     wanted: Callable[[], bool] = lambda: False,
-) -> float:
-    """Return how often a second the device does some work, over about so many seconds.
+) -> list[float]:
+    """Return how often a second the device does some work, in each part of about so many seconds.
 
     It does so for up to ten seconds more while that is `wanted`.
     """
@@ -295,15 +322,22 @@ def _rate(
     began = time.perf_counter()
     work()
     synchronize(device)
-    batch = max(1, int(min(0.1, seconds) / max(time.perf_counter() - began, 1e-6)))
-    done = 0
-    began = time.perf_counter()
-    while (took := time.perf_counter() - began) < seconds or not done or (took < seconds + 10 and wanted()):
-        for _ in range(batch):
-            work()
-        synchronize(device)
-        done += batch
-    return done / took
+    took = time.perf_counter() - began
+    part = seconds / _PARTS[device.type]
+    batch = max(1, int(min(0.1, part) / max(took, 1e-6)))
+    rates: list[float] = []
+    start = time.perf_counter()
+    while (
+        (spent := time.perf_counter() - start) < seconds or not rates or (spent < seconds + 10 and wanted())
+    ):
+        done, began = 0, time.perf_counter()
+        while (took := time.perf_counter() - began) < part or not done:
+            for _ in range(batch):
+                work()
+            synchronize(device)
+            done += batch
+        rates.append(done / took)
+    return rates
 
 
 def _ask_clock(device: torch.device) -> "subprocess.Popen[str] | None":
@@ -317,14 +351,10 @@ def _ask_clock(device: torch.device) -> "subprocess.Popen[str] | None":
     )
 
 
-def _better(one: Device, other: Device) -> Device:
-    """Return the better of two measurements of a device, quantity by quantity."""
-    rates = ("tflops", "copy", "host_copy", "clock_mhz")
-    best = {
-        name: max((v for v in (getattr(one, name), getattr(other, name)) if v is not None), default=None)
-        for name in rates
-    }
-    return msgspec.structs.replace(other, **best)
+def _with_tries(one: Device, other: Device) -> Device:
+    """Return a device with what was measured of it at two times."""
+    tries = {name: [*one.tries[name], *other.tries[name]] for name in RATES}
+    return msgspec.structs.replace(other, tries=tries, **_best(tries))
 
 
 # Collective operations.
@@ -396,7 +426,7 @@ def _every_pair(me: _Rank, sizes: list[int], seconds: float) -> list[Link]:
             for index in range(most)
         ]
     )
-    found: list[tuple[tuple[int, int], float]] = []
+    found: list[tuple[tuple[int, int], list[float]]] = []
     for pairs in (pairs for plan in plans for pairs in plan):
         with _stage(f"measuring the pairs {_told(me, pairs)}"):
             me.wait()
@@ -404,7 +434,7 @@ def _every_pair(me: _Rank, sizes: list[int], seconds: float) -> list[Link]:
             found += [] if mine is None else _both_ways(me, mine, sizes, seconds)
     with _stage("gathering the pairs"):
         everything = [each for part in me.gather(found) for each in part]
-    return [_link(me, ranks, bandwidth) for ranks, bandwidth in everything]
+    return [_link(me, ranks, tries) for ranks, tries in everything]
 
 
 def _told(me: _Rank, pairs: list[tuple[int, int]]) -> str:
@@ -412,17 +442,17 @@ def _told(me: _Rank, pairs: list[tuple[int, int]]) -> str:
     return told + (" and more" if len(pairs) > 4 else "")
 
 
-def _link(me: _Rank, ranks: tuple[int, int], bandwidth: float) -> Link:
+def _link(me: _Rank, ranks: tuple[int, int], tries: list[float]) -> Link:
     sender, receiver = (me.nodes[rank] for rank in ranks)
-    if sender != receiver:
-        return Link(sender=sender, receiver=receiver, ranks=ranks, bandwidth=bandwidth)
-    names = (f"rank {rank}" for rank in ranks)
-    return Link(sender=next(names), receiver=next(names), ranks=ranks, bandwidth=bandwidth, node=sender)
+    node = sender if sender == receiver else None
+    if node is not None:
+        sender, receiver = (f"rank {rank}" for rank in ranks)
+    return Link(sender=sender, receiver=receiver, ranks=ranks, bandwidth=max(tries), node=node, tries=tries)
 
 
 def _both_ways(
     me: _Rank, pair: tuple[int, int], sizes: list[int], seconds: float
-) -> list[tuple[tuple[int, int], float]]:
+) -> list[tuple[tuple[int, int], list[float]]]:
     """Return what this rank measured as the sender of its pair, first the one and then the other."""
     size = min(max(sizes), _MOST_PAIR_BYTES[me.device.type])
     message = torch.zeros(max(1, size // _ELEMENT), device=me.device)
@@ -436,14 +466,17 @@ def _both_ways(
     return found
 
 
-def _send(me: _Rank, message: Tensor, to: int, seconds: float) -> float:
-    """Return the bandwidth in GB/s until the other rank says that it has all."""
-    count = torch.ones(1, dtype=torch.long)
-    dist.send(count, to, group=me.control)
+def _send(me: _Rank, message: Tensor, to: int, seconds: float, *, again: bool = False) -> list[float]:
+    """Return the bandwidth in GB/s until the other rank says that it has all, of each block of messages."""
+    dist.send(torch.tensor([1, 1]), to, group=me.control)
     took = _send_all(me, message, to, 1)  # connects
-    count[0] = _repetitions(took, seconds)
-    dist.send(count, to, group=me.control)
-    return message.nbytes * int(count) / _send_all(me, message, to, int(count)) / 1e9
+    repetitions = _repetitions(took, seconds)
+    blocks = _BLOCKS[me.device.type]
+    if again:  # which is done several times, be the messages as slow as they are
+        blocks = min(blocks, repetitions)
+    count = max(1, repetitions // blocks)
+    dist.send(torch.tensor([blocks, count]), to, group=me.control)
+    return [message.nbytes * count / _send_all(me, message, to, count) / 1e9 for _ in range(blocks)]
 
 
 def _send_all(me: _Rank, message: Tensor, to: int, count: int) -> float:
@@ -457,20 +490,22 @@ def _send_all(me: _Rank, message: Tensor, to: int, count: int) -> float:
 
 def _receive(me: _Rank, message: Tensor, sender: int) -> None:
     for _ in range(2):
-        count = torch.zeros(1, dtype=torch.long)
-        dist.recv(count, sender, group=me.control)
-        dist.send(torch.ones(1), sender, group=me.control)
-        for _ in range(int(count)):
-            _exchange(receive=(message, sender))
-        synchronize(me.device)
-        dist.send(torch.ones(1), sender, group=me.control)
+        told = torch.zeros(2, dtype=torch.long)
+        dist.recv(told, sender, group=me.control)
+        blocks, count = told.tolist()
+        for _ in range(blocks):
+            dist.send(torch.ones(1), sender, group=me.control)
+            for _ in range(count):
+                _exchange(receive=(message, sender))
+            synchronize(me.device)
+            dist.send(torch.ones(1), sender, group=me.control)
 
 
 def _links_again(
     me: _Rank, wanted: Wanted, sizes: list[int], links: list[Link], doubtful: list[tuple[int, int]]
 ) -> list[Link]:
-    """Return the links with the doubtful ones measured again, each alone; what is better counts."""
-    found: dict[tuple[int, int], float] = {}
+    """Return the links with the doubtful ones measured again, each alone."""
+    found: dict[tuple[int, int], list[float]] = {}
     size = min(max(sizes), _MOST_PAIR_BYTES[me.device.type])
     for sender, receiver in doubtful:
         with _stage(f"measuring {_told(me, [(sender, receiver)])} again"):
@@ -478,15 +513,12 @@ def _links_again(
             if me.rank in (sender, receiver):
                 message = torch.zeros(max(1, size // _ELEMENT), device=me.device)
                 if me.rank == sender:
-                    found[sender, receiver] = _send(me, message, receiver, wanted.seconds)
+                    found[sender, receiver] = _send(me, message, receiver, wanted.seconds, again=True)
                 else:
                     _receive(me, message, sender)
     for part in me.gather(found):
         found |= part
-    return [
-        msgspec.structs.replace(link, bandwidth=max(link.bandwidth, found.get(link.ranks, 0.0)))
-        for link in links
-    ]
+    return [_link(me, link.ranks, link.tries + found.get(link.ranks, [])) for link in links]
 
 
 # Clocks.

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from statistics import median
 from typing import Literal
 
 import msgspec
@@ -42,11 +43,16 @@ class Collective(msgspec.Struct, frozen=True, kw_only=True):
     origin: str = "sweep"
 
 
+RATES = ("tflops", "copy", "host_copy", "clock_mhz")
+"""The fields of a `Device` in which devices of one name are alike."""
+
+
 class Device(msgspec.Struct, frozen=True, kw_only=True):
     """What one rank's device does while all others are as busy.
 
     `tflops` is of a large matrix product, `copy` and `host_copy` are GB/s of a copy within its memory (read
-    and written) and from the host's; `throttled` are the driver's reasons for a lower clock.
+    and written) and from the host's; `throttled` are the driver's reasons for a lower clock. `tries` has, by
+    the name of each of these, what was measured each time: the figure itself is the best of them.
     """
 
     rank: int
@@ -57,16 +63,31 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
     host_copy: float | None = None
     clock_mhz: float | None = None
     throttled: list[str] = []
+    tries: dict[str, list[float]] = {}
+
+    def usual(self, quantity: str) -> float | None:
+        """Return what a quantity is as a rule: the median of the tries."""
+        best: float | None = getattr(self, quantity)
+        return median(self.tries.get(quantity) or [best]) if best is not None else None
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
-    """What one rank sends to another while no other rank of the two's sends; `node` where both are on one."""
+    """What one rank sends to another while no other rank of the two's sends; `node` where both are on one.
+
+    `bandwidth` is the best of `tries`.
+    """
 
     sender: str
     receiver: str
     ranks: tuple[int, int]
     bandwidth: float
     node: str | None = None
+    tries: list[float] = []
+
+    @property
+    def usual(self) -> float:
+        """What it carries as a rule: the median of the tries."""
+        return median(self.tries or [self.bandwidth])
 
 
 class Clock(msgspec.Struct, frozen=True, kw_only=True):

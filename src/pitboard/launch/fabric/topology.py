@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pitboard.launch.fabric.record import Port, Topology
+from pitboard.training.host import Host, read_text
 
-_ETHERNET = "1"  # ARPHRD_ETHER, in /sys/class/net/*/type
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _RDMA: dict[str, Literal["InfiniBand", "RoCE", "RDMA"]] = {"InfiniBand": "InfiniBand", "Ethernet": "RoCE"}
 _NEAR = ("PIX", "PXB")
@@ -32,21 +32,20 @@ def node_topology(node: str, root: Path = Path("/")) -> Topology:
 
 def ports(root: Path = Path("/")) -> list[Port]:
     """Return the ports of network hardware: those with RDMA, and the Ethernet ports without."""
+    host = Host(root)
     found = []
-    for port in sorted((root / "sys/class/infiniband").glob("*/ports/*")):
-        kind = _RDMA.get(_read(port / "link_layer"), "RDMA")
-        rate = re.match(r"([\d.]+) Gb", _read(port / "rate"))
-        active = "ACTIVE" in _read(port / "state")
+    for port in host.rdma_ports():
+        kind = _RDMA.get(read_text(port / "link_layer"), "RDMA")
+        rate = re.match(r"([\d.]+) Gb", read_text(port / "rate"))
+        active = "ACTIVE" in read_text(port / "state")
         name = f"{port.parent.parent.name}:{port.name}"
         found.append(Port(name=name, kind=kind, gigabits=float(rate[1]) if rate else 0.0, active=active))
-    for port in sorted((root / "sys/class/net").glob("*")):
-        hardware = port / "device"
-        virtual = not hardware.exists() or (hardware / "physfn").exists()
-        if virtual or (hardware / "infiniband").exists() or _read(port / "type") != _ETHERNET:
+    for port in host.ethernet_ports():
+        if (port / "device/infiniband").exists():
             continue
-        speed = _read(port / "speed")
+        speed = read_text(port / "speed")
         gigabits = int(speed) / 1000 if speed.isdecimal() else 0.0
-        active = _read(port / "operstate") == "up"
+        active = read_text(port / "operstate") == "up"
         found.append(Port(name=port.name, kind="Ethernet", gigabits=gigabits, active=active))
     return found
 
@@ -102,7 +101,7 @@ def clock_query(gpu: str) -> list[str]:
 def processor_clock(root: Path = Path("/")) -> float | None:
     """Return the mean clock of the processors' cores in MHz; `None` where the kernel does not tell."""
     files = (root / "sys/devices/system/cpu").glob("cpu[0-9]*/cpufreq/scaling_cur_freq")
-    clocks = [int(text) / 1e3 for text in map(_read, files) if text.isdecimal()]
+    clocks = [int(text) / 1e3 for text in map(read_text, files) if text.isdecimal()]
     return sum(clocks) / len(clocks) if clocks else None
 
 
@@ -120,10 +119,3 @@ def nvidia_smi(*arguments: str) -> str:
     except (OSError, subprocess.SubprocessError):
         return ""
     return done.stdout if done.returncode == 0 else ""
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:
-        return ""

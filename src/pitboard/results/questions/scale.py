@@ -86,17 +86,25 @@ _FITTED = [
     Column("high", "Prediction, 95 % high", "number", "min", 3),
 ]
 _STEPS_TITLE = "The step of one's own runs: the median over stretches of training, the mean over ranks"
-_STEP = [
-    Column("reference", "Reference"),
-    Column("accelerators", "Accelerators", "integer"),
-    Column("step_seconds", "Step", "number", "s", 4),
+_PARTS_OF_STEP = [
     Column("compute_seconds", "Compute", "number", "s", 4),
     Column("communication_seconds", "Exposed communication", "number", "s", 4),
     Column("imbalance_seconds", "Load imbalance", "number", "s", 4),
     Column("data_wait_seconds", "Data", "number", "s", 4),
 ]
-_OF_STEPS = """select submitter, system, name, median(median) as seconds from statistics
-where own and round = $round and benchmark = $benchmark group by all"""
+_TIMES_OF_STEP = [
+    Column("step_seconds", "Step", "number", "s", 4),
+    *_PARTS_OF_STEP,
+    Column("slowest_rank_seconds", "Compute of the slowest rank", "number", "s", 4),
+]
+_STEP = [
+    Column("reference", "Reference"),
+    Column("system", "System", detail=True),
+    Column("accelerators", "Accelerators", "integer"),
+    *_TIMES_OF_STEP,
+]
+_OF_STEPS = """select submitter, system, name, median(median) as seconds, median(maximum) as most
+from statistics where own and round = $round and benchmark = $benchmark group by all"""
 _STEPS = 16
 _WIDEST = 5
 """A law whose interval is wider than this factor is not drawn: the points are joined instead."""
@@ -340,11 +348,13 @@ def _steps(store: Store, values: dict[str, object], rows: list[Row]) -> list[Row
     asked = {name: values[name] for name in ("round", "benchmark")}
     found: dict[tuple[str, str], Row] = {}
     for each in store.rows(_OF_STEPS, asked):
-        found.setdefault((each["submitter"], each["system"]), {})[each["name"]] = each["seconds"]
-    names = [column.name for column in _STEP[2:]]
+        of = found.setdefault((each["submitter"], each["system"]), {})
+        of[each["name"]] = each["seconds"]
+        if each["name"] == "rank_compute_seconds":
+            of["slowest_rank_seconds"] = each["most"]
     return [
-        {"reference": row["reference"], "accelerators": row["accelerators"]}
-        | {name: found[row["submitter"], row["system"]].get(name) for name in names}
+        {name: row[name] for name in ("reference", "system", "accelerators")}
+        | {each.name: found[row["submitter"], row["system"]].get(each.name) for each in _TIMES_OF_STEP}
         for row in rows
         if "step_seconds" in found.get((row["submitter"], row["system"]), {})
     ]
@@ -375,6 +385,28 @@ def _named(answer: Answer) -> list[Row]:
 def _narrow(law: list[Row]) -> bool:
     """Say whether a law's interval says anything: one of three results spans orders of magnitude."""
     return all(row["low"] and row["high"] / row["low"] < _WIDEST for row in law)
+
+
+def _step_parts(answer: Answer) -> dict[str, Any]:
+    """Give the parts of the steps of one's own, in ms; raises `PitboardError` where there are none."""
+    steps = answer.more["steps"].rows if "steps" in answer.more else []
+    if not steps:
+        raise PitboardError("No result of your own is shown whose logs say where the time of a step went.")
+    of = f"v{facets.told(answer.parameters['round'], ' and v')} {answer.parameters['benchmark']}"
+    return {
+        "rows": [
+            {
+                "result": f"{row['system']}, {row['accelerators']:,} accelerators",
+                "part": column.title,
+                "value": 1e3 * row[column.name],
+                "slowest": row["slowest_rank_seconds"] and 1e3 * row["slowest_rank_seconds"],
+            }
+            for row in steps
+            for column in _PARTS_OF_STEP
+            if row[column.name] is not None
+        ],
+        "title": f"{of}: where the time of a step goes, in your own runs",
+    }
 
 
 def _efficiency(answer: Answer) -> dict[str, Any]:
@@ -414,5 +446,12 @@ QUESTION = Question(
             "ideal one",
         ),
         Chart("efficiency", _efficiency, "Scaling efficiency, in percent of ideal, over accelerators"),
+        Chart(
+            "steps",
+            _step_parts,
+            "The mean step of your own results, divided into computing, exposed communication, load "
+            "imbalance and waiting for data",
+            form="step_parts",
+        ),
     ),
 )
