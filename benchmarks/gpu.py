@@ -23,7 +23,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -268,12 +267,11 @@ def measured(part: Part, device: str, seconds: float) -> Iterator[Row]:
         import torch
 
         torch._dynamo.config.disable = True  # compiling takes longer than all the rest
-    with _older_torch():
-        if part.kind == "smoke":
-            yield _guarded(part, lambda: smoke_row(part, device))
-            return
-        for loop in (OURS, PLAIN):
-            yield _guarded(part, lambda loop=loop: layers_row(part, loop, device, seconds), loop)  # type: ignore[misc]
+    if part.kind == "smoke":
+        yield _guarded(part, lambda: smoke_row(part, device))
+        return
+    for loop in (OURS, PLAIN):
+        yield _guarded(part, lambda loop=loop: layers_row(part, loop, device, seconds), loop)  # type: ignore[misc]
 
 
 def _guarded(part: Part, measure: Callable[[], Row], loop: str = "") -> Row:
@@ -588,36 +586,6 @@ def smoke_row(part: Part, device: str) -> Row:
         quality=summary.quality,
         peak_bytes=summary.peak_memory_bytes,
     )
-
-
-@contextmanager
-def _older_torch() -> Iterator[None]:
-    """Give a PyTorch before 2.13 the one function that Pitboard needs of it: the loss made in chunks."""
-    import torch
-    from torch import Tensor
-    from torch.utils.checkpoint import checkpoint
-
-    # Of any type: a name is given to each.
-    nn: Any = torch.nn
-    functional: Any = torch.nn.functional
-    if hasattr(functional, "linear_cross_entropy"):
-        yield
-        return
-
-    def chunk(states: Tensor, weight: Tensor, target: Tensor) -> Tensor:
-        logits = functional.linear(states, weight).float()
-        loss: Tensor = functional.cross_entropy(logits, target, reduction="sum", ignore_index=-100)
-        return loss
-
-    def stand_in(states: Tensor, weight: Tensor, target: Tensor, *, options: Any) -> Tensor:
-        size = options["batch_chunk_size"]
-        parts = zip(torch.split(states, size), torch.split(target, size), strict=True)
-        losses = [checkpoint(chunk, part, weight, wanted, use_reentrant=False) for part, wanted in parts]
-        return torch.stack(losses).sum() / (target != -100).sum()
-
-    functional.linear_cross_entropy = stand_in
-    nn.LinearCrossEntropyOptions = dict
-    yield
 
 
 def environment(arguments: argparse.Namespace) -> dict[str, str]:
