@@ -29,6 +29,10 @@ CASES = {
     "flux1 bf16": (False, False),
     "llama2_70b_lora bf16": (False, False),
     "llama2_70b_lora fp8": (True, False),
+    "llama31_405b mxfp8": (True, True),
+    "retinanet bf16": (False, False),
+    "rgat bf16": (False, False),
+    "dlrm_dcnv2 nvfp4": (True, True),
 }
 
 
@@ -83,5 +87,7 @@ def test_the_stand_in_refuses_what_a_gpu_would_refuse_or_wait_for(raced: dict[st
         "copy that waits": "refused",
         "two devices": "refused",
         "two types": "refused",
+        "mask": "refused",
+        "count": "refused",
         "asynchronous copy": "taken",
     }
