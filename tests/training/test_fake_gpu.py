@@ -17,7 +17,8 @@ import torch
 import pitboard as package
 
 # In one worker: every worker that has one of them would run all cases.
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("fake_gpu")]
+# The first test runs all cases: a minute of a core, which a busy machine may take long to give.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("fake_gpu"), pytest.mark.timeout(1200)]
 
 HERE = Path(__file__).parent / "fake_gpu"
 TORCH = Path(torch.__file__).parent
