@@ -23,9 +23,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,8 @@ _FULL: dict[str, dict[str, Any]] = {
     "flux1": {"preset": "full", "global_batch_size": 64, "micro_batch_size": 16},
     "llama2_70b_lora": {"preset": "full", "global_batch_size": 2, "micro_batch_size": 1},
 }
+# Their smoke presets are raced too, if time is left.
+_SMOKE_ONLY = ("llama31_405b", "retinanet", "rgat", "dlrm_dcnv2")
 # Stands for a full-size layer where `--device cpu` tries this script out.
 _TINY: dict[str, dict[str, Any]] = {
     "llama31_8b": {
@@ -88,9 +91,11 @@ _POOL = 8
 _WARMUP_STEPS = 3
 _STEPS_PROFILED = 2
 _TOP = 10
-# A part with less time than this is not started: importing and compiling alone take most of it.
+# A part with less time than this is not started: compiling alone takes most of it.
 _LEAST_SECONDS = 25.0
-# How many times its even share of what is left a part may take.
+# How much longer a part takes than another: two loops are compiled and timed, or one small one.
+_WEIGHTS = {"layers": 2.0, "smoke": 1.0}
+# How many times its share of what is left a part may take.
 _SHARES = 2.0
 OURS, PLAIN = "Pitboard", "plain loop, torch.compile"
 
@@ -109,6 +114,16 @@ class Part:
     kind: str
     benchmark: str
     precision: str = "auto"
+
+    @property
+    def weight(self) -> float:
+        """Its share of the time, beside those of other parts."""
+        return _WEIGHTS[self.kind]
+
+    @property
+    def format(self) -> str:
+        """The number format of its precision."""
+        return self.precision.partition(" ")[0]
 
     @property
     def name(self) -> str:
@@ -138,7 +153,7 @@ class Row:
 
 
 class Budget:
-    """Divides the time that is left evenly over the parts to come; one may take some more than its share."""
+    """Divides the time that is left over the parts to come; one may take some more than its share."""
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -149,11 +164,12 @@ class Budget:
         """Seconds until the time is over."""
         return self._end - self._clock()
 
-    def limit(self, parts: int) -> float | None:
-        """Return the seconds that the first of so many parts may take, or `None` where it does not fit."""
+    def limit(self, parts: Sequence[Part]) -> float | None:
+        """Return the seconds that the first of these parts may take, or `None` where it does not fit."""
         if self.left < _LEAST_SECONDS:
             return None
-        return min(self.left, max(_LEAST_SECONDS, _SHARES * self.left / parts))
+        share = self.left * parts[0].weight / sum(part.weight for part in parts)
+        return min(self.left, max(_LEAST_SECONDS, _SHARES * share))
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -166,18 +182,21 @@ def main(words: Sequence[str] | None = None) -> None:
         print(problem, file=sys.stderr)
         sys.exit(2)
     budget = Budget(arguments.minutes * 60)
-    run = in_this_process if arguments.in_process else in_own_process
-    rows: list[Row] = []
     facts = environment(arguments)
-    parts = _parts(arguments)
+    parts, rows = had(_parts(arguments), facts)
+    processes = Processes(arguments)
     for number, part in enumerate(parts):
-        limit = budget.limit(len(parts) - number)
+        limit = budget.limit(parts[number:])
         if limit is None:
             rows.append(_reason(part, f"left out: the {arguments.minutes:g} minutes were over"))
         else:
             print(f"{part.name}, at most {limit:.0f} s", file=sys.stderr, flush=True)
-            rows += run(part, arguments, limit)
+            if arguments.in_process:
+                rows += measured(part, arguments.device, arguments.seconds)
+            else:
+                rows += processes.run(part, limit, parts[number + 1 : number + 2])
         write_section(arguments.output, section(facts, rows, parts[number + 1 :]))
+    processes.end()
     print(f"{arguments.output}: {sum(row.note == '' for row in rows)} of {len(rows)} rows measured")
 
 
@@ -218,48 +237,111 @@ def _parts(arguments: argparse.Namespace) -> list[Part]:
         parts += [Part("smoke", benchmark) for benchmark in chosen]
     if not arguments.precisions:
         parts += [Part("layers", chosen[0], each) for each in ("fp8 tensorwise", "mxfp8", "nvfp4")]
+    if not arguments.no_smoke and not arguments.only:
+        parts += [Part("smoke", benchmark) for benchmark in _SMOKE_ONLY]
     return parts
 
 
-def in_own_process(part: Part, arguments: argparse.Namespace, limit: float) -> list[Row]:
-    """Run a part in a process that is ended at its limit; what it had measured until then counts."""
-    words = ["--part", json.dumps(asdict(part)), "--device", arguments.device, "--seconds", arguments.seconds]
-    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
-        process = subprocess.Popen(
+def had(parts: Sequence[Part], facts: dict[str, str]) -> tuple[list[Part], list[Row]]:
+    """Return the parts in formats that the GPU has, and rows that say of the others that it has not."""
+    formats = facts.get("formats")
+    lacks = [part for part in parts if formats and part.format not in ["auto", *formats.split(", ")]]
+    rows = [_reason(part, f"left out: {facts['device']} has no {part.format} arithmetic") for part in lacks]
+    return [part for part in parts if part not in lacks], rows
+
+
+class Processes:
+    """Runs each part in a process of its own; the next part's imports its libraries meanwhile."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self._device, self._seconds = arguments.device, arguments.seconds
+        self._begun: dict[Part, _Process] = {}
+
+    def run(self, part: Part, limit: float, after: Sequence[Part] = ()) -> list[Row]:
+        """Run a part, and end it at its limit; what it had measured until then counts."""
+        running = self._begun.pop(part, None) or _Process(part, self._device, self._seconds)
+        self._begun |= {each: _Process(each, self._device, self._seconds) for each in after}
+        return running.finish(limit)
+
+    def end(self) -> None:
+        """End what was begun and never run."""
+        for process in self._begun.values():
+            process.drop()
+
+
+class _Process:
+    def __init__(self, part: Part, device: str, seconds: float) -> None:
+        words = ["--part", json.dumps(asdict(part)), "--device", device, "--seconds", seconds]
+        self._part = part
+        self._out = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed when it has ended
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - as this
+        self._process = subprocess.Popen(
             [sys.executable, __file__, *map(str, words)],
-            stdout=out,
-            stderr=errors,
+            stdin=subprocess.PIPE,
+            stdout=self._out,
+            stderr=self._errors,
             start_new_session=True,
             env=os.environ | {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"},
         )
+
+    def kill(self) -> None:
+        """End it with the processes that it started, which load data and compile."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def drop(self) -> None:
+        """End it without its rows."""
+        self.kill()
+        for each in (self._process.stdin, self._out, self._errors):
+            each.close()  # type: ignore[union-attr]
+
+    def finish(self, limit: float) -> list[Row]:
+        """Let it measure for so many seconds; return its rows."""
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):
+            self._process.stdin.write(b"go\n")
+            self._process.stdin.flush()
         code: int | None = None
         try:
-            code = process.wait(limit)
-        except BaseException as stop:
-            # With the processes that it started, which load data and compile.
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            if not isinstance(stop, subprocess.TimeoutExpired):
-                raise
-        out.seek(0)
-        errors.seek(0)
-        # Libraries print to standard output too; a line that a killed process left unfinished is no row.
-        rows = [Row(**json.loads(line[4:])) for line in out if line.startswith("@row") and line[-1] == "\n"]
-        if code != 0:
+            code = self._process.wait(limit)
+        except subprocess.TimeoutExpired:
+            self.kill()
+        except BaseException:
+            self.kill()
+            raise
+        with self._out as out, self._errors as errors, suppress(BrokenPipeError):
+            self._process.stdin.close()
+            out.seek(0)
+            errors.seek(0)
+            # Libraries print here too; a line that a killed process left unfinished is no row.
+            lines = [line[4:] for line in out if line.startswith("@row") and line[-1] == "\n"]
             last = (errors.read().strip().splitlines() or ["it said nothing"])[-1]
+        rows = [Row(**json.loads(line)) for line in lines]
+        if code != 0:
             why = f"ended at its limit of {limit:.0f} s" if code is None else f"ended with {code}: {last}"
-            rows.append(_reason(part, f"the rest of {part.name} {why}"))
-    return rows
-
-
-def in_this_process(part: Part, arguments: argparse.Namespace, _limit: float) -> list[Row]:
-    """Run a part here, with no limit."""
-    return list(measured(part, arguments.device, arguments.seconds))
+            rows.append(_reason(self._part, f"the rest of {self._part.name} {why}"))
+        return rows
 
 
 def _be_part(part: Part, device: str, seconds: float) -> None:
+    """Import what takes long, wait to be told, measure, and print the rows."""
+    _import_libraries(part)
+    if not sys.stdin.readline():
+        return
     for row in measured(part, device, seconds):
         print(f"\n@row{json.dumps(asdict(row))}", flush=True)
+
+
+def _import_libraries(part: Part) -> None:
+    """Import what the part needs; what is missing is told where it is used. Nothing opens the GPU."""
+    names = ["torch._dynamo", "torch._inductor.compile_fx", "training_peers"]
+    names += [f"pitboard.training.benchmarks.{part.benchmark}.{each}" for each in ("benchmark", "model")]
+    names += ["diffusers.models.transformers.transformer_flux"] if part.benchmark == "flux1" else []
+    names += ["torchao.float8"] if part.format == "fp8" else []
+    for name in names:
+        with suppress(ImportError):
+            import_module(name)
 
 
 def measured(part: Part, device: str, seconds: float) -> Iterator[Row]:
@@ -268,12 +350,11 @@ def measured(part: Part, device: str, seconds: float) -> Iterator[Row]:
         import torch
 
         torch._dynamo.config.disable = True  # compiling takes longer than all the rest
-    with _older_torch():
-        if part.kind == "smoke":
-            yield _guarded(part, lambda: smoke_row(part, device))
-            return
-        for loop in (OURS, PLAIN):
-            yield _guarded(part, lambda loop=loop: layers_row(part, loop, device, seconds), loop)  # type: ignore[misc]
+    if part.kind == "smoke":
+        yield _guarded(part, lambda: smoke_row(part, device))
+        return
+    for loop in (OURS, PLAIN):
+        yield _guarded(part, lambda loop=loop: layers_row(part, loop, device, seconds), loop)  # type: ignore[misc]
 
 
 def _guarded(part: Part, measure: Callable[[], Row], loop: str = "") -> Row:
@@ -308,12 +389,8 @@ def layers_row(part: Part, loop: str, device: str, seconds: float) -> Row:
     import torch
 
     from pitboard.training.device import choose_device, device_name, published_peak_tflops
-    from pitboard.training.precision import emulated
 
     here = choose_device(device, 0)
-    kind = part.precision.partition(" ")[0]
-    if device == "cuda" and emulated(kind, here):
-        raise LeftOut(f"left out: {device_name(here)} has no {kind} arithmetic")
     count = layers_that_fit(part.benchmark, part.precision, device)
     for attempt in range(_TRIES):
         benchmark = benchmark_of(part.benchmark, part.precision, device, count)
@@ -321,9 +398,11 @@ def layers_row(part: Part, loop: str, device: str, seconds: float) -> Row:
         try:
             _train(part.benchmark, loop, benchmark, watch)
         except Exception as error:
-            if not _out_of_memory(error) or attempt == _TRIES - 1 or count == 1:
-                raise
-            count = max(1, count * 2 // 3)
+            # Where the rate is known, what failed was its profile.
+            if watch.rate is None:
+                if not _out_of_memory(error) or attempt == _TRIES - 1 or count == 1:
+                    raise
+                count = max(1, count * 2 // 3)
         finally:
             del benchmark
             gc.collect()
@@ -344,7 +423,7 @@ def layers_row(part: Part, loop: str, device: str, seconds: float) -> Row:
         unit="tokens/s" if tokens > 1 else "samples/s",
         rate=samples * tokens,
         utilisation=utilisation(
-            samples, settled.flops_per_sample(), published_peak_tflops(device_name(here), kind)
+            samples, settled.flops_per_sample(), published_peak_tflops(device_name(here), part.format)
         ),
         peak_bytes=watch.peak_bytes,
         top=watch.top,
@@ -565,7 +644,7 @@ def smoke_row(part: Part, device: str) -> Row:
     from pitboard.training.runner import execute
 
     overrides = {"device": device} | ({"max_samples": "16"} if device == "cpu" else {})
-    if device == "cpu" and part.benchmark == "llama2_70b_lora":
+    if device == "cpu" and part.benchmark in ("llama2_70b_lora", "llama31_405b"):
         overrides["base_steps"] = "2"
     plan = Plan(
         benchmark=part.benchmark,
@@ -590,36 +669,6 @@ def smoke_row(part: Part, device: str) -> Row:
     )
 
 
-@contextmanager
-def _older_torch() -> Iterator[None]:
-    """Give a PyTorch before 2.13 the one function that Pitboard needs of it: the loss made in chunks."""
-    import torch
-    from torch import Tensor
-    from torch.utils.checkpoint import checkpoint
-
-    # Of any type: a name is given to each.
-    nn: Any = torch.nn
-    functional: Any = torch.nn.functional
-    if hasattr(functional, "linear_cross_entropy"):
-        yield
-        return
-
-    def chunk(states: Tensor, weight: Tensor, target: Tensor) -> Tensor:
-        logits = functional.linear(states, weight).float()
-        loss: Tensor = functional.cross_entropy(logits, target, reduction="sum", ignore_index=-100)
-        return loss
-
-    def stand_in(states: Tensor, weight: Tensor, target: Tensor, *, options: Any) -> Tensor:
-        size = options["batch_chunk_size"]
-        parts = zip(torch.split(states, size), torch.split(target, size), strict=True)
-        losses = [checkpoint(chunk, part, weight, wanted, use_reentrant=False) for part, wanted in parts]
-        return torch.stack(losses).sum() / (target != -100).sum()
-
-    functional.linear_cross_entropy = stand_in
-    nn.LinearCrossEntropyOptions = dict
-    yield
-
-
 def environment(arguments: argparse.Namespace) -> dict[str, str]:
     """Return what was measured on, and with which versions."""
     from pitboard.training.device import published_peak_tflops
@@ -628,11 +677,17 @@ def environment(arguments: argparse.Namespace) -> dict[str, str]:
     if arguments.device == "cuda":
         code = (
             "import json, torch; p = torch.cuda.get_device_properties(0);"
-            "print(json.dumps([p.name, p.total_memory, torch.version.cuda or torch.version.hip]))"
+            "from pitboard.training.precision.products import gpu_has;"
+            "formats = [f for f in ('bf16', 'fp8', 'mxfp8', 'nvfp4') if gpu_has(f, torch.device('cuda', 0))];"
+            "print(json.dumps([p.name, p.total_memory, torch.version.cuda or torch.version.hip, formats]))"
         )
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        name, memory, runtime = json.loads(done.stdout.splitlines()[-1])
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        if done.returncode:
+            last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+            raise PitboardError(f"The GPU could not be looked at: {last}")
+        name, memory, runtime, formats = json.loads(done.stdout.splitlines()[-1])
         facts = {"device": name, "memory": f"{memory / 2**30:.0f} GiB", "driver": _driver()}
+        facts["formats"] = ", ".join(formats)
         facts["CUDA or ROCm"] = str(runtime)
         peaks = {kind: published_peak_tflops(name, kind) for kind in ("bf16", "fp8")}
         known = [f"{kind.upper()} {peak:,.1f} TFLOP/s" for kind, peak in peaks.items() if peak]
@@ -683,7 +738,7 @@ def section(facts: dict[str, str], rows: Sequence[Row], waiting: Sequence[Part] 
         lines += ["", f"No utilisation for {names}: no peak of this device is known to us."]
     if smokes := [row for row in rows if row.kind == "smoke"]:
         lines += ["", "### Smoke presets to their target", ""]
-        lines += ["| benchmark | precision | reached | samples | seconds | validation loss | note |"]
+        lines += ["| benchmark | precision | reached | samples | seconds | quality | note |"]
         lines += ["| --- " * 7 + "|", *map(_smoke_line, smokes)]
     for row in layers:
         if row.top:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import gpu
-from gpu import OURS, PLAIN, Budget, Part, Row
+from gpu import OURS, PLAIN, Budget, Part, Processes, Row
 from pitboard.training.device import published_peak_tflops
 from pitboard.training.protocol import benchmark_class
 from pitboard.training.runner import settings_for
@@ -24,13 +24,16 @@ ARGUMENTS = argparse.Namespace(device="cpu", seconds=0.0)
 def test_the_time_is_divided_over_the_parts_and_what_does_not_fit_is_not_started() -> None:
     now = [0.0]
     budget = Budget(540, lambda: now[0])
-    assert budget.limit(9) == 120
-    assert budget.limit(1) == 540
+    assert budget.limit([BF16] * 9) == 120
+    assert budget.limit([BF16]) == 540
+    smoke = Part("smoke", "llama31_8b")  # takes half as long
+    assert budget.limit([BF16] * 6 + [smoke] * 6) == 120
+    assert budget.limit([smoke] * 6 + [BF16] * 6) == 60
     now[0] = 440
-    assert budget.limit(9) == 25  # never less than a part needs to begin
-    assert budget.limit(2) == 100
+    assert budget.limit([BF16] * 9) == 25  # never less than a part needs to begin
+    assert budget.limit([BF16] * 2) == 100
     now[0] = 520
-    assert budget.limit(1) is None
+    assert budget.limit([BF16]) is None
 
 
 def test_parts_for_which_there_is_no_time_are_rows(tmp_path: Path) -> None:
@@ -47,6 +50,25 @@ def test_a_word_after_the_precision_is_its_scaling() -> None:
     scalings = {word: gpu.settings_of("llama31_8b", word, "cpu", 1) for word in ("fp8", "fp8 tensorwise")}
     assert {each.precision for each in scalings.values()} == {"fp8"}
     assert [each.fp8_scaling for each in scalings.values()] == ["rowwise", "tensorwise"]
+
+
+def test_formats_that_the_gpu_lacks_take_no_process() -> None:
+    parts = [Part("layers", "llama31_8b", each) for each in ("bf16", "fp8 tensorwise", "nvfp4")]
+    smoke = Part("smoke", "rgat")
+    kept, rows = gpu.had([*parts, smoke], FACTS | {"formats": "bf16, fp8"})
+    assert kept == [*parts[:2], smoke]
+    assert [row.note for row in rows] == ["left out: NVIDIA H100 80GB HBM3 has no nvfp4 arithmetic"]
+    assert gpu.had(parts, {"device": "a CPU"}) == (parts, [])
+
+
+def test_a_rate_outlives_a_profile_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    def train(name: str, loop: str, benchmark: object, watch: gpu.Stopwatch) -> None:
+        watch.rate = 2.0
+        raise RuntimeError("CUPTI is not permitted")
+
+    monkeypatch.setattr(gpu, "_train", train)
+    row = gpu.layers_row(BF16, OURS, "cpu", 0.0)
+    assert (row.rate, row.top) == (2.0 * 4 * 32, [])  # four samples of 32 tokens a step
 
 
 def test_what_fails_is_a_row_and_the_rest_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,9 +100,13 @@ def test_a_process_that_ends_early_keeps_what_it_measured(
     row = Row("layers", "llama31_8b", "bf16", OURS, rate=2.5, top=[("gemm", 0.5, 4)])
     script = tmp_path / "part.py"
     half = json.dumps(asdict(row))
-    script.write_text(f"print('@row' + {half!r}); print('@row{{', end='', flush=True)\n{ending}\n")
+    told = "input(); print('@row' + {half!r}); print('@row{{', end='', flush=True)\n{ending}\n"
+    script.write_text(told.format(half=half, ending=ending))
     monkeypatch.setattr(gpu, "__file__", str(script))
-    *measured, last = gpu.in_own_process(BF16, ARGUMENTS, limit)
+    processes = Processes(ARGUMENTS)
+    *measured, last = processes.run(BF16, limit, after=[Part("smoke", "flux1")])
+    assert list(processes._begun) == [Part("smoke", "flux1")]  # imports what it needs, and waits
+    processes.end()
     assert last.note == f"the rest of llama31_8b bf16 {why}"
     if limit:
         assert [replace(each, top=[]) for each in measured] == [replace(row, top=[])]

@@ -14,7 +14,7 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.tensor import DTensor, Shard, distribute_tensor
 from torch.testing._internal.distributed import multi_threaded_pg
 
-from pitboard.training import sharded_loss
+from pitboard.training import chunked_loss
 from pitboard.training.context_parallel import SequenceParts
 
 OnRanks = Callable[[Callable[[DeviceMesh], list[Tensor]]], list[list[Tensor]]]
@@ -82,7 +82,7 @@ def test_ranks_that_share_the_vocabulary_find_the_loss_and_its_gradient(
     on_ranks: OnRanks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The last chunk is not whole, and no chunk's logits are held with another's.
-    monkeypatch.setattr(sharded_loss, "_CHUNK", 5)
+    monkeypatch.setattr(chunked_loss, "_CHUNK", 5)
     hidden, weight = torch.randn(3, 12, 8), torch.randn(20, 8)
     labels = torch.randint(20, (3, 12))
     labels[0, :7] = -100
@@ -98,7 +98,7 @@ def test_ranks_that_share_the_vocabulary_find_the_loss_and_its_gradient(
         words = distribute_tensor(weight, ranks, [Shard(0)]).requires_grad_()
         assert isinstance(states, DTensor)
         assert isinstance(words, DTensor)
-        found = sharded_loss.sharded_head_loss(states, words, labels)
+        found = chunked_loss.sharded_head_loss(states, words, labels)
         back = torch.autograd.grad(found, (states, words), along)
         assert all(isinstance(x, DTensor) for x in back)
         return [found.detach(), *(x.full_tensor() for x in back if isinstance(x, DTensor))]

@@ -42,6 +42,7 @@ TIMEOUT = timedelta(minutes=10)
 """How long a rank waits for the others, to come or in a collective, unless the user says otherwise."""
 
 _SECONDS_BETWEEN_LOOKS = 0.05
+_COMPILED_KINDS = 64
 _PRODUCTS = frozenset(
     {"aten::mm", "aten::addmm", "aten::bmm", "aten::_scaled_mm", "aten::_scaled_mm_v2", "flex_attention"}
 )
@@ -362,6 +363,10 @@ def prepare(model: nn.Module, benchmark: TrainableBenchmark[Settings], world: Wo
     if settings.activation_checkpointing != "none":
         _checkpoint_activations(model, benchmark)
     if settings.compile:
+        # Blocks of a class share what is compiled, and beyond this many kinds the rest silently is not: by
+        # stride, width, what is frozen, and evaluation, the detector's backbone has more than the usual 8.
+        config = torch._dynamo.config
+        config.recompile_limit = max(config.recompile_limit, _COMPILED_KINDS)
         for block in benchmark.blocks(model):
             block.compile(dynamic=False)
     if world.mesh is not None:

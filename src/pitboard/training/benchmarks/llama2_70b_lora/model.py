@@ -10,7 +10,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
 from pitboard.training import attention
-from pitboard.training.benchmarks.llama31_8b.model import head_loss, llama_config
+from pitboard.training.benchmarks.llama31_8b.model import HeadLoss, llama_config
 from pitboard.training.context_parallel import SequenceParts
 from pitboard.training.data.packed import IGNORED
 
@@ -79,6 +79,9 @@ class LoraWithLoss(nn.Module):
             if parameter.requires_grad:
                 parameter.data = parameter.data.float()
         self._boundaries = settings.document_boundaries
+        self._loss = HeadLoss(compiled=bool(settings.compile))
+        if settings.compile:
+            self.llama.model.norm.compile(dynamic=False)
 
     def split_sequences(self, parts: SequenceParts) -> None:
         """Compute only this rank's part of the sequences."""
@@ -111,4 +114,4 @@ class LoraWithLoss(nn.Module):
         share = len(positions) / tokens.shape[1]
         counts = (wanted != IGNORED).sum(dim=1) * share
         states = self.states(tokens, first, positions)
-        return head_loss(states, self.llama.lm_head.weight, wanted[:, positions], counts=counts)
+        return self._loss(states, self.llama.lm_head.weight, wanted[:, positions], counts)

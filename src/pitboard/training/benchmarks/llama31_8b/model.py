@@ -11,9 +11,9 @@ from torch.distributed.tensor import DTensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from pitboard.training import attention
+from pitboard.training.chunked_loss import Softmax, chunked_head_loss, sharded_head_loss, softmax_loss
 from pitboard.training.context_parallel import SequenceParts
 from pitboard.training.data.packed import IGNORED
-from pitboard.training.sharded_loss import sharded_head_loss
 
 if TYPE_CHECKING:
     from pitboard.training.benchmarks.llama31_8b.benchmark import LlamaSettings, LlamaSizes
@@ -29,12 +29,6 @@ _ROPE_SCALING = {
 }
 # Above this many logits a head computes its loss in chunks and never holds them all.
 _CHUNKED_LOSS_FROM = 1 << 28
-# Tokens of a chunk in evaluation, and in training. PyTorch adds the chunks' gradients in BF16 where they are
-# BF16, so that the 64 chunks of 128 tokens that it would choose on a GPU lose four times as much as these.
-_EXACT_CHUNK = 1024
-_CHUNKS = nn.LinearCrossEntropyOptions(
-    batch_chunk_size=2048, chunking_method=None, acc_policy="compact", acc_dtype=torch.float32
-)
 
 
 class LlamaWithLoss(nn.Module):
@@ -50,7 +44,7 @@ class LlamaWithLoss(nn.Module):
         super().__init__()
         rope = {"rope_theta": settings.rope_theta, **_ROPE_SCALING}
         self.llama = LlamaForCausalLM(llama_config(settings, rope, _LONGEST_CONTEXT))
-        self._whole = torch.compile(whole_head_loss, dynamic=False) if settings.compile else whole_head_loss
+        self._loss = HeadLoss(compiled=bool(settings.compile))
         if settings.compile:
             self.llama.model.norm.compile(dynamic=False)
 
@@ -106,7 +100,7 @@ class LlamaWithLoss(nn.Module):
         if isinstance(hidden, DTensor):
             assert isinstance(weight, DTensor)
             return sharded_head_loss(hidden, weight, labels)
-        return head_loss(hidden, weight, labels, self._whole)
+        return self._loss(hidden, weight, labels)
 
 
 class _Elsewhere(nn.Module):
@@ -150,22 +144,23 @@ def llama_config(settings: "LlamaSizes", rope: dict[str, Any], longest: int) -> 
     return config
 
 
-def head_loss(
-    hidden: Tensor,
-    weight: Tensor,
-    labels: Tensor,
-    whole: Callable[..., Tensor] | None = None,
-    counts: Tensor | None = None,
-) -> Tensor:
-    """Return each sequence's mean loss in nats over the tokens with a label (not −100), shape (samples,).
+class HeadLoss:
+    """The loss of a head, from all logits at once or, where they would fill the memory, a chunk at a time."""
 
-    `hidden` is (samples, length, width), `weight` (vocabulary, width), `labels` (samples, length). Logits
-    that would fill the memory are made a chunk at a time; `whole` stands for `whole_head_loss`, compiled.
-    With `counts`, (samples,), the sum is divided by these, not by the number of labels.
-    """
-    if labels.numel() * weight.shape[0] >= _CHUNKED_LOSS_FROM:
-        return chunked_head_loss(hidden, weight, labels, counts)
-    return (whole or whole_head_loss)(hidden, weight, labels, counts)
+    def __init__(self, *, compiled: bool) -> None:
+        self._whole: Callable[..., Tensor] = whole_head_loss
+        self._softmax: Softmax = softmax_loss
+        if compiled:
+            self._whole = torch.compile(whole_head_loss, dynamic=False)
+            self._softmax = torch.compile(softmax_loss, dynamic=False)
+
+    def __call__(
+        self, hidden: Tensor, weight: Tensor, labels: Tensor, counts: Tensor | None = None
+    ) -> Tensor:
+        """Return what `chunked_head_loss` does."""
+        if labels.numel() * weight.shape[0] >= _CHUNKED_LOSS_FROM:
+            return chunked_head_loss(hidden, weight, labels, counts, self._softmax)
+        return self._whole(hidden, weight, labels, counts)
 
 
 def whole_head_loss(hidden: Tensor, weight: Tensor, labels: Tensor, counts: Tensor | None = None) -> Tensor:
@@ -173,34 +168,4 @@ def whole_head_loss(hidden: Tensor, weight: Tensor, labels: Tensor, counts: Tens
     logits = F.linear(hidden, weight).flatten(0, 1).float()
     losses = F.cross_entropy(logits, labels.flatten(), reduction="none", ignore_index=IGNORED)
     sums = losses.view(labels.shape).sum(dim=1)
-    return sums / (_labelled(labels) if counts is None else counts)
-
-
-def chunked_head_loss(hidden: Tensor, weight: Tensor, labels: Tensor, counts: Tensor | None = None) -> Tensor:
-    """Return `head_loss`, a chunk of tokens at a time: at 8,192 × 128,256 the logits alone are 4 GiB."""
-    if torch.is_autocast_enabled(hidden.device.type):
-        dtype = torch.get_autocast_dtype(hidden.device.type)
-        hidden, weight = hidden.to(dtype), weight.to(dtype)
-    one = _fused_loss if torch.is_grad_enabled() else _exact_loss
-    sums = torch.stack([one(states, weight, target) for states, target in zip(hidden, labels, strict=True)])
-    return sums.float() / (_labelled(labels) if counts is None else counts)
-
-
-def _labelled(labels: Tensor) -> Tensor:
-    return (labels != IGNORED).sum(dim=1)
-
-
-def _fused_loss(states: Tensor, weight: Tensor, target: Tensor) -> Tensor:
-    """Compute the gradient with the loss. Under BF16 the loss is rounded; the weight's gradient to 0.3 %."""
-    return F.linear_cross_entropy(states, weight, target, reduction="sum", options=_CHUNKS)
-
-
-def _exact_loss(states: Tensor, weight: Tensor, target: Tensor) -> Tensor:
-    """Compute a loss that is compared with a target."""
-    losses = [
-        F.cross_entropy(F.linear(part, weight).float(), wanted, reduction="sum")
-        for part, wanted in zip(
-            torch.split(states, _EXACT_CHUNK), torch.split(target, _EXACT_CHUNK), strict=True
-        )
-    ]
-    return torch.stack(losses).sum()
+    return sums / ((labels != IGNORED).sum(dim=1) if counts is None else counts)

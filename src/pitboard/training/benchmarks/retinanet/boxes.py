@@ -59,20 +59,21 @@ def _at_origin(size: int, device: torch.device) -> Tensor:
     return (torch.stack([-wide, -high, wide, high], dim=1) / 2).round().to(device)
 
 
-def match(boxes: Tensor, anchors: Tensor) -> Tensor:
+def match(boxes: Tensor, anchors: Tensor, counted: Tensor | None = None) -> Tensor:
     """Return for each anchor the number of the box that it shall find, else `BACKGROUND` or `IGNORED`.
 
     That is the box with which it overlaps most, if by half; a box's own best anchors are matched whatever
-    their overlap.
+    their overlap. With `counted`, (boxes,), only those boxes are there.
     """
     if not len(boxes):
         return torch.full((len(anchors),), BACKGROUND, device=anchors.device)
     quality = overlaps(boxes, anchors)
+    if counted is not None:
+        quality = quality.where(counted[:, None], -1.0)
     best, number = quality.max(dim=0)
-    found = number.where(best >= _FOREGROUND_OVERLAP, IGNORED)
-    found[best < _BACKGROUND_OVERLAP] = BACKGROUND
-    own = (quality == quality.amax(dim=1, keepdim=True)).any(dim=0)
-    return number.where(own, found)
+    found = number.where(best >= _FOREGROUND_OVERLAP, IGNORED).where(best >= _BACKGROUND_OVERLAP, BACKGROUND)
+    own = (quality == quality.amax(dim=1, keepdim=True)) & (quality >= 0)
+    return number.where(own.any(dim=0), found)
 
 
 def encode(boxes: Tensor, anchors: Tensor) -> Tensor:

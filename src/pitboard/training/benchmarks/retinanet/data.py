@@ -105,8 +105,8 @@ class Samples(Dataset[Batch]):
 
 
 def collated(samples: list[Batch]) -> Batch:
-    """Return one batch of samples, their boxes and labels filled up to the most that one has."""
-    most = max(len(sample["labels"]) for sample in samples)
+    """Return one batch of samples, their boxes and labels filled up to the most that one has, at least 1."""
+    most = max(1, *(len(sample["labels"]) for sample in samples))
     filled = [
         sample
         | {

@@ -5,12 +5,13 @@ Its batch norm is frozen: constants, folded into the convolution before it.
 """
 
 from collections.abc import Sequence
+from functools import cache
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, l1_loss, relu
+from torch.nn.functional import interpolate, relu
 
 from pitboard.training.benchmarks.retinanet import boxes as ops
 from pitboard.training.benchmarks.retinanet.focal_loss import focal_loss
@@ -33,8 +34,15 @@ _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 def normalised(images: Tensor) -> Tensor:
     """Return images in [0, 1] less ImageNet's mean, over its deviation, channels last in memory."""
-    mean, deviation = (images.new_tensor(each).view(3, 1, 1) for each in (_MEAN, _DEVIATION))
+    mean, deviation = _statistics(images.device)
     return ((images - mean) / deviation).contiguous(memory_format=torch.channels_last)
+
+
+@cache
+def _statistics(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return ImageNet's mean and deviation, (3, 1, 1), on the device: copied there once."""
+    mean, deviation = (torch.tensor(each, device=device).view(3, 1, 1) for each in (_MEAN, _DEVIATION))
+    return mean, deviation
 
 
 class FrozenBatchNorm(nn.Module):
@@ -214,16 +222,18 @@ class RetinaNet(nn.Module):
     def losses(
         self, logits: Tensor, shifts: Tensor, anchors: Tensor, boxes: Tensor, labels: Tensor
     ) -> Tensor:
-        """Return focal loss and L1 loss of each image, each over the anchors that shall find something."""
+        """Return focal loss and L1 loss of each image, each over the anchors that shall find something.
+
+        All anchors are computed with: how many were found is not read back from a GPU.
+        """
         targets, regression, counts = [], [], []
-        for predicted, every, names in zip(shifts, boxes, labels, strict=True):
-            own, own_names = every[names >= 0], names[names >= 0]
-            matched = ops.match(own, anchors)
-            found = matched >= 0
-            which = matched[found]
-            targets.append(matched.masked_scatter(found, own_names[which]))
-            wanted = ops.encode(own[which], anchors[found])
-            regression.append(l1_loss(predicted[found].float(), wanted, reduction="sum"))
+        for predicted, of_image, names in zip(shifts, boxes, labels, strict=True):
+            matched = ops.match(of_image, anchors, names >= 0)
+            found, which = matched >= 0, matched.clamp(min=0)
+            targets.append(names[which].where(found, matched))
+            wanted = ops.encode(of_image[which], anchors)
+            off = (predicted.float() - wanted).abs().sum(dim=1)
+            regression.append(off.where(found, 0.0).sum())
             counts.append(found.sum().clamp(min=1))
         return (focal_loss(logits, torch.stack(targets)) + torch.stack(regression)) / torch.stack(counts)
 
