@@ -195,7 +195,8 @@ class Results {
     for (const [name, label] of Object.entries({ ...FACETS, columns: "Columns" })) {
       const said = make("b", { class: "said", id: `said-${name}` });
       const list = make("ul", { class: "choices", id: `choices-${name}` });
-      const panel = make("div", { class: "panel", role: "group", "aria-label": label }, list);
+      const panel = make("div", { class: "panel", role: "group", "aria-label": label }, list,
+        name === "round" ? make("p", { class: "quiet" }, "Without a tick: the round of this page.") : null);
       const summary = make("summary", {}, `${label} `, said);
       this.tools.append(make("details", { class: "facet", name: "facet", "data-name": name, open: open.includes(name) },
         summary, panel));
@@ -320,14 +321,17 @@ class Results {
     const body = rows.map((row) => make("tr", {}, this.pick(row), ...columns.map((column, at) => {
       const text = cellText(column, row);
       const to = text ? leadsTo(column, row) : null;
-      const inner = !text ? make("span", { class: "quiet" }, "–") : to ? make("a", { href: to }, text) : text;
+      const inner = !text ? make("span", { class: "quiet nil" }, "–") : to ? make("a", { href: to }, text) : text;
       const shape = text.length > 28 && column.kind === "text" ? "long" : css(column);
       return make(at === named ? "th" : "td",
         { class: shape, "data-label": column.heading, scope: at === named ? "row" : null }, inner);
     })));
     const head = make("tr", {}, make("td", { class: "pick" }, make("span", { class: "hidden" }, "Compare")), ...heads);
-    return make("div", { class: "scroller", role: "region", "aria-label": "Results", tabindex: "0" },
+    const scroller = make("div", { class: "scroller", role: "region", "aria-label": "Results", tabindex: "0" },
       make("table", { class: "deck results" }, make("thead", {}, head), make("tbody", {}, ...body)));
+    const whole = make("label", { class: "whole" }, make("input", { type: "checkbox" }), ` All ${rows.length.toLocaleString("en-US")} rows`);
+    const tip = make("p", { class: "quiet tip" }, `Tick up to ${this.most} results to compare them.`);
+    return make("div", { class: "tabled" }, this.picks.length ? null : tip, scroller, rows.length > 15 ? whole : null);
   }
 
   pick(row) {
@@ -343,7 +347,7 @@ class Results {
   }
 
   picked() {
-    if (!this.picks.length) return make("p", {}, `Tick up to ${this.most} results to compare them.`);
+    if (!this.picks.length) return make("p", { hidden: true });
     return make("p", { class: "picks" },
       make("a", { class: "go", href: compareAddress(this.picks) }, `Compare ${this.picks.length}`));
   }
@@ -360,7 +364,7 @@ class Comparison {
   async start() {
     const picks = [...new Set(new URLSearchParams(location.search).getAll("r"))].filter(Boolean);
     if (!picks.length) {
-      this.place.replaceChildren(make("p", { class: "notice" }, "Nothing is picked yet."));
+      this.place.replaceChildren(make("p", { class: "notice" }, "No result is selected yet."));
       return;
     }
     const found = await Promise.all(picks.slice(0, this.most).map((pick) => this.row(pick)));
@@ -459,7 +463,7 @@ class Comparison {
       ...rows.map((row, at) => {
         const text = cellText(column, row);
         const to = text ? leadsTo(column, row) : null;
-        return make("td", {}, letter(at), !text ? make("span", { class: "quiet" }, "–") : to ? make("a", { href: to }, text) : text);
+        return make("td", {}, letter(at), !text ? make("span", { class: "quiet nil" }, "–") : to ? make("a", { href: to }, text) : text);
       })));
     const speed = make("tr", {}, make("th", { scope: "row" }, "As fast as A (×)"),
       ...rows.map((row, at) => make("td", {}, letter(at), (first / row.minutes).toFixed(3))));
