@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 from pitboard import results
 from pitboard.results.question import as_list
 from pitboard.results.store import Store
+from pitboard.web import asking
 
 A, B = "5.1/NVIDIA/tyche_ngpu8_ngc25.09_nemo/llama31_8b", "5.1/Nebius/nebius_b200_n1/llama31_8b"
 C = "5.1/Nebius/nebius_b200_n4/flux1"
@@ -72,7 +73,7 @@ def test_every_pair_of_values_of_a_round_has_as_many_results_as_its_filter_says_
     asked, empty = 0, {}
     for name in names:
         for value in offered[name]:
-            filters = results.filters(round="5.1", **{name: value}, store=store)
+            filters = asking.ask(store, "filters", {"round": "5.1", name: value})
             meant = {str(each) for each in as_list(filters.parameters[name]) or []}  # FP8 names MXFP8, too
             says = {(row["filter"], row["value"]): row["results"] for row in filters}
             for other in names:

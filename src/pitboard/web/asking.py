@@ -144,13 +144,13 @@ def highlighted(
     found: list[Section | None] = []
     query = "&" + urlencode({"highlight": chosen})
     for section in sections:
-        if charts and section and section.answer:
-            offered = {chart.name: charts.to_highlight(section.answer, chart) for chart in section.charts}
-            names.update(*offered.values())
-            section = section._replace(
-                highlighted={chart: query for chart, each in offered.items() if chosen in each}
-            )
-        found.append(section)
+        if not (charts and section and section.answer):
+            found.append(section)
+            continue
+        offered = {chart.name: charts.to_highlight(section.answer, chart) for chart in section.charts}
+        names.update(*offered.values())
+        lit = {chart: query for chart, each in offered.items() if chosen in each}
+        found.append(section._replace(highlighted=lit))
     return found, [Highlight(name, name == chosen, urlencode({"highlight": name})) for name in sorted(names)]
 
 

@@ -38,7 +38,8 @@ class Laid(NamedTuple):
 
     `upright` tables have few rows of many fields and stand a field a line; then each of `rows` is one field.
     `slim` ones have room on a phone as they are, where others become cards. `room` is the class of a table
-    that needs no scrolling at some width, `hidden` how many columns a reader must ask for, `total` how many rows there are, of which only the first `MAX_ROWS` are written.
+    that needs no scrolling at some width, `hidden` how many columns a reader must ask for, `total` how many
+    rows there are, of which only the first `MAX_ROWS` are written.
     """
 
     heads: list[Head]
