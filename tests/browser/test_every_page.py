@@ -172,6 +172,7 @@ def test_every_page_is_accessible_whole_and_fits(watched: Watched, tmp_path: Pat
         page.set_viewport_size({"width": 794, "height": 1123})
         page.emulate_media(media="print")
         wrong += [f"{address} on paper: {each}" for each in page.evaluate(_ON_PAPER)]
+        wrong += [f"{address} on paper: {each}" for each in page.evaluate(_WRONG)]
         wide = page.evaluate("document.documentElement.scrollWidth")
         wrong += [f"{address} on paper: {wide} wide"] if wide > 794 else []
     assert not wrong, "\n".join(wrong)
