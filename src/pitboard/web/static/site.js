@@ -82,6 +82,11 @@ function compareAddress(picks) {
   return `${page("compare")}?${query}`;
 }
 
+/** Return the parts of a name with places between them where a line may end. */
+function breaks(text) {
+  return text.split(/(?<=[_/])/).flatMap((part, at) => (at ? [make("wbr"), part] : [part]));
+}
+
 /** Say which side a cell is of, where its table stands a field a line and has no heading. */
 function letter(at) {
   return make("span", { class: "letter", "aria-hidden": "true" }, LETTERS[at]);
@@ -318,13 +323,17 @@ class Results {
       return make("th", { scope: "col", class: css(column), "aria-sort": state }, button);
     });
     const named = Math.max(0, columns.findIndex((column) => column.name === "system"));
+    // As the server does: a column of long names takes a line of its own on a phone.
+    const shapes = columns.map((column) => {
+      const width = Math.max(...rows.map((row) => cellText(column, row).length));
+      return column.kind !== "text" ? "num" : width > 28 ? "long broad" : width > 18 ? "short broad" : "short";
+    });
     const body = rows.map((row) => make("tr", {}, this.pick(row), ...columns.map((column, at) => {
       const text = cellText(column, row);
       const to = text ? leadsTo(column, row) : null;
-      const inner = !text ? make("span", { class: "quiet nil" }, "–") : to ? make("a", { href: to }, text) : text;
-      const shape = text.length > 28 && column.kind === "text" ? "long" : css(column);
+      const inner = !text ? [make("span", { class: "quiet nil" }, "–")] : to ? [make("a", { href: to }, ...breaks(text))] : [text];
       return make(at === named ? "th" : "td",
-        { class: shape, "data-label": column.heading, scope: at === named ? "row" : null }, inner);
+        { class: shapes[at], "data-label": column.heading, scope: at === named ? "row" : null }, ...inner);
     })));
     const head = make("tr", {}, make("td", { class: "pick" }, make("span", { class: "hidden" }, "Compare")), ...heads);
     const scroller = make("div", { class: "scroller", role: "region", "aria-label": "Results", tabindex: "0" },
@@ -396,7 +405,7 @@ class Comparison {
     return make("ul", { class: "chips", "aria-label": "Compared" }, ...rows.map((row, at) => {
       const others = rows.filter((each) => each !== row).map((each) => each.reference);
       const link = make("a", { href: others.length ? compareAddress(others) : page("results") },
-        `${LETTERS[at]} ${row.reference} `, make("span", { "aria-hidden": "true" }, "×"),
+        `${LETTERS[at]} `, ...breaks(row.reference), " ", make("span", { "aria-hidden": "true" }, "×"),
         make("span", { class: "hidden" }, ", remove"));
       return make("li", {}, link);
     }));
@@ -463,7 +472,8 @@ class Comparison {
       ...rows.map((row, at) => {
         const text = cellText(column, row);
         const to = text ? leadsTo(column, row) : null;
-        return make("td", {}, letter(at), !text ? make("span", { class: "quiet nil" }, "–") : to ? make("a", { href: to }, text) : text);
+        const parts = breaks(text);
+        return make("td", {}, letter(at), ...(!text ? [make("span", { class: "quiet nil" }, "–")] : to ? [make("a", { href: to }, ...parts)] : parts));
       })));
     const speed = make("tr", {}, make("th", { scope: "row" }, "As fast as A (×)"),
       ...rows.map((row, at) => make("td", {}, letter(at), (first / row.minutes).toFixed(3))));
