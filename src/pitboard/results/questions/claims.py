@@ -20,7 +20,7 @@ from pitboard.results.tracing import trace
 DEFINITION = (
     "Each claim is evaluated anew from the results in the store, by the question that the last column names. "
     "It is supported where every figure in it is found, partly supported where some are, not supported where "
-    "the data say otherwise, and it cannot be told where they do not decide it. A sharp rise is one by half or "
+    "the data say otherwise, and cannot be told where they do not decide it. A sharp rise is one by half or "
     "more; to have outpaced Moore's law, most series of benchmarks must have, by each measure of the trend."
 )
 
