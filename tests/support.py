@@ -178,4 +178,4 @@ def draw_nothing(patch: pytest.MonkeyPatch) -> None:
     """Let every chart be an empty image: drawing takes most of a site's build, and has tests of its own."""
     empty = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>'
     patch.setattr(answers, "draw", lambda *_: None)
-    patch.setattr(charts, "svg", lambda _: empty)
+    patch.setattr(charts, "svg", lambda *_: empty)

@@ -109,6 +109,8 @@ def test_a_log_is_checked(watched: Watched, unfair_log: Path, scripts: bool) -> 
     verdict = page.get_by_role("heading", level=2)
     expect(verdict).to_contain_text("Not valid")
     expect(page.get_by_role("cell", name="<script>alert(1)</script>").first).to_be_visible()
+    page.set_viewport_size({"width": 390, "height": 900})
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
     page.locator(".findings a").first.click()
     assert "/rules#" in page.url
 

@@ -227,6 +227,16 @@ def test_a_picture_is_no_wider_than_asked(kind: str, width: int) -> None:
 
 
 @each
+def test_what_a_page_shows_is_as_wide_as_asked_and_otherwise_the_same(kind: str) -> None:
+    chart = made(kind, width=400)
+    plain, wide = (ElementTree.fromstring(charts.svg(chart, width)) for width in (0, 400))
+    assert (wide.get("width"), (wide.get("viewBox") or "").split()[2]) == ("400", "400")
+    assert wide.get("height") == plain.get("height")
+    assert [each.tag for each in wide.iter()] == [each.tag for each in plain.iter()]
+    assert charts.svg(chart, 100) == charts.svg(chart)
+
+
+@each
 def test_saved_files_are_what_their_suffix_says(kind: str, tmp_path: Path) -> None:
     for theme in ("light", "dark"):
         charts.save(made(kind, theme), tmp_path / f"{theme}.png")
@@ -352,6 +362,11 @@ def test_two_rounds_need_one_row_for_each_label_and_round() -> None:
         made("rounds", rows=[*ROUNDS, ROUNDS[0]])
     with pytest.raises(PitboardError, match="needs rows of two, not of 1"):
         made("rounds", rows=[row for row in ROUNDS if row["round"] == "5.0"])
+
+
+def test_rounds_of_which_none_is_like_for_like_are_drawn() -> None:
+    unlike = [row | {"like_for_like": False, "unlike": "other accelerator"} for row in ROUNDS]
+    assert "other accelerator" in words(charts.svg(made("rounds", rows=unlike)))
 
 
 def test_rounds_are_in_order_of_their_numbers() -> None:

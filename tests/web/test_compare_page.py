@@ -59,7 +59,7 @@ def test_six_are_compared_with_the_guard_first_and_can_be_taken_away(client: Tes
     removed = _links(text, 'Remove<span class="hidden"> C</span>')
     assert removed == [_address(A, B, D, E, F)]
     assert 'name="r"' not in text  # there is no room for a seventh
-    assert _links(text, "Measure against this")[0] == _address(B, A, C, D, E, F)
+    assert _links(text, "Make this A, the baseline")[0] == _address(B, A, C, D, E, F)
 
 
 @pytest.mark.parametrize(

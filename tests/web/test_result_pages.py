@@ -86,6 +86,14 @@ def test_one_accelerator_can_be_highlighted_in_the_charts_of_a_question(client: 
     assert "&highlight=NVIDIA+GB300&" in image
     assert client.get(image).text != client.get(image.replace("&highlight=NVIDIA+GB300", "")).text
     assert "/api/scale?benchmark=flux1&amp;format=csv" in lit
+    of_benchmark = client.get("/benchmarks/flux1?highlight=NVIDIA%20GB300").text
+    assert 'href="/benchmarks/flux1?highlight=NVIDIA+B200"' in of_benchmark
+    assert '<a href="/benchmarks/flux1">nothing</a>' in of_benchmark
+    shown = re.findall(r'<img src="([^"]*highlight=NVIDIA\+GB300[^"]*)"', of_benchmark)
+    assert {question for each in shown for question in ("scale", "table") if f"/{question}.svg" in each} == {
+        "scale",
+        "table",
+    }
     # What is made up lights nothing, and breaks nothing.
     made_up = client.get("/questions/scale?benchmark=flux1&highlight=%3Cb%3E")
     assert made_up.status_code == 200

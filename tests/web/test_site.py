@@ -52,6 +52,8 @@ def test_nothing_in_it_needs_a_server(built: Path) -> None:
         assert not re.search(r"<form|<button|hx-", text)
     for name in ("check", "data"):
         assert "pitboard serve" in (built / name / "index.html").read_text()
+    text = (built / "benchmarks" / "flux1" / "index.html").read_text()
+    assert text.count('media="(max-width: 40rem)"') == text.count("<picture>") > 2
     menu = re.search(r"<nav.*?</nav>", (built / "index.html").read_text(), re.DOTALL)
     assert menu
     assert not re.search(r"/(check|api)/", menu[0])

@@ -8,6 +8,9 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from fastapi.testclient import TestClient
 
 from pitboard import results
+from pitboard.results.question import as_list
+from pitboard.results.store import Store
+from pitboard.web import asking
 
 A, B = "5.1/NVIDIA/tyche_ngpu8_ngc25.09_nemo/llama31_8b", "5.1/Nebius/nebius_b200_n1/llama31_8b"
 C = "5.1/Nebius/nebius_b200_n4/flux1"
@@ -55,6 +58,46 @@ def test_each_pair_of_filters_that_the_page_offers_has_the_results_that_it_count
         if other != "round" or value == rarest["round"]:  # another round beside the newest is one of its own
             assert _rows(pair.text) == counts[value] > 0, (name, rarest[name], other, value)
     assert asked > 20
+
+
+def test_every_pair_of_values_of_a_round_has_as_many_results_as_its_filter_says_or_says_that_it_has_none(
+    client: TestClient,
+) -> None:
+    store = Store("/nowhere/at/all")
+    names = [name for name in FILTERS if name != "round"]
+    rows = results.entries(round="5.1", store=store).rows
+    offered: dict[str, list[str]] = {name: [] for name in names}
+    for row in results.filters(round="5.1", store=store):
+        if row["filter"] in offered and row["value"] is not None:
+            offered[row["filter"]].append(row["value"])
+    asked, empty = 0, {}
+    for name in names:
+        for value in offered[name]:
+            filters = asking.ask(store, "filters", {"round": "5.1", name: value})
+            meant = {str(each) for each in as_list(filters.parameters[name]) or []}  # FP8 names MXFP8, too
+            says = {(row["filter"], row["value"]): row["results"] for row in filters}
+            for other in names:
+                for beside in offered[other] if other != name else []:
+                    have = sum(str(row[name]) in meant and str(row[other]) == beside for row in rows)
+                    assert says.get((other, beside), 0) == have, (name, value, other, beside)
+                    asked += 1
+                    if not have:
+                        empty[name] = {name: value, other: beside}
+    assert asked > 2000
+    assert set(empty) == set(names) - {"division"}  # of which that round has one
+    for pair in empty.values():
+        page = client.get("/results", params={"round": "5.1", **pair, "sort": "-accelerators"})
+        assert (page.status_code, _rows(page.text)) == (200, 0)
+        assert "No result matches" in page.text
+        assert all(_offered(page.text)[name] for name in pair)
+
+
+def test_without_a_tick_the_newest_round_is_shown_and_the_filter_says_so(client: TestClient) -> None:
+    form = client.get("/results?search=&benchmark=flux1&shown=minutes&columns=minutes")
+    assert str(form.url).endswith("/results?benchmark=flux1")
+    assert 'value="5.1" checked' in form.text
+    panel = form.text.partition('id="choices-round"')[2].partition("</div>")[0]
+    assert "Without a tick: the newest round" in panel
 
 
 def test_filters_take_several_values_and_their_counts_follow_the_others(client: TestClient) -> None:
@@ -123,7 +166,7 @@ def test_picks_are_kept_whatever_is_filtered_and_lead_to_the_comparison(client: 
     for each in (A, B):
         assert f'value="{each}" checked' in text
     assert f'<input type="hidden" name="r" value="{C}">' in text
-    assert "Compare the 3 picked" in text
+    assert "Compare the 3 selected" in text
     six = [("r", f"{A}{at}") for at in range(8)]
     full = client.get(f"/results?{urlencode([*six, ('benchmark', 'llama31_8b')])}")
     assert parse_qs(urlsplit(str(full.url)).query)["r"] == [value for _, value in six[:6]]

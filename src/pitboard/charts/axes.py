@@ -107,8 +107,10 @@ def x_axis(
     )
 
 
-def y_axis(title: str, values: list[float] | None = None, number_format: str = NUMBER) -> alt.Axis:
-    """A vertical axis whose title is read without turning the head: upright, above it."""
+def y_axis(
+    title: str | list[str], values: list[float] | None = None, number_format: str = NUMBER
+) -> alt.Axis:
+    """A vertical axis whose title, of one line or several, is read without turning the head: above it."""
     return alt.Axis(
         title=title,
         titleAngle=0,

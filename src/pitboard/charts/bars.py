@@ -180,7 +180,8 @@ def _names(
         above = alt.Chart(data(both)).mark_text(align="left", dy=-8, limit=plot + 40)
         return [above.encode(y, x=alt.value(0), text="name:N")]
     noted = [line for line in drawn if line["note"]]
-    layers = []
+    # Nothing to see: it keeps the room that the names have with a wider font than the one measured here.
+    layers = [alt.Chart(data(drawn[:1])).mark_point(opacity=0).encode(y, x=alt.value(-names))]
     for chosen, field, dy, font, colour in (
         ([line for line in drawn if not line["note"]], "label", 0, TEXT, look.ink),
         (noted, "label", -7, TEXT, look.ink),

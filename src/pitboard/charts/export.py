@@ -1,5 +1,6 @@
 """Writes charts: PNG, SVG, or one HTML file that needs no network."""
 
+import re
 from base64 import b64encode
 from collections.abc import Callable
 from functools import cache, lru_cache
@@ -16,6 +17,8 @@ from pitboard.files import write_atomically
 PIXELS = 2
 # Every part of a chart would be held against Vega-Lite's schema whenever it is drawn; the tests do that once.
 disable_debug_mode()
+# The beginning of an SVG: its size, its view box, and its background.
+_SIZE = re.compile(r'<svg [^>]*? width="(?P<wide>[\d.]+)"[^>]*><rect width="(?P=wide)"')
 _SCRIPT = """
 vegaEmbed("#chart", JSON.parse(document.getElementById("specification").textContent), {
   renderer: "svg", actions: {export: true, source: false, compiled: false, editor: false}
@@ -43,9 +46,20 @@ def _specification(chart: alt.TopLevelMixin) -> str:
     return chart.to_json(validate=False, indent=None)
 
 
-def svg(chart: alt.TopLevelMixin) -> str:
-    """The chart as SVG text, with every word of the data escaped and no reference to another file."""
-    return _drawn(_specification(chart))
+def svg(chart: alt.TopLevelMixin, width: int = 0) -> str:
+    """The chart as SVG text, with every word of the data escaped and no reference to another file.
+
+    It is at least `width` pixels wide: a reader's font may be wider than the one that it was laid out with,
+    and what it says at its right edge would be cut off.
+    """
+    drawn = _drawn(_specification(chart))
+    size = _SIZE.match(drawn)
+    if not size or float(size["wide"]) >= width:
+        return drawn
+    return (
+        size[0].replace(f'"{size["wide"]}', f'"{width}').replace(f'"0 0 {size["wide"]} ', f'"0 0 {width} ')
+        + drawn[size.end() :]
+    )
 
 
 # A page asks for each chart in light and in dark, which are one drawing: see `theme.in_light`.

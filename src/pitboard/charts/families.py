@@ -231,7 +231,7 @@ def key(
     """
     names = sorted(styles, key=lambda name: (_place(name), name))
     shown = [*names, *([others] if muted else [])]
-    widest = max(text_width(name, TEXT) for name in shown) + 34
+    widest = max((text_width(name, TEXT) for name in shown), default=0.0) + 34
     drawn = alt.Legend(
         title=title,
         orient="bottom",

@@ -125,8 +125,8 @@ def dots(
 
 
 def _room(text: object) -> float:
-    """The pixels for a name and a gap; somewhat more than it takes, since a reader's font may be wider."""
-    return text_width(str(text), TEXT) * 1.15 + 10
+    """The pixels for a name and a gap."""
+    return text_width(str(text), TEXT) + 10
 
 
 def _below(legend: alt.Legend | None, names: float, height: float) -> alt.Legend | None:

@@ -8,7 +8,7 @@ import altair as alt
 
 from pitboard.charts import families
 from pitboard.charts.axes import Span, binary_ticks, log_span, log_ticks, x_axis, y_axis
-from pitboard.charts.frame import data, finish, haloed, text_width
+from pitboard.charts.frame import data, finish, haloed, text_width, wrap
 from pitboard.charts.labels import LINE, Box, place, trace
 from pitboard.charts.rows import ChartRow, number, optional, some, text_of
 from pitboard.charts.theme import NARROW, TEXT, Theme, find_theme
@@ -116,7 +116,8 @@ def efficiency(
     )
     span = Span(0.0, max(1.08, *(p.high or p.y for p in points)), log=False)
     plot = _plot(points, span, find_theme(theme), highlight, width)
-    axis = y_axis("Scaling efficiency, % of ideal from the family's fewest accelerators", number_format=".0%")
+    name = wrap("Scaling efficiency, % of ideal from the family's fewest accelerators", width - 24, TEXT)
+    axis = y_axis(name, number_format=".0%")
     level = points[0]._replace(family="", y=1.0)
     ideal = [level._replace(x=plot.x.low), level._replace(x=plot.x.high)]
     layers = [*_ideal_line(ideal, plot, axis), *_family_layers(points, plot, axis)]

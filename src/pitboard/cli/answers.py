@@ -115,12 +115,8 @@ def _left_out(shown: Shown, hidden: int, more: str, said: Sequence[str]) -> str:
     if shown.same:
         values = ", ".join(f"{column.name} {value}" for column, value in shown.same)
         parts.append(f"In every row: {values}.")
-    if shown.no_room:
-        parts.append(f"No room for {', '.join(column.name for column in shown.no_room)}.")
     if hidden:
         parts.append(f"{hidden} more column{'s' * (hidden > 1)}: {more}.")
-    elif shown.no_room:
-        parts.append(f"Every column: {more}.")
     return " ".join(parts)
 
 

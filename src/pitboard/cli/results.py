@@ -6,7 +6,7 @@ from types import GenericAlias
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from pitboard.cli import complete
 from pitboard.cli.answers import Format
@@ -47,6 +47,27 @@ Highlight = Annotated[
 
 
 _TYPES: dict[str, Any] = {"text": str, "integer": int, "number": float}
+
+
+class _Asking(TyperCommand):
+    """The command of a question: `--sort -` and Tab offers columns, where Typer would offer options.
+
+    Contexts and completions are `Any`: Typer keeps their types to itself.
+    """
+
+    _last = ""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Keep the last word before the one that is being typed."""
+        self._last = args[-1] if args else ""
+        return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        """Offer the columns to sort by, the largest first; otherwise what any command offers."""
+        if self._last == "--sort" and not incomplete.startswith("--"):
+            sort = next(each for each in self.params if each.name == "sort")
+            return sort.shell_complete(ctx, incomplete)
+        return super().shell_complete(ctx, incomplete)
 
 
 class _Commands(TyperGroup):
@@ -218,7 +239,7 @@ def _command(question: "Question") -> Any:
     ask.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
     ask.__annotations__ = {each.name: each.annotation for each in parameters}
     alone = typer.Typer(add_completion=False)
-    alone.command(question.name, help=question.help)(ask)
+    alone.command(question.name, cls=_Asking, help=question.help)(ask)
     return typer.main.get_command(alone)
 
 

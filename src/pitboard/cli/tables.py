@@ -1,4 +1,4 @@
-"""A table as lines of a width: what answers the question is never cut, the least important is left out."""
+"""A table as lines of a width: nothing is cut, what has no room beside the rest goes below its row."""
 
 import re
 from collections.abc import Callable
@@ -20,10 +20,9 @@ _NAME = 18
 
 
 class Shown(NamedTuple):
-    """A table's lines, the columns that had no room, and of those the ones with one value in all rows."""
+    """A table's lines, and the columns that had no room and have one value in all rows."""
 
     lines: list[str]
-    no_room: "list[Column]"
     same: "list[tuple[Column, str]]"
 
 
@@ -56,21 +55,21 @@ def laid_out(
     """Lay out columns of a table to a width, `None` for as wide as they are.
 
     Where they do not fit, long sentences go below their rows, headings over several lines, then text does;
-    names lose their middle, but for those in the first column and where the row has no reference; then whole
-    columns are left out, unless `keep` says that they were chosen. A few rows of many fields are shown as
-    columns, unless it is to be a `grid`.
+    names lose their middle, but for those in the first column and where the row has no reference; then the
+    least important columns go below their rows, or are left out where all rows have the same, unless `keep`
+    says that they were chosen. A few rows of many fields are shown as columns, unless it is to be a `grid`.
     """
     if not table.rows:
-        return Shown(["(no rows)"], [], [])
+        return Shown(["(no rows)"], [])
     named = any(column.name == "ref" for column in columns)
     kept = [_cells(table, column, column is columns[0], named) for column in columns]
     if len(table.rows) <= _TALL and len(columns) > 2 * _TALL and not grid:
-        return Shown(_tall(kept, width), [], [])
+        return Shown(_tall(kept, width), [])
     below: list[_Cells] = []
     if width is not None and _total([each.most for each in kept]) > width:
         below = [each for each in kept[1:] if each.wraps and max(map(len, each.cells)) > _SENTENCE]
         kept = [each for each in kept if each not in below]
-    no_room: list[Column] = []
+    beneath: list[_Cells] = []
     same: list[tuple[Column, str]] = []
     while width is not None and len(kept) > 1 and _total([each.least for each in kept]) > width and not keep:
         gone = _least_important(kept)
@@ -78,8 +77,8 @@ def laid_out(
         if _alike(gone) and gone.cells[0]:
             same.insert(0, (gone.column, gone.cells[0]))
         else:
-            no_room.insert(0, gone.column)
-    return Shown(_grid(kept, _widths(kept, width), below, width or 0), no_room, same)
+            beneath.insert(0, gone)
+    return Shown(_grid(kept, _widths(kept, width), beneath, below, width or 0), same)
 
 
 def _cells(table: "Table", column: "Column", first: bool, named: bool) -> _Cells:
@@ -100,7 +99,7 @@ def _alike(each: _Cells) -> bool:
 
 
 def _least_important(kept: list[_Cells]) -> _Cells:
-    """Return the column to leave out: the last that tells no row from another, or else the last.
+    """Return the column that has no room: the last that tells no row from another, or else the last.
 
     The first stays, and as long as can be the figures that carry marks and the reference to copy.
     """
@@ -131,8 +130,13 @@ def _widths(kept: list[_Cells], width: int | None) -> list[int]:
     return widths
 
 
-def _grid(kept: list[_Cells], widths: list[int], below: list[_Cells], width: int) -> list[str]:
-    """Show a row a line, or several where text wraps; sentences of `below` follow it, with their title."""
+def _grid(
+    kept: list[_Cells], widths: list[int], beneath: list[_Cells], below: list[_Cells], width: int
+) -> list[str]:
+    """Show a row a line, or several where text wraps.
+
+    What is `beneath` follows it as one line, sentences of `below` each on their own, with their titles.
+    """
     numbers = [each.column.kind in ("integer", "number") for each in kept]
     headings = [_wrapped(each.column.heading, room) for each, room in zip(kept, widths, strict=True)]
     deepest = max(map(len, headings))
@@ -141,6 +145,8 @@ def _grid(kept: list[_Cells], widths: list[int], below: list[_Cells], width: int
     for number in range(len(kept[0].cells)):
         row = [_lines(each, each.cells[number], room) for each, room in zip(kept, widths, strict=True)]
         lines += _joined(row, widths, numbers)
+        named = [f"{each.column.heading}: {each.cells[number]}" for each in beneath if each.cells[number]]
+        lines += [f"{_INDENT}{part}" for part in _wrapped(" · ".join(named), width - len(_INDENT)) if part]
         for each in below:
             if each.cells[number]:
                 said = f"{each.column.title}: {each.cells[number]}"

@@ -56,7 +56,7 @@ def software(row: Row) -> str:
     Release 25.09"), and the release is what they share; a submitter's own code is not told by it.
     """
     if said := implausible(row):
-        return f"not to be told ({said})"
+        return f"cannot be told ({said})"
     release = _release(row)
     return f"NVIDIA release {release}" if release else str(row["framework"] or "not stated")
 

@@ -84,7 +84,8 @@ def notes(rows: list[Row], column: str = COLUMN.name) -> list[str]:
     """Return the note that explains the sign, where there is one."""
     if not any(row[column] for row in rows):
         return []
-    return [f"{SIGN} Something must be known of the figure: the column '{column}' says what."]
+    what = "an RCP scaling factor, missing logs, or runs of an earlier round"
+    return [f"{SIGN} What must be known of the figure ({what}) stands in the column '{column}'."]
 
 
 def key(row: Row) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """Asks the results room on behalf of an address: any question that it has, by the options it declares."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from inspect import Parameter
 from types import MappingProxyType
@@ -29,7 +29,7 @@ Values = dict[str, Any]
 class Section(NamedTuple):
     """A part of a page: an answer, or the sentence of why there is none; `query` asks for the same again.
 
-    `looks` has what a chart's address says beside that, by the chart's name.
+    `highlighted` has what a chart's address says beside that, by the chart's name.
     """
 
     question: str
@@ -37,7 +37,7 @@ class Section(NamedTuple):
     sentence: str
     query: str
     charts: "tuple[Chart, ...]"
-    looks: Mapping[str, str] = MappingProxyType({})
+    highlighted: Mapping[str, str] = MappingProxyType({})
 
 
 class Field(NamedTuple):
@@ -125,11 +125,33 @@ def present(store: Store, question: str, values: Values) -> Section:
     return Section(question, answer, "", urlencode(values, doseq=True), _drawable(answer))
 
 
-def highlightable(section: Section) -> dict[str, list[str]]:
-    """Return by chart the accelerators or benchmarks of which one can be highlighted in it."""
-    if not charts or section.answer is None:
-        return {}
-    return {chart.name: charts.to_highlight(section.answer, chart) for chart in section.charts}
+class Highlight(NamedTuple):
+    """What the charts of a page can be asked to highlight: its name, whether it is chosen, and its query."""
+
+    name: str
+    chosen: bool
+    query: str
+
+
+def highlighted(
+    sections: Sequence[Section | None], chosen: str
+) -> tuple[list[Section | None], list[Highlight]]:
+    """Return parts of a page with what their charts highlight, and the accelerators or benchmarks to choose.
+
+    A chart that does not have the chosen one stays as it is.
+    """
+    names: set[str] = set()
+    found: list[Section | None] = []
+    query = "&" + urlencode({"highlight": chosen})
+    for section in sections:
+        if not (charts and section and section.answer):
+            found.append(section)
+            continue
+        offered = {chart.name: charts.to_highlight(section.answer, chart) for chart in section.charts}
+        names.update(*offered.values())
+        lit = {chart: query for chart, each in offered.items() if chosen in each}
+        found.append(section._replace(highlighted=lit))
+    return found, [Highlight(name, name == chosen, urlencode({"highlight": name})) for name in sorted(names)]
 
 
 def _drawable(answer: "Answer") -> "tuple[Chart, ...]":

@@ -115,6 +115,6 @@ def _drawn(store: Store, question: str, query: str, kind: str, width: int, highl
 
     answer = asking.ask(store, question, asking.read(question, QueryParams(query)))
     try:
-        return svg(draw(answer, kind, "dark", width, highlight))
+        return svg(draw(answer, kind, "dark", width, highlight), width)
     except PitboardError as error:
         return _EMPTY.format(width=width, sentence=escape(str(error)))

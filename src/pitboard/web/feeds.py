@@ -55,7 +55,7 @@ def pages(request: Request, store: Store) -> list[str]:
     return [
         *(place for place, _ in (IN_FILES if request.app.state.frozen else NAVIGATION)),
         "/rules",
-        *(f"/round/{version}" for version in rounds_of(store)),
+        *(f"/{page}/{version}" for page in ("round", "precision") for version in rounds_of(store)),
         *(f"/benchmarks/{quote(str(row['benchmark']), safe='')}" for row in benchmarks),
         *(f"/rounds/{quote(str(row['benchmark']), safe='')}" for row in benchmarks if row["rounds"] > 1),
         *(system_address(*row.values()) for row in store.rows(_SYSTEMS)),

@@ -125,9 +125,9 @@ def _evidence(row: Row, newest: bool) -> str:
     if row["question"] == "formats":
         return "/precision" if newest else f"/precision/{quote(round, safe='')}"
     if row["question"] == "scale" and newest:
-        return f"/benchmarks/{benchmark}"
+        return f"/benchmarks/{benchmark}#scale"
     if row["question"] == "roster" and "against" not in options:
-        return "#roster"
+        return "#roster-table"
     return _table_of(str(row["address"]))
 
 

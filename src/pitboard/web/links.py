@@ -70,16 +70,29 @@ def of_chart(question: str, query: str) -> dict[str, str]:
     }
 
 
-def linked(text: object) -> Markup:
+def linked(text: object, *, breaks: bool = False) -> Markup:
     """Escape a text; what it names of MLCommons' public repositories becomes links, `commands` become code.
 
-    No other address becomes a link: a text may be of anybody's making.
+    No other address becomes a link: a text may be of anybody's making. With `breaks` a line of a heading may
+    end within a long name, where its parts do.
     """
     text = printable(str(text))
+    plain = _in_long_names if breaks else escape
     parts: list[Markup] = []
     end = 0
     for found in _MARKED.finditer(text):
         shape = _CODE if found["code"] else _LINK
-        parts += [escape(text[end : found.start()]), shape.format(found["code"] or found[0])]
+        parts += [plain(text[end : found.start()]), shape.format(found["code"] or found[0])]
         end = found.end()
-    return Markup("").join([*parts, escape(text[end:])])
+    return Markup("").join([*parts, plain(text[end:])])
+
+
+def breakable(text: str) -> Markup:
+    """Escape a text, and let a line end after each `_` and `/`."""
+    return Markup(str(escape(text)).replace("_", "_<wbr>").replace("/", "/<wbr>"))
+
+
+def _in_long_names(text: str) -> Markup:
+    """Escape a text, and let a line end within names that are longer than a phone is wide."""
+    words = re.split(r"(\S{24,})", text)
+    return Markup("").join(breakable(each) if at % 2 else escape(each) for at, each in enumerate(words))

@@ -18,8 +18,11 @@ def benchmarks(store: Store) -> Page:
     return Page("benchmarks.html", {"round": _ROUND, "retired": _retired(store)})
 
 
-def benchmark(store: Store, name: str) -> Page:
-    """One benchmark; one that neither the suite nor the store has is not found."""
+def benchmark(store: Store, name: str, highlight: str = "") -> Page:
+    """One benchmark; one that neither the suite nor the store has is not found.
+
+    `highlight` is what keeps its colour in the charts, which all have theirs without it.
+    """
     known = _known(name)
     retired = _retired(store)
     if known is None and name not in retired:
@@ -32,14 +35,17 @@ def benchmark(store: Store, name: str) -> Page:
     scale = asking.section(store, "scale", benchmark=name, round=round)
     if table and scale and scale.charts:  # the curves of the table would be the same picture
         table = table._replace(charts=tuple(chart for chart in table.charts if chart.form != "scale"))
+    converge = asking.section(store, "converge", benchmark=name, round=round)
+    (scale, converge, table), highlights = asking.highlighted((scale, converge, table), highlight)
     return Page(
         "benchmark.html",
         {
+            "highlights": highlights,
             "name": name,
             "round": round or _ROUND.version,
             "benchmark": known,
             "scale": scale,
-            "converge": asking.section(store, "converge", benchmark=name, round=round),
+            "converge": converge,
             "table": table,
         },
     )

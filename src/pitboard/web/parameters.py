@@ -46,4 +46,7 @@ def _known(path: str) -> list[str] | None:
             if name not in questions.names():
                 return [] if place == "/api/" else None
             return [*questions.question(name).parameters, *(_API_CHART if drawn else more)]
-    return ["since"] if path.startswith("/rounds/") else list(_PAGES.get(path, ()))
+    for place, name in (("/rounds/", "since"), ("/benchmarks/", "highlight")):
+        if path.startswith(place):
+            return [name]
+    return list(_PAGES.get(path, ()))

@@ -6,13 +6,20 @@ from typing import Any, NamedTuple
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-from markupsafe import Markup, escape
 
 from pitboard import __version__
 from pitboard.results.find import reference
 from pitboard.text import printable
 from pitboard.web.addresses import absolute
-from pitboard.web.links import compare_address, linked, of_chart, place, result_address, system_address
+from pitboard.web.links import (
+    breakable,
+    compare_address,
+    linked,
+    of_chart,
+    place,
+    result_address,
+    system_address,
+)
 from pitboard.web.static import static_url
 from pitboard.web.tables import MAX_ROWS, laid
 
@@ -68,7 +75,7 @@ def environment() -> Environment:
     }
     made.filters |= {"printable": lambda value: printable(str(value)), "linked": linked}
     made.filters["number"] = _number
-    made.filters["breakable"] = _breakable
+    made.filters["breakable"] = lambda value: breakable(printable(str(value)))
     return made
 
 
@@ -98,12 +105,6 @@ def render(request: Request, page: Page, status: int = 200) -> HTMLResponse:
         )
     )
     return HTMLResponse(text, status)
-
-
-def _breakable(value: object) -> Markup:
-    """Escape a name, and let a line end where its parts do."""
-    text = str(escape(printable(str(value))))
-    return Markup(text.replace("_", "_<wbr>").replace("/", "/<wbr>"))
 
 
 def _number(value: float | None, decimals: int = 0) -> str:

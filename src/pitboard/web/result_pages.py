@@ -1,8 +1,7 @@
 """The pages of what changed from round to round, and of any question."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
-from urllib.parse import urlencode
+from typing import Any
 
 from pitboard.errors import PitboardError, UnknownError, near
 from pitboard.results.find import benchmarks_of, rounds_of
@@ -40,14 +39,6 @@ def rounds_of_benchmark(store: Store, benchmark: str, since: str | None = None) 
     )
 
 
-class Highlight(NamedTuple):
-    """What the charts of a page can be asked to highlight: its name, whether it is chosen, and its query."""
-
-    name: str
-    chosen: bool
-    query: str
-
-
 def any_question(store: Store, name: str, query: Mapping[str, str]) -> tuple[Page, int]:
     """Any question by its name: the form that it declares and, once it can be asked, the answer; the status.
 
@@ -61,19 +52,9 @@ def any_question(store: Store, name: str, query: Mapping[str, str]) -> tuple[Pag
         try:
             values = asking.read(name, query)
             section = asking.present(store, name, values)
-            page["section"], page["highlights"] = _highlighted(section, query.get("highlight", ""))
+            (page["section"],), page["highlights"] = asking.highlighted([section], query.get("highlight", ""))
         except PitboardError as error:
             page["sentence"] = str(error)
             page["status"] = error.status
     page["fields"] = asking.fields(store, asked, values)
     return Page("question.html", page), page["status"]
-
-
-def _highlighted(section: asking.Section, chosen: str) -> tuple[asking.Section, list[Highlight]]:
-    """Return the section with what its charts highlight, and what may be chosen."""
-    offered = asking.highlightable(section)
-    names = sorted({name for each in offered.values() for name in each})
-    look = "&" + urlencode({"highlight": chosen})
-    looks = {chart: look for chart, each in offered.items() if chosen in each}
-    links = [Highlight(name, name == chosen, urlencode({"highlight": name})) for name in names]
-    return section._replace(looks=looks), links

@@ -116,7 +116,8 @@ def benchmarks(request: Request) -> HTMLResponse:
 @router.get("/benchmarks/{name}")
 def benchmark(request: Request, name: str) -> HTMLResponse:
     """One benchmark."""
-    return render(request, pages.benchmark(store_of(request), name))
+    highlight = request.query_params.get("highlight", "")
+    return render(request, pages.benchmark(store_of(request), name, highlight))
 
 
 @router.get("/rules")

@@ -16,9 +16,10 @@ _LONG = 28
 _HALF = 18
 _WRAPPED = 16
 _GAP = 2.5
+_ON_A_PHONE = 42
 _ROOM = ((118, "fits"), (170, "fits-wide"))
 _FEW_ROWS, _MANY_COLUMNS = 3, 6
-_NOTHING = '<span class="quiet">–</span>'
+_NOTHING = '<span class="quiet nil">–</span>'
 
 Leading = Callable[[Row], str]
 """Writes the first cells of a row, as markup."""
@@ -36,13 +37,15 @@ class Laid(NamedTuple):
     """A table ready to be written: each of `rows` is its cells as markup.
 
     `upright` tables have few rows of many fields and stand a field a line; then each of `rows` is one field.
-    `room` is the class of a table that needs no scrolling at some width, `hidden` how many columns a reader
-    must ask for, `total` how many rows there are, of which only the first `MAX_ROWS` are written.
+    `slim` ones have room on a phone as they are, where others become cards. `room` is the class of a table
+    that needs no scrolling at some width, `hidden` how many columns a reader must ask for, `total` how many
+    rows there are, of which only the first `MAX_ROWS` are written.
     """
 
     heads: list[Head]
     rows: list[Markup]
     upright: bool
+    slim: bool
     room: str
     hidden: int
     total: int
@@ -97,7 +100,8 @@ def laid(table: Table, parameters: Row, *, live: bool, leading: Leading | None =
         _needed(head, width) for head, width in zip(heads, widths, strict=True) if "detail" not in head.css
     )
     room = next((name for most, name in _ROOM if needed + (4 if leading else 0) <= most), "")
-    return Laid(heads, [Markup(line) for line in lines], upright, room, hidden, len(table.rows))
+    slim = needed <= _ON_A_PHONE
+    return Laid(heads, [Markup(line) for line in lines], upright, slim, room, hidden, len(table.rows))
 
 
 def _css(column: Column, width: int, *, plain: bool) -> str:

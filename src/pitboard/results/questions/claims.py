@@ -20,7 +20,7 @@ from pitboard.results.tracing import trace
 DEFINITION = (
     "Each claim is evaluated anew from the results in the store, by the question that the last column names. "
     "It is supported where every figure in it is found, partly supported where some are, not supported where "
-    "the data say otherwise, and not to be told where they cannot decide it. A sharp rise is one by half or "
+    "the data say otherwise, and cannot be told where they do not decide it. A sharp rise is one by half or "
     "more; to have outpaced Moore's law, most series of benchmarks must have, by each measure of the trend."
 )
 
@@ -37,7 +37,7 @@ COLUMNS = [
     Column("address", "Its page", detail=True),
 ]
 
-SUPPORTED, PARTLY, NOT, UNTOLD = "supported", "partly supported", "not supported", "not to be told"
+SUPPORTED, PARTLY, NOT, UNTOLD = "supported", "partly supported", "not supported", "cannot be told"
 _SHARP = 1.5
 
 Finding = tuple[str, str, Evidence]

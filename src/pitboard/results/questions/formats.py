@@ -50,7 +50,7 @@ _OF_A_RESULT = ("submitter", "accelerator", "precision", "framework")
 """Filters of the rows: what they leave out may still be the wider peer of what they leave."""
 
 COLUMNS = [
-    Column("precision", "Format"),
+    Column("precision", "Precision"),
     Column("benchmark", "Benchmark"),
     Column("submitter", "Submitter"),
     Column("accelerators", "Count", "integer"),
@@ -64,7 +64,7 @@ COLUMNS = [
     Column("reference_samples", "Reference's mean", "number", "", 0, detail=True),
     Column("reference_most", "Most within the reference's spread", "number", "", 0, detail=True),
     Column("peer", "Wider peer", detail=True),
-    Column("peer_precision", "Its format", detail=True),
+    Column("peer_precision", "Its precision", detail=True),
     Column("peer_differs", "It differs in", detail=True),
     Column("peer_minutes", "Its time-to-train", "number", "min", 2, detail=True),
     Column("peer_against_reference", "Its samples against the reference", "number", "×", 3, detail=True),
@@ -78,7 +78,7 @@ COLUMNS = [
 
 _CLASSES = [
     Column("benchmark", "Benchmark"),
-    Column("precision", "Format"),
+    Column("precision", "Precision"),
     Column("results", "Results", "integer"),
     Column("submitters", "Submitters"),
     Column("low", "Samples against the reference, fewest", "number", "×", 3),
@@ -88,7 +88,7 @@ _CLASSES = [
     Column("more", "Significantly more", "integer"),
 ]
 _SAMPLES = [
-    Column("precision", "Format"),
+    Column("precision", "Precision"),
     Column("benchmark", "Benchmark"),
     Column("accelerator", "Accelerator"),
     Column("against_reference", "Samples against the reference", "number", "×", 3),

@@ -161,7 +161,7 @@ def _notes(case: Case, few: bool) -> list[str]:
 
 def _implausible(case: Case) -> list[str]:
     return [
-        f"The software of {name} is not to be told: its description states {said}. Neither is used."
+        f"The software of {name} cannot be told: its description states {said}. Neither is used."
         for name, row in (("A", case.a), ("B", case.b))
         if (said := implausible(row))
     ]

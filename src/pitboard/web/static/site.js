@@ -82,6 +82,11 @@ function compareAddress(picks) {
   return `${page("compare")}?${query}`;
 }
 
+/** Return the parts of a name with places between them where a line may end. */
+function breaks(text) {
+  return text.split(/(?<=[_/])/).flatMap((part, at) => (at ? [make("wbr"), part] : [part]));
+}
+
 /** Say which side a cell is of, where its table stands a field a line and has no heading. */
 function letter(at) {
   return make("span", { class: "letter", "aria-hidden": "true" }, LETTERS[at]);
@@ -195,7 +200,8 @@ class Results {
     for (const [name, label] of Object.entries({ ...FACETS, columns: "Columns" })) {
       const said = make("b", { class: "said", id: `said-${name}` });
       const list = make("ul", { class: "choices", id: `choices-${name}` });
-      const panel = make("div", { class: "panel", role: "group", "aria-label": label }, list);
+      const panel = make("div", { class: "panel", role: "group", "aria-label": label }, list,
+        name === "round" ? make("p", { class: "quiet" }, "Without a tick: the round of this page.") : null);
       const summary = make("summary", {}, `${label} `, said);
       this.tools.append(make("details", { class: "facet", name: "facet", "data-name": name, open: open.includes(name) },
         summary, panel));
@@ -317,17 +323,24 @@ class Results {
       return make("th", { scope: "col", class: css(column), "aria-sort": state }, button);
     });
     const named = Math.max(0, columns.findIndex((column) => column.name === "system"));
+    // As the server does: a column of long names takes a line of its own on a phone.
+    const shapes = columns.map((column) => {
+      const width = Math.max(...rows.map((row) => cellText(column, row).length));
+      return column.kind !== "text" ? "num" : width > 28 ? "long broad" : width > 18 ? "short broad" : "short";
+    });
     const body = rows.map((row) => make("tr", {}, this.pick(row), ...columns.map((column, at) => {
       const text = cellText(column, row);
       const to = text ? leadsTo(column, row) : null;
-      const inner = !text ? make("span", { class: "quiet" }, "–") : to ? make("a", { href: to }, text) : text;
-      const shape = text.length > 28 && column.kind === "text" ? "long" : css(column);
+      const inner = !text ? [make("span", { class: "quiet nil" }, "–")] : to ? [make("a", { href: to }, ...breaks(text))] : [text];
       return make(at === named ? "th" : "td",
-        { class: shape, "data-label": column.heading, scope: at === named ? "row" : null }, inner);
+        { class: shapes[at], "data-label": column.heading, scope: at === named ? "row" : null }, ...inner);
     })));
     const head = make("tr", {}, make("td", { class: "pick" }, make("span", { class: "hidden" }, "Compare")), ...heads);
-    return make("div", { class: "scroller", role: "region", "aria-label": "Results", tabindex: "0" },
+    const scroller = make("div", { class: "scroller", role: "region", "aria-label": "Results", tabindex: "0" },
       make("table", { class: "deck results" }, make("thead", {}, head), make("tbody", {}, ...body)));
+    const whole = make("label", { class: "whole" }, make("input", { type: "checkbox" }), ` All ${rows.length.toLocaleString("en-US")} rows`);
+    const tip = make("p", { class: "quiet tip" }, `Tick up to ${this.most} results to compare them.`);
+    return make("div", { class: "tabled" }, this.picks.length ? null : tip, scroller, rows.length > 15 ? whole : null);
   }
 
   pick(row) {
@@ -343,7 +356,7 @@ class Results {
   }
 
   picked() {
-    if (!this.picks.length) return make("p", {}, `Tick up to ${this.most} results to compare them.`);
+    if (!this.picks.length) return make("p", { hidden: true });
     return make("p", { class: "picks" },
       make("a", { class: "go", href: compareAddress(this.picks) }, `Compare ${this.picks.length}`));
   }
@@ -360,7 +373,7 @@ class Comparison {
   async start() {
     const picks = [...new Set(new URLSearchParams(location.search).getAll("r"))].filter(Boolean);
     if (!picks.length) {
-      this.place.replaceChildren(make("p", { class: "notice" }, "Nothing is picked yet."));
+      this.place.replaceChildren(make("p", { class: "notice" }, "No result is selected yet."));
       return;
     }
     const found = await Promise.all(picks.slice(0, this.most).map((pick) => this.row(pick)));
@@ -392,7 +405,7 @@ class Comparison {
     return make("ul", { class: "chips", "aria-label": "Compared" }, ...rows.map((row, at) => {
       const others = rows.filter((each) => each !== row).map((each) => each.reference);
       const link = make("a", { href: others.length ? compareAddress(others) : page("results") },
-        `${LETTERS[at]} ${row.reference} `, make("span", { "aria-hidden": "true" }, "×"),
+        `${LETTERS[at]} `, ...breaks(row.reference), " ", make("span", { "aria-hidden": "true" }, "×"),
         make("span", { class: "hidden" }, ", remove"));
       return make("li", {}, link);
     }));
@@ -459,7 +472,8 @@ class Comparison {
       ...rows.map((row, at) => {
         const text = cellText(column, row);
         const to = text ? leadsTo(column, row) : null;
-        return make("td", {}, letter(at), !text ? make("span", { class: "quiet" }, "–") : to ? make("a", { href: to }, text) : text);
+        const parts = breaks(text);
+        return make("td", {}, letter(at), ...(!text ? [make("span", { class: "quiet nil" }, "–")] : to ? [make("a", { href: to }, ...parts)] : parts));
       })));
     const speed = make("tr", {}, make("th", { scope: "row" }, "As fast as A (×)"),
       ...rows.map((row, at) => make("td", {}, letter(at), (first / row.minutes).toFixed(3))));
