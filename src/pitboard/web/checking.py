@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import os
 import signal
 import sys
@@ -51,6 +52,7 @@ async def judge_upload(upload: BinaryIO, name: str, seconds: float = SECONDS) ->
     try:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", "pitboard.web.judge", str(folder), name),
+            str(max(1, math.ceil(seconds))),
             stdin=upload,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,

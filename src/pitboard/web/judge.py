@@ -1,4 +1,4 @@
-"""The short-lived process that unpacks and checks one upload: `python -m pitboard.web.judge FOLDER NAME`.
+"""The short-lived process that unpacks and checks an upload: `python -m pitboard.web.judge FOLDER NAME SECONDS`.
 
 The upload is its standard input, a JSON object its standard output: `{"error": ...}` or the verdict. It runs
 under limits of memory, processor time, file size and wall time, and starts no other process, so that they are
@@ -27,23 +27,23 @@ class _TimeUp(BaseException):
     """The wall time is over; not an `Exception`, so that nothing on the way takes it for a bad log."""
 
 
-def main(folder: str, name: str) -> None:
-    """Judge what comes on standard input, working in `folder`, and print the verdict."""
+def main(folder: str, name: str, seconds: int = SECONDS) -> None:
+    """Judge what comes on standard input in so many seconds, working in `folder`, and print the verdict."""
     import msgspec
 
     from pitboard.errors import PitboardError
 
     signal.signal(signal.SIGALRM, _too_long)
     try:
-        signal.alarm(SECONDS)
-        limit(memory_bytes=MEMORY_BYTES, processor_seconds=2 * SECONDS, file_bytes=_FILE_BYTES)
+        signal.alarm(seconds)
+        limit(memory_bytes=MEMORY_BYTES, processor_seconds=2 * seconds, file_bytes=_FILE_BYTES)
         tempfile.tempdir = folder  # an archive is unpacked in what is removed
         answer = verdict_of(Path(folder), name)
     except PitboardError as error:
         answer = {"error": str(error)}
     except _TimeUp:
         answer = {
-            "error": f"Checking this takes longer than {SECONDS} seconds; use `pitboard check` instead."
+            "error": f"Checking this takes longer than {seconds} seconds; use `pitboard check` instead."
         }
     except MemoryError:
         answer = {"error": "Checking this takes more memory than it may; use `pitboard check` instead."}
@@ -113,4 +113,4 @@ def _verdict(folder: Path, name: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
