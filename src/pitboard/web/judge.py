@@ -1,4 +1,4 @@
-"""The short-lived process that unpacks and checks an upload: `python -m pitboard.web.judge FOLDER NAME SECONDS`.
+"""The short-lived process that checks one upload: `python -m pitboard.web.judge FOLDER NAME SECONDS`.
 
 The upload is its standard input, a JSON object its standard output: `{"error": ...}` or the verdict. It runs
 under limits of memory, processor time, file size and wall time, and starts no other process, so that they are
