@@ -154,7 +154,7 @@ class Store:
         self._only = f" where round in {_literal(list(rounds))}" if rounds else ""
         self._seen = ("", "")
         self._moving_on = Lock()
-        self._kept: tuple[str, dict[Hashable, Any]] = ("", {})
+        self._kept: tuple[object, dict[Hashable, Any]] = ("", {})
         self._open()
 
     @property
@@ -189,9 +189,42 @@ class Store:
         cursor = self._connection.cursor().execute(bound)
         return [column[0] for column in cursor.description or []], cursor.fetchall()
 
+    @property
+    def held(self) -> bool:
+        """Whether this is a server's store, which keeps in memory what it read."""
+        return self._held is not None
+
+    def having(
+        self, columns: str, table: str, values: Mapping[str, object], then: str = ""
+    ) -> list[dict[str, Any]]:
+        """Give the rows of a table, or of a join, whose columns have the values; `then` orders or groups.
+
+        A held store asks for all rows with the first value at once, and finds the others' among these: the
+        pages of a round ask for one key of it after another.
+        """
+        names, (first, *others) = list(values), values.values()
+        if not self.held:
+            alike = " and ".join(f"{name} is not distinct from ${name}" for name in names)
+            return self.rows(f"select {columns} from {table} where {alike} {then}", values)
+        known: dict[Hashable, dict[tuple[object, ...], list[dict[str, Any]]]] = self.once("having", dict)
+        asked = (columns, table, *names, first, then)
+        groups = known.get(asked)
+        if groups is None:
+            groups = {}
+            key = len(names)
+            sql = f"select {', '.join(names)}, {columns} from {table} where {names[0]} = $1 {then}"
+            bound = _bound(sql, [first])
+            fields, rows = self._answered(lambda: self._fetch(bound))
+            for row in rows:
+                found = dict(zip(fields[key:], row[key:], strict=True))
+                groups.setdefault(row[1:key], []).append(found)
+            if groups:  # what strangers make up is not kept
+                known[asked] = groups
+        return [dict(row) for row in groups.get(tuple(others), [])]
+
     def once(self, name: Hashable, make: Callable[[], _Found]) -> _Found:
         """Give what `make` returns, kept under a name until the store changes; nobody may change it."""
-        version = self.version
+        version = self._seen if self.held else self.version
         if self._kept[0] != version:
             self._kept = (version, {})
         kept = self._kept[1]

@@ -33,10 +33,12 @@ DEFINITION = (
     "of different benchmarks or targets are refused."
 )
 
-SQL = """select r.*, list(u.minutes * r.rcp_scale order by u.run) filter (u.counted) as run_minutes,
+_WITH_RUNS = """r.*, list(u.minutes * r.rcp_scale order by u.run) filter (u.counted) as run_minutes,
   list(u.minutes order by u.minutes) filter (u.counted) as raw_minutes,
-  min(u.minutes) filter (u.counted) as fastest, max(u.minutes) filter (u.counted) as slowest
-from results r left join runs u using (round, submitter, system, benchmark)
+  min(u.minutes) filter (u.counted) as fastest, max(u.minutes) filter (u.counted) as slowest"""
+_JOINED = "results r left join runs u using (round, submitter, system, benchmark)"
+SQL = f"""select {_WITH_RUNS}
+from {_JOINED}
 where round = $round and submitter = $submitter and system = $system and benchmark = $benchmark
 group by all"""
 
@@ -86,11 +88,10 @@ _PAIRS = [
     Column("before", "Reference of the slower", detail=True),
     Column("after", "Reference of the faster", detail=True),
 ]
-_OF = """where round = $round and submitter = $submitter and system = $system and benchmark = $benchmark
-order by run"""
-_OF_RUNS = f"select run, minutes, dropped from runs {_OF}"
-_OF_EVALUATIONS = f"""select run, coalesce(samples, epoch) as samples, quality, minutes
-from evaluations {_OF}, minutes"""
+_OF_EVALUATIONS = """select run, coalesce(samples, epoch) as samples, quality, minutes
+from evaluations
+where round = $round and submitter = $submitter and system = $system and benchmark = $benchmark
+order by run, minutes"""
 
 _MARK = [Column("kind", "Kind"), Column("preset", "Preset")]
 _ENERGY = Column("energy", "Energy to target", "number", "MJ", 3, detail=True)
@@ -322,7 +323,7 @@ def _runs(store: Store, named: Mapping[str, Row]) -> Table:
         [
             run | {"result": f"{name} {row['submitter']}", "score": row["minutes"]}
             for name, row in named.items()
-            for run in store.rows(_OF_RUNS, key_of(row))
+            for run in store.having("run, minutes, dropped", "runs", key_of(row), "order by run")
         ]
     )
 
@@ -344,7 +345,7 @@ def _cited(rows: Sequence[Row]) -> list[str]:
 
 def with_runs(store: Store, row: Row) -> Row:
     """Give a result's row with the minutes of its runs that count: scaled, raw, fastest and slowest."""
-    return store.rows(SQL, key_of(row))[0]
+    return store.having(_WITH_RUNS, _JOINED, key_of(row), "group by all")[0]
 
 
 def _hours(row: Row) -> float | None:
