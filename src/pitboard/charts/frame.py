@@ -64,9 +64,10 @@ def finish(
         color=theme.muted,
         offset=10,
     )
-    whole = alt.vconcat(titled).properties(title=source, autosize="pad")
-    coloured: alt.VConcatChart = whole.configure(**config(theme))
-    return coloured
+    # In one go: each step of composing a chart would copy all of it.
+    return alt.VConcatChart(
+        vconcat=[titled], title=source, autosize="pad", config=alt.Config(**config(theme))
+    )
 
 
 def haloed(

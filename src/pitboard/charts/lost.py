@@ -66,7 +66,7 @@ def lost_ranks(
         )
     )
     ends_ = alt.Chart(data(words)).mark_text(align="left", dx=10, fontWeight="bold", color=look.ink)
-    chart = alt.LayerChart(layer=[boxes, ends_.encode(y, x=alt.value("width"), text="word:N")])
+    chart = alt.LayerChart(layer=[boxes, ends_.encode(y, x=alt.XValue("width"), text=alt.Text("word:N"))])
     chart = chart.properties(width=plot, height=_ROW_HEIGHT * len(order))
     note = "Dark, and the number: how many ranks they act like. Coloured: what the others are lost to."
     return finish(

@@ -69,8 +69,8 @@ def runs(
     )
     if narrow:
         above = alt.Chart(data([{"result": name} for name in order])).mark_text(align="left", dy=-14)
-        layers.append(above.encode(y, x=alt.value(0), text="result:N"))
-    chart = alt.LayerChart(layer=layers).properties(width=plot[0], height=plot[1])
+        layers.append(above.encode(y, x=alt.XValue(0), text=alt.Text("result:N")))
+    chart = alt.LayerChart(layer=layers, width=plot[0], height=plot[1])
     note = (
         "Filled: a run that counts. Hollow: a run the olympic mean drops. Upright bar and number: the score."
     )
@@ -109,6 +109,6 @@ def _layers(
             x, y, tooltip=tip
         ),
         scores.mark_text(align="right", fontWeight="bold", dx=40).encode(
-            y, x=alt.value("width"), text="word:N"
+            y, x=alt.XValue("width"), text=alt.Text("word:N")
         ),
     ]
