@@ -88,11 +88,6 @@ _PAIRS = [
     Column("before", "Reference of the slower", detail=True),
     Column("after", "Reference of the faster", detail=True),
 ]
-_OF_EVALUATIONS = """select run, coalesce(samples, epoch) as samples, quality, minutes
-from evaluations
-where round = $round and submitter = $submitter and system = $system and benchmark = $benchmark
-order by run, minutes"""
-
 _MARK = [Column("kind", "Kind"), Column("preset", "Preset")]
 _ENERGY = Column("energy", "Energy to target", "number", "MJ", 3, detail=True)
 _HOURS = Column("accelerator_hours", "Accelerator-hours (derived)", "number", "h", 2)
@@ -336,7 +331,10 @@ def _curves(store: Store, named: Mapping[str, Row]) -> Table:
 
 def curves_of(store: Store, row: Row, label: str) -> list[Row]:
     """Give the evaluations of a result's runs as rows of `own_runs.curves_table`."""
-    return [{"result": label} | each for each in store.rows(_OF_EVALUATIONS, key_of(row))]
+    figures = "run, coalesce(samples, epoch) as samples, quality, minutes"
+    key = {name: row[name] for name in ("round", "benchmark", "submitter", "system")}
+    found = store.having(figures, "evaluations", key, "order by run, minutes", at_once=3)
+    return [{"result": label} | each for each in found]
 
 
 def _cited(rows: Sequence[Row]) -> list[str]:
