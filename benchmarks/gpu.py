@@ -101,7 +101,10 @@ class LeftOut(Exception):  # noqa: N818 - no error: a reason
 
 @dataclass(frozen=True)
 class Part:
-    """What one process does: a benchmark's layers in a precision by both loops, or a smoke preset."""
+    """What one process does: a benchmark's layers in a precision by both loops, or a smoke preset.
+
+    A word after the precision is FP8's scaling: `fp8 tensorwise` has one scale a tensor, `fp8` one a row.
+    """
 
     kind: str
     benchmark: str
@@ -214,7 +217,7 @@ def _parts(arguments: argparse.Namespace) -> list[Part]:
     if not arguments.no_smoke:
         parts += [Part("smoke", benchmark) for benchmark in chosen]
     if not arguments.precisions:
-        parts += [Part("layers", chosen[0], precision) for precision in ("mxfp8", "nvfp4")]
+        parts += [Part("layers", chosen[0], each) for each in ("fp8 tensorwise", "mxfp8", "nvfp4")]
     return parts
 
 
@@ -308,8 +311,9 @@ def layers_row(part: Part, loop: str, device: str, seconds: float) -> Row:
     from pitboard.training.precision import emulated
 
     here = choose_device(device, 0)
-    if device == "cuda" and emulated(part.precision, here):
-        raise LeftOut(f"left out: {device_name(here)} has no {part.precision} arithmetic")
+    kind = part.precision.partition(" ")[0]
+    if device == "cuda" and emulated(kind, here):
+        raise LeftOut(f"left out: {device_name(here)} has no {kind} arithmetic")
     count = layers_that_fit(part.benchmark, part.precision, device)
     for attempt in range(_TRIES):
         benchmark = benchmark_of(part.benchmark, part.precision, device, count)
@@ -340,7 +344,7 @@ def layers_row(part: Part, loop: str, device: str, seconds: float) -> Row:
         unit="tokens/s" if tokens > 1 else "samples/s",
         rate=samples * tokens,
         utilisation=utilisation(
-            samples, settled.flops_per_sample(), published_peak_tflops(device_name(here), part.precision)
+            samples, settled.flops_per_sample(), published_peak_tflops(device_name(here), kind)
         ),
         peak_bytes=watch.peak_bytes,
         top=watch.top,
@@ -370,7 +374,9 @@ def settings_of(name: str, precision: str, device: str, count: int) -> Any:
     changes: dict[str, Any] = dict(_FULL[name])
     if device == "cpu":
         changes |= _TINY[name]
-    changes |= _layer_settings(name, count) | {"precision": precision, "device": device}
+    kind, _, scaling = precision.partition(" ")
+    changes |= _layer_settings(name, count) | {"precision": kind, "device": device}
+    changes |= {"fp8_scaling": scaling} if scaling else {}
     changes |= {"target": None, "evaluation_interval": None, "max_steps": 10_000, "warmup_steps": 10}
     changes |= {"activation_checkpointing": "none", "compile": device == "cuda"}
     return settings_for(name, changes.pop("preset"), changes)

@@ -39,7 +39,14 @@ def test_parts_for_which_there_is_no_time_are_rows(tmp_path: Path) -> None:
     text = page.read_text()
     assert "## CPU (" in text
     assert "a trial of the script, not a measurement" in text
-    assert text.count("left out: the 0 minutes were over") == 5  # BF16, FP8, smoke, MXFP8, NVFP4
+    assert text.count("left out: the 0 minutes were over") == 6  # BF16, FP8, smoke, tensorwise, MXFP8, NVFP4
+    assert "| flux1 | fp8 tensorwise |" in text
+
+
+def test_a_word_after_the_precision_is_its_scaling() -> None:
+    scalings = {word: gpu.settings_of("llama31_8b", word, "cpu", 1) for word in ("fp8", "fp8 tensorwise")}
+    assert {each.precision for each in scalings.values()} == {"fp8"}
+    assert [each.fp8_scaling for each in scalings.values()] == ["rowwise", "tensorwise"]
 
 
 def test_what_fails_is_a_row_and_the_rest_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
