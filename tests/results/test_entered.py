@@ -40,15 +40,16 @@ def test_filters_and_searches_find_the_same_in_memory(stores: tuple[Store, Store
     plain, held = stores
     for values in _NARROWED:
         for question in (table, entries, filters):
-            made = [document(question(**values, store=store)) for store in stores]  # type: ignore[operator]
+            made = [document(question(**values, store=store)) for store in stores]
             assert made[0] == made[1], (question, values)
-    for question, values in (
+    further: list[tuple[Any, dict[str, Any]]] = [
         (table, {"round": ["4.0", "5.0"], "energy": True}),
         (entries, {"search": "nvidia NeMo 25", "accelerators": 8}),
         (filters, {"search": "nvidia NeMo 25", "accelerators": 8}),
         (entries, {"search": "Ümlaut", "with_own": True}),
-    ):
-        made = [document(question(**values, store=store)) for store in stores]  # type: ignore[operator]
+    ]
+    for question, values in further:
+        made = [document(question(**values, store=store)) for store in stores]
         assert made[0] == made[1], (question, values)
     assert (plain.held, held.held) == (False, True)
 
@@ -60,7 +61,7 @@ def test_a_key_finds_the_same_in_memory(stores: tuple[Store, Store]) -> None:
     own = [row["reference"] for row in entries(submitter="Acme", with_own=True, store=plain).rows]
     for name in [*names, *own]:
         for question in (entry, stack):
-            made = [document(question(name, store=store)) for store in stores]  # type: ignore[operator]
+            made = [document(question(name, store=store)) for store in stores]
             assert made[0] == made[1], (question, name)
     made = [document(compare_results(*names[:3], store=store)) for store in stores]
     assert made[0] == made[1]

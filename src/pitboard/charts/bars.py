@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import altair as alt
 
 from pitboard.charts import families
-from pitboard.charts.axes import Span, x_axis
+from pitboard.charts.axes import Span, x_at, x_axis
 from pitboard.charts.frame import data, finish, text_width
 from pitboard.charts.rows import ChartRow, brief, number, optional, some, text_of
 from pitboard.charts.scaling import ThemeName
@@ -165,7 +165,7 @@ def _draw(
             alt.X("end:Q", scale=span.scale()), y, text=alt.Text("word:N")
         ),
         headed.mark_text(align="left", fontWeight="bold", dy=down // 2 or 3).encode(
-            y, x=alt.XValue(-names), text=alt.Text("heading:N")
+            y, x=x_at(-names), text=alt.Text("heading:N")
         ),
         *_names(drawn, y, look, size),
     ]
@@ -181,7 +181,7 @@ def _names(
             for line in drawn
         ]
         above = alt.Chart(data(both)).mark_text(align="left", dy=-8, limit=plot + 40)
-        return [above.encode(y, x=alt.XValue(0), text=alt.Text("name:N"))]
+        return [above.encode(y, x=x_at(0), text=alt.Text("name:N"))]
     noted = [line for line in drawn if line["note"]]
     layers = []
     for chosen, field, dy, font, colour in (
@@ -192,5 +192,5 @@ def _names(
         text = alt.Chart(data(chosen)).mark_text(
             align="right", limit=names - 8, dy=dy, fontSize=font, color=colour
         )
-        layers.append(text.encode(y, x=alt.XValue(-8), text=alt.Text(f"{field}:N")))
+        layers.append(text.encode(y, x=x_at(-8), text=alt.Text(f"{field}:N")))
     return layers

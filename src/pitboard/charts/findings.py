@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import altair as alt
 
 from pitboard.charts import families
-from pitboard.charts.axes import Span, linear_span, x_axis
+from pitboard.charts.axes import Span, linear_span, x_at, x_axis
 from pitboard.charts.frame import data, finish, text_width
 from pitboard.charts.rows import ChartRow, brief, number, some, text_of
 from pitboard.charts.scaling import ThemeName
@@ -62,9 +62,9 @@ def few_bars(
         ),
         *_line(line, span, look, None),
         *(text.encode(x, y, text=alt.Text("word:N")) for text in (halo, figure)),
-        base.mark_text(align="right", limit=names - 10).encode(y, x=alt.XValue(-8), text=alt.Text("label:N")),
+        base.mark_text(align="right", limit=names - 10).encode(y, x=x_at(-8), text=alt.Text("label:N")),
         # Nothing to see: it keeps the room that the names have with a wider font than the one measured here.
-        base.mark_point(opacity=0).encode(y, x=alt.XValue(-names)),
+        base.mark_point(opacity=0).encode(y, x=x_at(-names)),
     ]
     plot = max(40.0, width - 24 - names - ends)
     chart = alt.LayerChart(layer=layers, width=plot, height=_ROW * len(drawn))
@@ -125,7 +125,7 @@ def dots(
             shape=key.shape,
             tooltip=[alt.Tooltip(name) for name in ("label:N", "accelerator:N", "value:Q")],
         ),
-        alt.Chart(data(named)).mark_text(align="right").encode(y, x=alt.XValue(-8), text=alt.Text("word:N")),
+        alt.Chart(data(named)).mark_text(align="right").encode(y, x=x_at(-8), text=alt.Text("word:N")),
     ]
     chart = alt.LayerChart(layer=layers, width=plot, height=height)
     return _finish(chart, look, width, title=title, subtitle=subtitle, caption=caption)

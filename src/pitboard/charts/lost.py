@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import altair as alt
 
-from pitboard.charts.axes import Span, x_axis
+from pitboard.charts.axes import Span, x_at, x_axis
 from pitboard.charts.frame import data, finish, text_width
 from pitboard.charts.rows import ChartRow, number, some, text_of
 from pitboard.charts.scaling import ThemeName
@@ -66,7 +66,7 @@ def lost_ranks(
         )
     )
     ends_ = alt.Chart(data(words)).mark_text(align="left", dx=10, fontWeight="bold", color=look.ink)
-    chart = alt.LayerChart(layer=[boxes, ends_.encode(y, x=alt.XValue("width"), text=alt.Text("word:N"))])
+    chart = alt.LayerChart(layer=[boxes, ends_.encode(y, x=x_at("width"), text=alt.Text("word:N"))])
     chart = chart.properties(width=plot, height=_ROW_HEIGHT * len(order))
     note = "Dark, and the number: how many ranks they act like. Coloured: what the others are lost to."
     return finish(

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import altair as alt
 
 from pitboard.charts import families
-from pitboard.charts.axes import log_span, log_ticks, x_axis
+from pitboard.charts.axes import log_span, log_ticks, x_at, x_axis
 from pitboard.charts.frame import data, finish, text_width
 from pitboard.charts.rows import ChartRow, brief, number, some, text_of
 from pitboard.charts.scaling import ThemeName
@@ -165,6 +165,6 @@ def _draw(pairs: list[_Pair], x: alt.X, key: families.Key, look: Theme, left: fl
     said = words.mark_text(align="left", dx=10, dy=down)
     return [
         *layers,
-        name.encode(x=alt.XValue(-8 if left else 0), text=alt.Text("label:N")),
-        said.encode(x=alt.XValue("width"), text=alt.Text("word:N")),
+        name.encode(x=x_at(-8 if left else 0), text=alt.Text("label:N")),
+        said.encode(x=x_at("width"), text=alt.Text("word:N")),
     ]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import altair as alt
 
 from pitboard.charts import families
-from pitboard.charts.axes import linear_span, x_axis
+from pitboard.charts.axes import linear_span, x_at, x_axis
 from pitboard.charts.frame import data, finish, text_width
 from pitboard.charts.rows import ChartRow, optional, some, text_of
 from pitboard.charts.scaling import ThemeName
@@ -92,5 +92,5 @@ def _strips(
         ),
         alt.Chart(data(ends))
         .mark_text(align="left", dx=10, color=look.ink)
-        .encode(y, x=alt.XValue("width"), text=alt.Text("word:N")),
+        .encode(y, x=x_at("width"), text=alt.Text("word:N")),
     ]

@@ -55,7 +55,7 @@ def shown(store: Store, values: facets.Values, rounds: set[object] | None = None
     """
     rows = store.once("entered", lambda: _every(store))
     if rounds and len(rounds) == 1:  # as most pages ask
-        rows = store.once("entered by round", lambda: _by_round(rows)).get(*rounds, [])
+        rows = store.once("entered by round", lambda: _by_round(rows)).get(next(iter(rounds)), [])
     words = (values.get("search") or "").lower().split()
     with_own = values["with_own"]
     return [
