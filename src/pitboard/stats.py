@@ -4,6 +4,7 @@ import math
 import random
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache, lru_cache
+from operator import itemgetter
 from statistics import fmean, stdev
 
 SEED = 5
@@ -119,12 +120,10 @@ def olympic_interval(
     return _olympic_interval(tuple(values), drops, level)
 
 
-@lru_cache(maxsize=4096)  # 10 ms each, and several pages show the same result's
+@lru_cache(maxsize=4096)  # milliseconds each, and several pages show the same result's
 def _olympic_interval(values: tuple[float, ...], drops: int, level: float) -> tuple[float, float]:
-    count = len(values)
-    drawn = random.Random(SEED).choices(values, k=count * _RESAMPLES)
-    resamples = (drawn[at : at + count] for at in range(0, len(drawn), count))
-    return percentile_interval((trimmed_mean(each, drops) for each in resamples), level)
+    (picks,) = _picks(len(values))
+    return percentile_interval(_resampled(values, picks, drops), level)
 
 
 def ratio_interval(
@@ -139,15 +138,31 @@ def ratio_interval(
     return _ratio_interval(tuple(above), tuple(below), drops, level)
 
 
-@lru_cache(maxsize=1024)  # 20 ms each, and a page and its charts ask for the same
+@lru_cache(maxsize=1024)  # milliseconds each, and a page and its charts ask for the same
 def _ratio_interval(
     above: tuple[float, ...], below: tuple[float, ...], drops: int, level: float
 ) -> tuple[float, float]:
-    draw = random.Random(SEED)
-    return percentile_interval(
-        (_resampled(draw, above, drops) / _resampled(draw, below, drops) for _ in range(_RESAMPLES)), level
+    tops, bottoms = (
+        _resampled(values, picks, drops)
+        for values, picks in zip((above, below), _picks(len(above), len(below)), strict=True)
     )
+    return percentile_interval((top / bottom for top, bottom in zip(tops, bottoms, strict=True)), level)
 
 
-def _resampled(draw: random.Random, values: Sequence[float], drops: int) -> float:
-    return trimmed_mean(draw.choices(values, k=len(values)), drops)
+Pick = Callable[[Sequence[float]], tuple[float, ...]]
+
+
+# All results with as many runs are drawn from alike: the seed is the same.
+@lru_cache(maxsize=16)
+def _picks(*sizes: int) -> list[list[Pick]]:
+    """Return for each of several samples, of these sizes, what draws its resamples, taking turns."""
+    draw = random.Random(SEED)
+    turns = [[itemgetter(*draw.choices(range(size), k=size)) for size in sizes] for _ in range(_RESAMPLES)]
+    return [list(picks) for picks in zip(*turns, strict=True)]
+
+
+def _resampled(values: Sequence[float], picks: Iterable[Pick], drops: int) -> list[float]:
+    """Return the `trimmed_mean` of each resample."""
+    end = len(values) - drops
+    kept = end - drops
+    return [sum(sorted(pick(values))[drops:end]) / kept for pick in picks]

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import altair as alt
 
@@ -105,6 +105,11 @@ def x_axis(
         labelOverlap=False,
         format=number_format,
     )
+
+
+def x_at(place: float | Literal["width"]) -> alt.XValue:
+    """A horizontal place in pixels, as the channel that it is: Altair takes milliseconds to find that out."""
+    return alt.XValue(place)  # type: ignore[no-untyped-call]
 
 
 def y_axis(

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import altair as alt
 
 from pitboard.charts import families
-from pitboard.charts.axes import Span, x_axis
+from pitboard.charts.axes import Span, x_at, x_axis
 from pitboard.charts.frame import data, finish, text_width
 from pitboard.charts.rows import ChartRow, brief, number, optional, some, text_of
 from pitboard.charts.scaling import ThemeName
@@ -62,7 +62,7 @@ def bars(
     headings = [line for line in lines if "heading" in line]
     layers = _draw(headings, drawn, (span, axis), key, look, (names, plot))
     tall = 34 if narrow or noted else 21
-    chart = alt.LayerChart(layer=layers).properties(width=plot, height=tall * len(lines))
+    chart = alt.LayerChart(layer=layers, width=plot, height=tall * len(lines))
     said = " ".join(filter(None, [subtitle, _explained(drawn)]))
     return finish(chart, title=title, subtitle=said, caption=caption, theme=look, width=width)
 
@@ -142,7 +142,10 @@ def _draw(
     y = alt.Y("row:O", scale=alt.Scale(domain=list(range(len(headings) + len(drawn)))), axis=None)
     down = 0 if names else 8
     base = alt.Chart(data(drawn))
-    tip = ["label:N", *(alt.Tooltip(f"{name}:Q", format=",.4") for name in ("value", "low", "high"))]
+    tip = [
+        alt.Tooltip("label:N"),
+        *(alt.Tooltip(f"{name}:Q", format=",.4") for name in ("value", "low", "high")),
+    ]
     like = alt.Chart(data([line for line in drawn if not line["hollow"]]))
     unlike = alt.Chart(data([line for line in drawn if line["hollow"]]))
     ranged = alt.Chart(data([line for line in drawn if line["low"] and line["high"]]))
@@ -159,10 +162,10 @@ def _draw(
         ranged.mark_rule(color=look.background, strokeWidth=4, yOffset=down).encode(*ends, y),
         ranged.mark_rule(color=look.ink, strokeWidth=1.5, yOffset=down).encode(*ends, y),
         base.mark_text(align="left", dx=9, dy=down).encode(
-            alt.X("end:Q", scale=span.scale()), y, text="word:N"
+            alt.X("end:Q", scale=span.scale()), y, text=alt.Text("word:N")
         ),
         headed.mark_text(align="left", fontWeight="bold", dy=down // 2 or 3).encode(
-            y, x=alt.value(-names), text="heading:N"
+            y, x=x_at(-names), text=alt.Text("heading:N")
         ),
         *_names(drawn, y, look, size),
     ]
@@ -178,10 +181,10 @@ def _names(
             for line in drawn
         ]
         above = alt.Chart(data(both)).mark_text(align="left", dy=-8, limit=plot + 40)
-        return [above.encode(y, x=alt.value(0), text="name:N")]
+        return [above.encode(y, x=x_at(0), text=alt.Text("name:N"))]
     noted = [line for line in drawn if line["note"]]
     # Nothing to see: it keeps the room that the names have with a wider font than the one measured here.
-    layers = [alt.Chart(data(drawn[:1])).mark_point(opacity=0).encode(y, x=alt.value(-names))]
+    layers = [alt.Chart(data(drawn[:1])).mark_point(opacity=0).encode(y, x=x_at(-names))]
     for chosen, field, dy, font, colour in (
         ([line for line in drawn if not line["note"]], "label", 0, TEXT, look.ink),
         (noted, "label", -7, TEXT, look.ink),
@@ -190,5 +193,5 @@ def _names(
         text = alt.Chart(data(chosen)).mark_text(
             align="right", limit=names - 8, dy=dy, fontSize=font, color=colour
         )
-        layers.append(text.encode(y, x=alt.value(-8), text=f"{field}:N"))
+        layers.append(text.encode(y, x=x_at(-8), text=alt.Text(f"{field}:N")))
     return layers

@@ -69,13 +69,13 @@ def convergence(
         .encode(
             x,
             y,
-            detail="run:N",
-            tooltip=["result:N", "samples:Q", "quality:Q"],
+            detail=alt.Detail("run:N"),
+            tooltip=[alt.Tooltip(name) for name in ("result:N", "samples:Q", "quality:Q")],
             **_by_result(results, styles, look, width),
         )
     )
     layers = [lines] if target is None else [*_target(target, direction, x_span, y_span, look), lines]
-    chart = alt.LayerChart(layer=layers).properties(width=inner, height=HEIGHT)
+    chart = alt.LayerChart(layer=layers, width=inner, height=HEIGHT)
     note = "A line for each run, through its evaluations."
     return finish(
         chart, title=title, subtitle=f"{subtitle} {note}".strip(), caption=caption, theme=look, width=width
@@ -115,7 +115,7 @@ def _target(target: float, direction: str, x: Span, y: Span, look: Theme) -> lis
     level = alt.Y("quality:Q", scale=y.scale())
     rule = base.mark_rule(color=look.ink, strokeWidth=1, strokeDash=[3, 3]).encode(level)
     text = base.mark_text(align="right", dy=12 if direction == "lower" else -8, fontStyle="italic")
-    return [rule, text.encode(alt.X("samples:Q"), level, text="word:N")]
+    return [rule, text.encode(alt.X("samples:Q"), level, text=alt.Text("word:N"))]
 
 
 def samples_to_target(
@@ -164,7 +164,7 @@ def samples_to_target(
     named = list({p["result"]: p for p in points if p["result"] in picked}.values())
     if named:
         layers += _names(named, points, known, (x_span, y_span), (inner, HEIGHT), look)
-    chart = alt.LayerChart(layer=layers).properties(width=inner, height=HEIGHT)
+    chart = alt.LayerChart(layer=layers, width=inner, height=HEIGHT)
     said = f"{subtitle} {_explained(points, known, unit)}".strip()
     return finish(chart, title=title, subtitle=said, caption=caption, theme=look, width=width)
 
@@ -228,7 +228,7 @@ def _names(
         *haloed([row for row, turned in zip(rows, left, strict=True) if not turned], look),
         *haloed([row for row, turned in zip(rows, left, strict=True) if turned], look, "right"),
     ]
-    return [layer.encode(x, y, text="result:N") for layer in layers]
+    return [layer.encode(x, y, text=alt.Text("result:N")) for layer in layers]
 
 
 def _convergence_point(row: ChartRow) -> dict[str, object]:
@@ -270,7 +270,7 @@ def _reference(
         apart = max(0, LINE - gap) / 2
         names = [_aside(last, "y", "reference", look, -apart)]
         names += [_aside(p, "low", "fewest allowed", look, apart) for p in limits[-1:]]
-    return [*layers, *(name.encode(x, y, text="word:N") for name in names)]
+    return [*layers, *(name.encode(x, y, text=alt.Text("word:N")) for name in names)]
 
 
 def _aside(point: ChartRow, key: str, word: str, look: Theme, down: float) -> alt.Chart:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import altair as alt
 
-from pitboard.charts.axes import Span, log_span, log_ticks, x_axis
+from pitboard.charts.axes import Span, log_span, log_ticks, x_at, x_axis
 from pitboard.charts.frame import data, finish, text_width
 from pitboard.charts.rows import ChartRow, brief, number, optional, some, text_of
 from pitboard.charts.scaling import ThemeName
@@ -53,8 +53,8 @@ def attribution(
     layers = _draw(bars, span, y, look, inner)
     if narrow:
         above = alt.Chart(data([{"part": part} for part in parts])).mark_text(align="left", dy=-18)
-        layers.append(above.encode(y, x=alt.value(span.share(1.0) * inner + 4), text="part:N"))
-    chart = alt.LayerChart(layer=layers).properties(width=inner, height=(52 if narrow else 34) * len(parts))
+        layers.append(above.encode(y, x=x_at(span.share(1.0) * inner + 4), text=alt.Text("part:N")))
+    chart = alt.LayerChart(layer=layers, width=inner, height=(52 if narrow else 34) * len(parts))
     said = " ".join(filter(None, [subtitle, _explained(bars)]))
     return finish(chart, title=title, subtitle=said, caption=caption, theme=look, width=width)
 
@@ -126,5 +126,7 @@ def _draw(bars: list[dict[str, object]], span: Span, y: alt.Y, look: Theme, widt
     thin = ranged.mark_rule(color=look.ink, strokeWidth=1.5).encode(
         alt.X("low:Q", scale=span.scale()), alt.X2("high:Q"), y
     )
-    word = base.mark_text(align="left", dx=7).encode(alt.X("right:Q", scale=span.scale()), y, text="word:N")
+    word = base.mark_text(align="left", dx=7).encode(
+        alt.X("right:Q", scale=span.scale()), y, text=alt.Text("word:N")
+    )
     return [box, one, whisker, thin, word]

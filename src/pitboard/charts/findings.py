@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import altair as alt
 
 from pitboard.charts import families
-from pitboard.charts.axes import Span, linear_span, x_axis
+from pitboard.charts.axes import Span, linear_span, x_at, x_axis
 from pitboard.charts.frame import data, finish, text_width
 from pitboard.charts.rows import ChartRow, brief, number, some, text_of
 from pitboard.charts.scaling import ThemeName
@@ -55,16 +55,19 @@ def few_bars(
     halo = base.mark_text(align="left", dx=5, stroke=look.background, strokeWidth=4, strokeJoin="round")
     layers = [
         base.mark_bar(size=11).encode(
-            x, y, color=alt.Color("colour:N", scale=None), tooltip=["label:N", "word:N"]
+            x,
+            y,
+            color=alt.Color("colour:N", scale=None),
+            tooltip=[alt.Tooltip("label:N"), alt.Tooltip("word:N")],
         ),
         *_line(line, span, look, None),
-        *(text.encode(x, y, text="word:N") for text in (halo, figure)),
-        base.mark_text(align="right", limit=names - 10).encode(y, x=alt.value(-8), text="label:N"),
+        *(text.encode(x, y, text=alt.Text("word:N")) for text in (halo, figure)),
+        base.mark_text(align="right", limit=names - 10).encode(y, x=x_at(-8), text=alt.Text("label:N")),
         # Nothing to see: it keeps the room that the names have with a wider font than the one measured here.
-        base.mark_point(opacity=0).encode(y, x=alt.value(-names)),
+        base.mark_point(opacity=0).encode(y, x=x_at(-names)),
     ]
     plot = max(40.0, width - 24 - names - ends)
-    chart = alt.LayerChart(layer=layers).properties(width=plot, height=_ROW * len(drawn))
+    chart = alt.LayerChart(layer=layers, width=plot, height=_ROW * len(drawn))
     return _finish(chart, look, width, title=title, subtitle=subtitle, caption=caption)
 
 
@@ -116,11 +119,15 @@ def dots(
     layers = [
         *_line(line, span, look, axis),
         points.encode(
-            x, y, color=key.colour, shape=key.shape, tooltip=["label:N", "accelerator:N", "value:Q"]
+            x,
+            y,
+            color=key.colour,
+            shape=key.shape,
+            tooltip=[alt.Tooltip(name) for name in ("label:N", "accelerator:N", "value:Q")],
         ),
-        alt.Chart(data(named)).mark_text(align="right").encode(y, x=alt.value(-8), text="word:N"),
+        alt.Chart(data(named)).mark_text(align="right").encode(y, x=x_at(-8), text=alt.Text("word:N")),
     ]
-    chart = alt.LayerChart(layer=layers).properties(width=plot, height=height)
+    chart = alt.LayerChart(layer=layers, width=plot, height=height)
     return _finish(chart, look, width, title=title, subtitle=subtitle, caption=caption)
 
 

@@ -47,18 +47,17 @@ def finish(
     theme: Theme,
     width: float,
 ) -> alt.VConcatChart:
-    """Put a chart under its title and above its caption, in the theme's colours."""
-    titled = chart.properties(
-        title=alt.TitleParams(
-            wrap(title, width - 24, TITLE, bold=True),
-            subtitle=wrap(subtitle, width - 24, TEXT) if subtitle else [],
-            fontSize=TITLE,
-            subtitleFontSize=TEXT,
-            subtitlePadding=5,
-            anchor="start",
-            frame="bounds",
-            offset=16,
-        )
+    """Put a chart, which is changed, under its title and above its caption, in the theme's colours."""
+    # Set, and below made in one go: each step of composing a chart would copy all of it.
+    chart.title = alt.TitleParams(
+        wrap(title, width - 24, TITLE, bold=True),
+        subtitle=wrap(subtitle, width - 24, TEXT) if subtitle else [],
+        fontSize=TITLE,
+        subtitleFontSize=TEXT,
+        subtitlePadding=5,
+        anchor="start",
+        frame="bounds",
+        offset=16,
     )
     source = alt.TitleParams(
         wrap(caption, width - 24, SMALL),
@@ -70,9 +69,7 @@ def finish(
         color=theme.muted,
         offset=10,
     )
-    whole = alt.vconcat(titled).properties(title=source, autosize="pad")
-    coloured: alt.VConcatChart = whole.configure(**config(theme))
-    return coloured
+    return alt.VConcatChart(vconcat=[chart], title=source, autosize="pad", config=alt.Config(**config(theme)))
 
 
 def haloed(

@@ -64,7 +64,11 @@ def pair_bandwidth(
     layers = [
         base.mark_rect(fill=look.palette[0], stroke=look.grid, strokeWidth=1 if few else 0).encode(
             alt.Opacity("bandwidth:Q", scale=scale, legend=alt.Legend(title="GB/s", orient="bottom")),
-            tooltip=["sender:N", "receiver:N", alt.Tooltip("bandwidth:Q", title="GB/s", format=".4g")],
+            tooltip=[
+                alt.Tooltip("sender:N"),
+                alt.Tooltip("receiver:N"),
+                alt.Tooltip("bandwidth:Q", title="GB/s", format=".4g"),
+            ],
         )
     ]
     if few:
@@ -72,6 +76,6 @@ def pair_bandwidth(
         on_strong = alt.condition(
             alt.datum.bandwidth > max(rates) * 0.6, alt.value(look.background), alt.value(look.ink)
         )
-        layers.append(base.mark_text(fontSize=SMALL).encode(text="word:N", color=on_strong))
-    chart = alt.LayerChart(layer=layers).properties(width=plot, height=min(side, _TALL) * len(order))
+        layers.append(base.mark_text(fontSize=SMALL).encode(text=alt.Text("word:N"), color=on_strong))
+    chart = alt.LayerChart(layer=layers, width=plot, height=min(side, _TALL) * len(order))
     return finish(chart, title=title, subtitle=subtitle, caption=caption, theme=look, width=width)

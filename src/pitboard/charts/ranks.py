@@ -5,7 +5,7 @@ from statistics import fmean, median
 
 import altair as alt
 
-from pitboard.charts.axes import Span, binary_ticks, log_span, log_ticks, x_axis, y_axis
+from pitboard.charts.axes import Span, binary_ticks, log_span, log_ticks, x_at, x_axis, y_axis
 from pitboard.charts.frame import data, finish, haloed, text_width, wrap
 from pitboard.charts.rows import ChartRow, brief, number, optional, some, text_of
 from pitboard.charts.scaling import LEFT, ThemeName
@@ -273,5 +273,5 @@ def _upright(marks: list[dict[str, object]], look: Theme, size: float) -> alt.Ch
 
 def _words(words: list[dict[str, object]], y: alt.Y, look: Theme) -> alt.Chart:
     text = alt.Chart(data(words)).mark_text(align="left", dx=10, fontWeight="bold", color=look.ink)
-    placed: alt.Chart = text.encode(y, x=alt.value("width"), text="word:N")
+    placed: alt.Chart = text.encode(y, x=x_at("width"), text=alt.Text("word:N"))
     return placed

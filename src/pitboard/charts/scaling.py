@@ -141,7 +141,7 @@ def _explained(points: list[_Point], fits: list[_Point], ideal: list[_Point], pl
 def _sized(
     layers: list[alt.Chart], plot: _Plot, title: str, subtitle: str, caption: str, width: float
 ) -> alt.VConcatChart:
-    sized = alt.LayerChart(layer=layers).properties(width=plot.width, height=plot.height)
+    sized = alt.LayerChart(layer=layers, width=plot.width, height=plot.height)
     return finish(sized, title=title, subtitle=subtitle, caption=caption, theme=plot.theme, width=width)
 
 
@@ -246,7 +246,7 @@ def _ideal_line(points: list[_Point], plot: _Plot, axis: alt.Axis) -> list[alt.C
     x, y = _xy(plot, axis)
     base = alt.Chart(data([{"family": p.family, "x": p.x, "y": p.y} for p in points]))
     line = base.mark_line(strokeDash=[1, 3], strokeWidth=1.2, color=plot.theme.ideal).encode(
-        x, y, detail="family:N"
+        x, y, detail=alt.Detail("family:N")
     )
     last = max(points, key=lambda p: p.x)
     right = last.x == plot.x.high
@@ -257,7 +257,7 @@ def _ideal_line(points: list[_Point], plot: _Plot, axis: alt.Axis) -> list[alt.C
         color=plot.theme.muted,
         fontStyle="italic",
     )
-    return [line, word.encode(x, y, text="word:N")]
+    return [line, word.encode(x, y, text=alt.Text("word:N"))]
 
 
 def _fit(fits: list[_Point], plot: _Plot, axis: alt.Axis) -> list[alt.Chart]:
@@ -269,10 +269,10 @@ def _fit(fits: list[_Point], plot: _Plot, axis: alt.Axis) -> list[alt.Chart]:
     colour = plot.key.colour
     low = alt.Y("low:Q", scale=plot.y.scale(), axis=axis)
     band = base.mark_area(opacity=0.1, clip=True).encode(
-        x, low, alt.Y2("high:Q"), color=colour, detail="family:N"
+        x, low, alt.Y2("high:Q"), color=colour, detail=alt.Detail("family:N")
     )
     law = base.mark_line(strokeWidth=7, opacity=0.3, clip=True, strokeCap="round")
-    return [band, law.encode(x, y, color=colour, detail="family:N")]
+    return [band, law.encode(x, y, color=colour, detail=alt.Detail("family:N"))]
 
 
 def _family_layers(points: list[_Point], plot: _Plot, axis: alt.Axis) -> list[alt.Chart]:
@@ -350,4 +350,4 @@ def _end_labels(points: list[_Point], plot: _Plot, x: alt.X, y: alt.Y) -> list[a
         for p, name, middle in zip(ends, names, place(wanted, marks, lines, plot.height), strict=True)
     ]
     halo, word = haloed(rows, plot.theme)
-    return [halo.encode(x, y, text="name:N"), word.encode(x, y, text="name:N")]
+    return [halo.encode(x, y, text=alt.Text("name:N")), word.encode(x, y, text=alt.Text("name:N"))]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import altair as alt
 
 from pitboard.charts import families
-from pitboard.charts.axes import log_span, log_ticks, x_axis
+from pitboard.charts.axes import log_span, log_ticks, x_at, x_axis
 from pitboard.charts.frame import data, finish, text_width
 from pitboard.charts.rows import ChartRow, brief, number, some, text_of
 from pitboard.charts.scaling import ThemeName
@@ -64,7 +64,7 @@ def rounds(
     key = key if styles else key._replace(legend=None)
     layers = _draw(pairs, alt.X("minutes:Q", scale=span.scale(), axis=axis), key, look, left)
     tall = 36 if narrow else 22
-    chart = alt.LayerChart(layer=layers).properties(width=inner, height=tall * len(pairs))
+    chart = alt.LayerChart(layer=layers, width=inner, height=tall * len(pairs))
     said = " ".join(filter(None, [subtitle, _explained(pairs, names)]))
     return finish(chart, title=title, subtitle=said, caption=caption, theme=look, width=width)
 
@@ -143,10 +143,10 @@ def _draw(pairs: list[_Pair], x: alt.X, key: families.Key, look: Theme, left: fl
     layers = [
         of([row for row in rows if row["like"]])
         .mark_line(strokeWidth=2, yOffset=down)
-        .encode(color=key.colour, detail="row:N"),
+        .encode(color=key.colour, detail=alt.Detail("row:N")),
         of([row for row in rows if not row["like"]])
         .mark_line(strokeWidth=1.4, strokeDash=[4, 3], yOffset=down)
-        .encode(color=key.colour, detail="row:N"),
+        .encode(color=key.colour, detail=alt.Detail("row:N")),
         of([row for row in rows if row["end"] == 0])
         .mark_tick(orient="vertical", thickness=2, size=11, opacity=1, yOffset=down)
         .encode(color=key.colour, tooltip=tip),
@@ -165,6 +165,6 @@ def _draw(pairs: list[_Pair], x: alt.X, key: families.Key, look: Theme, left: fl
     said = words.mark_text(align="left", dx=10, dy=down)
     return [
         *layers,
-        name.encode(x=alt.value(-8 if left else 0), text="label:N"),
-        said.encode(x=alt.value("width"), text="word:N"),
+        name.encode(x=x_at(-8 if left else 0), text=alt.Text("label:N")),
+        said.encode(x=x_at("width"), text=alt.Text("word:N")),
     ]

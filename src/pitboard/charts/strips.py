@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import altair as alt
 
 from pitboard.charts import families
-from pitboard.charts.axes import Span, linear_span, log_span, log_ticks, x_axis
+from pitboard.charts.axes import Span, linear_span, log_span, log_ticks, x_at, x_axis
 from pitboard.charts.frame import data, finish, text_width
 from pitboard.charts.rows import ChartRow, number, optional, some, text_of
 from pitboard.charts.scaling import ThemeName
@@ -69,8 +69,8 @@ def runs(
     )
     if narrow:
         above = alt.Chart(data([{"result": name} for name in order])).mark_text(align="left", dy=-14)
-        layers.append(above.encode(y, x=alt.value(0), text="result:N"))
-    chart = alt.LayerChart(layer=layers).properties(width=plot[0], height=plot[1])
+        layers.append(above.encode(y, x=x_at(0), text=alt.Text("result:N")))
+    chart = alt.LayerChart(layer=layers, width=plot[0], height=plot[1])
     note = (
         "Filled: a run that counts. Hollow: a run the olympic mean drops. Upright bar and number: the score."
     )
@@ -109,6 +109,6 @@ def _layers(
             x, y, tooltip=tip
         ),
         scores.mark_text(align="right", fontWeight="bold", dx=40).encode(
-            y, x=alt.value("width"), text="word:N"
+            y, x=x_at("width"), text=alt.Text("word:N")
         ),
     ]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import altair as alt
 
 from pitboard.charts import families
-from pitboard.charts.axes import linear_span, x_axis
+from pitboard.charts.axes import linear_span, x_at, x_axis
 from pitboard.charts.frame import data, finish, text_width
 from pitboard.charts.rows import ChartRow, optional, some, text_of
 from pitboard.charts.scaling import ThemeName
@@ -52,7 +52,7 @@ def precision_sweep(
     x = alt.X("samples:Q", scale=span.scale(), axis=x_axis("Samples to target", None, int(plot / 80)))
     y = alt.Y("precision:N", sort=None, scale=alt.Scale(domain=order), axis=alt.Axis(title=None, grid=True))
     layers = [*_band(reference, x, look), *_strips(marks, ends, x, y, look)]
-    chart = alt.LayerChart(layer=layers).properties(width=plot, height=_ROW_HEIGHT * len(order))
+    chart = alt.LayerChart(layer=layers, width=plot, height=_ROW_HEIGHT * len(order))
     note = "Dot: a run, larger for several. Upright bar: the format's mean." + (
         " Band and line: the reference's runs, fewest to most, and their mean." if reference else ""
     )
@@ -71,8 +71,8 @@ def _band(reference: Sequence[float], x: alt.X, look: Theme) -> list[alt.Chart]:
     }
     band = alt.Chart(data([row]))
     return [
-        band.mark_rect(color=look.muted, opacity=0.15).encode(x, x2="most:Q"),
-        band.mark_rule(color=look.muted, strokeWidth=1.5).encode(x="mean:Q"),
+        band.mark_rect(color=look.muted, opacity=0.15).encode(x, x2=alt.X2("most:Q")),
+        band.mark_rule(color=look.muted, strokeWidth=1.5).encode(x=alt.X("mean:Q")),
     ]
 
 
@@ -88,9 +88,9 @@ def _strips(
     return [
         runs.mark_point(filled=True, opacity=0.8).encode(x, y, area, color=colour, tooltip=tip),
         means.mark_tick(thickness=3, size=20, opacity=1, color=look.ink, orient="vertical").encode(
-            x="mean:Q", y=y
+            x=alt.X("mean:Q"), y=y
         ),
         alt.Chart(data(ends))
         .mark_text(align="left", dx=10, color=look.ink)
-        .encode(y, x=alt.value("width"), text="word:N"),
+        .encode(y, x=x_at("width"), text=alt.Text("word:N")),
     ]

@@ -73,10 +73,10 @@ def trend(
         moore.encode(x, y),
         *_lines([p for p in points if p["series"] not in named], x, y, series, look, grey=True),
         *_lines([p for p in points if p["series"] in named], x, y, series, look),
-        word.encode(x, y, text="word:N"),
+        word.encode(x, y, text=alt.Text("word:N")),
         *_names(ends, names, [p for p in points if p["series"] in named], spans, size, (x, y), look),
     ]
-    chart = alt.LayerChart(layer=layers).properties(width=size[0], height=size[1])
+    chart = alt.LayerChart(layer=layers, width=size[0], height=size[1])
     note = (
         "Lines join the best results of a benchmark's rounds, which are of other systems: not like for like. "
         "Broad grey line: Moore's law, a doubling every two years."
@@ -102,10 +102,14 @@ def _lines(
         alt.Tooltip("speedup:Q", format=".3"),
     ]
     base = alt.Chart(data(points))
-    drawn = {"color": alt.value(look.other)} if grey else {"color": colour}
+    drawn = {"color": alt.ColorValue(look.other)} if grey else {"color": colour}
     return [
         base.mark_line(strokeWidth=1 if grey else 1.8).encode(
-            x, y, detail="series:N", strokeDash=alt.StrokeDash("series:N", scale=dash, legend=None), **drawn
+            x,
+            y,
+            detail=alt.Detail("series:N"),
+            strokeDash=alt.StrokeDash("series:N", scale=dash, legend=None),
+            **drawn,
         ),
         base.mark_point(size=16 if grey else 34, filled=True, opacity=1).encode(
             x, y, shape=alt.Shape("series:N", scale=shape, legend=None), tooltip=tip, **drawn
@@ -140,4 +144,4 @@ def _names(
         {"years": end["years"], "speedup": spans[1].at(1 - middle / size[1]), "name": name}
         for end, name, middle in zip(ends, names, placed, strict=True)
     ]
-    return [each.encode(*along, text="name:N") for each in haloed(rows, look)]
+    return [each.encode(*along, text=alt.Text("name:N")) for each in haloed(rows, look)]

@@ -10,6 +10,8 @@ import typer
 if TYPE_CHECKING:
     import socket
 
+    from fastapi import FastAPI
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
@@ -50,8 +52,9 @@ def serve(
     hosts = [*(name or []), *([] if host in ("0.0.0.0", "::") else [_bracketed(host)])]
     listening = _listen(host, port)
     address = f"http://{_bracketed(host)}:{listening.getsockname()[1]}/"
+    app = create_app(store, hosts, base_address=base)
     config = uvicorn.Config(
-        create_app(store, hosts, base_address=base),
+        app,
         http=GuardedProtocol,
         log_level="warning",
         access_log=False,
@@ -59,20 +62,27 @@ def serve(
         timeout_graceful_shutdown=3,
         h11_max_incomplete_event_size=64 << 10,
     )
-    Thread(target=_prepare, daemon=True).start()
+    Thread(target=_prepare, args=[app], daemon=True).start()
     typer.echo(f"Pitboard serves {address} (Ctrl-C ends it)")
     # uvicorn raises Ctrl-C again once it has ended all requests; there is nothing left to say.
     with contextlib.suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[listening])
 
 
-def _prepare() -> None:
+def _prepare(app: "FastAPI") -> None:
     """Do what the first readers would wait for, and spare the garbage collector what stays."""
     import gc
 
+    from pitboard.errors import PitboardError
+    from pitboard.web.asking import ask
     from pitboard.web.rendering import compile_templates
 
     compile_templates()
+    # FastAPI completes its routes when they are first held against a path.
+    for route in app.routes:
+        route.matches({"type": "http", "method": "GET", "path": "/", "root_path": "", "headers": []})
+    with contextlib.suppress(PitboardError):  # of a damaged store: its pages say so
+        ask(app.state.store_handle.store(), "entries", {})
     gc.collect()
     gc.freeze()
 

@@ -144,24 +144,22 @@ def result(store: Store, reference: str) -> Row:
             )
         parts = [str(called[0][name]) for name in KEY]
     parts[0] = parts[0].removeprefix("v")
-    found = store.rows(
-        "select * from results where round = $1 and (submitter ilike $2 or submitter ilike $5)"
-        " and system = $3 and benchmark = $4 order by own",
-        [*parts, parts[1] + OWN],
+    alike = store.having(
+        "*",
+        "results",
+        {"round": parts[0], "system": parts[2], "benchmark": parts[3]},
+        "order by own, submitter",
     )
-    found = found or _under_another_name(store, parts)
+    names = {parts[1].casefold(), f"{parts[1]}{OWN}".casefold()}
+    found = [row for row in alike if row["submitter"].casefold() in names]
+    found = found or [
+        row for row in alike if not row["own"] and one_name(row["submitter"]) == one_name(parts[1])
+    ]
     if found:
         return found[0]
     wrong = "/".join(parts)
     hint = nearest(store, wrong, "results")
     raise UnknownError(f"The store has no result '{reference:.200}'.{hint}")
-
-
-def _under_another_name(store: Store, parts: list[str]) -> list[Row]:
-    """Find a result whose submitter is called by another of its names."""
-    sql = "select * from results where round = $1 and system = $2 and benchmark = $3 and not own order by all"
-    rows = store.rows(sql, [parts[0], *parts[2:]])
-    return [row for row in rows if one_name(row["submitter"]) == one_name(parts[1])]
 
 
 def nearest(store: Store, wrong: str, table: Literal["results", "systems"]) -> str:

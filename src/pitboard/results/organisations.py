@@ -1,5 +1,7 @@
 """Organisations that entered rounds under several names, and the names by which people look for them."""
 
+from functools import lru_cache
+
 _NAMES = """
 Quanta Cloud Technology: QCT
 Verda: Datacrunch, DataCrunch.io
@@ -32,6 +34,7 @@ _ONE = {
 }
 
 
+@lru_cache(maxsize=4096)
 def one_name(organisation: str) -> str:
     """Give the text that is the same for all names of an organisation, of any round and in any spelling."""
     plain = _plain(organisation)

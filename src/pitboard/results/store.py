@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 _Found = TypeVar("_Found")
 _Fetched = tuple[list[str], list[tuple[Any, ...]]]
+_Groups = dict[tuple[Any, ...], list[tuple[Any, ...]]]
 Parameters = Sequence[object] | Mapping[str, object] | None
 
 SHIPPED = Path(__file__).parent / "rounds"
@@ -95,18 +96,18 @@ class _Held:
     def __init__(self, most: int) -> None:
         self._most = most
         self._lock = Lock()
-        self._found: OrderedDict[str, _Fetched] = OrderedDict()
+        self._found: OrderedDict[str, Any] = OrderedDict()
         self._cells = 0
 
-    def get(self, sql: str) -> "_Fetched | None":
-        """Return what a query gave before, if it is held."""
+    def get(self, sql: str) -> Any:
+        """Return what was held of a query, `None` for nothing."""
         with self._lock:
             if sql in self._found:
                 self._found.move_to_end(sql)
             return self._found.get(sql)
 
-    def put(self, sql: str, fetched: "_Fetched") -> None:
-        """Hold what a query gave, unless it is a large part of all that may be held."""
+    def put(self, sql: str, fetched: "tuple[list[str], list[tuple[Any, ...]] | _Groups]") -> None:
+        """Hold what a query gave, or that in groups, unless it is a large part of all that may be held."""
         if self._size(sql, fetched) > self._most // 8:
             return
         with self._lock:
@@ -117,9 +118,10 @@ class _Held:
                 self._cells -= self._size(*self._found.popitem(last=False))
 
     @staticmethod
-    def _size(sql: str, fetched: "_Fetched") -> int:
-        names, rows = fetched
-        return len(sql) // 8 + (len(rows) + 1) * len(names)
+    def _size(sql: str, fetched: "tuple[list[str], list[tuple[Any, ...]] | _Groups]") -> int:
+        names, found = fetched
+        rows = sum(map(len, found.values())) if isinstance(found, dict) else len(found)
+        return len(sql) // 8 + (rows + 1) * len(names)
 
 
 class Store:
@@ -154,7 +156,7 @@ class Store:
         self._only = f" where round in {_literal(list(rounds))}" if rounds else ""
         self._seen = ("", "")
         self._moving_on = Lock()
-        self._kept: tuple[str, dict[Hashable, Any]] = ("", {})
+        self._kept: tuple[object, dict[Hashable, Any]] = ("", {})
         self._open()
 
     @property
@@ -189,9 +191,42 @@ class Store:
         cursor = self._connection.cursor().execute(bound)
         return [column[0] for column in cursor.description or []], cursor.fetchall()
 
+    @property
+    def held(self) -> bool:
+        """Whether this is a server's store, which keeps in memory what it read."""
+        return self._held is not None
+
+    def having(
+        self, columns: str, table: str, values: Mapping[str, object], then: str = "", at_once: int = 1
+    ) -> list[dict[str, Any]]:
+        """Give the rows of a table, or of a join, whose columns have the values; `then` orders or groups.
+
+        A held store asks for all rows with the first `at_once` values together, and finds the others' among
+        these: the pages of a round ask for one key of it after another.
+        """
+        alike = [f"{name} {'is' if value is None else '='} ${name}" for name, value in values.items()]
+        held = self._held
+        if held is None:
+            return self.rows(f"select {columns} from {table} where {' and '.join(alike)} {then}", values)
+        names = list(values)[at_once:]
+        keys = "".join(f"{name}, " for name in names)
+        wide = f"select {keys}{columns} from {table} where {' and '.join(alike[:at_once])} {then}"
+        bound = _bound(wide, values)
+        found: tuple[list[str], _Groups] | None = held.get(f"{bound} by {keys}")
+        if found is None:
+            fields, rows = self._answered(lambda: self._fetch(bound))
+            groups: _Groups = {}
+            for row in rows:
+                groups.setdefault(row[: len(names)], []).append(row[len(names) :])
+            found = fields[len(names) :], groups
+            held.put(f"{bound} by {keys}", found)
+        fields, groups = found
+        wanted = groups.get(tuple(values[name] for name in names), [])
+        return [dict(zip(fields, row, strict=True)) for row in wanted]
+
     def once(self, name: Hashable, make: Callable[[], _Found]) -> _Found:
         """Give what `make` returns, kept under a name until the store changes; nobody may change it."""
-        version = self.version
+        version = self._seen if self.held else self.version
         if self._kept[0] != version:
             self._kept = (version, {})
         kept = self._kept[1]

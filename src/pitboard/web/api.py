@@ -9,13 +9,12 @@ import msgspec
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import HTMLResponse
 
-from pitboard.errors import PitboardError, UnknownError
 from pitboard.results import questions
 from pitboard.results.answer import as_csv, document
 from pitboard.results.question import Option, Question, as_list, is_several, kind_of
 from pitboard.web import asking
 from pitboard.web.api_document import content, errors
-from pitboard.web.chart_images import WIDTHS, Theme, pixels
+from pitboard.web.chart_images import WIDTHS, Theme, image, pixels, specification
 from pitboard.web.rendering import Page, render
 from pitboard.web.routes import store_of
 
@@ -191,23 +190,13 @@ def _chart_handler(question: Question) -> Callable[..., Response]:
         highlight: list[str] | None = None,
         **_: Any,
     ) -> Response:
-        try:
-            from pitboard.charts import svg
-            from pitboard.charts.answers import draw
-        except ModuleNotFoundError as error:
-            raise UnknownError("Charts need Altair: pip install 'pitboard[charts]'.") from error
-        if width not in WIDTHS:
-            raise PitboardError(f"A chart's width is one of {WIDTHS}, not {width}.")
-        answer = asking.ask(
-            store_of(request), question.name, asking.read(question.name, request.query_params)
-        )
-        drawn = draw(answer, chart, theme, width, highlight or ())
+        asked = (request, question.name, chart, theme, width, highlight)
         if form == "json":
-            return Response(drawn.to_json(validate=False, indent=None), media_type="application/json")
-        image = svg(drawn)
+            return Response(specification(*asked), media_type="application/json")
+        drawn = image(*asked)
         if form == "svg":
-            return Response(image, media_type="image/svg+xml")
-        return Response(pixels(image), media_type="image/png")
+            return Response(drawn, media_type="image/svg+xml")
+        return Response(pixels(drawn), media_type="image/png")
 
     names = tuple(chart.name for chart in question.charts)
     of_chart = {

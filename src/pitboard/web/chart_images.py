@@ -3,8 +3,10 @@
 `highlight=NVIDIA GB300`, once or more often, leaves colour to what has these words.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import Annotated, Literal
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import urlencode
 from xml.sax.saxutils import escape
 
@@ -17,6 +19,9 @@ from pitboard.results.store import Store
 from pitboard.web import asking
 from pitboard.web.routes import store_of
 
+if TYPE_CHECKING:
+    from altair import TopLevelMixin
+
 router = APIRouter(include_in_schema=False)
 
 Theme = Literal["light", "dark"]
@@ -24,7 +29,17 @@ Theme = Literal["light", "dark"]
 WIDTHS = (400, 960)
 _PIXELS = 2  # a point of a PNG
 OWN = ("theme", "kind", "width", "highlight")
-"""What the address of a chart takes beside its question's options."""
+"""What the address of a chart takes beside its question's options; in the API the kind is called `chart`."""
+
+
+class NotDrawnError(PitboardError):
+    """Why there is an answer and yet nothing to draw of it."""
+
+    def __init__(self, sentence: str, status: int) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
 _EMPTY = (
     '<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="60" viewBox="0 0 {width} 60">'
     '<text x="0" y="35" fill="#808080" font-family="sans-serif" font-size="14">{sentence}</text></svg>'
@@ -69,19 +84,50 @@ def picture(
 ) -> str:
     """Return the SVG of a chart; what cannot be drawn is said in the image, since a page holds it.
 
-    The request's query has the question's values. Raises `UnknownError` for a chart that there is not.
+    The request's query has the question's values. Raises `PitboardError` as `image` does of anything else.
     """
     try:
-        from pitboard.charts.theme import in_light
-    except ModuleNotFoundError as error:
-        raise UnknownError("Charts need Altair: pip install 'pitboard[charts]'.") from error
-    if width not in WIDTHS:
-        raise PitboardError(f"A chart's width is one of {WIDTHS}, not {width}.")
+        return image(request, question, kind, theme, width, highlight)
+    except NotDrawnError as error:
+        return _EMPTY.format(width=width, sentence=escape(str(error)))
+
+
+def image(
+    request: Request, question: str, kind: str, theme: Theme, width: int, highlight: list[str] | None
+) -> str:
+    """Return the SVG of a chart.
+
+    The request's query has the question's values. Raises `UnknownError` for a chart that there is not,
+    `PitboardError` for a width of no chart, `NotDrawnError`, and what the question raises.
+    """
+    _refuse(width)
     kind = chart_of(question, kind)
     query = values_of(request.query_params.multi_items())
-    store = store_of(request)
-    image = _drawn(store, question, query, kind, width, tuple(highlight or ()))
-    return in_light(image) if theme == "light" else image
+    drawn = _drawn(store_of(request), question, query, kind, width, tuple(highlight or ()))
+    if isinstance(drawn, NotDrawnError):
+        raise drawn.with_traceback(None)
+
+    from pitboard.charts.theme import in_light
+
+    return in_light(drawn) if theme == "light" else drawn
+
+
+def specification(
+    request: Request, question: str, kind: str, theme: Theme, width: int, highlight: list[str] | None
+) -> str:
+    """Return the Vega-Lite JSON of a chart; raises as `image` does."""
+    _refuse(width)
+    query = values_of(request.query_params.multi_items())
+    kind = chart_of(question, kind)
+    drawn = _composed(store_of(request), question, query, kind, theme, width, highlight or ())
+    return drawn.to_json(validate=False, indent=None)
+
+
+def _refuse(width: int) -> None:
+    if find_spec("altair") is None:
+        raise UnknownError("Charts need Altair: pip install 'pitboard[charts]'.")
+    if width not in WIDTHS:
+        raise PitboardError(f"A chart's width is one of {WIDTHS}, not {width}.")
 
 
 def chart_of(question: str, kind: str) -> str:
@@ -103,18 +149,30 @@ def pixels(image: str) -> bytes:
 
 def values_of(query: "list[tuple[str, str]]") -> str:
     """Return a query without what only a chart takes: what its question is asked."""
-    return urlencode([(name, value) for name, value in query if name not in OWN])
+    return urlencode([(name, value) for name, value in query if name not in (*OWN, "chart")])
 
 
-# The page asks for it in light or in dark, which differ in colours alone, and as SVG or PNG.
+# A page asks for it in light and in dark, which differ in colours alone, as SVG and PNG, and to embed it.
 @lru_cache(maxsize=32)
-def _drawn(store: Store, question: str, query: str, kind: str, width: int, highlight: tuple[str, ...]) -> str:
-    """Draw a chart in dark; a store that something was added to is another one."""
+def _drawn(
+    store: Store, question: str, query: str, kind: str, width: int, highlight: tuple[str, ...]
+) -> "str | NotDrawnError":
+    """Draw a chart in dark, or say why not; a store that something was added to is another one."""
     from pitboard.charts import svg
+
+    try:
+        return svg(_composed(store, question, query, kind, "dark", width, highlight), width)
+    except NotDrawnError as error:
+        return error
+
+
+def _composed(
+    store: Store, question: str, query: str, kind: str, theme: Theme, width: int, highlight: Sequence[str]
+) -> "TopLevelMixin":
     from pitboard.charts.answers import draw
 
     answer = asking.ask(store, question, asking.read(question, QueryParams(query)))
     try:
-        return svg(draw(answer, kind, "dark", width, highlight), width)
+        return draw(answer, kind, theme, width, highlight)
     except PitboardError as error:
-        return _EMPTY.format(width=width, sentence=escape(str(error)))
+        raise NotDrawnError(str(error), error.status) from None

@@ -11,10 +11,11 @@ _API_CHART = ("chart", "theme", "width", "highlight")
 _PAGES = {"/compare": ("r", "benchmark", "normalise", "a", "b")}
 
 
-def refuse_unknown(request: Request) -> None:
+async def refuse_unknown(request: Request) -> None:
     """Raise `PitboardError` where a request names a parameter that its address does not take.
 
-    One that is made up makes an address that no cache has met: each would be drawn anew.
+    One that is made up makes an address that no cache has met: each would be drawn anew. This waits for
+    nothing, and so needs no thread.
     """
     known = _known(request.url.path)
     if known is None:

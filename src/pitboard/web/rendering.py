@@ -47,10 +47,23 @@ class Page(NamedTuple):
     fragment: str | None = None
 
 
+class _Environment(Environment):
+    """Jinja's, but quicker at a row's fields: it would look first for an attribute of that name."""
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        """Give what `obj.attribute` means in a template, as Jinja does."""
+        if type(obj) is dict and attribute in obj and attribute not in _OF_DICTS:
+            return obj[attribute]
+        return super().getattr(obj, attribute)
+
+
+_OF_DICTS = frozenset(dir(dict))
+
+
 @cache
 def environment() -> Environment:
     """Make the templates' environment: everything is escaped, and an unknown name is an error."""
-    made = Environment(
+    made = _Environment(
         loader=PackageLoader("pitboard.web"),
         autoescape=select_autoescape(default=True, default_for_string=True),
         undefined=StrictUndefined,

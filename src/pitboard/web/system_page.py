@@ -4,6 +4,7 @@ from urllib.parse import urlencode
 
 import msgspec
 from fastapi import HTTPException
+from markupsafe import Markup
 
 from pitboard.results import marks
 from pitboard.results.find import reference
@@ -11,30 +12,25 @@ from pitboard.results.likeness import disclosures
 from pitboard.results.schema import Row
 from pitboard.results.software import log_address
 from pitboard.results.store import Store
+from pitboard.text import printable
 from pitboard.web import asking
 from pitboard.web.compare_page import MOST, without_notes
 from pitboard.web.rendering import Page
 
-_OF_SYSTEM = "where round = $1 and submitter = $2 and system = $3"
-_RUNS = """select submitter, system, benchmark, run, minutes, counted, dropped, status, log from runs
-where round = $1 order by benchmark, run"""
-# Of the whole round: the pages of its other systems are made of the same rows, which the store then holds.
-_SYSTEMS = "select * from systems where round = $1 order by submitter, accelerators, system"
-_RESULTS = "select * from results where round = $1 order by benchmark"
+_RUNS = "submitter, system, benchmark, run, minutes, counted, dropped, status, log"
 _LINKS = (("Code", "code_url"), ("Logs", "results_url"), ("Description", "system_url"))
 
 
 def system(store: Store, round: str, submitter: str, system: str) -> Page:
     """One system: its results with their runs and logs, what it says of itself, its software, its scaling."""
-    key: list[object] = [round, submitter, system]
-    systems, every = store.rows(_SYSTEMS, [round]), store.rows(_RESULTS, [round])
-    found, own = ([row for row in rows if [row[each] for each in _KEY] == key] for rows in (systems, every))
+    key = {"round": round, "submitter": submitter, "system": system}
+    found = store.having("*", "systems", key)
+    own = store.having("*", "results", key, "order by benchmark")
     if not found and not own:
         raise HTTPException(404, f"The store has no system {round}/{submitter}/{system}.")
     row = found[0] if found else own[0]
     runs: dict[str, list[Row]] = {}
-    of_round = store.once(("runs of systems", round), lambda: _by_system(store.rows(_RUNS, [round])))
-    for run in of_round.get((submitter, system), []):
+    for run in store.having(_RUNS, "runs", key, "order by benchmark, run"):
         address = log_address(row.get("results_url"), run["benchmark"], run["log"])
         runs.setdefault(run["benchmark"], []).append(run | {"address": address})
     results = [each | {"disclosed": disclosures(each)} for each in marks.tell(store, own)]
@@ -49,18 +45,11 @@ def system(store: Store, round: str, submitter: str, system: str) -> Page:
             "description": _description(row),
             "links": _links(row),
             "stack": stack and without_notes(stack),
-            "scales": _scales(every, row),
+            "scales": _scales(store, row),
             "name": name,
-            "others": _others(systems, row),
+            "others": _others(store, row),
         },
     )
-
-
-def _by_system(rows: list[Row]) -> dict[tuple[str, str], list[Row]]:
-    found: dict[tuple[str, str], list[Row]] = {}
-    for row in rows:
-        found.setdefault((row["submitter"], row["system"]), []).append(row)
-    return found
 
 
 def result(store: Store, round: str, submitter: str, system: str, benchmark: str) -> Page:
@@ -69,7 +58,7 @@ def result(store: Store, round: str, submitter: str, system: str, benchmark: str
     entry = without_notes(asking.present(store, "entry", {"reference": name}))
     stack = asking.section(store, "stack", a=name)
     row = entry.answer.rows[0] if entry.answer else {}
-    found = store.rows(f"select * from systems {_OF_SYSTEM}", [row[each] for each in _KEY])
+    found = store.having("*", "systems", {each: row[each] for each in _KEY})
     return Page(
         "result.html",
         {
@@ -97,7 +86,7 @@ def _links(row: Row) -> dict[str, str]:
     return {what: row[name] for what, name in _LINKS if row.get(name)}
 
 
-def _scales(results: list[Row], row: Row) -> dict[str, str]:
+def _scales(store: Store, row: Row) -> dict[str, str]:
     """Give the benchmarks of the system with a scale curve of its family, each with what draws it."""
     if not row["accelerator"]:
         return {}
@@ -105,8 +94,9 @@ def _scales(results: list[Row], row: Row) -> dict[str, str]:
     own = {"with_own": "true"} if row["own"] else {}
     alike = {**named, "framework": row["framework"]}
     family: dict[str, list[Row]] = {}
-    for each in results:
-        if each["minutes"] and all(each[name] == value for name, value in alike.items()):
+    figures = "benchmark, system, accelerators, minutes"
+    for each in store.having(figures, "results", alike, "order by benchmark"):
+        if each["minutes"]:
             family.setdefault(each["benchmark"], []).append(each)
     return {
         benchmark: urlencode({"benchmark": benchmark, **named, **own})
@@ -116,15 +106,36 @@ def _scales(results: list[Row], row: Row) -> dict[str, str]:
     }
 
 
-def _others(systems: list[Row], row: Row) -> dict[str, list[tuple[str, str]]]:
-    """Give the other systems of the round by submitter, to choose one from: its name, and what it is."""
-    groups: dict[str, list[tuple[str, str]]] = {}
-    for each in systems:
-        if each["own"] != row["own"] or [each[part] for part in _KEY] == [row[part] for part in _KEY]:
-            continue
+def _others(store: Store, row: Row) -> Markup:
+    """Give the other systems of the round, to choose one from, as options in a group for each submitter."""
+    made = store.once(
+        ("options", row["round"], row["own"]), lambda: _options(store, row["round"], row["own"])
+    )
+    groups = []
+    for submitter, options in made.items():
+        others = [option for system, option in options if (submitter, system) != _of(row)]
+        if others:
+            groups.append(_GROUP.format(submitter, Markup("").join(others)))
+    return Markup("").join(groups)
+
+
+_GROUP = Markup('<optgroup label="{}">{}</optgroup>')
+_OPTION = Markup('<option value="{}">{}</option>')
+
+
+def _of(row: Row) -> tuple[str, str]:
+    return row["submitter"], row["system"]
+
+
+def _options(store: Store, round: str, own: bool) -> dict[str, list[tuple[str, Markup]]]:
+    """Give each submitter's systems, with what names one in a form."""
+    groups: dict[str, list[tuple[str, Markup]]] = {}
+    key = {"round": round, "own": own}
+    columns = "submitter, system, accelerators, accelerator"
+    for each in store.having(columns, "systems", key, "order by submitter, accelerators, system"):
         what = f"{each['accelerators'] or '?'} × {each['accelerator'] or 'not stated'} · {each['system']}"
-        name = f"{row['round']}/{each['submitter']}/{each['system']}"
-        groups.setdefault(each["submitter"], []).append((name, what))
+        option = _OPTION.format(f"{round}/{each['submitter']}/{each['system']}", printable(what))
+        groups.setdefault(each["submitter"], []).append((each["system"], option))
     return groups
 
 

@@ -33,10 +33,12 @@ DEFINITION = (
     "of different benchmarks or targets are refused."
 )
 
-SQL = """select r.*, list(u.minutes * r.rcp_scale order by u.run) filter (u.counted) as run_minutes,
+_WITH_RUNS = """r.*, list(u.minutes * r.rcp_scale order by u.run) filter (u.counted) as run_minutes,
   list(u.minutes order by u.minutes) filter (u.counted) as raw_minutes,
-  min(u.minutes) filter (u.counted) as fastest, max(u.minutes) filter (u.counted) as slowest
-from results r left join runs u using (round, submitter, system, benchmark)
+  min(u.minutes) filter (u.counted) as fastest, max(u.minutes) filter (u.counted) as slowest"""
+_JOINED = "results r left join runs u using (round, submitter, system, benchmark)"
+SQL = f"""select {_WITH_RUNS}
+from {_JOINED}
 where round = $round and submitter = $submitter and system = $system and benchmark = $benchmark
 group by all"""
 
@@ -86,12 +88,6 @@ _PAIRS = [
     Column("before", "Reference of the slower", detail=True),
     Column("after", "Reference of the faster", detail=True),
 ]
-_OF = """where round = $round and submitter = $submitter and system = $system and benchmark = $benchmark
-order by run"""
-_OF_RUNS = f"select run, minutes, dropped from runs {_OF}"
-_OF_EVALUATIONS = f"""select run, coalesce(samples, epoch) as samples, quality, minutes
-from evaluations {_OF}, minutes"""
-
 _MARK = [Column("kind", "Kind"), Column("preset", "Preset")]
 _ENERGY = Column("energy", "Energy to target", "number", "MJ", 3)
 _HOURS = Column("accelerator_hours", "Accelerator-hours (derived)", "number", "h", 2)
@@ -311,7 +307,7 @@ def _runs(store: Store, named: Mapping[str, Row]) -> Table:
         [
             run | {"result": f"{name} {row['submitter']}", "score": row["minutes"]}
             for name, row in named.items()
-            for run in store.rows(_OF_RUNS, key_of(row))
+            for run in store.having("run, minutes, dropped", "runs", key_of(row), "order by run")
         ]
     )
 
@@ -324,7 +320,10 @@ def _curves(store: Store, named: Mapping[str, Row]) -> Table:
 
 def curves_of(store: Store, row: Row, label: str) -> list[Row]:
     """Give the evaluations of a result's runs as rows of `own_runs.curves_table`."""
-    return [{"result": label} | each for each in store.rows(_OF_EVALUATIONS, key_of(row))]
+    figures = "run, coalesce(samples, epoch) as samples, quality, minutes"
+    key = {name: row[name] for name in ("round", "benchmark", "submitter", "system")}
+    found = store.having(figures, "evaluations", key, "order by run, minutes", at_once=3)
+    return [{"result": label} | each for each in found]
 
 
 def _cited(rows: Sequence[Row]) -> list[str]:
@@ -333,7 +332,7 @@ def _cited(rows: Sequence[Row]) -> list[str]:
 
 def with_runs(store: Store, row: Row) -> Row:
     """Give a result's row with the minutes of its runs that count: scaled, raw, fastest and slowest."""
-    return store.rows(SQL, key_of(row))[0]
+    return store.having(_WITH_RUNS, _JOINED, key_of(row), "group by all")[0]
 
 
 def _hours(row: Row) -> float | None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pitboard.results import facets, marks, own, references
+from pitboard.results import entered, facets, marks, own, references
 from pitboard.results.answer import Answer, Column
 from pitboard.results.find import default_store
 from pitboard.results.question import (
@@ -53,10 +53,6 @@ FILTERS = (
     *("round", "benchmark", "division", "availability", "submitter", "accelerator", "accelerators"),
     *("precision", "framework"),
 )
-SEARCH = """
-  and (select bool_and(contains(lower(concat_ws(' ', round, benchmark, system, system_name, submitter,
-      organisation, accelerator, precision, framework, division, availability)), word))
-    from unnest(string_split(lower($search), ' ')) words(word))"""
 
 
 def entries(
@@ -97,16 +93,17 @@ def entries(
         precision=precision,
         software=software,
     )
-    sql = f"""select round, submitter, system, benchmark, minutes, accelerators, accelerator, precision,
-  nodes, division, availability, framework, system_name, samples_to_target as samples, runs,
-  rcp_scale as rcp_factor, joules / 1e6 as energy_mj
+    sql = f"""select {entered.COLUMNS}
 from results
-where {own.SHOWN}{facets.where(values, FILTERS)}{SEARCH if values["search"] else ""}
-order by benchmark, minutes nulls last, round, submitter, system"""
-    rows = [
-        row | references.names(row) | {"to_know": row[marks.OF_ROW.name]}
-        for row in marks.tell(store, store.rows(sql, values))
-    ]
+where {own.SHOWN}{facets.where(values, FILTERS)}{entered.SEARCH if values["search"] else ""}
+{entered.ORDER}"""
+    if entered.can_find(store, values):
+        rows = [dict(row) for row in entered.found(store, values, FILTERS)]
+    else:
+        rows = [
+            row | references.names(row) | {"to_know": row[marks.OF_ROW.name]}
+            for row in marks.tell(store, store.rows(sql, values))
+        ]
     return Answer(
         question="entries",
         title=_title(values, software, len(rows)),

@@ -5,7 +5,7 @@ from typing import Any
 from pitboard.results import citing, marks, own, own_runs
 from pitboard.results.answer import Answer, Column, Table
 from pitboard.results.find import default_store, key_of, reference, result
-from pitboard.results.likeness import differing
+from pitboard.results.likeness import differing, preset_of
 from pitboard.results.question import Chart, Option, Question
 from pitboard.results.questions.compare import SQL, curves_of, scored, with_runs
 from pitboard.results.schema import Row
@@ -81,17 +81,8 @@ _PEERS = [
     marks.OF_ROW,
 ]
 
-_OF_RUNS = """select run, minutes, counted, dropped, samples_to_target, evaluation_minutes, seed, status, log
-from runs where round = $round and submitter = $submitter and system = $system and benchmark = $benchmark
-order by run"""
-_OF_PEERS = """select * from results
-where benchmark = $benchmark and round = $round and division is not distinct from $division
-  and availability is not distinct from $availability and accelerators is not distinct from $accelerators
-  and minutes is not null and coalesce(preset, 'full') = $preset
-  and (not own or submitter = $submitter and system = $system)
-order by minutes, submitter, system"""
-_OF_LOGS = """select results_url from systems
-where round = $round and submitter = $submitter and system = $system"""
+_OF_RUNS = "run, minutes, counted, dropped, samples_to_target, evaluation_minutes, seed, status, log"
+_ALIKE = ("division", "availability", "accelerators")
 
 
 def entry(reference: str, *, store: Store | None = None) -> Answer:
@@ -112,7 +103,8 @@ def entry(reference: str, *, store: Store | None = None) -> Answer:
         "runs_said": f"{row['runs_counted']} of {row['runs']}",
     }
     unit = counted_in([row])
-    logs = store.rows(_OF_LOGS, {name: row[name] for name in ("round", "submitter", "system")})
+    system = {name: row[name] for name in ("round", "submitter", "system")}
+    logs = store.having("results_url", "systems", system)
     folder = logs[0]["results_url"] if logs else None
     runs = _runs(store, row, folder)
     address = (log_address(folder, row["benchmark"], "") or "").rstrip("/")
@@ -153,10 +145,16 @@ def peers_of(store: Store, row: Row) -> list[Row]:
     """
     if row["minutes"] is None or row["emulated"]:
         return []
-    names = ("benchmark", "round", "division", "availability", "accelerators", "submitter", "system")
-    values = {name: row[name] for name in names} | {"preset": row["preset"] or "full"}
+    values = {name: row[name] for name in ("round", "benchmark")}
     alike = [
-        each for each in store.rows(_OF_PEERS, values) if not each["emulated"] and not differing(row, each)
+        each
+        for each in store.having("*", "results", values, "order by minutes, submitter, system")
+        if each["minutes"] is not None
+        and not each["emulated"]
+        and (not each["own"] or key_of(each) == key_of(row))
+        and all(each[name] == row[name] for name in _ALIKE)
+        and preset_of(each) == preset_of(row)
+        and not differing(row, each)
     ]
     found = marks.tell(store, alike)
     return [
@@ -180,7 +178,7 @@ def _in(unit: str, columns: list[Column]) -> list[Column]:
 def _runs(store: Store, row: Row, folder: str | None) -> list[Row]:
     return [
         run | {"address": log_address(folder, row["benchmark"], run["log"])}
-        for run in store.rows(_OF_RUNS, key_of(row))
+        for run in store.having(_OF_RUNS, "runs", key_of(row), "order by run")
     ]
 
 

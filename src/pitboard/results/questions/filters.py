@@ -1,15 +1,21 @@
 """What each filter of the results could still be set to, and how many results that would leave."""
 
-from pitboard.results import facets, own
+from collections import Counter
+from typing import Any
+
+from pitboard.results import entered, facets, own
 from pitboard.results.answer import Answer, Column
 from pitboard.results.find import default_store
 from pitboard.results.question import Question, Several, SeveralNumbers
-from pitboard.results.questions.entries import FILTERS, SEARCH, narrowed
+from pitboard.results.questions.entries import FILTERS, narrowed
 from pitboard.results.questions.entries import QUESTION as ENTRIES
+from pitboard.results.schema import Row
 from pitboard.results.store import Store
 
 OFFERED = tuple(name for name in FILTERS if name != "framework")
 """The filters whose values are counted; a framework is found by words of its text, which are no values."""
+
+_ROUND = OFFERED.index("round")
 
 DEFINITION = (
     "Each filter's values are counted over the results that all the other filters leave, so that a count is "
@@ -56,7 +62,7 @@ def filters(
         precision=precision,
         software=software,
     )
-    found = SEARCH if values["search"] else ""
+    found = entered.SEARCH if values["search"] else ""
     # Filters that nothing is chosen of leave the same results: these are read once for all of them.
     given = [[name] for name in OFFERED if values.get(name) is not None]
     counted = [
@@ -75,9 +81,42 @@ where {own.SHOWN}{facets.where(values, [each for each in FILTERS if each not in 
         sql=sql,
         parameters=values,
         columns=_COLUMNS,
-        rows=store.rows(sql, values),
+        rows=_counted(store, values) if entered.can_find(store, values) else store.rows(sql, values),
         notes=own.notes(values["with_own"]),
     )
+
+
+def _counted(store: Store, values: facets.Values) -> list[Row]:
+    """Count as the SQL does: a result that one filter alone leaves out is one that this filter could show."""
+    filters = entered.given(values, FILTERS)
+    rounds = filters.pop("round")
+    counts: Counter[tuple[int, Any]] = Counter()
+    for row in entered.shown(store, values):
+        if all(row[name] in wanted for name, wanted in filters.items()):
+            counts[_ROUND, row["round"]] += 1
+    places = [(place, name) for place, name in enumerate(OFFERED) if place != _ROUND]
+    for row in entered.shown(store, values, rounds):
+        missed = [name for name, wanted in filters.items() if row[name] not in wanted]
+        if row["round"] in rounds and len(missed) < 2:
+            for place, name in places:
+                if not missed or name == missed[0]:
+                    counts[place, row[name]] += 1
+    rows = [
+        {
+            "place": place,
+            "filter": OFFERED[place],
+            "value": _text(value),
+            "results": results,
+        }
+        for (place, value), results in counts.items()
+    ]
+    return sorted(
+        rows, key=lambda row: (row["place"], -row["results"], row["value"] is None, row["value"] or "")
+    )
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
 
 
 def _placed(names: list[str]) -> str:

@@ -43,7 +43,10 @@ def stack(
     """
     store = store or default_store()
     systems = [_system(store, text) for text in (a, b, c, d, e, f) if text]
-    found = [store.rows(SQL, {name: each[name] for name in _KEY}) for each in systems]
+    found = [
+        store.having("key, value, source", "stack", {name: each[name] for name in _KEY}, "order by all")
+        for each in systems
+    ]
     if len(systems) == 1:
         return _answer(systems[0], f"Software of {_name(systems[0])}", _ONE, found[0], _links(systems))
     rows = _difference(found)
@@ -99,13 +102,14 @@ def _system(store: Store, text: str) -> Row:
 
 
 def _found(store: Store, parts: list[str]) -> list[Row]:
-    # Of the whole round: a store that a server holds has them at hand.
-    rows = store.rows(
-        "select round, submitter, system, code_url, system_url from systems where round = $1 order by own",
-        [parts[0].removeprefix("v")],
+    rows = store.having(
+        "round, submitter, system, code_url, system_url",
+        "systems",
+        {"round": parts[0].removeprefix("v"), "system": parts[2]},
+        "order by own",
     )
     names = {parts[1].casefold(), f"{parts[1]}{OWN}".casefold()}
-    return [row for row in rows if row["system"] == parts[2] and row["submitter"].casefold() in names]
+    return [row for row in rows if row["submitter"].casefold() in names]
 
 
 def _name(row: Row) -> str:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from pitboard.errors import PitboardError
-from pitboard.results import facets, marks, own, references
+from pitboard.results import entered, facets, marks, own, references
 from pitboard.results.answer import Answer, Column
 from pitboard.results.find import default_store
 from pitboard.results.question import (
@@ -26,6 +26,7 @@ from pitboard.results.question import (
 )
 from pitboard.results.questions.roster import lines_and_systems
 from pitboard.results.ranking import ranked
+from pitboard.results.schema import Row
 from pitboard.results.store import Store, quoted
 
 DEFINITION = (
@@ -52,7 +53,8 @@ _DETAIL = [
     Column("nodes", "Nodes", "integer", detail=True),
     Column("framework", "Framework", detail=True),
 ]
-_KEYED = (_ROUND, *_SYSTEM, *_DETAIL)
+_KEYS = tuple(column.name for column in (_ROUND, *_SYSTEM, *_DETAIL))
+_ORDER = ("round", "submitter", "system", "division")
 
 _WHERE = f"""
 where {own.SHOWN}"""
@@ -103,17 +105,24 @@ def table(
     with_own = values["with_own"]
     conditions = _WHERE + facets.where(values, _FILTERS) + ("\n  and joules is not null" if energy else "")
     figure, unit = ("joules / 1e6", "MJ") if energy else ("minutes", "min")
-    found = store.rows(f"select distinct benchmark from results{conditions} order by all", values)
-    benchmarks = [str(row["benchmark"]) for row in found]
+    at_hand = _at_hand(store, values, energy) if entered.can_find(store, values) else None
+    if at_hand is None:
+        sql = f"select distinct benchmark from results{conditions} order by all"
+        benchmarks = [str(row["benchmark"]) for row in store.rows(sql, values)]
+    else:
+        benchmarks = sorted({row["benchmark"] for row in at_hand})
     minutes = "".join(
         f",\n  max({figure}) filter (benchmark = {quoted(name)}) as {_identifier(name)}"
         for name in benchmarks
     )
-    names = ", ".join(column.name for column in _KEYED)
-    order = "round, submitter, system, division"
+    names = ", ".join(_KEYS)
+    order = ", ".join(_ORDER)
     figures = f"min(organisation) as organisation{minutes}"
     sql = f"select {names}, {figures}\nfrom results{conditions}\ngroup by {names}\norder by {order}"
-    rows = store.rows(sql, values)
+    if at_hand is None:
+        rows = store.rows(sql, values)
+    else:
+        rows = _grouped(at_hand, benchmarks, "energy_mj" if energy else "minutes")
     marks.put(store, rows, benchmarks)
     single = values["benchmark"] if isinstance(values["benchmark"], str) and benchmarks else None
     if single:
@@ -145,6 +154,31 @@ def table(
     )
 
 
+def _at_hand(store: Store, values: facets.Values, energy: bool) -> list[Row]:
+    """Give the results that the SQL's conditions leave, of a store that has them at hand."""
+    rows = entered.found(store, values, _FILTERS)
+    return [row for row in rows if row["energy_mj"] is not None] if energy else rows
+
+
+def _grouped(rows: list[Row], benchmarks: list[str], figure: str) -> list[Row]:
+    """Group results to systems as the SQL does."""
+    systems: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        systems.setdefault(tuple(row[name] for name in _KEYS), []).append(row)
+    made = []
+    for key, entries in systems.items():
+        named = [row["organisation"] for row in entries if row["organisation"] is not None]
+        system: Row = {**dict(zip(_KEYS, key, strict=True)), "organisation": min(named, default=None)}
+        system |= dict.fromkeys(benchmarks)
+        for row in entries:
+            known, value = system[row["benchmark"]], row[figure]
+            if value is not None and (known is None or value > known):
+                system[row["benchmark"]] = value
+        made.append(system)
+    # What has no value comes last, as in DuckDB.
+    return sorted(made, key=lambda row: [(row[name] is None, row[name] or "") for name in _ORDER])
+
+
 def _columns(figures: list[Column], of_round: list[Column], single: str | None) -> list[Column]:
     """Order the columns: the answer first where that is of one benchmark, which then has its reference."""
     if single:
@@ -161,13 +195,19 @@ def _unseen(store: Store, values: dict[str, object]) -> list[str]:
 
 
 def _incomplete(store: Store, values: dict[str, object]) -> list[str]:
-    rows = store.rows(
-        "select submitter, system, benchmark, what from incomplete where what like '%missing%' and not own"
-        f"{facets.where(values, ['round', 'submitter'])} order by all",
-        values,
+    every = store.rows(
+        "select submitter, system, benchmark, what, round from incomplete"
+        " where what like '%missing%' and not own order by all"
     )
-    wanted = as_list(values["benchmark"])
-    rows = [row for row in rows if wanted is None or row["benchmark"] in (None, *wanted)]
+    wanted = {name: as_list(values[name]) for name in ("round", "submitter", "benchmark")}
+    rows = [
+        row
+        for row in every
+        if all(
+            of is None or row[name] in of or (name == "benchmark" and row[name] is None)
+            for name, of in wanted.items()
+        )
+    ]
     return [f"Incomplete: {r['submitter']}/{r['system']}/{r['benchmark']}: {r['what']}." for r in rows]
 
 

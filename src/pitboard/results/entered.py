@@ -1,0 +1,86 @@
+"""All results as a server's store holds them, of which pages ask for some: found here without DuckDB's help.
+
+What is found is what the same filters find as SQL (`facets.where`, `own.SHOWN`, `SEARCH`), which any other
+store is asked; the tests hold both to the same rows.
+"""
+
+from collections.abc import Iterable
+
+from pitboard.results import facets, marks, references
+from pitboard.results.question import as_list
+from pitboard.results.schema import Row
+from pitboard.results.store import Store
+
+_SAID = """lower(concat_ws(' ', round, benchmark, system, system_name, submitter,
+      organisation, accelerator, precision, framework, division, availability))"""
+SEARCH = f"""
+  and (select bool_and(contains({_SAID}, word))
+    from unnest(string_split(lower($search), ' ')) words(word))"""
+"""SQL over `results`, to follow a first condition: what has all words of `$search` somewhere in its line."""
+
+COLUMNS = """round, submitter, system, benchmark, minutes, accelerators, accelerator, precision,
+  nodes, division, availability, framework, system_name, samples_to_target as samples, runs,
+  rcp_scale as rcp_factor, joules / 1e6 as energy_mj"""
+ORDER = "order by benchmark, minutes nulls last, round, submitter, system"
+
+_EVERY = f"select {COLUMNS}, organisation, own, preset, {_SAID} as said from results {ORDER}"
+
+
+def can_find(store: Store, values: facets.Values) -> bool:
+    """Tell whether `found` may be asked: of a server's store, unless a search is not plain ASCII.
+
+    Other letters DuckDB may turn into small ones in a way of its own.
+    """
+    search: str = values.get("search") or ""
+    return store.held and search.isascii() and search.isprintable()
+
+
+def found(store: Store, values: facets.Values, names: Iterable[str]) -> list[Row]:
+    """Give the results that the filters `names` leave, in the order of `ORDER`; nobody may change them.
+
+    They have what must be known of their figures, too, as `marks.tell` says it.
+    """
+    filters = given(values, names)
+    return [
+        row
+        for row in shown(store, values, filters.get("round"))
+        if all(row[name] in wanted for name, wanted in filters.items())
+    ]
+
+
+def shown(store: Store, values: facets.Values, rounds: set[object] | None = None) -> list[Row]:
+    """Give the results that `own.SHOWN` and a search leave, as `found` does: before any filter.
+
+    With `rounds` it may leave out those of other rounds.
+    """
+    rows = store.once("entered", lambda: _every(store))
+    if rounds and len(rounds) == 1:  # as most pages ask
+        rows = store.once("entered by round", lambda: _by_round(rows)).get(next(iter(rounds)), [])
+    words = (values.get("search") or "").lower().split()
+    with_own = values["with_own"]
+    return [
+        row
+        for row in rows
+        if (not row["own"] or (with_own and row["preset"] in (None, "full")))
+        and all(word in row["said"] for word in words)
+    ]
+
+
+def given(values: facets.Values, names: Iterable[str]) -> dict[str, set[object]]:
+    """Give what each filter lets through, of those that are set."""
+    lists = {name: as_list(values.get(name)) for name in names}
+    return {name: set(wanted) for name, wanted in lists.items() if wanted is not None}
+
+
+def _every(store: Store) -> list[Row]:
+    return [
+        row | references.names(row) | {"to_know": row[marks.OF_ROW.name]}
+        for row in marks.tell(store, store.rows(_EVERY))
+    ]
+
+
+def _by_round(rows: list[Row]) -> dict[object, list[Row]]:
+    groups: dict[object, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(row["round"], []).append(row)
+    return groups
