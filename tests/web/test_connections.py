@@ -118,7 +118,7 @@ def test_a_form_that_cannot_be_read_is_refused_with_a_sentence(client: TestClien
     [
         ("/?a=1", "It takes none."),
         ("/rules?fbclid=1", "It takes none."),
-        ("/benchmarks/llama31_8b?x=", "It takes none."),
+        ("/benchmarks/llama31_8b?x=", "It takes: highlight"),
         ("/api/rules?x=1", "It takes none."),
         ("/results?benchmrk=flux1", "Did you mean &#39;benchmark&#39;?"),
         ("/compare?c=1", "It takes: r, benchmark"),
