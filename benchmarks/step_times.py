@@ -1,9 +1,9 @@
 """What it costs to measure where a step's time goes: llama31_8b's smoke model on two ranks over gloo.
 
-    python benchmarks/step_times.py [--steps 12]
+    python benchmarks/step_times.py [--steps 60]
 
 Prints how many waits a step has, what one measurement takes, both against the step, and the ratio of the CPU
-time of steps that are measured to that of steps that are not, taken in turns.
+time of steps that are measured to that of steps that are not, in stretches taken in turns.
 """
 
 import argparse
@@ -28,12 +28,14 @@ from pitboard.training.step_times import StepClock, gather
 RANKS = 2
 NAME = "llama31_8b"
 WAITS = 20_000
+# A run is watched from its first step to its last; here it is in turns, so many steps long.
+_STRETCH = 10
 
 
 def main() -> None:
     """Start the ranks and wait for them."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--steps", type=int, default=12, help="Steps of each kind.")
+    parser.add_argument("--steps", type=int, default=60, help="Steps of each kind.")
     steps = parser.parse_args().steps
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -59,17 +61,17 @@ def measure(rank: int, port: int, steps: int) -> None:
     batches = race._batches()
     taken: dict[bool, list[float]] = {True: [], False: []}
     waits = 0
-    for number in range(2 * steps):
-        measured = number % 2 == 0
+    for stretch in range(2 * max(1, steps // _STRETCH)):
+        measured = stretch % 2 == 0
         with race._clock.watching_collectives() if measured else nullcontext():
-            before = time.process_time()
-            if measured:
-                with race._clock.step():
+            # The first step after the watch begins or ends does not count: PyTorch looks operators up anew.
+            for number in range(_STRETCH + 1):
+                before = time.process_time()
+                with race._clock.step() if measured else nullcontext():
                     race._train_on(batches)
-                    waits = len(race._clock._step.waits) if race._clock._step else 0
-            else:
-                race._train_on(batches)
-            taken[measured].append(time.process_time() - before)
+                    waits = len(race._clock._step.waits) if race._clock._step else waits
+                if number:
+                    taken[measured].append(time.process_time() - before)
     begin = time.perf_counter()
     times = race._clock.take()
     whole = gather(times, world)
@@ -83,8 +85,8 @@ def measure(rank: int, port: int, steps: int) -> None:
             f"all of a step        {waits * wait * 1e6:9.2f} us, {waits * wait / whole.step:.3%} of the step"
         )
         print(f"telling, evaluation  {gathered * 1e3:9.2f} ms for {len(times)} steps")
-        ratio = statistics.median(taken[True]) / statistics.median(taken[False])
-        print(f"CPU time of a step   {ratio:9.4f} × that of one that is not measured (medians of {steps})")
+        ratio, count = statistics.median(taken[True]) / statistics.median(taken[False]), len(taken[True])
+        print(f"CPU time of a step   {ratio:9.4f} × that of one that is not measured (medians of {count})")
 
 
 def _wait() -> float:
