@@ -84,10 +84,9 @@ def step_parts(
     y = _rows_axis(order, room)
     words: list[dict[str, object]] = [{"row": name, "word": brief(ends[name])} for name in order]
     marks: list[dict[str, object]] = [{"row": name, "at": at} for name, at in slowest.items()]
-    ticks = _upright(marks, look, 26)
-    layers = [*_bars(bars, x, y, look, width), _words(words, y, look)]
+    layers = [_bars(bars, x, y, look, width), _words(words, y, look)]
     if marks:
-        layers.append(ticks.encode(alt.X("at:Q", scale=span.scale()), y))
+        layers.append(_upright(marks, look, 26).encode(alt.X("at:Q", scale=span.scale()), y))
     chart = alt.LayerChart(layer=layers).properties(width=plot, height=_ROW_HEIGHT * len(order))
     note = "The number: all of the step." + (" Upright: how long the slowest rank computes." if marks else "")
     return finish(
@@ -157,7 +156,7 @@ def _lost(rows: Sequence[ChartRow], order: list[str], look: Theme, width: float)
     span = Span(0.0, max(ends.values()) or 1.0, log=False)
     x = alt.X("start:Q", scale=span.scale(), axis=x_axis("Ranks", None, int(plot / 80)))
     y = _rows_axis(order, room)
-    chart = alt.LayerChart(layer=[*_bars(bars, x, y, look, width), _words(words, y, look)])
+    chart = alt.LayerChart(layer=[_bars(bars, x, y, look, width), _words(words, y, look)])
     said = "What they act like (the first part, and the number), and what the others are lost to"
     return _panel(chart, said, plot, _ROW_HEIGHT * len(order), width)
 
@@ -244,10 +243,10 @@ def _divided(
     return bars, ends
 
 
-def _bars(bars: list[dict[str, object]], x: alt.X, y: alt.Y, look: Theme, width: float) -> list[alt.Chart]:
+def _bars(bars: list[dict[str, object]], x: alt.X, y: alt.Y, look: Theme, width: float) -> alt.Chart:
     parts = sorted({str(bar["part"]) for bar in bars}, key=lambda part: [*_COLOURS, part].index(part))
     colours = [look.colour(_COLOURS.get(part, len(look.palette))) for part in parts]
-    return [
+    drawn: alt.Chart = (
         alt.Chart(data(bars))
         .mark_bar(height=18)
         .encode(
@@ -261,7 +260,8 @@ def _bars(bars: list[dict[str, object]], x: alt.X, y: alt.Y, look: Theme, width:
             ),
             tooltip=[alt.Tooltip("row:N"), alt.Tooltip("part:N"), alt.Tooltip("value:Q", format=".3g")],
         )
-    ]
+    )
+    return drawn
 
 
 def _upright(marks: list[dict[str, object]], look: Theme, size: float) -> alt.Chart:

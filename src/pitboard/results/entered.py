@@ -7,7 +7,6 @@ store is asked; the tests hold both to the same rows.
 from collections.abc import Iterable
 
 from pitboard.results import facets, marks, references
-from pitboard.results.question import as_list
 from pitboard.results.schema import Row
 from pitboard.results.store import Store
 
@@ -38,14 +37,10 @@ def can_find(store: Store, values: facets.Values) -> bool:
 def found(store: Store, values: facets.Values, names: Iterable[str]) -> list[Row]:
     """Give the results that the filters `names` leave, in the order of `ORDER`; nobody may change them.
 
-    They have what must be known of their figures, too, as `marks.tell` says it.
+    They are as `told` makes them.
     """
-    filters = given(values, names)
-    return [
-        row
-        for row in shown(store, values, filters.get("round"))
-        if all(row[name] in wanted for name, wanted in filters.items())
-    ]
+    filters = facets.let_through(values, names)
+    return [row for row in shown(store, values, filters.get("round")) if facets.leave(row, filters)]
 
 
 def shown(store: Store, values: facets.Values, rounds: set[object] | None = None) -> list[Row]:
@@ -53,7 +48,7 @@ def shown(store: Store, values: facets.Values, rounds: set[object] | None = None
 
     With `rounds` it may leave out those of other rounds.
     """
-    rows = store.once("entered", lambda: _every(store))
+    rows = store.once("entered", lambda: told(store, store.rows(_EVERY)))
     if rounds and len(rounds) == 1:  # as most pages ask
         rows = store.once("entered by round", lambda: _by_round(rows)).get(next(iter(rounds)), [])
     words = (values.get("search") or "").lower().split()
@@ -66,16 +61,10 @@ def shown(store: Store, values: facets.Values, rounds: set[object] | None = None
     ]
 
 
-def given(values: facets.Values, names: Iterable[str]) -> dict[str, set[object]]:
-    """Give what each filter lets through, of those that are set."""
-    lists = {name: as_list(values.get(name)) for name in names}
-    return {name: set(wanted) for name, wanted in lists.items() if wanted is not None}
-
-
-def _every(store: Store) -> list[Row]:
+def told(store: Store, rows: list[Row]) -> list[Row]:
+    """Give results with their references, and with what must be known of their figures."""
     return [
-        row | references.names(row) | {"to_know": row[marks.OF_ROW.name]}
-        for row in marks.tell(store, store.rows(_EVERY))
+        row | references.names(row) | {"to_know": row[marks.OF_ROW.name]} for row in marks.tell(store, rows)
     ]
 
 

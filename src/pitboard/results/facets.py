@@ -7,6 +7,7 @@ from pitboard.errors import UnknownError
 from pitboard.results import own
 from pitboard.results.find import known_all, latest_round
 from pitboard.results.question import as_list
+from pitboard.results.schema import Row
 from pitboard.results.store import Store
 
 Values = dict[str, Any]
@@ -61,6 +62,17 @@ def where(values: Values, names: Iterable[str], table: str = "") -> str:
     given = {name: values[name] for name in names if values.get(name) is not None}
     same = {name: "in" if isinstance(value, list) else "=" for name, value in given.items()}
     return "".join(f"\n  and {prefix}{name} {same[name]} ${name}" for name in given)
+
+
+def let_through(values: Values, names: Iterable[str]) -> dict[str, set[object]]:
+    """Give what each filter that was given lets through: `where`, for rows that are read already."""
+    lists = {name: as_list(values.get(name)) for name in names}
+    return {name: set(wanted) for name, wanted in lists.items() if wanted is not None}
+
+
+def leave(row: Row, filters: dict[str, set[object]]) -> bool:
+    """Tell whether filters, as `let_through` gives them, leave a row."""
+    return all(row[name] in wanted for name, wanted in filters.items())
 
 
 def words(values: Values, software: object = None) -> list[str]:

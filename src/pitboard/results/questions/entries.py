@@ -100,10 +100,7 @@ where {own.SHOWN}{facets.where(values, FILTERS)}{entered.SEARCH if values["searc
     if entered.can_find(store, values):
         rows = [dict(row) for row in entered.found(store, values, FILTERS)]
     else:
-        rows = [
-            row | references.names(row) | {"to_know": row[marks.OF_ROW.name]}
-            for row in marks.tell(store, store.rows(sql, values))
-        ]
+        rows = entered.told(store, store.rows(sql, values))
     return Answer(
         question="entries",
         title=_title(values, software, len(rows)),

@@ -27,7 +27,6 @@ from pitboard.results.question import (
     Option,
     Question,
     Several,
-    as_list,
 )
 from pitboard.results.questions.sanity import sanity
 from pitboard.results.schema import Row
@@ -112,7 +111,8 @@ def expect(
     kind = str(known(store, "division", division))
     every = published(store, version, kind)
     narrowed = facets.chosen(store, precision=precision, software=software)
-    rows = [row for row in every if _is_of(row, narrowed)]
+    filters = facets.let_through(narrowed, narrowed)
+    rows = [row for row in every if facets.leave(row, filters)]
     found = estimate(rows, name, part, count)
     if found is None:
         raise PitboardError(_nothing(rows, name, part, count, version))
@@ -147,10 +147,6 @@ def expect(
         | {"believe": not warnings, "exponent": found.exponent, "proxy_ratio": ratio},
         more={"neighbours": neighbours, "points": _points(found, best, part)},
     )
-
-
-def _is_of(row: Row, narrowed: facets.Values) -> bool:
-    return all(value is None or row[name] in (as_list(value) or []) for name, value in narrowed.items())
 
 
 def _way(method: str, count: int, minutes: float | None, low: float | None, high: float | None) -> Row:

@@ -88,11 +88,11 @@ where {own.SHOWN}{facets.where(values, [each for each in FILTERS if each not in 
 
 def _counted(store: Store, values: facets.Values) -> list[Row]:
     """Count as the SQL does: a result that one filter alone leaves out is one that this filter could show."""
-    filters = entered.given(values, FILTERS)
+    filters = facets.let_through(values, FILTERS)
     rounds = filters.pop("round")
     counts: Counter[tuple[int, Any]] = Counter()
     for row in entered.shown(store, values):
-        if all(row[name] in wanted for name, wanted in filters.items()):
+        if facets.leave(row, filters):
             counts[_ROUND, row["round"]] += 1
     places = [(place, name) for place, name in enumerate(OFFERED) if place != _ROUND]
     for row in entered.shown(store, values, rounds):

@@ -22,7 +22,6 @@ from pitboard.results.question import (
     Chart,
     Question,
     Several,
-    as_list,
 )
 from pitboard.results.questions.converge import NOT_STATED, converge
 from pitboard.results.schema import Row
@@ -145,9 +144,11 @@ def formats(
     sql = SQL + facets.where(values, ["benchmark"]) + _ORDER
     every = marks.tell(store, store.rows(sql, values))
     measured = _measured(store, every, with_own)
-    rows = [_row(row, measured, every) for row in every if row["precision"] and _wanted(row, values)]
+    filters = facets.let_through(values, _OF_A_RESULT)
+    rows = [_row(row, measured, every) for row in every if row["precision"] and facets.leave(row, filters)]
     rows.sort(key=lambda row: (bits(row["precision"]), row["precision"]))  # stable: benchmark, then minutes
-    wanted = [row for row in every if _wanted(row, values | {"precision": None})]
+    filters.pop("precision", None)
+    wanted = [row for row in every if facets.leave(row, filters)]
     facts = _facts(wanted, rows)
     return Answer(
         question="formats",
@@ -189,11 +190,6 @@ def _measured(store: Store, every: list[Row], with_own: bool) -> dict[str, Row]:
             continue
         found |= {row["reference"]: row for row in answer.rows}
     return found
-
-
-def _wanted(row: Row, values: facets.Values) -> bool:
-    chosen = {name: as_list(values[name]) for name in _OF_A_RESULT}
-    return all(wanted is None or row[name] in wanted for name, wanted in chosen.items())
 
 
 def _row(row: Row, measured: dict[str, Row], every: list[Row]) -> Row:
