@@ -5,6 +5,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,6 +15,9 @@ from pitboard import charts, suite
 from pitboard.charts import answers
 from pitboard.events import Run, read_events
 from pitboard.suite.model import Scalar
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator
 
 # Runs of a second: the machine's peak, which the summary wants, takes a fifth of one to measure.
 _SHORT = {"evaluation_interval": 16, "max_samples": 64, "compile": "false", "peak_tflops": 0.1}
@@ -158,6 +162,18 @@ def number(values: Mapping[str, Scalar], setting: str) -> float:
     value = values[setting]
     assert isinstance(value, int | float)
     return value
+
+
+def tick(box: "Locator") -> None:
+    """Tick a box in a browser.
+
+    Playwright's `check` asks the box itself right after the click; a page that is written anew as soon as it
+    is ticked may have another in its place by then, which is waited for here.
+    """
+    from playwright.sync_api import expect
+
+    box.click()
+    expect(box).to_be_checked()
 
 
 def wait_until(condition: Callable[[], bool], process: forked.Started) -> None:

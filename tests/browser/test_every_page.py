@@ -19,6 +19,7 @@ from playwright.sync_api import Page, expect
 
 from pitboard.web.app import create_app
 from pitboard.web.rendering import NAVIGATION
+from support import tick
 
 Watched = Callable[..., Page]
 Look = tuple[int, Literal["light", "dark"]]
@@ -208,7 +209,7 @@ def test_sorting_filtering_and_columns_keep_each_other_and_the_picks(watched: Wa
         if not scripts:
             page.get_by_role("button", name="Show").click()
 
-    page.get_by_label(f"Compare {A}").check()
+    tick(page.get_by_label(f"Compare {A}"))
     settle()
     page.get_by_role("button", name="System", exact=True).click()
     expect(page.locator("th[aria-sort=ascending]")).to_have_text("System")
@@ -223,11 +224,11 @@ def test_sorting_filtering_and_columns_keep_each_other_and_the_picks(watched: Wa
         expect(box).to_be_focused()
         expect(page.locator("details[open] summary")).to_contain_text("Accelerator count 8")
     page.locator("summary", has_text="Columns").click()
-    page.get_by_label("Nodes").check()
+    tick(page.get_by_role("checkbox", name="Nodes", exact=True))
     settle()
     expect(page.get_by_role("columnheader", name="Nodes")).to_be_visible()
     expect(page.locator("th[aria-sort=ascending]")).to_have_text("System")
-    page.get_by_label(f"Compare {B}").check()
+    tick(page.get_by_label(f"Compare {B}"))
     settle()
     expect(page.get_by_role("button", name=re.compile("Compare"))).to_be_visible()
     if scripts:
@@ -263,7 +264,7 @@ def test_a_phone_shows_the_first_rows_and_all_when_asked_and_selects_what_is_com
     expect(rows).to_have_count(184)
     assert urlsplit(page.url).query == ""  # which asks nothing of the server
     whole.uncheck()
-    page.locator(".pick input").first.check()
+    tick(page.locator(".pick input").first)
     expect(page.get_by_role("button", name="Compare the 1 selected")).to_be_visible()
     page.goto("/")
     expect(page.get_by_text("Organisation", exact=True).first).to_be_hidden()
