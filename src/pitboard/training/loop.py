@@ -36,7 +36,7 @@ from pitboard.training.loading import (
     training_batches,
 )
 from pitboard.training.pipeline import Pipeline
-from pitboard.training.precision import autocast, convert, emulated, in_bf16, use_fast_products
+from pitboard.training.precision import autocast, convert, emulated, in_bf16, prepare_products
 from pitboard.training.protocol import Batch, EvaluationBatches, TrainableBenchmark
 from pitboard.training.reporting import Reporter, RunInfo
 from pitboard.training.settings import Settings
@@ -124,7 +124,7 @@ class Race:
         if device.type == "cpu":
             tune_cpu()
         if settings.precision != "fp32":
-            use_fast_products(device)
+            prepare_products(device)
         self.reporter.preparing("opening the data")
         self._training = self.benchmark.training_data(self.seed)
         self._evaluating = self.benchmark.evaluation_data(self.seed) if settings.evaluation_interval else None

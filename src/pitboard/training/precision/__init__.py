@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 
 from pitboard.training.precision.linear import in_bf16
-from pitboard.training.precision.products import choose_precision, cost_of_bf16, use_fast_products
+from pitboard.training.precision.products import choose_precision, cost_of_bf16, prepare_products
 from pitboard.training.precision.recipes import Converted, convert, emulated
 from pitboard.training.settings import Settings
 
@@ -21,7 +21,7 @@ __all__ = [
     "cost_of_bf16",
     "emulated",
     "in_bf16",
-    "use_fast_products",
+    "prepare_products",
 ]
 
 
