@@ -17,7 +17,11 @@ _COLOURS = {"error": typer.colors.RED, "warning": typer.colors.YELLOW}
 
 
 def as_text(report: "TreeReport") -> str:
-    """Say per submitter, system and benchmark what was found and what to do, then how much there was."""
+    """Say per submitter, system and benchmark what was found and what to do, then how much there was.
+
+    In a terminal, lines are broken at its width.
+    """
+    from pitboard.cli.answers import broken, width_of_output
     from pitboard.compliance.log.preset import mark
     from pitboard.compliance.output.grouping import grouped
 
@@ -27,15 +31,22 @@ def as_text(report: "TreeReport") -> str:
     for group in grouped(report):
         lines += [typer.style(printable(group.name), bold=True), *_listed(group.findings), ""]
     convergence = _convergence(report)
-    return "\n".join([*lines, *convergence, *([""] if convergence else []), *_counts(report)])
+    lines += [*convergence, *([""] if convergence else []), *_counts(report)]
+    width = width_of_output()
+    return "\n".join(part for line in lines for part in broken(line, width, _below(line)))
+
+
+def _below(line: str) -> str:
+    """Return what the lines that go on from this one begin with: they stand below it, not beside it."""
+    return " " * (len(line) - len(line.lstrip()) + 4)
 
 
 def _judged(report: "TreeReport") -> list[str]:
     """Say by which rules runs of a preset were judged, and how their convergence was."""
     if not report.own_rules:
         return [
-            "Judged by the official rules, like every submission. The output folder of",
-            "`pitboard run` is judged with the preset's own target.",
+            "Judged by the official rules, like every submission. "
+            "The output folder of `pitboard run` is judged with the preset's own target."
         ]
     targets = any(log.run.target is not None for log in report.logs)
     own = ", with the preset's own target" if targets else ""
