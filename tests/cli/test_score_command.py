@@ -84,12 +84,11 @@ def test_a_narrow_terminal_shows_the_score_first_and_the_rest_below(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made_results.describe(place, accelerator_model_name="Racer of a long name", system_name="Box of a name")
-    wide, narrow = (
-        (monkeypatch.setenv("COLUMNS", str(columns)), CliRunner().invoke(app, ["score", str(place)]).stdout)[
-            1
-        ]
-        for columns in (400, 60)
-    )
+    shown = []
+    for columns in ("400", "60"):
+        monkeypatch.setenv("COLUMNS", columns)
+        shown.append(CliRunner().invoke(app, ["score", str(place)]).stdout)
+    wide, narrow = shown
 
     assert max(map(len, narrow.splitlines())) <= 60
     assert narrow.splitlines()[0] == "24.500 min  llama31_8b  Acme"
