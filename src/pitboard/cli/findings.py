@@ -1,5 +1,7 @@
 """The findings of a check as text for a person: grouped, the worst first, counts at the end."""
 
+import re
+import sys
 from typing import TYPE_CHECKING
 
 import typer
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
 _MOST_TESTS = 20
 """Of so many results every RCP test is told; of more, those that failed or change a score."""
 
+_STYLE = re.compile(r"\x1b\[[0-9;]*m")
+"""What `typer.style` writes beside the text."""
 _COLOURS = {"error": typer.colors.RED, "warning": typer.colors.YELLOW}
 
 
@@ -21,7 +25,7 @@ def as_text(report: "TreeReport") -> str:
 
     In a terminal, lines are broken at its width.
     """
-    from pitboard.cli.answers import broken, width_of_output
+    from pitboard.cli.answers import width_of_output
     from pitboard.compliance.log.preset import mark
     from pitboard.compliance.output.grouping import grouped
 
@@ -33,12 +37,21 @@ def as_text(report: "TreeReport") -> str:
     convergence = _convergence(report)
     lines += [*convergence, *([""] if convergence else []), *_counts(report)]
     width = width_of_output()
-    return "\n".join(part for line in lines for part in broken(line, width, _below(line)))
+    return "\n".join(part for line in lines for part in _fitted(line, width))
 
 
-def _below(line: str) -> str:
-    """Return what the lines that go on from this one begin with: they stand below it, not beside it."""
-    return " " * (len(line) - len(line.lstrip()) + 4)
+def _fitted(line: str, width: int | None) -> list[str]:
+    """Break a line at a width; what goes on stands below it, not beside it.
+
+    Colours take no room, but where a line with one is broken, they are counted as if they did.
+    """
+    from pitboard.cli.answers import broken
+
+    plain = _STYLE.sub("", line)
+    if width is None or len(plain) <= width:
+        return [line]
+    indent = " " * (len(plain) - len(plain.lstrip()) + 4)
+    return broken(line if sys.stdout.isatty() else plain, width, indent)
 
 
 def _judged(report: "TreeReport") -> list[str]:
