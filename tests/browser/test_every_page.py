@@ -91,6 +91,8 @@ _WITH_PICTURES = """() => Promise.all([...document.images].map(each => {
   return each.decode().catch(() => null);
 }))"""
 _NO_CHART = '<svg xmlns="http://www.w3.org/2000/svg" width="960" height="540"/>'
+# A colour on its way to another theme's is neither theme's, and cannot be read for as long as it takes.
+_FADING = "() => document.getAnimations().map(each => each.effect.target.outerHTML.slice(0, 90))"
 # On paper there is what a reader looks for, and nothing to press.
 _ON_PAPER = """() => [...document.querySelectorAll('input, select, button, textarea, nav, .tools')]
   .filter(each => !each.closest('thead') && each.checkVisibility({checkVisibilityCSS: true}))
@@ -154,6 +156,7 @@ def test_every_page_is_accessible_whole_and_fits(watched: Watched, tmp_path: Pat
         for width, theme in LOOKS:
             page.emulate_media(color_scheme=theme)
             page.set_viewport_size({"width": width, "height": 900})
+            wrong += [f"{address} in {theme}: fades: {each}" for each in page.evaluate(_FADING)]
             wrong += [f"{address} at {width}: {each}" for each in page.evaluate(_WRONG)]
             rules = {} if theme == "dark" else {"runOnly": ["color-contrast", "scrollable-region-focusable"]}
             found = Axe().run(page, options={"resultTypes": ["violations"], **rules}).response["violations"]
