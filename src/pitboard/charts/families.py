@@ -9,11 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 from zlib import crc32
 
-import altair as alt
-
 from pitboard.charts.frame import text_width
 from pitboard.charts.rows import ChartRow
 from pitboard.charts.theme import DASHES, SHAPES, TEXT, Theme
+from pitboard.charts.vega import Spec, field
 from pitboard.errors import PitboardError, near
 from pitboard.text import clean
 
@@ -191,28 +190,24 @@ class Key(NamedTuple):
     styles: list[Style]
     look: Theme
     field: str
-    legend: alt.Legend | None
+    legend: Spec | None
     others: str = OTHERS
 
-    def _domain(self) -> list[str]:
-        return [*self.names, self.others]
-
     @property
-    def colour(self) -> alt.Color:
+    def colour(self) -> Spec:
         """The colour of a mark."""
-        return alt.Color(f"{self.field}:N", scale=self._colours(), legend=self.legend)
+        colours = [*(self.look.palette[style.colour] for style in self.styles), self.look.other]
+        return self._channel(colours)
 
     @property
-    def shape(self) -> alt.Shape:
+    def shape(self) -> Spec:
         """The shape of a mark."""
         shapes = [*(SHAPES[style.shape] for style in self.styles), SHAPES[0]]
-        return alt.Shape(
-            f"{self.field}:N", scale=alt.Scale(domain=self._domain(), range=shapes), legend=self.legend
-        )
+        return self._channel(shapes)
 
-    def _colours(self) -> alt.Scale:
-        colours = [*(self.look.palette[style.colour] for style in self.styles), self.look.other]
-        return alt.Scale(domain=self._domain(), range=colours)
+    def _channel(self, drawn: list[str]) -> Spec:
+        scale = {"domain": [*self.names, self.others], "range": drawn}
+        return field(f"{self.field}:N", scale=scale, legend=self.legend)
 
 
 def key(
@@ -232,16 +227,16 @@ def key(
     names = sorted(styles, key=lambda name: (_place(name), name))
     shown = [*names, *([others] if muted else [])]
     widest = max((text_width(name, TEXT) for name in shown), default=0.0) + 34
-    drawn = alt.Legend(
-        title=title,
-        orient="bottom",
-        direction="horizontal",
-        columns=max(1, int(width / widest)),
-        values=shown,
-        symbolStrokeWidth=1.5,
-        symbolOpacity=1,
-        symbolDash=[1, 0],
-    )
+    drawn = {
+        "title": title,
+        "orient": "bottom",
+        "direction": "horizontal",
+        "columns": max(1, int(width / widest)),
+        "values": shown,
+        "symbolStrokeWidth": 1.5,
+        "symbolOpacity": 1,
+        "symbolDash": [1, 0],
+    }
     return Key(names, [styles[name] for name in names], look, field, drawn, others)
 
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from msgspec.structs import replace
 
 from pitboard.cli.tables import Shown, default_columns, laid_out
-from pitboard.errors import PitboardError
 from pitboard.text import json_text, masked, printable_lines
 
 if TYPE_CHECKING:
@@ -174,13 +173,9 @@ def draw(answer: "Answer", path: Path, highlight: Sequence[str] = (), engine: "E
     An `engine` that was started for the file draws it. Raises `PitboardError` without a chart, for a bad file
     name, or where nothing in it is called so.
     """
-    try:
-        from pitboard import charts
-        from pitboard.charts.answers import draw as drawn
-    except ModuleNotFoundError as error:
-        raise PitboardError(
-            "Charts need Altair: install it with `pip install 'pitboard[charts]'`."
-        ) from error
+    from pitboard import charts
+    from pitboard.charts.answers import draw as drawn
+
     charts.save(drawn(answer, highlight=highlight), path, engine.drawn if engine else None)
 
 

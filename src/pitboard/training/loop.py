@@ -125,8 +125,7 @@ class Race:
         self._hosts = self.world.everyones(node_name())
         if device.type == "cpu":
             tune_cpu()
-        if settings.precision != "fp32":
-            prepare_products(device)
+        prepare_products(device, settings.precision)
         self.reporter.preparing("opening the data")
         self._training = self.benchmark.training_data(self.seed)
         self._evaluating = self.benchmark.evaluation_data(self.seed) if settings.evaluation_interval else None

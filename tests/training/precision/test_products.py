@@ -189,7 +189,7 @@ def test_emulated_convolutions_are_convolutions_in_fp32_rounded_once(groups: int
 
 
 def test_the_gradient_of_a_convolution_over_one_place_holds_nothing_that_was_in_memory() -> None:
-    products.prepare_products(CPU)
+    products.prepare_products(CPU, "bf16")
     generator = torch.Generator().manual_seed(1)
     shapes = ((8, 48, 1, 1), (48, 48, 3, 3))
     x, weight = (torch.randn(shape, generator=generator).requires_grad_() for shape in shapes)

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.library import Library, get_kernel
 
 from pitboard.suite.formats import FORMATS, FormatName
+from pitboard.training.precision.onednn import use_onednn
 
 # A product of the smallest shape that matters in a smoke preset: 256 tokens of a Llama's feed-forward part.
 _ROWS, _INNER, _COLUMNS = 256, 192, 672
@@ -51,8 +52,10 @@ class Choice:
 def time_products() -> ProductTimes:
     """Time one matrix product on this CPU in FP32 and in BF16, once a process; takes some 50 ms.
 
-    On one thread, and in its CPU time: threads that wait for a busy neighbour would be timed with it.
+    On one thread, and in its CPU time: threads that wait for a busy neighbour would be timed with it. In FP32
+    by the library that a run would use.
     """
+    use_onednn()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -120,14 +123,18 @@ def cost_of_bf16(device: torch.device) -> str | None:
     )
 
 
-def prepare_products(device: torch.device) -> None:
-    """Let the BF16 products of this process be fast and right on a CPU; do nothing on a GPU.
+def prepare_products(device: torch.device, precision: str) -> None:
+    """Let the products of this process be fast and right on a CPU; do nothing on a GPU.
 
-    Where the CPU is slow at them they are emulated: each product of BF16 matrices and each convolution is
-    computed in FP32 and rounded to BF16, which is what BF16 units do: exact products, summed in FP32, rounded
-    once. Where it is fast, the one gradient is computed so that its own kernel gets wrong.
+    Those in FP32 are computed by the faster library. Where the CPU is slow at BF16, each product of BF16
+    matrices and each convolution is emulated: computed in FP32 and rounded to BF16, which is what BF16 units
+    do: exact products, summed in FP32, rounded once. Where it is fast, the one gradient is computed so that
+    its own kernel gets wrong.
     """
     if device.type != "cpu":
+        return
+    use_onednn()
+    if precision == "fp32":
         return
     _convolution("convolution_backward")
     if not bf16_is_native(device):
