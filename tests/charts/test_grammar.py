@@ -10,6 +10,7 @@ from pitboard import charts
 from pitboard.charts import families
 from pitboard.charts.answers import charts_of, draw, to_highlight
 from pitboard.charts.axes import Span, log_ticks
+from pitboard.charts.theme import THEMES, Theme
 from pitboard.errors import PitboardError
 from pitboard.results import questions
 from pitboard.results.answer import Answer
@@ -109,6 +110,42 @@ def test_every_published_accelerator_has_a_style_of_its_own() -> None:
     benchmarks = {row["benchmark"] for row in default_store().rows("select distinct benchmark from results")}
     assert benchmarks - set(families._BENCHMARKS) == set()
     assert len(set(map(families.of_benchmark, families._BENCHMARKS))) == len(families._BENCHMARKS)
+
+
+def test_accelerators_that_are_lines_on_one_chart_have_colours_of_their_own() -> None:
+    sql = """
+        select round, benchmark, list(distinct accelerator) as names from (
+            select round, benchmark, accelerator from results
+            where not own and minutes is not null and accelerator is not null
+            group by round, benchmark, submitter, accelerator having count(distinct accelerators) > 1
+        ) group by all
+    """
+    for drawn in default_store().rows(sql):
+        styles = [families.of_accelerator(name) for name in set(drawn["names"])]
+        assert len({style.colour for style in styles}) == len(styles), drawn
+
+
+@pytest.mark.parametrize("theme", THEMES.values(), ids=list(THEMES))
+def test_every_colour_stands_out_from_the_background_by_three_to_one(theme: Theme) -> None:
+    def luminance(colour: str) -> float:
+        parts = (int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5))
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return sum(share * part for share, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+    for colour in (*theme.palette, theme.ink, theme.muted, theme.other):
+        dark, light = sorted((luminance(colour), luminance(theme.background)))
+        assert (light + 0.05) / (dark + 0.05) >= 3, colour
+
+
+def test_the_line_of_an_efficiency_goes_through_the_best_at_each_count() -> None:
+    rows = [row | {"efficiency": 1.0 - 8 / row["minutes"]} for row in SCALE[:3]]
+    worse = [row | {"efficiency": row["efficiency"] - 0.1} for row in rows]
+    (line,) = [
+        rows_of(layer)
+        for layer in marks(charts.efficiency([*rows, *worse], title="t"), "line")
+        if layer["encoding"].get("strokeDash") and rows_of(layer)
+    ]
+    assert [point["y"] for point in line] == [row["efficiency"] for row in rows]
 
 
 def test_one_family_is_highlighted_by_its_words_and_all_others_are_grey() -> None:

@@ -21,6 +21,8 @@ _HIGHLIGHTED = 12
 
 
 class _Point(NamedTuple):
+    """A result; `cost` is what the best has least of: its minutes, or minus its efficiency."""
+
     family: str
     name: str
     accelerator: str
@@ -29,6 +31,7 @@ class _Point(NamedTuple):
     low: float | None
     high: float | None
     single: bool
+    cost: float
 
 
 class _Plot(NamedTuple):
@@ -158,6 +161,7 @@ def _points(
                 optional(row, low),
                 optional(row, high),
                 bool(row.get("single")),
+                number(row, key) * (-1 if key == "efficiency" else 1),
             )
         )
     return points
@@ -196,25 +200,30 @@ def _labels(ends: list[_Point], *, narrow: bool) -> list[str]:
 
 
 def _longest(points: list[_Point], most: int) -> list[str]:
-    """The families to label where nobody named any: those with most points, then the fastest."""
-    values: dict[str, list[float]] = defaultdict(list)
+    """The families to label where nobody named any: those with most counts, then the best.
+
+    A family of one count, which has no line, is labelled where all are, or where no family has a line.
+    """
+    counts, costs = defaultdict(set), defaultdict(list)
     for point in points:
-        values[point.family].append(point.y)
-    if len(values) > most:
-        values = {name: ys for name, ys in values.items() if len(ys) > 1} or values
-    return sorted(values, key=lambda name: (-len(values[name]), min(values[name])))[:most]
+        counts[point.family].add(point.x)
+        costs[point.family].append(point.cost)
+    names = [*costs]
+    if len(names) > most:
+        names = [name for name in names if len(counts[name]) > 1] or names
+    return sorted(names, key=lambda name: (-len(counts[name]), min(costs[name])))[:most]
 
 
 def _ends(points: list[_Point], names: Iterable[str]) -> list[_Point]:
-    """The last point of each family: most accelerators, then fewest minutes."""
-    return [max((p for p in points if p.family == name), key=lambda p: (p.x, -p.y)) for name in names]
+    """The last point of each family: most accelerators, then the best."""
+    return [max((p for p in points if p.family == name), key=lambda p: (p.x, -p.cost)) for name in names]
 
 
 def _best(points: list[_Point], family: str) -> list[_Point]:
     """A family's best point at each accelerator count, in that order: what its line goes through."""
     best: dict[float, _Point] = {}
     for point in points:
-        if point.family == family and (point.x not in best or point.y < best[point.x].y):
+        if point.family == family and (point.x not in best or point.cost < best[point.x].cost):
             best[point.x] = point
     return [best[x] for x in sorted(best)]
 

@@ -122,11 +122,18 @@ def _left_out(shown: Shown, hidden: int, more: str, said: Sequence[str]) -> str:
 def _filled(sentence: str, width: int | None) -> list[str]:
     """Break a sentence at words to a width."""
     text = masked(sentence)
-    if width is None or len(text) <= width:
-        return [text]
-    indent = "  " if text[:2] in ("- ", "! ") else ""
+    return broken(text, width, "  " if text[:2] in ("- ", "! ") else "")
+
+
+def broken(line: str, width: int | None, indent: str) -> list[str]:
+    """Break a line at spaces to a width, `None` for as wide as it is; what goes on is indented.
+
+    A word that is longer than the width stays whole: it may be a path or a command to copy.
+    """
+    if width is None or len(line) <= width:
+        return [line]
     return textwrap.wrap(
-        text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+        line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     )
 
 

@@ -12,6 +12,7 @@ from pitboard.results.likeness import disclosures
 from pitboard.results.schema import Row
 from pitboard.results.software import log_address
 from pitboard.results.store import Store
+from pitboard.results.units import counted_in
 from pitboard.text import printable
 from pitboard.web import asking
 from pitboard.web.compare_page import MOST, without_notes
@@ -33,7 +34,10 @@ def system(store: Store, round: str, submitter: str, system: str) -> Page:
     for run in store.having(_RUNS, "runs", key, "order by benchmark, run"):
         address = log_address(row.get("results_url"), run["benchmark"], run["log"])
         runs.setdefault(run["benchmark"], []).append(run | {"address": address})
-    results = [each | {"disclosed": disclosures(each)} for each in marks.tell(store, own)]
+    results = [
+        each | {"disclosed": disclosures(each), "counted_in": counted_in([each])}
+        for each in marks.tell(store, own)
+    ]
     name = f"{round}/{submitter}/{system}"
     stack = asking.section(store, "stack", a=name)
     return Page(
@@ -81,6 +85,9 @@ def _with_the_fastest(entry: asking.Section, own: str) -> list[str]:
 
 _KEY = ("round", "submitter", "system")
 
+Options = dict[str, list[tuple[str, Markup]]]
+"""Each submitter's systems, with what names one in a form."""
+
 
 def _links(row: Row) -> dict[str, str]:
     return {what: row[name] for what, name in _LINKS if row.get(name)}
@@ -108,26 +115,29 @@ def _scales(store: Store, row: Row) -> dict[str, str]:
 
 def _others(store: Store, row: Row) -> Markup:
     """Give the other systems of the round, to choose one from, as options in a group for each submitter."""
-    made = store.once(
-        ("options", row["round"], row["own"]), lambda: _options(store, row["round"], row["own"])
+    options, groups = store.once(
+        ("options", row["round"], row["own"]), lambda: _grouped(_options(store, row["round"], row["own"]))
     )
-    groups = []
-    for submitter, options in made.items():
-        others = [option for system, option in options if (submitter, system) != _of(row)]
-        if others:
-            groups.append(_GROUP.format(submitter, Markup("").join(others)))
-    return Markup("").join(groups)
+    own = row["submitter"]
+    others = [option for system, option in options.get(own, []) if system != row["system"]]
+    return Markup("".join((groups | {own: _group(own, others)}).values()))
 
 
 _GROUP = Markup('<optgroup label="{}">{}</optgroup>')
 _OPTION = Markup('<option value="{}">{}</option>')
 
 
-def _of(row: Row) -> tuple[str, str]:
-    return row["submitter"], row["system"]
+def _group(submitter: str, options: list[Markup]) -> Markup:
+    """Write the options of a submitter's systems; nothing where there is none."""
+    return _GROUP.format(submitter, Markup("").join(options)) if options else Markup("")
 
 
-def _options(store: Store, round: str, own: bool) -> dict[str, list[tuple[str, Markup]]]:
+def _grouped(options: Options) -> tuple[Options, dict[str, Markup]]:
+    """Give the options with each submitter's group as most pages of the round have it, written once."""
+    return options, {name: _group(name, [option for _, option in each]) for name, each in options.items()}
+
+
+def _options(store: Store, round: str, own: bool) -> Options:
     """Give each submitter's systems, with what names one in a form."""
     groups: dict[str, list[tuple[str, Markup]]] = {}
     key = {"round": round, "own": own}

@@ -112,7 +112,7 @@ def expect(
     every = published(store, version, kind)
     narrowed = facets.chosen(store, precision=precision, software=software)
     filters = facets.let_through(narrowed, narrowed)
-    rows = [row for row in every if facets.leave(row, filters)]
+    rows = facets.left(every, filters)
     found = estimate(rows, name, part, count)
     if found is None:
         raise PitboardError(_nothing(rows, name, part, count, version))
@@ -165,7 +165,7 @@ def _way(method: str, count: int, minutes: float | None, low: float | None, high
 
 
 def _title(benchmark: str, accelerator: str, best: Row) -> str:
-    what = f"{benchmark} on {best['accelerators']} × {accelerator}: expect {best['minutes']:.2f} min"
+    what = f"{benchmark} on {best['accelerators']:,} × {accelerator}: expect {best['minutes']:.2f} min"
     spread = "" if best["low"] is None else f" ({best['low']:.2f} to {best['high']:.2f})"
     return f"{what}{spread}, {best['accelerator_hours']:.1f} accelerator-hours"
 
