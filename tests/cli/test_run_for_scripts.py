@@ -99,6 +99,21 @@ def test_quiet_prints_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]
 
 
 @pytest.mark.slow
+def test_a_compiler_that_fails_is_one_sentence_and_what_to_do(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch._inductor.config.cpp.cxx", (None, "/bin/false"))
+    # Code of another test must not be found in place of a compiler.
+    monkeypatch.setattr("torch._inductor.config.force_disable_caches", True)
+    assignments = [*SETTINGS, "compile=true", "hidden_size=24"]
+    with pytest.raises(PitboardError, match=r"^torch.compile failed \(.*/bin/false.*--set compile=false"):
+        called(
+            "llama31_8b", assignments=assignments, precision="fp32", output=tmp_path / "out", format="json"
+        )
+    assert "compile=false" in json.loads(capfd.readouterr().out)["error"]
+
+
+@pytest.mark.slow
 def test_what_could_not_run_is_an_object_with_its_error(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

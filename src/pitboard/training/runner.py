@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from mlperf_logging.mllog import constants
+from torch._dynamo.exc import BackendCompilerFailed
 
 from pitboard import __version__, suite
 from pitboard.errors import LostContactError, PitboardError, Stopped, StorageError, ToldElsewhereError
@@ -398,6 +399,12 @@ def _as_readable_errors() -> Iterator[None]:
         raise PitboardError(
             f"Out of device memory ({str(error).splitlines()[0]}): lower --set micro_batch_size, turn on"
             " --set activation_checkpointing=full, or use more ranks."
+        ) from error
+    except BackendCompilerFailed as error:
+        reason = printable(str(error).splitlines()[0])
+        raise PitboardError(
+            f"torch.compile failed ({reason}): run with --set compile=false, or set CXX to a C++ compiler that"
+            " works here."
         ) from error
     except OSError as error:
         where = f" on {error.filename}" if error.filename else ""
