@@ -403,7 +403,7 @@ def _as_readable_errors() -> Iterator[None]:
     except BackendCompilerFailed as error:
         reason = printable(str(error).splitlines()[0])
         raise PitboardError(
-            f"torch.compile failed ({reason}): run with --set compile=false, or set CXX to a C++ compiler that"
+            f"torch.compile failed ({reason}): run with --set compile=false, or set CXX to a compiler that"
             " works here."
         ) from error
     except OSError as error:
