@@ -1,12 +1,12 @@
-"""Measure the results room: ingest of a round, a table from the shell, and every question on a large store.
+"""Measure the results room: ingest of a round, a table and a chart from the shell, questions of a big store.
 
     python benchmarks/read_results.py [ROUND_FOLDER] [--rounds 200] [--times 10]
 
 Ingest stands beside a plain reader of the same logs (one `json.loads` a line into a pandas frame, then
 Parquet), which neither checks nor scores; the table beside `import duckdb` and beside pandas reading the same
-Parquet; each in the same run, in processes of their own, taking turns, without a store of the user's. The
-large store repeats the shipped round 5.1 as that many rounds of thrice the systems. Without a folder, the
-archive in ../shared/data is used.
+Parquet; the chart beside one that Altair draws of that; each in the same run, in processes of their own,
+taking turns, without a store of the user's. The large store repeats the shipped round 5.1 as that many rounds
+of thrice the systems. Without a folder, the archive in ../shared/data is used.
 """
 
 import argparse
@@ -62,6 +62,20 @@ chosen = results[(results["round"] == "5.1") & ~results["own"]]
 keys = ["submitter", "system", "division", "availability", "nodes", "accelerator", "accelerators"]
 print(chosen.pivot_table(index=keys, columns="benchmark", values="minutes").to_string())
 """
+_ALTAIR_CHART = """
+import sys
+import altair, pandas
+results = pandas.read_parquet(sys.argv[1])
+chosen = results[(results["round"] == "5.1") & ~results["own"] & (results["benchmark"] == "llama31_8b")]
+x, y = (altair.Scale(type="log") for _ in "xy")
+points = altair.Chart(chosen[["submitter", "accelerator", "accelerators", "minutes"]]).encode(
+    altair.X("accelerators:Q", scale=x),
+    altair.Y("minutes:Q", scale=y),
+    color="accelerator:N",
+    detail="submitter:N",
+)
+(points.mark_line() + points.mark_point()).save(sys.argv[2])
+"""
 
 
 class Taken(NamedTuple):
@@ -84,7 +98,7 @@ def main() -> None:
         place = Path(name)
         os.environ["PITBOARD_STORE"] = str(place / "none")
         ingest(arguments.folder or unpack(place), place, max(arguments.times // 3, 1))
-        shell(arguments.times)
+        shell(arguments.times, place / "chart.svg")
         questions(large_store(place / "large", arguments.rounds))
 
 
@@ -108,19 +122,25 @@ def ingest(folder: Path, place: Path, times: int) -> None:
     print(f"  ratio {ratio:.2f} ×")
 
 
-def shell(times: int) -> None:
-    """Time the table from the shell beside what any answer by DuckDB or pandas costs."""
+def shell(times: int, drawn: Path) -> None:
+    """Time a table and a chart from the shell beside what any answer by DuckDB, pandas or Altair costs."""
     pitboard = [sys.executable, "-m", "pitboard"]
+    parquet = str(SHIPPED / "results.parquet")
+    scale = [*pitboard, "results", "scale", "--benchmark", "llama31_8b", "--round", "5.1"]
     commands = {
         "pitboard results table --round 5.1": [*pitboard, "results", "table", "--round", "5.1"],
         "python -c 'import duckdb'": [sys.executable, "-c", "import duckdb"],
-        "pandas, the same table": [sys.executable, "-c", _PANDAS_TABLE, str(SHIPPED / "results.parquet")],
+        "pandas, the same table": [sys.executable, "-c", _PANDAS_TABLE, parquet],
+        "pitboard results scale": scale,
+        "pitboard results scale --chart SVG": [*scale, "--chart", str(drawn)],
+        "pitboard results scale --chart PNG": [*scale, "--chart", str(drawn.with_suffix(".png"))],
+        "Altair and pandas, the same points": [sys.executable, "-c", _ALTAIR_CHART, parquet, str(drawn)],
     }
     taken: dict[str, list[Taken]] = {name: [] for name in commands}
     for _ in range(times):
         for name, command in commands.items():
             taken[name].append(timed(command))
-    print(f"A table from the shell, {times} times in turn")
+    print(f"A table and a chart from the shell, {times} times in turn")
     for name, times_taken in taken.items():
         show(name, times_taken)
 

@@ -7,11 +7,10 @@ import tempfile
 from pathlib import Path
 from unittest.mock import patch
 
-import altair as alt
-
 from pitboard import charts, suite
-from pitboard.charts.frame import data, finish
+from pitboard.charts.frame import finish
 from pitboard.charts.theme import DASHES, find_theme
+from pitboard.charts.vega import Spec, field, layer, layered
 from pitboard.training.benchmarks.llama31_405b.benchmark import Llama405B
 from pitboard.training.output import Output, Plan, read_run
 from pitboard.training.reporting import Silent
@@ -52,32 +51,27 @@ def curve(name: str) -> list[dict[str, object]]:
     return [{"run": name, "samples": each.samples, "loss": each.quality} for each in evaluations]
 
 
-def chart(rows: list[dict[str, object]]) -> alt.VConcatChart:
+def chart(rows: list[dict[str, object]]) -> Spec:
     look = find_theme("light")
     target = suite.benchmark("llama31_405b").preset("smoke").values["target"]
     names = list(dict.fromkeys(str(row["run"]) for row in rows))
-    colours = alt.Scale(domain=names, range=list(look.palette[: len(names)]))
-    dashes = alt.Scale(domain=names, range=[list(dash) for dash in DASHES[: len(names)]])
-    lines = (
-        alt.Chart(data(rows))
-        .mark_line(point=True)
-        .encode(
-            x=alt.X("samples:Q", title="Training sequences", axis=alt.Axis(values=[0, 128, 256, 384, 512])),
-            y=alt.Y("loss:Q", title="Validation loss, nats a token", scale=alt.Scale(zero=False)),
-            color=alt.Color("run:N", title=None, sort=names, scale=colours),
-            strokeDash=alt.StrokeDash("run:N", title=None, sort=names, scale=dashes),
-        )
-    )
-    goal = alt.Chart(data([{"loss": target, "word": f"target {target}"}]))
+    colours = {"domain": names, "range": list(look.palette[: len(names)])}
+    dashes = {"domain": names, "range": [list(dash) for dash in DASHES[: len(names)]]}
+    lines = {
+        "x": field("samples:Q", title="Training sequences", axis={"values": [0, 128, 256, 384, 512]}),
+        "y": field("loss:Q", title="Validation loss, nats a token", scale={"zero": False}),
+        "color": field("run:N", title=None, sort=names, scale=colours),
+        "strokeDash": field("run:N", title=None, sort=names, scale=dashes),
+    }
+    goal = [{"loss": target, "word": f"target {target}"}]
+    word = {"x": {"value": 0}, "y": field("loss:Q"), "text": field("word:N")}
     layers = [
-        goal.mark_rule(color=look.muted).encode(y="loss:Q"),
-        goal.mark_text(align="left", dx=4, dy=10, color=look.muted).encode(
-            x=alt.value(0), y="loss:Q", text="word:N"
-        ),
-        lines,
+        layer("rule", goal, {"y": field("loss:Q")}, color=look.muted),
+        layer("text", goal, word, align="left", dx=4, dy=10, color=look.muted),
+        layer("line", rows, lines, point=True),
     ]
     return finish(
-        alt.LayerChart(layer=layers).properties(width=520, height=260),
+        layered(layers, 520, 260),
         title="Only what starts from the base and reads both shards reaches the target",
         subtitle="Preset smoke of llama31_405b, seed 1, FP32; the base itself stands at 7.2.",
         caption="Measured by tools/continued_picture.py.",

@@ -13,12 +13,16 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from altair.utils.schemapi import debug_mode
+from altair.utils.schemapi import validate_jsonschema
+from altair.vegalite.v6.schema.core import load_schema
 
 from pitboard import charts
+from pitboard.charts.answers import charts_of, draw
 from pitboard.charts.labels import LINE, Box, place, spread
 from pitboard.charts.theme import in_light
 from pitboard.errors import PitboardError
+from pitboard.results import questions
+from pitboard.results.find import default_store
 
 # One worker, in which the converter starts and bundles its scripts once, and `drawn` is kept.
 pytestmark = pytest.mark.xdist_group("charts")
@@ -126,6 +130,11 @@ STEPS: Rows = [
     for name in FAMILIES
     for rank in range(3)
 ]
+SWEEP: Rows = [
+    {"precision": name, "samples": samples, "mean": 1450.0, "word": "2 of 3 reached the target"}
+    for name in FAMILIES
+    for samples in (1200, 1700, None)
+]
 PARTS: Rows = [
     {"result": name, "part": part, "value": value, "slowest": 42.0}
     for name in FAMILIES
@@ -156,6 +165,7 @@ MADE: dict[str, tuple[Maker, Rows, str, dict[str, Any]]] = {
     "trend": (charts.trend, TREND, "series", {}),
     "ranks": (charts.ranks, LOST, "ranks", {"speedups": SPEEDUPS, "steps": STEPS}),
     "steps": (charts.step_parts, PARTS, "result", {}),
+    "sweep": (charts.precision_sweep, SWEEP, "precision", {"reference": [1300, 1600]}),
 }
 each = pytest.mark.parametrize("kind", MADE)
 
@@ -167,6 +177,9 @@ def made(kind: str, theme: str = "light", **changes: Any) -> Any:
     if kind == "samples":  # the others name all that they draw without being asked to
         words["highlight"] = [row["result"] for row in rows if "result" in row]
     return maker(rows, **words, **options, **changes)
+
+
+vega_lite = cache(load_schema)
 
 
 @cache
@@ -215,8 +228,17 @@ def test_svg_says_title_caption_and_labels_in_the_theme_and_nothing_else_runs(ki
 
 @each
 def test_a_chart_is_what_the_schema_of_vega_lite_allows(kind: str) -> None:
-    with debug_mode(True):
-        made(kind).to_dict(validate=True)
+    for width in (400, 720):
+        validate_jsonschema(json.loads(charts.as_json(made(kind, width=width))), vega_lite())
+
+
+def test_what_is_drawn_of_an_answer_is_what_the_schema_allows() -> None:
+    for name, values in (("findings", {}), ("formats", {"benchmark": "llama31_8b"})):
+        answer = questions.question(name).ask(**values, store=default_store())
+        for chart in charts_of(answer):
+            for width in (400, 720):
+                specification = charts.as_json(draw(answer, chart.name, width=width))
+                validate_jsonschema(json.loads(specification), vega_lite())
 
 
 @each

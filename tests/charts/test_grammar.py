@@ -1,6 +1,5 @@
 """One grammar on every chart: what a colour, a shape and a dash mean, and what never looks like progress."""
 
-import json
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
@@ -11,6 +10,7 @@ from pitboard import charts
 from pitboard.charts import families
 from pitboard.charts.answers import charts_of, draw, to_highlight
 from pitboard.charts.axes import Span, log_ticks
+from pitboard.charts.theme import THEMES, Theme
 from pitboard.errors import PitboardError
 from pitboard.results import questions
 from pitboard.results.answer import Answer
@@ -56,21 +56,18 @@ ROUNDS: Rows = [
 
 
 def layers(chart: Any) -> list[dict[str, Any]]:
-    """The layers of a chart, each with its rows."""
-    whole = chart.to_dict(validate=False)
-    found: list[dict[str, Any]] = whole["vconcat"][0]["layer"]
-    for layer in found:
-        layer["rows"] = json.loads(whole["datasets"][layer["data"]["name"]])
+    """The layers of a chart."""
+    found: list[dict[str, Any]] = chart["vconcat"][0]["layer"]
     return found
 
 
 def rows_of(layer: dict[str, Any]) -> Rows:
-    found: Rows = layer["rows"]
+    found: Rows = layer["data"]["values"]
     return found
 
 
 def subtitle(chart: Any) -> str:
-    return " ".join(chart.to_dict(validate=False)["vconcat"][0]["title"]["subtitle"])
+    return " ".join(chart["vconcat"][0]["title"]["subtitle"])
 
 
 def scales(chart: Any, channel: str) -> dict[str, Any]:
@@ -113,6 +110,42 @@ def test_every_published_accelerator_has_a_style_of_its_own() -> None:
     benchmarks = {row["benchmark"] for row in default_store().rows("select distinct benchmark from results")}
     assert benchmarks - set(families._BENCHMARKS) == set()
     assert len(set(map(families.of_benchmark, families._BENCHMARKS))) == len(families._BENCHMARKS)
+
+
+def test_accelerators_that_are_lines_on_one_chart_have_colours_of_their_own() -> None:
+    sql = """
+        select round, benchmark, list(distinct accelerator) as names from (
+            select round, benchmark, accelerator from results
+            where not own and minutes is not null and accelerator is not null
+            group by round, benchmark, submitter, accelerator having count(distinct accelerators) > 1
+        ) group by all
+    """
+    for drawn in default_store().rows(sql):
+        styles = [families.of_accelerator(name) for name in set(drawn["names"])]
+        assert len({style.colour for style in styles}) == len(styles), drawn
+
+
+@pytest.mark.parametrize("theme", THEMES.values(), ids=list(THEMES))
+def test_every_colour_stands_out_from_the_background_by_three_to_one(theme: Theme) -> None:
+    def luminance(colour: str) -> float:
+        parts = (int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5))
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return sum(share * part for share, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+    for colour in (*theme.palette, theme.ink, theme.muted, theme.other):
+        dark, light = sorted((luminance(colour), luminance(theme.background)))
+        assert (light + 0.05) / (dark + 0.05) >= 3, colour
+
+
+def test_the_line_of_an_efficiency_goes_through_the_best_at_each_count() -> None:
+    rows = [row | {"efficiency": 1.0 - 8 / row["minutes"]} for row in SCALE[:3]]
+    worse = [row | {"efficiency": row["efficiency"] - 0.1} for row in rows]
+    (line,) = [
+        rows_of(layer)
+        for layer in marks(charts.efficiency([*rows, *worse], title="t"), "line")
+        if layer["encoding"].get("strokeDash") and rows_of(layer)
+    ]
+    assert [point["y"] for point in line] == [row["efficiency"] for row in rows]
 
 
 def test_one_family_is_highlighted_by_its_words_and_all_others_are_grey() -> None:
@@ -226,7 +259,7 @@ def test_a_chart_names_its_unit_both_sides_and_every_round() -> None:
     b = "5.1/Lambda/gb300_n18_ngc25.04_nemo/llama2_70b_lora"
     why = draw(asked("why", a=a, b=b))
     assert f"A: {a}. B: {b}." in subtitle(why)
-    said = why.to_dict(validate=False)["title"]["text"]
+    said = why["title"]["text"]
     assert "MLPerf Training v5.0 and v5.1" in " ".join(said)
     curves = draw(asked("compare", a=a, b=b), "convergence")
     words = [row["word"] for layer in marks(curves, "text") for row in rows_of(layer)]

@@ -76,6 +76,22 @@ def test_a_result_and_its_logs_stand_together(pitboard: Pitboard, tmp_path: Path
     assert "% more than the reference, 157,920 would pass" in done.stdout
 
 
+def test_a_narrow_terminal_breaks_lines_between_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = submit(tmp_path / "Acme")
+    write_log(folder / "result_3.txt", run_log(seed=103)[:-1])
+    monkeypatch.setenv("COLUMNS", "80")
+
+    lines = CliRunner().invoke(app, ["check", str(tmp_path / "Acme")]).stdout.splitlines()
+
+    assert max(map(len, lines)) <= 80
+    # What goes on stands under its line, not beside it.
+    at = next(at for at, line in enumerate(lines) if "error[log-missing-key]" in line)
+    assert lines[at + 1] == "      (training_5.1.0/common.yaml:81)"
+    assert lines[at + 2] == "      fix: Log run_stop."
+
+
 def test_json_has_the_shape_that_scripts_rely_on(pitboard: Pitboard, submission: Path) -> None:
     done = pitboard("check", "--format", "json", "--level", "log", submission)
 

@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 import made_results
+from pitboard.cli import app
 from support import Command
 
 
@@ -74,7 +76,23 @@ def test_text_lists_the_runs_of_one_result(pitboard: Command, place: Path) -> No
     assert done.stderr.startswith("Round 5.1. Told from its newest run, of 2025-")
     assert "24.5" in text
     assert "run 10: 29.000 min" in text
+    assert text.count(" samples to the target\n") == 10
     assert text.endswith("1 result, 1 with a score, 1 valid\n")
+
+
+def test_a_narrow_terminal_shows_the_score_first_and_the_rest_below(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_results.describe(place, accelerator_model_name="Racer of a long name", system_name="Box of a name")
+    shown = []
+    for columns in ("400", "60"):
+        monkeypatch.setenv("COLUMNS", columns)
+        shown.append(CliRunner().invoke(app, ["score", str(place)]).stdout)
+    wide, narrow = shown
+
+    assert max(map(len, narrow.splitlines())) <= 60
+    assert narrow.splitlines()[0] == "24.500 min  llama31_8b  Acme"
+    assert sorted(narrow.split()) == sorted(wide.split())  # and nothing is left out
 
 
 def test_a_single_log_has_a_score(pitboard: Command, place: Path) -> None:

@@ -1,5 +1,6 @@
 """`pitboard fabric` over links whose bandwidth is known: network namespaces joined by shaped links."""
 
+import itertools
 import json
 import os
 import shutil
@@ -34,8 +35,11 @@ def _do(*command: str) -> None:
 class Network:
     """Nodes on one switch, each on a link with a bandwidth of its own in both directions."""
 
+    # The kernel takes a namespace down after `ip` has ended: another of its name may find its links there.
+    _built = itertools.count()
+
     def __init__(self, megabits: list[int]) -> None:
-        self.bridge = f"pb{os.getpid() % 10**7}"
+        self.bridge = f"pb{os.getpid() % 10**7}x{next(self._built)}"
         self.megabits = megabits
         self.namespaces = [f"{self.bridge}n{index}" for index in range(len(megabits))]
 

@@ -6,6 +6,7 @@ from statistics import fmean
 import pytest
 
 from pitboard import results
+from pitboard.charts import as_json
 from pitboard.charts.answers import draw
 from pitboard.errors import PitboardError
 from pitboard.results.find import reference, result
@@ -78,7 +79,7 @@ def test_up_to_six_are_ranked_and_each_pair_is_as_it_would_be_alone(store: Store
     assert sum(not column.detail for column in answer.columns) == 8
     assert answer.facts["citation"].count("entry number to be looked up") == 6
     assert answer.facts["citation"].count("trademarks") == 1
-    drawn = draw(answer, "ranked").to_json()
+    drawn = as_json(draw(answer, "ranked"))
     assert all(f"{letter} " in drawn for letter in named)
 
 
@@ -133,7 +134,7 @@ def test_a_result_has_its_peers_its_logs_and_its_citation(store: Store) -> None:
     )
     assert sum(run["dropped"] for run in runs) == 2
     assert answer.facts["citation"] in answer.notes[-1]
-    assert draw(answer, "ranked").to_json().count("others") > 0
+    assert as_json(draw(answer, "ranked")).count("others") > 0
 
 
 def test_a_result_without_a_score_is_shown_and_says_so(store: Store) -> None:

@@ -79,6 +79,10 @@ def test_the_filters_hold_for_both_rounds_that_are_compared(store: Store) -> Non
     assert answer.facts["before"]["results"] == then["n"] > 0
     assert answer.title.startswith("MLPerf Training v5.1, FP8, nemo: ")
     assert "Dell" not in answer.facts["first_timers"]
+    # Nothing has no share of anything, and none that another could have changed from.
+    new = roster("5.1", "5.0", precision="NVFP4", store=store).more["change"].rows
+    share = next(row for row in new if row["figure"] == "multi-node share of results, %")
+    assert (share["before"], share["now"], share["change"]) == (None, pytest.approx(30), None)
 
     whole = rounds("llama2_70b_lora", "5.0", store=store)
     narrow = rounds("llama2_70b_lora", "5.0", accelerator="H200", software="24.", store=store)

@@ -42,8 +42,8 @@ def test_fp4_is_asked_for_by_its_family_and_its_samples_are_those_of_the_referen
 
     assert {row["precision"] for row in answer} == {"NVFP4"}
     assert answer.title == (
-        "v5.1: NVFP4 is stated by 10 results of Nebius, Oracle, Supermicro, which needed 1.06 to 1.11 × the"
-        " reference's samples at their batch sizes, 9 of 10 significantly more"
+        "Precision in v5.1: NVFP4 is stated by 10 results of Nebius, Oracle, Supermicro, which needed 1.06 to"
+        " 1.11 × the reference's samples at their batch sizes, 9 of 10 significantly more"
     )
     rows = {row["reference"]: row for row in answer}
     lora = rows[f"5.1/Nebius/nebius_b200_n1/{LORA}"]
@@ -61,7 +61,9 @@ def test_fp4_is_asked_for_by_its_family_and_its_samples_are_those_of_the_referen
         f"5.1/Nebius/nebius_b200_n1/{LORA}",
         f"5.1/Nebius/nebius_b300_n1/{SMALL}",
     ]
-    assert len(formats(benchmark=SMALL, precision="FP4", store=store)) == 7
+    small = formats(benchmark=SMALL, precision="FP4", store=store)
+    assert len(small) == 7
+    assert small.title.startswith("Precision in v5.1, llama31_8b: NVFP4 is stated by 7 results")
     assert len(formats(benchmark=[SMALL, LORA], precision="FP4", store=store)) == 10
     measured = {row["reference"]: row for row in converge(SMALL, store=store)}
     assert all(
@@ -74,7 +76,7 @@ def test_fp4_is_asked_for_by_its_family_and_its_samples_are_those_of_the_referen
 def test_a_round_that_states_nothing_and_a_batch_without_a_reference_are_said(store: Store) -> None:
     none = formats("3.1", store=store)
 
-    assert (none.rows, none.title) == ([], "v3.1: none of 209 results states its number format")
+    assert (none.rows, none.title) == ([], "Precision in v3.1: none of 209 results states its number format")
     (row,) = [r for r in formats("4.0", store=store) if r["verdict"] == module.NO_REFERENCE]
     assert (row["submitter"], row["benchmark"], row["against_reference"]) == (
         "Fujitsu",

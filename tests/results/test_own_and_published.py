@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import made_results
+from pitboard.charts import as_json
 from pitboard.charts.answers import draw
 from pitboard.errors import PitboardError
 from pitboard.results import find
@@ -89,7 +90,7 @@ def test_where_the_step_of_ones_own_went_is_shown_beside_its_scale(tmp_path: Pat
     assert (row["accelerators"], row["step_seconds"], row["imbalance_seconds"]) == (16, 0.5, None)
     assert row["communication_seconds"] == pytest.approx(0.2)
     assert row["slowest_rank_seconds"] == pytest.approx(0.35)
-    drawn = draw(answer, "steps").to_json()
+    drawn = as_json(draw(answer, "steps"))
     assert "box, 16 accelerators" in drawn
     assert "Exposed communication" in drawn
     without = scale("llama31_8b", "5.1", store=store)

@@ -9,6 +9,7 @@ import pytest
 
 from made_logs import write_log
 from made_results import preset_log
+from pitboard.charts import as_json
 from pitboard.charts.answers import draw
 from pitboard.errors import PitboardError
 from pitboard.results.questions.compare import QUESTION, compare
@@ -71,7 +72,7 @@ def test_runs_of_one_spread_agree_and_what_differs_is_named(tmp_path: Path) -> N
         (3, pytest.approx(10.1), pytest.approx(10.5)),
     ]
     for chart in ("runs", "convergence"):
-        assert draw(answer, chart).to_json()
+        assert as_json(draw(answer, chart))
 
 
 def test_times_beyond_the_spread_do_not_agree_and_other_settings_are_told(

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pitboard import suite
+from pitboard.charts import as_json
 from pitboard.charts.answers import draw
 from pitboard.compliance.result.reference import ReferencePoint
 from pitboard.results.sweep import PrecisionResult, judge_precisions, precision_sweep
@@ -128,7 +129,7 @@ def test_a_sweep_is_answered_against_its_presets_own_points_and_drawn_over_them(
     assert sorted(row["samples_to_target"] for row in answer.more["reference"]) == sorted(
         point.samples_to_target
     )
-    assert "0 of 1 reached the target" in draw(answer).to_json()
+    assert "0 of 1 reached the target" in as_json(draw(answer))
 
     other = precision_sweep(logs | {"mxfp8": []}, "llama31_8b", "smoke")
     assert (other.rows[-1]["verdict"], other.facts["complete"]) == ("did not run", False)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pitboard.charts import as_json
 from pitboard.charts.answers import draw
 from pitboard.results.scaling import PARTS, Spent, lost, rank_scaling
 
@@ -116,7 +117,7 @@ def test_four_ranks_that_act_like_two_and_where_the_others_went(tmp_path: Path) 
     assert [(row["ranks"], row["rank"], row["excess"]) for row in answer.more["stragglers"]] == [(4, 2, 0.4)]
     assert any("rank 2 on n3" in note and "40% longer" in note for note in answer.notes)
     assert answer.facts == {"complete": True, "acts_like": pytest.approx(2), "efficiency": pytest.approx(0.5)}
-    drawn = draw(answer).to_json()
+    drawn = as_json(draw(answer))
     assert "Exposed communication" in drawn
     assert "(50% of ideal)" in drawn
     assert [(row["ranks"], row["rank"], row["host"]) for row in answer.more["steps"]][2:3] == [(4, 2, "n3")]

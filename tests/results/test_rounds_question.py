@@ -73,7 +73,7 @@ def test_one_organisation_under_two_names_is_one(store: Store) -> None:
 def test_runs_that_were_entered_again_are_no_change(store: Store) -> None:
     answer = rounds("llama31_405b", store=store)
     again = {row["label"]: row for row in answer if row["same_runs"] and row["kind"] == SAME_SUBMITTER}
-    assert set(again) == {"Nebius, 512 × NVIDIA H200", "Nebius, 1024 × NVIDIA H200"}
+    assert set(again) == {"Nebius, 512 × NVIDIA H200", "Nebius, 1,024 × NVIDIA H200"}
     for row in again.values():
         # The two rounds scaled the same runs by 7/6 and by 17/15.
         assert row["speedup"] == pytest.approx((7 / 6) / (17 / 15))

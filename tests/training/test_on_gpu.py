@@ -159,7 +159,7 @@ def test_bf16_on_a_gpu_is_looked_up_and_never_emulated(
     monkeypatch.setattr(products, "time_products", None)
     assert products.bf16_is_native(GPU) is native
     assert products.cost_of_bf16(GPU) == cost
-    products.use_fast_products(GPU)
+    products.prepare_products(GPU, "bf16")
     assert not recipes.emulated("bf16", GPU)
 
 

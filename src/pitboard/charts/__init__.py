@@ -1,8 +1,8 @@
-"""One chart grammar for terminal export and web page: plain rows and words in, a Vega-Altair chart out."""
+"""One chart grammar for terminal export and web page: plain rows and words in, Vega-Lite out."""
 
 from pitboard.charts.bars import bars
 from pitboard.charts.converging import convergence, samples_to_target
-from pitboard.charts.export import save, svg
+from pitboard.charts.export import as_json, save, svg
 from pitboard.charts.factors import attribution
 from pitboard.charts.findings import dots, few_bars
 from pitboard.charts.heat import pair_bandwidth
@@ -14,6 +14,7 @@ from pitboard.charts.sweep import precision_sweep
 from pitboard.charts.trend import trend
 
 __all__ = [
+    "as_json",
     "attribution",
     "bars",
     "convergence",

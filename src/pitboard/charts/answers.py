@@ -5,11 +5,10 @@ from importlib import import_module
 from inspect import signature
 from typing import TYPE_CHECKING
 
-import altair as alt
-
 from pitboard import charts
 from pitboard.charts import families
 from pitboard.charts.scaling import ThemeName
+from pitboard.charts.vega import Spec
 from pitboard.errors import PitboardError
 from pitboard.results import questions
 from pitboard.results.units import counted_in
@@ -30,7 +29,7 @@ def draw(
     theme: ThemeName = "light",
     width: int = 720,
     highlight: Sequence[str] = (),
-) -> alt.TopLevelMixin:
+) -> Spec:
     """Draw an answer, `width` pixels wide; `kind` names one of `charts_of(answer)`, by default the first.
 
     What has the words of `highlight` keeps its colour, and the rest turns grey. Raises `PitboardError` for a
@@ -57,7 +56,7 @@ def draw(
         if not takes_highlight(chart):
             raise PitboardError(f"The chart '{chart.name}' has nothing to highlight.")
         words["highlight"] = highlight
-    drawn: alt.TopLevelMixin = maker(**words, theme=theme, width=width)
+    drawn: Spec = maker(**words, theme=theme, width=width)
     return drawn
 
 

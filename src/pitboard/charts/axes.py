@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
-import altair as alt
+from pitboard.charts.vega import Spec
 
 NUMBER = ",~f"
 """How a tick is written: 1,024 and 0.5."""
@@ -29,14 +29,10 @@ class Span(NamedTuple):
             return self.low * float((self.high / self.low) ** share)
         return self.low + share * (self.high - self.low)
 
-    def scale(self) -> alt.Scale:
+    def scale(self) -> Spec:
         """The Vega-Lite scale, with the domain as it is."""
-        ends = [self.low, self.high]
-        return (
-            alt.Scale(type="log", domain=ends, nice=False)
-            if self.log
-            else alt.Scale(domain=ends, zero=False, nice=False)
-        )
+        kind = {"type": "log"} if self.log else {"zero": False}
+        return {"domain": [self.low, self.high], "nice": False, **kind}
 
 
 def log_span(values: Iterable[float], margin: float = 0.06) -> Span:
@@ -93,39 +89,35 @@ def binary_ticks(span: Span, most: int) -> list[float]:
 
 def x_axis(
     title: str, values: list[float] | None = None, ticks: int = 8, number_format: str = NUMBER
-) -> alt.Axis:
+) -> Spec:
     """A horizontal axis without a grid; about so many `ticks` where their `values` are not given."""
-    return alt.Axis(
-        title=title,
-        values=alt.Undefined if values is None else values,
-        tickCount=ticks if values is None else alt.Undefined,
-        grid=False,
-        domain=True,
-        domainWidth=0.5,
-        labelOverlap=False,
-        format=number_format,
-    )
+    return {
+        "title": title,
+        **({"tickCount": ticks} if values is None else {"values": values}),
+        "grid": False,
+        "domain": True,
+        "domainWidth": 0.5,
+        "labelOverlap": False,
+        "format": number_format,
+    }
 
 
-def x_at(place: float | Literal["width"]) -> alt.XValue:
-    """A horizontal place in pixels, as the channel that it is: Altair takes milliseconds to find that out."""
-    return alt.XValue(place)  # type: ignore[no-untyped-call]
+def x_at(place: float | Literal["width"]) -> Spec:
+    """A horizontal place in pixels, as a channel."""
+    return {"value": place}
 
 
-def y_axis(
-    title: str | list[str], values: list[float] | None = None, number_format: str = NUMBER
-) -> alt.Axis:
+def y_axis(title: str | list[str], values: list[float] | None = None, number_format: str = NUMBER) -> Spec:
     """A vertical axis whose title, of one line or several, is read without turning the head: above it."""
-    return alt.Axis(
-        title=title,
-        titleAngle=0,
-        titleAnchor="end",
-        titleAlign="left",
-        titleBaseline="bottom",
-        titleX=-34,
-        titleY=-6,
-        values=alt.Undefined if values is None else values,
-        tickCount=6 if values is None else alt.Undefined,
-        labelOverlap=False,
-        format=number_format,
-    )
+    return {
+        "title": title,
+        "titleAngle": 0,
+        "titleAnchor": "end",
+        "titleAlign": "left",
+        "titleBaseline": "bottom",
+        "titleX": -34,
+        "titleY": -6,
+        **({"tickCount": 6} if values is None else {"values": values}),
+        "labelOverlap": False,
+        "format": number_format,
+    }

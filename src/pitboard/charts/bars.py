@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
-import altair as alt
-
 from pitboard.charts import families
 from pitboard.charts.axes import Span, x_at, x_axis
-from pitboard.charts.frame import data, finish, text_width
+from pitboard.charts.frame import finish, text_width
 from pitboard.charts.rows import ChartRow, brief, number, optional, some, text_of
 from pitboard.charts.scaling import ThemeName
 from pitboard.charts.theme import NARROW, SMALL, TEXT, Theme, find_theme
+from pitboard.charts.vega import Spec, field, layer, layered
 from pitboard.text import clean
 
 MOST = 36
@@ -27,7 +26,7 @@ def bars(
     styles: Mapping[str, families.Style] | None = None,
     most: int = MOST,
     width: int = 720,
-) -> alt.VConcatChart:
+) -> Spec:
     """A bar of minutes for each result, from 0, the fastest first, in groups where rows have one.
 
     A row has `label`, `value` (its minutes), and may have `accelerator` (its colour and shape; by default
@@ -62,7 +61,7 @@ def bars(
     headings = [line for line in lines if "heading" in line]
     layers = _draw(headings, drawn, (span, axis), key, look, (names, plot))
     tall = 34 if narrow or noted else 21
-    chart = alt.LayerChart(layer=layers, width=plot, height=tall * len(lines))
+    chart = layered(layers, plot, tall * len(lines))
     said = " ".join(filter(None, [subtitle, _explained(drawn)]))
     return finish(chart, title=title, subtitle=said, caption=caption, theme=look, width=width)
 
@@ -130,68 +129,59 @@ def _shares(sizes: list[int], most: int) -> list[int]:
 def _draw(
     headings: list[dict[str, object]],
     drawn: list[dict[str, object]],
-    along: tuple[Span, alt.Axis],
+    along: tuple[Span, Spec],
     key: families.Key,
     look: Theme,
     size: tuple[float, float],
-) -> list[alt.Chart]:
+) -> list[Spec]:
     """Bars and their ends; names stand left of them, or above them where they have no room of their own."""
     span, axis = along
     names = size[0]
-    x = alt.X("value:Q", scale=span.scale(), axis=axis)
-    y = alt.Y("row:O", scale=alt.Scale(domain=list(range(len(headings) + len(drawn)))), axis=None)
+    x = field("value:Q", scale=span.scale(), axis=axis)
+    y = field("row:O", scale={"domain": list(range(len(headings) + len(drawn)))}, axis=None)
     down = 0 if names else 8
-    base = alt.Chart(data(drawn))
     tip = [
-        alt.Tooltip("label:N"),
-        *(alt.Tooltip(f"{name}:Q", format=",.4") for name in ("value", "low", "high")),
+        field("label:N"),
+        *(field(f"{name}:Q", format=",.4") for name in ("value", "low", "high")),
     ]
-    like = alt.Chart(data([line for line in drawn if not line["hollow"]]))
-    unlike = alt.Chart(data([line for line in drawn if line["hollow"]]))
-    ranged = alt.Chart(data([line for line in drawn if line["low"] and line["high"]]))
-    ends = alt.X("low:Q", scale=span.scale()), alt.X2("high:Q")
-    headed = alt.Chart(data(headings))
+    like = [line for line in drawn if not line["hollow"]]
+    unlike = [line for line in drawn if line["hollow"]]
+    ranged = [line for line in drawn if line["low"] and line["high"]]
+    bar = {"x": x, "y": y, "color": key.colour, "tooltip": tip}
+    mark = {"x": x, "y": y, "color": key.colour, "shape": key.shape}
+    ends = {"x": field("low:Q", scale=span.scale()), "x2": {"field": "high"}, "y": y}
+    word = {"x": field("end:Q", scale=span.scale()), "y": y, "text": field("word:N")}
+    heading = {"x": x_at(-names), "y": y, "text": field("heading:N")}
     return [
-        like.mark_bar(size=12, opacity=0.85, yOffset=down).encode(x, y, color=key.colour, tooltip=tip),
-        unlike.mark_bar(size=12, filled=False, strokeWidth=1.2, strokeDash=[3, 2], yOffset=down).encode(
-            x, y, color=key.colour, tooltip=tip
-        ),
-        base.mark_point(size=60, filled=True, opacity=1, yOffset=down).encode(
-            x, y, color=key.colour, shape=key.shape
-        ),
-        ranged.mark_rule(color=look.background, strokeWidth=4, yOffset=down).encode(*ends, y),
-        ranged.mark_rule(color=look.ink, strokeWidth=1.5, yOffset=down).encode(*ends, y),
-        base.mark_text(align="left", dx=9, dy=down).encode(
-            alt.X("end:Q", scale=span.scale()), y, text=alt.Text("word:N")
-        ),
-        headed.mark_text(align="left", fontWeight="bold", dy=down // 2 or 3).encode(
-            y, x=x_at(-names), text=alt.Text("heading:N")
-        ),
+        layer("bar", like, bar, size=12, opacity=0.85, yOffset=down),
+        layer("bar", unlike, bar, size=12, filled=False, strokeWidth=1.2, strokeDash=[3, 2], yOffset=down),
+        layer("point", drawn, mark, size=60, filled=True, opacity=1, yOffset=down),
+        layer("rule", ranged, ends, color=look.background, strokeWidth=4, yOffset=down),
+        layer("rule", ranged, ends, color=look.ink, strokeWidth=1.5, yOffset=down),
+        layer("text", drawn, word, align="left", dx=9, dy=down),
+        layer("text", headings, heading, align="left", fontWeight="bold", dy=down // 2 or 3),
         *_names(drawn, y, look, size),
     ]
 
 
-def _names(
-    drawn: list[dict[str, object]], y: alt.Y, look: Theme, size: tuple[float, float]
-) -> list[alt.Chart]:
+def _names(drawn: list[dict[str, object]], y: Spec, look: Theme, size: tuple[float, float]) -> list[Spec]:
     names, plot = size
     if not names:  # above the bar, on one line
         both = [
             line | {"name": " · ".join(filter(None, [str(line["label"]), str(line["note"])]))}
             for line in drawn
         ]
-        above = alt.Chart(data(both)).mark_text(align="left", dy=-8, limit=plot + 40)
-        return [above.encode(y, x=x_at(0), text=alt.Text("name:N"))]
+        above = {"x": x_at(0), "y": y, "text": field("name:N")}
+        return [layer("text", both, above, align="left", dy=-8, limit=plot + 40)]
     noted = [line for line in drawn if line["note"]]
     # Nothing to see: it keeps the room that the names have with a wider font than the one measured here.
-    layers = [alt.Chart(data(drawn[:1])).mark_point(opacity=0).encode(y, x=x_at(-names))]
-    for chosen, field, dy, font, colour in (
+    layers = [layer("point", drawn[:1], {"x": x_at(-names), "y": y}, opacity=0)]
+    for chosen, said, dy, size_of_text, colour in (
         ([line for line in drawn if not line["note"]], "label", 0, TEXT, look.ink),
         (noted, "label", -7, TEXT, look.ink),
         (noted, "note", 7, SMALL, look.muted),
     ):
-        text = alt.Chart(data(chosen)).mark_text(
-            align="right", limit=names - 8, dy=dy, fontSize=font, color=colour
-        )
-        layers.append(text.encode(y, x=x_at(-8), text=alt.Text(f"{field}:N")))
+        left = {"x": x_at(-8), "y": y, "text": field(f"{said}:N")}
+        font = {"fontSize": size_of_text, "color": colour}
+        layers.append(layer("text", chosen, left, align="right", limit=names - 8, dy=dy, **font))
     return layers

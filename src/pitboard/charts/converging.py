@@ -3,15 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-import altair as alt
-
 from pitboard.charts import families
 from pitboard.charts.axes import NUMBER, Span, binary_ticks, linear_span, log_span, x_axis, y_axis
-from pitboard.charts.frame import data, finish, haloed, text_width
+from pitboard.charts.frame import finish, haloed, text_width
 from pitboard.charts.labels import LINE, Box, place, trace
 from pitboard.charts.rows import ChartRow, number, optional, some, text_of
 from pitboard.charts.scaling import ThemeName
 from pitboard.charts.theme import DASHES, NARROW, TEXT, Theme, find_theme
+from pitboard.charts.vega import Spec, field, layer, layered
 from pitboard.text import clean
 
 MOST = 8
@@ -36,7 +35,7 @@ def convergence(
     unit: str = "samples",
     styles: Mapping[str, families.Style] | None = None,
     width: int = 720,
-) -> alt.VConcatChart:
+) -> Spec:
     """Quality against samples, a line for each run, coloured and dashed by result.
 
     A row is an evaluation: `result` (label), `run` (anything that tells runs apart), `samples` (or epochs:
@@ -61,21 +60,19 @@ def convergence(
     y_span = linear_span([*(number(p, "quality", positive=False) for p in points), *aim])
     inner = width - 24 - 52
     across = x_axis(clean(unit).capitalize(), ticks=inner // 90, number_format=_short(x_span))
-    x = alt.X("samples:Q", scale=x_span.scale(), axis=across)
-    y = alt.Y("quality:Q", scale=y_span.scale(), axis=y_axis(clean(quality).capitalize()))
-    lines = (
-        alt.Chart(data(points))
-        .mark_line(strokeWidth=1.3, opacity=0.75, point=alt.OverlayMarkDef(size=9, opacity=0.75))
-        .encode(
-            x,
-            y,
-            detail=alt.Detail("run:N"),
-            tooltip=[alt.Tooltip(name) for name in ("result:N", "samples:Q", "quality:Q")],
-            **_by_result(results, styles, look, width),
-        )
-    )
+    x = field("samples:Q", scale=x_span.scale(), axis=across)
+    y = field("quality:Q", scale=y_span.scale(), axis=y_axis(clean(quality).capitalize()))
+    channels = {
+        "x": x,
+        "y": y,
+        "detail": field("run:N"),
+        "tooltip": [field(name) for name in ("result:N", "samples:Q", "quality:Q")],
+        **_by_result(results, styles, look, width),
+    }
+    dot = {"size": 9, "opacity": 0.75}
+    lines = layer("line", points, channels, strokeWidth=1.3, opacity=0.75, point=dot)
     layers = [lines] if target is None else [*_target(target, direction, x_span, y_span, look), lines]
-    chart = alt.LayerChart(layer=layers, width=inner, height=HEIGHT)
+    chart = layered(layers, inner, HEIGHT)
     note = "A line for each run, through its evaluations."
     return finish(
         chart, title=title, subtitle=f"{subtitle} {note}".strip(), caption=caption, theme=look, width=width
@@ -89,33 +86,36 @@ def _short(span: Span) -> str:
 
 def _by_result(
     labels: list[str], styles: Mapping[str, families.Style] | None, look: Theme, width: float
-) -> dict[str, object]:
+) -> Spec:
     """Colour and dash for each result, in one key below; the ninth and later share grey."""
     found = list(families.of_results(labels, styles).values())
     widest = max(text_width(name, TEXT) for name in labels) + 50
-    key = alt.Legend(
-        title=None,
-        orient="bottom",
-        columns=max(1, int(width / widest)),
-        symbolType="stroke",
-        symbolSize=400,
-        values=labels[:MOST],
-    )
+    key = {
+        "title": None,
+        "orient": "bottom",
+        "columns": max(1, int(width / widest)),
+        "symbolType": "stroke",
+        "symbolSize": 400,
+        "values": labels[:MOST],
+    }
     colours = [look.colour(style.colour) for style in found]
     dashes = [DASHES[style.dash] for style in found]
     return {
-        "color": alt.Color("result:N", scale=alt.Scale(domain=labels, range=colours), legend=key),
-        "strokeDash": alt.StrokeDash("result:N", scale=alt.Scale(domain=labels, range=dashes), legend=key),
+        "color": field("result:N", scale={"domain": labels, "range": colours}, legend=key),
+        "strokeDash": field("result:N", scale={"domain": labels, "range": dashes}, legend=key),
     }
 
 
-def _target(target: float, direction: str, x: Span, y: Span, look: Theme) -> list[alt.Chart]:
+def _target(target: float, direction: str, x: Span, y: Span, look: Theme) -> list[Spec]:
     word = f"target {target:g}, or {direction}"
-    base = alt.Chart(data([{"quality": target, "samples": x.high, "word": word}]))
-    level = alt.Y("quality:Q", scale=y.scale())
-    rule = base.mark_rule(color=look.ink, strokeWidth=1, strokeDash=[3, 3]).encode(level)
-    text = base.mark_text(align="right", dy=12 if direction == "lower" else -8, fontStyle="italic")
-    return [rule, text.encode(alt.X("samples:Q"), level, text=alt.Text("word:N"))]
+    rows = [{"quality": target, "samples": x.high, "word": word}]
+    level = field("quality:Q", scale=y.scale())
+    end = {"x": field("samples:Q"), "y": level, "text": field("word:N")}
+    down = 12 if direction == "lower" else -8
+    return [
+        layer("rule", rows, {"y": level}, color=look.ink, strokeWidth=1, strokeDash=[3, 3]),
+        layer("text", rows, end, align="right", dy=down, fontStyle="italic"),
+    ]
 
 
 def samples_to_target(
@@ -129,7 +129,7 @@ def samples_to_target(
     unit: str = "samples",
     highlight: Sequence[str] = (),
     width: int = 720,
-) -> alt.VConcatChart:
+) -> Spec:
     """Samples to target by global batch size, over the reference convergence points.
 
     A row is a result: `result` (label), `global_batch_size`, `samples_to_target`, and may have `precision`
@@ -152,8 +152,8 @@ def samples_to_target(
     inner = width - 24 - 60 - (0 if width < NARROW else 90)
     _set_apart(points, (x_span, y_span), (inner, HEIGHT))
     axis = x_axis("Global batch size, samples (log scale)", binary_ticks(x_span, 10 if width > NARROW else 5))
-    x = alt.X("x:Q", scale=x_span.scale(), axis=axis)
-    y = alt.Y(
+    x = field("x:Q", scale=x_span.scale(), axis=axis)
+    y = field(
         "y:Q",
         scale=y_span.scale(),
         axis=y_axis(f"{clean(unit).capitalize()} to target", number_format=_short(y_span)),
@@ -164,7 +164,7 @@ def samples_to_target(
     named = list({p["result"]: p for p in points if p["result"] in picked}.values())
     if named:
         layers += _names(named, points, known, (x_span, y_span), (inner, HEIGHT), look)
-    chart = alt.LayerChart(layer=layers, width=inner, height=HEIGHT)
+    chart = layered(layers, inner, HEIGHT)
     said = f"{subtitle} {_explained(points, known, unit)}".strip()
     return finish(chart, title=title, subtitle=said, caption=caption, theme=look, width=width)
 
@@ -202,7 +202,7 @@ def _names(
     spans: tuple[Span, Span],
     size: tuple[float, float],
     look: Theme,
-) -> list[alt.Chart]:
+) -> list[Spec]:
     """Names right of their marks (or left, for want of room), moved up or down until they lie on nothing."""
 
     def pixel(point: ChartRow, key: str = "y") -> tuple[float, float]:
@@ -223,12 +223,15 @@ def _names(
         p | {"y": spans[1].at(1 - middle / size[1])}
         for p, middle in zip(named, place(wanted, marks, lines, size[1]), strict=True)
     ]
-    x, y = alt.X("x:Q", scale=spans[0].scale()), alt.Y("y:Q", scale=spans[1].scale())
-    layers = [
-        *haloed([row for row, turned in zip(rows, left, strict=True) if not turned], look),
-        *haloed([row for row, turned in zip(rows, left, strict=True) if turned], look, "right"),
+    name = {
+        "x": field("x:Q", scale=spans[0].scale()),
+        "y": field("y:Q", scale=spans[1].scale()),
+        "text": field("result:N"),
+    }
+    return [
+        *haloed([row for row, turned in zip(rows, left, strict=True) if not turned], name, look),
+        *haloed([row for row, turned in zip(rows, left, strict=True) if turned], name, look, "right"),
     ]
-    return [layer.encode(x, y, text=alt.Text("result:N")) for layer in layers]
 
 
 def _convergence_point(row: ChartRow) -> dict[str, object]:
@@ -245,38 +248,38 @@ def _convergence_point(row: ChartRow) -> dict[str, object]:
 
 
 def _reference(
-    known: list[dict[str, object]], x: alt.X, y: alt.Y, span: Span, look: Theme, width: float
-) -> list[alt.Chart]:
+    known: list[dict[str, object]], x: Spec, y: Spec, span: Span, look: Theme, width: float
+) -> list[Spec]:
     """The reference's line, and below it the fewest samples allowed, each named at an end."""
     if not known:
         return []
     limits = [p for p in known if p["low"] is not None]
-    base = alt.Chart(data(known))
-    low = alt.Y("low:Q", scale=span.scale())
+    low = {"x": x, "y": field("low:Q", scale=span.scale())}
+    dot = {"shape": "square", "size": 30, "color": look.other}
     layers = [
-        base.mark_line(
-            color=look.other,
-            strokeWidth=2,
-            point=alt.OverlayMarkDef(shape="square", size=30, color=look.other),
-        ).encode(x, y),
-        alt.Chart(data(limits))
-        .mark_line(color=look.other, strokeWidth=1.2, strokeDash=[4, 3])
-        .encode(x, low),
+        layer("line", known, {"x": x, "y": y}, color=look.other, strokeWidth=2, point=dot),
+        layer("line", limits, low, color=look.other, strokeWidth=1.2, strokeDash=[4, 3]),
     ]
-    names: list[alt.Chart] = []  # on a narrow chart the words below its title say it
+    names: list[Spec] = []  # on a narrow chart the words below its title say it
     if width >= NARROW:
         last = known[-1]
         gap = (span.share(number(last, "y")) - span.share(optional(last, "low") or span.low)) * HEIGHT
         apart = max(0, LINE - gap) / 2
-        names = [_aside(last, "y", "reference", look, -apart)]
-        names += [_aside(p, "low", "fewest allowed", look, apart) for p in limits[-1:]]
-    return [*layers, *(name.encode(x, y, text=alt.Text("word:N")) for name in names)]
-
-
-def _aside(point: ChartRow, key: str, word: str, look: Theme, down: float) -> alt.Chart:
-    base = alt.Chart(data([{"x": point["x"], "y": point[key], "word": word}]))
-    text: alt.Chart = base.mark_text(color=look.muted, fontStyle="italic", align="left", dx=8, dy=down)
-    return text
+        ends = [(last, "y", "reference", -apart), *((p, "low", "fewest allowed", apart) for p in limits[-1:])]
+        names = [
+            layer(
+                "text",
+                [{"x": point["x"], "y": point[key], "word": word}],
+                {"x": x, "y": y, "text": field("word:N")},
+                color=look.muted,
+                fontStyle="italic",
+                align="left",
+                dx=8,
+                dy=down,
+            )
+            for point, key, word, down in ends
+        ]
+    return [*layers, *names]
 
 
 def _precisions(
@@ -295,20 +298,20 @@ def _precisions(
 
 
 def _results(
-    points: list[dict[str, object]], precisions: families.Key, x: alt.X, y: alt.Y, span: Span
-) -> list[alt.Chart]:
+    points: list[dict[str, object]], precisions: families.Key, x: Spec, y: Spec, span: Span
+) -> list[Spec]:
     rows = [p | {"key": precisions.others if p["key"] == families.OTHERS else p["key"]} for p in points]
-    base = alt.Chart(data(sorted(rows, key=lambda p: p["key"] != precisions.others)))
+    rows.sort(key=lambda p: p["key"] != precisions.others)
     tip = [
-        "result:N",
-        "precision:N",
-        alt.Tooltip("batch:Q", title="global batch size", format=","),
-        alt.Tooltip("y:Q", title="to target", format=",.6"),
+        field("result:N"),
+        field("precision:N"),
+        field("batch:Q", title="global batch size", format=","),
+        field("y:Q", title="to target", format=",.6"),
     ]
-    low = alt.Y("low:Q", scale=span.scale())
+    low = field("low:Q", scale=span.scale())
+    ranged = {"x": x, "y": low, "y2": {"field": "high"}, "color": precisions.colour}
+    mark = {"x": x, "y": y, "color": precisions.colour, "shape": precisions.shape, "tooltip": tip}
     return [
-        base.mark_rule(strokeWidth=1, opacity=0.4).encode(x, low, alt.Y2("high:Q"), color=precisions.colour),
-        base.mark_point(size=44, strokeWidth=1.5, opacity=0.9).encode(
-            x, y, color=precisions.colour, shape=precisions.shape, tooltip=tip
-        ),
+        layer("rule", rows, ranged, strokeWidth=1, opacity=0.4),
+        layer("point", rows, mark, size=44, strokeWidth=1.5, opacity=0.9),
     ]

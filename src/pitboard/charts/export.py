@@ -8,15 +8,13 @@ from hashlib import sha256
 from pathlib import Path
 from string import Template
 
-import altair as alt
-from altair.utils.schemapi import disable_debug_mode
+import msgspec
 
+from pitboard.charts.vega import Spec
 from pitboard.errors import PitboardError
 from pitboard.files import write_atomically
 
 PIXELS = 2
-# Every part of a chart would be held against Vega-Lite's schema whenever it is drawn; the tests do that once.
-disable_debug_mode()
 # The beginning of an SVG: its size, its view box, and its background.
 _SIZE = re.compile(r'<svg [^>]*? width="(?P<wide>[\d.]+)"[^>]*><rect width="(?P=wide)"')
 _SCRIPT = """
@@ -42,17 +40,18 @@ script-src 'sha256-$digest' 'unsafe-eval'; style-src 'unsafe-inline'; img-src da
 """)
 
 
-def _specification(chart: alt.TopLevelMixin) -> str:
-    return chart.to_json(validate=False, indent=None)
+def as_json(chart: Spec) -> str:
+    """The chart as Vega-Lite's JSON."""
+    return msgspec.json.encode(chart).decode()
 
 
-def svg(chart: alt.TopLevelMixin, width: int = 0) -> str:
+def svg(chart: Spec, width: int = 0) -> str:
     """The chart as SVG text, with every word of the data escaped and no reference to another file.
 
     It is at least `width` pixels wide: a reader's font may be wider than the one that it was laid out with,
     and what it says at its right edge would be cut off.
     """
-    drawn = _drawn(_specification(chart))
+    drawn = _drawn(as_json(chart))
     size = _SIZE.match(drawn)
     if not size or float(size["wide"]) >= width:
         return drawn
@@ -70,7 +69,7 @@ def _drawn(specification: str) -> str:
     return str(vl_convert.vegalite_to_svg(specification, allowed_base_urls=[]))
 
 
-def save(chart: alt.TopLevelMixin, path: Path, draw: Callable[[str], bytes | None] | None = None) -> None:
+def save(chart: Spec, path: Path, draw: Callable[[str], bytes | None] | None = None) -> None:
     """Write a chart by its suffix: `.png` (two pixels a point), `.svg` or `.html`; whole or not at all.
 
     `draw` makes the file's bytes of the Vega-Lite JSON elsewhere; where it gives `None`, they are made here.
@@ -80,16 +79,16 @@ def save(chart: alt.TopLevelMixin, path: Path, draw: Callable[[str], bytes | Non
     maker = makers.get(path.suffix.lower())
     if maker is None:
         raise PitboardError(f"Cannot write a chart to {path}: its name must end in .png, .svg or .html.")
-    write_atomically(path, (draw and draw(_specification(chart))) or maker(chart))
+    write_atomically(path, (draw and draw(as_json(chart))) or maker(chart))
 
 
-def _png(chart: alt.TopLevelMixin) -> bytes:
+def _png(chart: Spec) -> bytes:
     import vl_convert
 
-    return bytes(vl_convert.vegalite_to_png(_specification(chart), scale=PIXELS, allowed_base_urls=[]))
+    return bytes(vl_convert.vegalite_to_png(as_json(chart), scale=PIXELS, allowed_base_urls=[]))
 
 
-def _html(chart: alt.TopLevelMixin) -> bytes:
+def _html(chart: Spec) -> bytes:
     """One file with the chart's libraries within it.
 
     The specification stands in an element that no browser runs, with every `<` escaped so that no label ends
@@ -97,7 +96,7 @@ def _html(chart: alt.TopLevelMixin) -> bytes:
     """
     script = _script()
     digest = b64encode(sha256(script.encode()).digest()).decode()
-    specification = _specification(chart).replace("<", "\\u003c")
+    specification = as_json(chart).replace("<", "\\u003c")
     return _PAGE.substitute(digest=digest, specification=specification, script=script).encode()
 
 

@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 
-import altair as alt
-
 from pitboard.charts.axes import Span, log_span, log_ticks, x_at, x_axis
-from pitboard.charts.frame import data, finish, text_width
+from pitboard.charts.frame import finish, text_width
 from pitboard.charts.rows import ChartRow, brief, number, optional, some, text_of
 from pitboard.charts.scaling import ThemeName
 from pitboard.charts.theme import NARROW, TEXT, Theme, find_theme
+from pitboard.charts.vega import Spec, field, layer, layered
 
 TOTAL = "Whole speed-up"
 
@@ -21,7 +20,7 @@ def attribution(
     caption: str = "",
     theme: ThemeName = "light",
     width: int = 720,
-) -> alt.VConcatChart:
+) -> Spec:
     """The factors of a speed-up as a waterfall: each bar starts where the one above ended; the last is all.
 
     The scale is logarithmic, so bars add up where factors multiply; right of 1 is faster. A row has `part`,
@@ -42,19 +41,19 @@ def attribution(
         / max(0.3, span.share(number(bar, "right")))
         for bar in bars
     )
-    y = alt.Y(
+    y = field(
         "part:N",
         sort=None,
-        scale=alt.Scale(domain=parts),
+        scale={"domain": parts},
         axis=None
         if narrow
-        else alt.Axis(title=None, grid=False, labelLimit=int(width * 0.45), labelColor=look.ink),
+        else {"title": None, "grid": False, "labelLimit": int(width * 0.45), "labelColor": look.ink},
     )
     layers = _draw(bars, span, y, look, inner)
     if narrow:
-        above = alt.Chart(data([{"part": part} for part in parts])).mark_text(align="left", dy=-18)
-        layers.append(above.encode(y, x=x_at(span.share(1.0) * inner + 4), text=alt.Text("part:N")))
-    chart = alt.LayerChart(layer=layers, width=inner, height=(52 if narrow else 34) * len(parts))
+        above = {"x": x_at(span.share(1.0) * inner + 4), "y": y, "text": field("part:N")}
+        layers.append(layer("text", [{"part": part} for part in parts], above, align="left", dy=-18))
+    chart = layered(layers, inner, (52 if narrow else 34) * len(parts))
     said = " ".join(filter(None, [subtitle, _explained(bars)]))
     return finish(chart, title=title, subtitle=said, caption=caption, theme=look, width=width)
 
@@ -100,33 +99,30 @@ def _bar(
     }
 
 
-def _draw(bars: list[dict[str, object]], span: Span, y: alt.Y, look: Theme, width: float) -> list[alt.Chart]:
+def _draw(bars: list[dict[str, object]], span: Span, y: Spec, look: Theme, width: float) -> list[Spec]:
     kinds = ["faster", "slower", "unknown", "whole"]
     fills = [look.palette[0], look.palette[1], look.grid, look.ink]
-    fill = alt.Fill("kind:N", scale=alt.Scale(domain=kinds, range=fills), legend=None)
+    fill = field("kind:N", scale={"domain": kinds, "range": fills}, legend=None)
     edges = [look.palette[0], look.palette[1], look.other, look.ink]
-    edge = alt.Stroke("kind:N", scale=alt.Scale(domain=kinds, range=edges), legend=None)
-    dashes = alt.Scale(domain=kinds, range=[[1, 0], [1, 0], [4, 3], [1, 0]])
+    edge = field("kind:N", scale={"domain": kinds, "range": edges}, legend=None)
+    dashes = {"domain": kinds, "range": [[1, 0], [1, 0], [4, 3], [1, 0]]}
     axis = x_axis("Speed-up (log scale; right of 1 is faster)", log_ticks(span, int(width / 45)))
-    x = alt.X("start:Q", scale=span.scale(), axis=axis)
-    base = alt.Chart(data(bars))
-    one = alt.Chart(data([{"start": 1}])).mark_rule(color=look.muted, strokeWidth=1).encode(x)
-    box = base.mark_bar(height=18, strokeWidth=1.2).encode(
-        x,
-        alt.X2("end:Q"),
-        y,
-        fill=fill,
-        stroke=edge,
-        strokeDash=alt.StrokeDash("kind:N", scale=dashes, legend=None),
-    )
-    ranged = alt.Chart(data([bar for bar in bars if bar["low"] != bar["high"]]))
-    whisker = ranged.mark_rule(color=look.background, strokeWidth=4).encode(
-        alt.X("low:Q", scale=span.scale()), alt.X2("high:Q"), y
-    )
-    thin = ranged.mark_rule(color=look.ink, strokeWidth=1.5).encode(
-        alt.X("low:Q", scale=span.scale()), alt.X2("high:Q"), y
-    )
-    word = base.mark_text(align="left", dx=7).encode(
-        alt.X("right:Q", scale=span.scale()), y, text=alt.Text("word:N")
-    )
-    return [box, one, whisker, thin, word]
+    x = field("start:Q", scale=span.scale(), axis=axis)
+    box = {
+        "x": x,
+        "x2": {"field": "end"},
+        "y": y,
+        "fill": fill,
+        "stroke": edge,
+        "strokeDash": field("kind:N", scale=dashes, legend=None),
+    }
+    ranged = [bar for bar in bars if bar["low"] != bar["high"]]
+    ends = {"x": field("low:Q", scale=span.scale()), "x2": {"field": "high"}, "y": y}
+    word = {"x": field("right:Q", scale=span.scale()), "y": y, "text": field("word:N")}
+    return [
+        layer("bar", bars, box, height=18, strokeWidth=1.2),
+        layer("rule", [{"start": 1}], {"x": x}, color=look.muted, strokeWidth=1),
+        layer("rule", ranged, ends, color=look.background, strokeWidth=4),
+        layer("rule", ranged, ends, color=look.ink, strokeWidth=1.5),
+        layer("text", bars, word, align="left", dx=7),
+    ]

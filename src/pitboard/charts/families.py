@@ -1,6 +1,6 @@
 """What colour, shape and dash mean: the same on every chart, whatever else is drawn beside it.
 
-An accelerator has its colour (that of its architecture) and its shape, a benchmark its colour and dash, a
+An accelerator has its colour and its shape, a benchmark its colour and dash, a
 precision its colour and shape, each by name. Who is highlighted keeps them; all others turn grey.
 """
 
@@ -9,14 +9,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 from zlib import crc32
 
-import altair as alt
-
 from pitboard.charts.frame import text_width
 from pitboard.charts.rows import ChartRow
-from pitboard.charts.theme import DASHES, SHAPES, TEXT, Theme
+from pitboard.charts.theme import DASHES, IN_TURN, SHAPES, TEXT, Theme
+from pitboard.charts.vega import Spec, field
 from pitboard.errors import PitboardError, near
 from pitboard.text import clean
 
+_NONE = 99  # the place of a colour beyond every palette, which is grey
 OTHERS = "others"
 """Whatever is not highlighted, as a legend calls it."""
 
@@ -29,41 +29,41 @@ class Style(NamedTuple):
     dash: int = 0
 
 
-# A colour an architecture; GB200 has one of its own, beside the B200 that most enter. No two are alike.
+# No two are alike, and none that are lines on one chart of a published round share a colour.
 _ACCELERATORS = {
     "NVIDIA B200": Style(0, 0),
     "NVIDIA RTX Pro 6000": Style(0, 4),
     "NVIDIA GB300": Style(1, 1),
-    "NVIDIA B300": Style(1, 5),
+    "NVIDIA B300": Style(8, 5),
     "NVIDIA GB200": Style(4, 2),
     "NVIDIA H200": Style(3, 3),
-    "NVIDIA H100": Style(3, 4),
-    "NVIDIA H200 NVL": Style(3, 6),
+    "NVIDIA H100": Style(9, 4),
+    "NVIDIA H200 NVL": Style(10, 6),
     "NVIDIA H100 NVL": Style(3, 0),
     "NVIDIA H100 PCIe": Style(3, 1),
     "NVIDIA A100": Style(5, 5),
-    "NVIDIA A100 PCIe": Style(5, 1),
-    "NVIDIA A30": Style(5, 2),
+    "NVIDIA A100 PCIe": Style(4, 1),
+    "NVIDIA A30": Style(8, 2),
     "NVIDIA A10G": Style(5, 4),
     "NVIDIA RTX A5000": Style(5, 6),
     "NVIDIA L40S": Style(5, 3),
-    "NVIDIA L40": Style(5, 0),
+    "NVIDIA L40": Style(1, 0),
     "NVIDIA L4": Style(5, 7),
     "NVIDIA RTX 4090": Style(5, 8),
     "AMD MI355X": Style(7, 6),
-    "AMD MI350X": Style(7, 3),
+    "AMD MI350X": Style(10, 3),
     "AMD MI325X": Style(2, 5),
-    "AMD MI300X": Style(2, 2),
+    "AMD MI300X": Style(11, 2),
     "AMD RX 7900 XTX": Style(2, 0),
-    "Google TPU Trillium": Style(6, 3),
+    "Google TPU Trillium": Style(7, 3),
     "Google TPU v5p": Style(6, 0),
     "Google TPU v5e": Style(6, 1),
     "Google TPU v4": Style(6, 2),
     "TPU": Style(6, 4),
-    "Intel Gaudi HL-205": Style(6, 5),
-    "Intel Gaudi 2": Style(6, 6),
-    "Graphcore Bow IPU": Style(6, 7),
-    "Graphcore IPU GC200": Style(6, 8),
+    "Intel Gaudi HL-205": Style(10, 5),
+    "Intel Gaudi 2": Style(10, 0),
+    "Graphcore Bow IPU": Style(11, 7),
+    "Graphcore IPU GC200": Style(11, 8),
     "Huawei Ascend 910": Style(7, 4),
     "expected": Style(2, 8),  # what `expect` sets beside the published
 }
@@ -122,7 +122,7 @@ def of_results(labels: Sequence[str], styles: Mapping[str, Style] | None) -> dic
     """
     given = styles or {}
     return {
-        label: given.get(label.partition(" ")[0], given.get("", Style(place, place % 8, place % len(DASHES))))
+        label: given.get(label.partition(" ")[0], given.get("", _in_turn(place)))
         for place, label in enumerate(labels)
     }
 
@@ -138,6 +138,10 @@ def of_letters(accelerators: Mapping[str, str]) -> dict[str, Style]:
             letter: style._replace(dash=place) for place, (letter, style) in enumerate(sorted(found.items()))
         }
     return {letter: Style(place, place, place) for place, letter in enumerate(sorted(found))}
+
+
+def _in_turn(place: int) -> Style:
+    return Style(place if place < IN_TURN else _NONE, place % 8, place % len(DASHES))
 
 
 def _of_name(name: str) -> Style:
@@ -191,28 +195,24 @@ class Key(NamedTuple):
     styles: list[Style]
     look: Theme
     field: str
-    legend: alt.Legend | None
+    legend: Spec | None
     others: str = OTHERS
 
-    def _domain(self) -> list[str]:
-        return [*self.names, self.others]
-
     @property
-    def colour(self) -> alt.Color:
+    def colour(self) -> Spec:
         """The colour of a mark."""
-        return alt.Color(f"{self.field}:N", scale=self._colours(), legend=self.legend)
+        colours = [*(self.look.palette[style.colour] for style in self.styles), self.look.other]
+        return self._channel(colours)
 
     @property
-    def shape(self) -> alt.Shape:
+    def shape(self) -> Spec:
         """The shape of a mark."""
         shapes = [*(SHAPES[style.shape] for style in self.styles), SHAPES[0]]
-        return alt.Shape(
-            f"{self.field}:N", scale=alt.Scale(domain=self._domain(), range=shapes), legend=self.legend
-        )
+        return self._channel(shapes)
 
-    def _colours(self) -> alt.Scale:
-        colours = [*(self.look.palette[style.colour] for style in self.styles), self.look.other]
-        return alt.Scale(domain=self._domain(), range=colours)
+    def _channel(self, drawn: list[str]) -> Spec:
+        scale = {"domain": [*self.names, self.others], "range": drawn}
+        return field(f"{self.field}:N", scale=scale, legend=self.legend)
 
 
 def key(
@@ -232,16 +232,16 @@ def key(
     names = sorted(styles, key=lambda name: (_place(name), name))
     shown = [*names, *([others] if muted else [])]
     widest = max((text_width(name, TEXT) for name in shown), default=0.0) + 34
-    drawn = alt.Legend(
-        title=title,
-        orient="bottom",
-        direction="horizontal",
-        columns=max(1, int(width / widest)),
-        values=shown,
-        symbolStrokeWidth=1.5,
-        symbolOpacity=1,
-        symbolDash=[1, 0],
-    )
+    drawn = {
+        "title": title,
+        "orient": "bottom",
+        "direction": "horizontal",
+        "columns": max(1, int(width / widest)),
+        "values": shown,
+        "symbolStrokeWidth": 1.5,
+        "symbolOpacity": 1,
+        "symbolDash": [1, 0],
+    }
     return Key(names, [styles[name] for name in names], look, field, drawn, others)
 
 

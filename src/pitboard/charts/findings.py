@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 
-import altair as alt
-
 from pitboard.charts import families
 from pitboard.charts.axes import Span, linear_span, x_at, x_axis
-from pitboard.charts.frame import data, finish, text_width
+from pitboard.charts.frame import finish, haloed, text_width
 from pitboard.charts.rows import ChartRow, brief, number, some, text_of
 from pitboard.charts.scaling import ThemeName
 from pitboard.charts.theme import NARROW, TEXT, Theme, config, find_theme
+from pitboard.charts.vega import SCHEMA, Spec, field, layer, layered
 from pitboard.text import clean
 
 MOST = 24
@@ -25,7 +24,7 @@ def few_bars(
     theme: ThemeName = "light",
     line: float | None = None,
     width: int = 720,
-) -> alt.TopLevelMixin:
+) -> Spec:
     """A bar for each row from zero, in their order, with its name before it and its figure behind it.
 
     A row has `label` and `value`, and may have `word` (written in place of the figure), `accelerator` (its
@@ -48,26 +47,21 @@ def few_bars(
     ends = max(_room(each["word"]) for each in drawn)
     high = max([number(each, "value", positive=False) for each in drawn] + [line or 0, 1e-9])
     span = Span(0.0, high, log=False)
-    x = alt.X("value:Q", scale=span.scale(), axis=None)
-    y = alt.Y("row:O", scale=alt.Scale(domain=list(range(len(drawn)))), axis=None)
-    base = alt.Chart(data(drawn))
-    figure = base.mark_text(align="left", dx=5)
-    halo = base.mark_text(align="left", dx=5, stroke=look.background, strokeWidth=4, strokeJoin="round")
+    x = field("value:Q", scale=span.scale(), axis=None)
+    y = field("row:O", scale={"domain": list(range(len(drawn)))}, axis=None)
+    at = {"x": x, "y": y}
+    bar = {"color": field("colour:N", scale=None), "tooltip": [field("label:N"), field("word:N")]}
+    label = {"x": x_at(-8), "y": y, "text": field("label:N")}
     layers = [
-        base.mark_bar(size=11).encode(
-            x,
-            y,
-            color=alt.Color("colour:N", scale=None),
-            tooltip=[alt.Tooltip("label:N"), alt.Tooltip("word:N")],
-        ),
+        layer("bar", drawn, at | bar, size=11),
         *_line(line, span, look, None),
-        *(text.encode(x, y, text=alt.Text("word:N")) for text in (halo, figure)),
-        base.mark_text(align="right", limit=names - 10).encode(y, x=x_at(-8), text=alt.Text("label:N")),
+        *haloed(drawn, at | {"text": field("word:N")}, look, dx=5),
+        layer("text", drawn, label, align="right", limit=names - 10),
         # Nothing to see: it keeps the room that the names have with a wider font than the one measured here.
-        base.mark_point(opacity=0).encode(y, x=x_at(-names)),
+        layer("point", drawn, {"x": x_at(-names), "y": y}, opacity=0),
     ]
     plot = max(40.0, width - 24 - names - ends)
-    chart = alt.LayerChart(layer=layers, width=plot, height=_ROW * len(drawn))
+    chart = layered(layers, plot, _ROW * len(drawn))
     return _finish(chart, look, width, title=title, subtitle=subtitle, caption=caption)
 
 
@@ -81,7 +75,7 @@ def dots(
     quantity: str = "",
     line: float | None = None,
     width: int = 720,
-) -> alt.TopLevelMixin:
+) -> Spec:
     """A dot for each row on the line of its label, in the colour and shape of its accelerator.
 
     A row has `label`, `value` and `accelerator`; labels stand in the order in which they come, each with how
@@ -107,27 +101,22 @@ def dots(
     span = linear_span([number(each, "value") for each in drawn] + ([line] if line else []), 0.05)
     plot = max(80.0, width - 24 - names)
     axis = x_axis(quantity, ticks=int(plot / 60), number_format=".2~f")
-    axis.titleAnchor = "end"  # under a narrow plot it is wider than that
-    x = alt.X("value:Q", scale=span.scale(), axis=axis)
-    y = alt.Y("label:N", sort=None, scale=alt.Scale(domain=labels), axis=None)
+    axis["titleAnchor"] = "end"  # under a narrow plot it is wider than that
+    x = field("value:Q", scale=span.scale(), axis=axis)
+    y = field("label:N", sort=None, scale={"domain": labels}, axis=None)
     kinds = {str(each["accelerator"]) for each in drawn}
     styles = {name: families.of_accelerator(name) for name in kinds}
     height = (_ROW + 3) * len(labels)
     key = families.key(styles, look, "accelerator", width)
     key = key._replace(legend=_below(key.legend, names, height))
-    points = alt.Chart(data(drawn)).mark_point(size=46, filled=True, opacity=0.75)
+    tip = [field(name) for name in ("label:N", "accelerator:N", "value:Q")]
+    dot = {"x": x, "y": y, "color": key.colour, "shape": key.shape, "tooltip": tip}
     layers = [
         *_line(line, span, look, axis),
-        points.encode(
-            x,
-            y,
-            color=key.colour,
-            shape=key.shape,
-            tooltip=[alt.Tooltip(name) for name in ("label:N", "accelerator:N", "value:Q")],
-        ),
-        alt.Chart(data(named)).mark_text(align="right").encode(y, x=x_at(-8), text=alt.Text("word:N")),
+        layer("point", drawn, dot, size=46, filled=True, opacity=0.75),
+        layer("text", named, {"x": x_at(-8), "y": y, "text": field("word:N")}, align="right"),
     ]
-    chart = alt.LayerChart(layer=layers, width=plot, height=height)
+    chart = layered(layers, plot, height)
     return _finish(chart, look, width, title=title, subtitle=subtitle, caption=caption)
 
 
@@ -136,13 +125,9 @@ def _room(text: object) -> float:
     return text_width(str(text), TEXT) + 10
 
 
-def _below(legend: alt.Legend | None, names: float, height: float) -> alt.Legend | None:
+def _below(legend: Spec | None, names: float, height: float) -> Spec | None:
     """Put a legend under the whole chart, from its left edge: under the dots alone it is too wide."""
-    if legend is None:
-        return None
-    moved: alt.Legend = legend.copy()
-    moved.orient, moved.legendX, moved.legendY = "none", -names, height + 48
-    return moved
+    return legend and legend | {"orient": "none", "legendX": -names, "legendY": height + 48}
 
 
 def _colour(row: ChartRow, look: Theme) -> str:
@@ -152,15 +137,14 @@ def _colour(row: ChartRow, look: Theme) -> str:
     return look.palette[families.of_accelerator(name).colour] if name else look.palette[0]
 
 
-def _line(at: float | None, span: Span, look: Theme, axis: alt.Axis | None) -> list[alt.Chart]:
+def _line(at: float | None, span: Span, look: Theme, axis: Spec | None) -> list[Spec]:
     if at is None:
         return []
-    rule = alt.Chart(data([{"at": at}])).mark_rule(strokeDash=[3, 3], color=look.ink, opacity=0.7)
-    return [rule.encode(x=alt.X("at:Q", scale=span.scale(), axis=axis))]
+    x = field("at:Q", scale=span.scale(), axis=axis)
+    return [layer("rule", [{"at": at}], {"x": x}, strokeDash=[3, 3], color=look.ink, opacity=0.7)]
 
 
-def _finish(chart: alt.LayerChart, look: Theme, width: float, **words: str) -> alt.TopLevelMixin:
+def _finish(chart: Spec, look: Theme, width: float, **words: str) -> Spec:
     if width < NARROW:
-        small: alt.LayerChart = chart.configure(**(config(look) | {"padding": 8}))
-        return small
+        return {"$schema": SCHEMA, "config": config(look) | {"padding": 8}, **chart}
     return finish(chart, **words, theme=look, width=width)

@@ -3,10 +3,8 @@
 import textwrap
 from typing import Literal
 
-import altair as alt
-import msgspec
-
 from pitboard.charts.theme import SMALL, TEXT, TITLE, Theme, config
+from pitboard.charts.vega import SCHEMA, Spec, layer
 from pitboard.text import clean
 
 WORDS = 600
@@ -39,55 +37,53 @@ def wrap(text: str, width: float, size: float, *, bold: bool = False) -> list[st
 
 
 def finish(
-    chart: alt.LayerChart | alt.Chart | alt.VConcatChart,
+    chart: Spec,
     *,
     title: str,
     subtitle: str,
     caption: str,
     theme: Theme,
     width: float,
-) -> alt.VConcatChart:
-    """Put a chart, which is changed, under its title and above its caption, in the theme's colours."""
-    # Set, and below made in one go: each step of composing a chart would copy all of it.
-    chart.title = alt.TitleParams(
-        wrap(title, width - 24, TITLE, bold=True),
-        subtitle=wrap(subtitle, width - 24, TEXT) if subtitle else [],
-        fontSize=TITLE,
-        subtitleFontSize=TEXT,
-        subtitlePadding=5,
-        anchor="start",
-        frame="bounds",
-        offset=16,
-    )
-    source = alt.TitleParams(
-        wrap(caption, width - 24, SMALL),
-        orient="bottom",
-        anchor="start",
-        frame="bounds",
-        fontSize=SMALL,
-        fontWeight="normal",
-        color=theme.muted,
-        offset=10,
-    )
-    return alt.VConcatChart(vconcat=[chart], title=source, autosize="pad", config=alt.Config(**config(theme)))
+) -> Spec:
+    """Put a chart under its title and above its caption, in the theme's colours."""
+    over = {
+        "text": wrap(title, width - 24, TITLE, bold=True),
+        "subtitle": wrap(subtitle, width - 24, TEXT) if subtitle else [],
+        "fontSize": TITLE,
+        "subtitleFontSize": TEXT,
+        "subtitlePadding": 5,
+        "anchor": "start",
+        "frame": "bounds",
+        "offset": 16,
+    }
+    source = {
+        "text": wrap(caption, width - 24, SMALL),
+        "orient": "bottom",
+        "anchor": "start",
+        "frame": "bounds",
+        "fontSize": SMALL,
+        "fontWeight": "normal",
+        "color": theme.muted,
+        "offset": 10,
+    }
+    return {
+        "$schema": SCHEMA,
+        "config": config(theme),
+        "autosize": "pad",
+        "title": source,
+        "vconcat": [chart | {"title": over}],
+    }
 
 
 def haloed(
-    rows: list[dict[str, object]], theme: Theme, align: Literal["left", "right"] = "left", dy: float = 0
-) -> tuple[alt.Chart, alt.Chart]:
+    rows: list[dict[str, object]],
+    channels: Spec,
+    theme: Theme,
+    align: Literal["left", "right"] = "left",
+    dx: float = 9,
+    dy: float = 0,
+) -> list[Spec]:
     """Two layers of text beside a mark: its halo in the background's colour, then the text itself."""
-    base = alt.Chart(data(rows))
-    dx = 9 if align == "left" else -9
-    halo = base.mark_text(
-        align=align, dx=dx, dy=dy, stroke=theme.background, strokeWidth=4, strokeJoin="round"
-    )
-    return halo, base.mark_text(align=align, dx=dx, dy=dy)
-
-
-def data(rows: list[dict[str, object]]) -> alt.InlineData:
-    """Rows as inline data: no data frame, no network.
-
-    As one text, which Vega reads as JSON: Altair copies rows at each step of composing a chart.
-    """
-    text = msgspec.json.encode(rows).decode()
-    return alt.InlineData(values=text, format=alt.JsonDataFormat(type="json"))
+    beside = {"align": align, "dx": dx if align == "left" else -dx, "dy": dy}
+    halo = {"stroke": theme.background, "strokeWidth": 4, "strokeJoin": "round"}
+    return [layer("text", rows, channels, **beside, **halo), layer("text", rows, channels, **beside)]

@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-import altair as alt
-
-from pitboard.charts.frame import data, finish, text_width
+from pitboard.charts.frame import finish, text_width
 from pitboard.charts.rows import ChartRow, brief, number, some, text_of
 from pitboard.charts.scaling import ThemeName
 from pitboard.charts.theme import SMALL, TEXT, find_theme
+from pitboard.charts.vega import Spec, field, layer, layered
 
 _FEW = 12
 """Up to so many senders have their figure in each cell."""
@@ -25,7 +24,7 @@ def pair_bandwidth(
     caption: str = "",
     theme: ThemeName = "light",
     width: int = 720,
-) -> alt.VConcatChart:
+) -> Spec:
     """A cell for each pair: `sender` down the side, `receiver` along the top, `bandwidth` in GB/s as colour.
 
     The palest cell is the slowest. Raises `PitboardError` where there is no pair, or for a number that cannot
@@ -50,32 +49,27 @@ def pair_bandwidth(
     side = plot / len(order)
     few = len(order) <= _FEW and side >= 30
     # One colour, more or less of it: a theme's own colours alone are what dark and light images exchange.
-    scale = alt.Scale(domain=[0, max(rates)], range=[0, 1])
+    scale = {"domain": [0, max(rates)], "range": [0, 1]}
     labels: dict[str, Any] = {"labelLimit": int(longest) + 8, "labelOverlap": not few}
-    base = alt.Chart(data(cells)).encode(
-        alt.X(
-            "receiver:N",
-            sort=None,
-            scale=alt.Scale(domain=order),
-            axis=alt.Axis(title="To", orient="top", labelAngle=0 if upright else -45, **labels),
-        ),
-        alt.Y("sender:N", sort=None, scale=alt.Scale(domain=order), axis=alt.Axis(title="From", **labels)),
-    )
-    layers = [
-        base.mark_rect(fill=look.palette[0], stroke=look.grid, strokeWidth=1 if few else 0).encode(
-            alt.Opacity("bandwidth:Q", scale=scale, legend=alt.Legend(title="GB/s", orient="bottom")),
-            tooltip=[
-                alt.Tooltip("sender:N"),
-                alt.Tooltip("receiver:N"),
-                alt.Tooltip("bandwidth:Q", title="GB/s", format=".4g"),
-            ],
-        )
-    ]
+    above = {"title": "To", "orient": "top", "labelAngle": 0 if upright else -45, **labels}
+    place = {
+        "x": field("receiver:N", sort=None, scale={"domain": order}, axis=above),
+        "y": field("sender:N", sort=None, scale={"domain": order}, axis={"title": "From", **labels}),
+    }
+    cell = {
+        "opacity": field("bandwidth:Q", scale=scale, legend={"title": "GB/s", "orient": "bottom"}),
+        "tooltip": [
+            field("sender:N"),
+            field("receiver:N"),
+            field("bandwidth:Q", title="GB/s", format=".4g"),
+        ],
+    }
+    box = {"fill": look.palette[0], "stroke": look.grid, "strokeWidth": 1 if few else 0}
+    layers = [layer("rect", cells, place | cell, **box)]
     if few:
         # Words in the ink of the background where the cell's colour is strong.
-        on_strong = alt.condition(
-            alt.datum.bandwidth > max(rates) * 0.6, alt.value(look.background), alt.value(look.ink)
-        )
-        layers.append(base.mark_text(fontSize=SMALL).encode(text=alt.Text("word:N"), color=on_strong))
-    chart = alt.LayerChart(layer=layers, width=plot, height=min(side, _TALL) * len(order))
+        strong = {"test": f"datum.bandwidth > {max(rates) * 0.6}", "value": look.background}
+        word = {"text": field("word:N"), "color": {"condition": strong, "value": look.ink}}
+        layers.append(layer("text", cells, place | word, fontSize=SMALL))
+    chart = layered(layers, plot, min(side, _TALL) * len(order))
     return finish(chart, title=title, subtitle=subtitle, caption=caption, theme=look, width=width)

@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from statistics import fmean, median
 
-import altair as alt
-
 from pitboard.charts.axes import Span, binary_ticks, log_span, log_ticks, x_at, x_axis, y_axis
-from pitboard.charts.frame import data, finish, haloed, text_width, wrap
+from pitboard.charts.frame import finish, haloed, text_width, wrap
 from pitboard.charts.rows import ChartRow, brief, number, optional, some, text_of
 from pitboard.charts.scaling import LEFT, ThemeName
 from pitboard.charts.theme import NARROW, TEXT, Theme, find_theme
+from pitboard.charts.vega import Spec, field, layer, layered
 from pitboard.text import clean
 
 _ROW_HEIGHT = 34
@@ -39,7 +38,7 @@ def ranks(
     speedups: Sequence[ChartRow] = (),
     steps: Sequence[ChartRow] = (),
     width: int = 720,
-) -> alt.VConcatChart:
+) -> Spec:
     """The speed-up by ranks beside the ideal one; a bar a number of ranks, divided; each rank's step.
 
     A row is a part of a bar: `ranks` (the bar's label), `part` ("Acts like" is in ink) and `value`, in
@@ -55,7 +54,7 @@ def ranks(
     panels.append(_lost(rows, order, look, width))
     if steps:
         panels.append(_steps(steps, order, look, width))
-    whole = alt.vconcat(*panels, spacing=22)
+    whole = {"vconcat": panels, "spacing": 22}
     return finish(whole, title=title, subtitle=subtitle, caption=caption, theme=look, width=width)
 
 
@@ -67,7 +66,7 @@ def step_parts(
     caption: str = "",
     theme: ThemeName = "light",
     width: int = 720,
-) -> alt.VConcatChart:
+) -> Spec:
     """A bar for each result, in the order given: its mean step in milliseconds, divided into its parts.
 
     A row is a part of a bar: `result` (the bar's label), `part` and `value`, in ms; it may have `slowest`,
@@ -80,21 +79,21 @@ def step_parts(
     bars, ends = _divided(rows, "result", order)
     room, plot = _shares(order, width)
     span = Span(0.0, max([*ends.values(), *slowest.values()]) or 1.0, log=False)
-    x = alt.X("start:Q", scale=span.scale(), axis=x_axis("Mean step, ms", None, int(plot / 80)))
+    x = field("start:Q", scale=span.scale(), axis=x_axis("Mean step, ms", None, int(plot / 80)))
     y = _rows_axis(order, room)
     words: list[dict[str, object]] = [{"row": name, "word": brief(ends[name])} for name in order]
     marks: list[dict[str, object]] = [{"row": name, "at": at} for name, at in slowest.items()]
     layers = [_bars(bars, x, y, look, width), _words(words, y, look)]
     if marks:
-        layers.append(_upright(marks, look, 26).encode(alt.X("at:Q", scale=span.scale()), y))
-    chart = alt.LayerChart(layer=layers).properties(width=plot, height=_ROW_HEIGHT * len(order))
+        layers.append(_upright(marks, {"x": field("at:Q", scale=span.scale()), "y": y}, look, 26))
+    chart = layered(layers, plot, _ROW_HEIGHT * len(order))
     note = "The number: all of the step." + (" Upright: how long the slowest rank computes." if marks else "")
     return finish(
         chart, title=title, subtitle=f"{subtitle} {note}".strip(), caption=caption, theme=look, width=width
     )
 
 
-def _speedups(rows: Sequence[ChartRow], order: list[str], look: Theme, width: float) -> alt.LayerChart:
+def _speedups(rows: Sequence[ChartRow], order: list[str], look: Theme, width: float) -> Spec:
     points: list[dict[str, object]] = [
         {
             "ranks": number(row, "ranks"),
@@ -117,35 +116,30 @@ def _speedups(rows: Sequence[ChartRow], order: list[str], look: Theme, width: fl
     side = y_axis(
         "Speed-up, × (log scale)", [count / first for count in sorted(counts)] if few else log_ticks(up, 6)
     )
-    x = alt.X("ranks:Q", scale=across.scale(), axis=bottom)
-    y = alt.Y("speedup:Q", scale=up.scale(), axis=side)
+    x = field("ranks:Q", scale=across.scale(), axis=bottom)
+    y = field("speedup:Q", scale=up.scale(), axis=side)
     ends: list[dict[str, object]] = [
         {"ranks": count, "speedup": value, "word": "ideal"}
         for count, value in zip((first, max(counts)), ideal, strict=True)
     ]
-    line = alt.Chart(data(ends)).mark_line(strokeDash=[1, 3], strokeWidth=1.2, color=look.ideal)
-    word = alt.Chart(data(ends[1:])).mark_text(
-        align="right", dx=-8, dy=-5, color=look.muted, fontStyle="italic"
-    )
-    ours = alt.Chart(data(points))
-    low = alt.Y("low:Q", scale=up.scale(), axis=side)
-    tips = [alt.Tooltip("ranks:Q"), alt.Tooltip("speedup:Q", format=".3g")]
+    at = {"x": x, "y": y}
+    word = at | {"text": field("word:N")}
+    ranged = {"x": x, "y": field("low:Q", scale=up.scale(), axis=side), "y2": {"field": "high"}}
+    tips = {"tooltip": [field("ranks:Q"), field("speedup:Q", format=".3g")]}
+    aside = {"align": "right", "dx": -8, "dy": -5, "color": look.muted, "fontStyle": "italic"}
     layers = [
-        line.encode(x, y),
-        word.encode(x, y, text="word:N"),
-        ours.mark_rule(color=look.ink).encode(x, low, alt.Y2("high:Q")),
-        ours.mark_line(strokeWidth=1.8, color=look.ink).encode(x, y),
-        ours.mark_point(size=46, filled=True, opacity=1, color=look.ink).encode(x, y, tooltip=tips),
-        *(
-            text.encode(x, y, text="word:N")
-            for text in haloed([each for each in points if each["ranks"] != first], look, dy=9)
-        ),
+        layer("line", ends, at, strokeDash=[1, 3], strokeWidth=1.2, color=look.ideal),
+        layer("text", ends[1:], word, **aside),
+        layer("rule", points, ranged, color=look.ink),
+        layer("line", points, at, strokeWidth=1.8, color=look.ink),
+        layer("point", points, at | tips, size=46, filled=True, opacity=1, color=look.ink),
+        *haloed([each for each in points if each["ranks"] != first], word, look, dy=9),
     ]
     height = 150 if width < NARROW else 190
-    return _panel(alt.LayerChart(layer=layers), "Speed-up over the fewest ranks", plot, height, width)
+    return _panel(layers, "Speed-up over the fewest ranks", plot, height, width)
 
 
-def _lost(rows: Sequence[ChartRow], order: list[str], look: Theme, width: float) -> alt.LayerChart:
+def _lost(rows: Sequence[ChartRow], order: list[str], look: Theme, width: float) -> Spec:
     bars, ends = _divided(rows, "ranks", order)
     words: list[dict[str, object]] = [
         {"row": text_of(row, "ranks"), "word": f"{number(row, 'value', positive=False):.1f}"}
@@ -154,14 +148,14 @@ def _lost(rows: Sequence[ChartRow], order: list[str], look: Theme, width: float)
     ]
     room, plot = _shares(order, width)
     span = Span(0.0, max(ends.values()) or 1.0, log=False)
-    x = alt.X("start:Q", scale=span.scale(), axis=x_axis("Ranks", None, int(plot / 80)))
+    x = field("start:Q", scale=span.scale(), axis=x_axis("Ranks", None, int(plot / 80)))
     y = _rows_axis(order, room)
-    chart = alt.LayerChart(layer=[_bars(bars, x, y, look, width), _words(words, y, look)])
+    layers = [_bars(bars, x, y, look, width), _words(words, y, look)]
     said = "What they act like (the first part, and the number), and what the others are lost to"
-    return _panel(chart, said, plot, _ROW_HEIGHT * len(order), width)
+    return _panel(layers, said, plot, _ROW_HEIGHT * len(order), width)
 
 
-def _steps(rows: Sequence[ChartRow], order: list[str], look: Theme, width: float) -> alt.LayerChart:
+def _steps(rows: Sequence[ChartRow], order: list[str], look: Theme, width: float) -> Spec:
     each: list[dict[str, object]] = [
         {
             "row": text_of(row, "ranks"),
@@ -183,38 +177,33 @@ def _steps(rows: Sequence[ChartRow], order: list[str], look: Theme, width: float
     room, plot = _shares(order, width, max(text_width(str(mark["word"]), TEXT) for mark in marks))
     span = Span(0.0, max(1.0, *map(_busy, each)), log=False)
     bottom = x_axis("Busy, % of the step", None, int(plot / 80), ".0%")
-    x = alt.X("busy:Q", scale=span.scale(), axis=bottom)
+    x = field("busy:Q", scale=span.scale(), axis=bottom)
     y = _rows_axis(order, room)
-    dots = alt.Chart(data(each)).mark_point(
-        filled=True, size=34, opacity=0.6, color=look.colour(_COLOURS["Compute"])
-    )
-    ticks = _upright(marks, look, 14)
+    at = {"x": x, "y": y}
+    tips = {"tooltip": [field("name:N"), field("busy:Q", format=".1%")]}
+    dot = {"filled": True, "size": 34, "opacity": 0.6, "color": look.colour(_COLOURS["Compute"])}
     layers = [
-        ticks.encode(x, y),
-        dots.encode(x, y, tooltip=["name:N", alt.Tooltip("busy:Q", format=".1%")]),
-        *(
-            layer.encode(x, y, text="name:N")
-            for layer in (haloed(named, look, "right", dy=-12) if named else ())
-        ),
+        _upright(marks, at, look, 14),
+        layer("point", each, at | tips, **dot),
+        *(haloed(named, at | {"text": field("name:N")}, look, "right", dy=-12) if named else ()),
         _words(marks, y, look),
     ]
     said = (
         "What part of the mean step each rank (a dot) computes or waits for data; upright: their median; the "
         "number: all of the step"
     )
-    return _panel(alt.LayerChart(layer=layers), said, plot, _ROW_HEIGHT * len(order), width)
+    return _panel(layers, said, plot, _ROW_HEIGHT * len(order), width)
 
 
 def _busy(row: dict[str, object]) -> float:
     return float(str(row["busy"]))
 
 
-def _panel(chart: alt.LayerChart, title: str, plot: float, height: float, width: float) -> alt.LayerChart:
+def _panel(layers: list[Spec], title: str, plot: float, height: float, width: float) -> Spec:
     """Put a part of a picture, `width` wide in all, under its own, smaller title."""
     lines = wrap(title, width - 24, TEXT, bold=True)
-    words = alt.TitleParams(lines, fontSize=TEXT, anchor="start", frame="bounds", offset=10)
-    sized: alt.LayerChart = chart.properties(width=plot, height=height, title=words)
-    return sized
+    words = {"text": lines, "fontSize": TEXT, "anchor": "start", "frame": "bounds", "offset": 10}
+    return layered(layers, plot, height) | {"title": words}
 
 
 def _shares(order: list[str], width: float, figure: float = 24) -> tuple[float, float]:
@@ -223,9 +212,9 @@ def _shares(order: list[str], width: float, figure: float = 24) -> tuple[float, 
     return room, width - 24 - room - figure - 20
 
 
-def _rows_axis(order: list[str], room: float) -> alt.Y:
-    axis = alt.Axis(title=None, labelLimit=int(room))
-    return alt.Y("row:N", sort=None, scale=alt.Scale(domain=order), axis=axis)
+def _rows_axis(order: list[str], room: float) -> Spec:
+    axis = {"title": None, "labelLimit": int(room)}
+    return field("row:N", sort=None, scale={"domain": order}, axis=axis)
 
 
 def _divided(
@@ -243,35 +232,24 @@ def _divided(
     return bars, ends
 
 
-def _bars(bars: list[dict[str, object]], x: alt.X, y: alt.Y, look: Theme, width: float) -> alt.Chart:
+def _bars(bars: list[dict[str, object]], x: Spec, y: Spec, look: Theme, width: float) -> Spec:
     parts = sorted({str(bar["part"]) for bar in bars}, key=lambda part: [*_COLOURS, part].index(part))
     colours = [look.colour(_COLOURS.get(part, len(look.palette))) for part in parts]
-    drawn: alt.Chart = (
-        alt.Chart(data(bars))
-        .mark_bar(height=18)
-        .encode(
-            x,
-            alt.X2("end:Q"),
-            y,
-            color=alt.Color(
-                "part:N",
-                scale=alt.Scale(domain=parts, range=colours),
-                legend=alt.Legend(title=None, orient="bottom", columns=2 if width < NARROW else 4),
-            ),
-            tooltip=[alt.Tooltip("row:N"), alt.Tooltip("part:N"), alt.Tooltip("value:Q", format=".3g")],
-        )
-    )
-    return drawn
+    legend = {"title": None, "orient": "bottom", "columns": 2 if width < NARROW else 4}
+    channels = {
+        "x": x,
+        "x2": {"field": "end"},
+        "y": y,
+        "color": field("part:N", scale={"domain": parts, "range": colours}, legend=legend),
+        "tooltip": [field("row:N"), field("part:N"), field("value:Q", format=".3g")],
+    }
+    return layer("bar", bars, channels, height=18)
 
 
-def _upright(marks: list[dict[str, object]], look: Theme, size: float) -> alt.Chart:
-    ticks: alt.Chart = alt.Chart(data(marks)).mark_tick(
-        thickness=3, opacity=1, size=size, color=look.ink, orient="vertical"
-    )
-    return ticks
+def _upright(marks: list[dict[str, object]], at: Spec, look: Theme, size: float) -> Spec:
+    return layer("tick", marks, at, thickness=3, opacity=1, size=size, color=look.ink, orient="vertical")
 
 
-def _words(words: list[dict[str, object]], y: alt.Y, look: Theme) -> alt.Chart:
-    text = alt.Chart(data(words)).mark_text(align="left", dx=10, fontWeight="bold", color=look.ink)
-    placed: alt.Chart = text.encode(y, x=x_at("width"), text=alt.Text("word:N"))
-    return placed
+def _words(words: list[dict[str, object]], y: Spec, look: Theme) -> Spec:
+    end = {"x": x_at("width"), "y": y, "text": field("word:N")}
+    return layer("text", words, end, align="left", dx=10, fontWeight="bold", color=look.ink)

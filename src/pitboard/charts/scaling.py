@@ -4,14 +4,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
-import altair as alt
-
 from pitboard.charts import families
 from pitboard.charts.axes import Span, binary_ticks, log_span, log_ticks, x_axis, y_axis
-from pitboard.charts.frame import data, finish, haloed, text_width, wrap
+from pitboard.charts.frame import finish, haloed, text_width, wrap
 from pitboard.charts.labels import LINE, Box, place, trace
 from pitboard.charts.rows import ChartRow, number, optional, some, text_of
 from pitboard.charts.theme import NARROW, TEXT, Theme, find_theme
+from pitboard.charts.vega import Spec, field, layer, layered
 from pitboard.text import clean
 
 ThemeName = Literal["light", "dark"]
@@ -22,6 +21,8 @@ _HIGHLIGHTED = 12
 
 
 class _Point(NamedTuple):
+    """A result; `cost` is what the best has least of: its minutes, or minus its efficiency."""
+
     family: str
     name: str
     accelerator: str
@@ -30,6 +31,7 @@ class _Point(NamedTuple):
     low: float | None
     high: float | None
     single: bool
+    cost: float
 
 
 class _Plot(NamedTuple):
@@ -57,7 +59,7 @@ def scale(
     fitted: Sequence[ChartRow] = (),
     highlight: Sequence[str] = (),
     width: int = 720,
-) -> alt.VConcatChart:
+) -> Spec:
     """Scale curves, logarithmic on both axes, with an ideal line.
 
     A row has `family` (its label), `accelerators`, `minutes`, and may have `accelerator` (which gives it
@@ -102,7 +104,7 @@ def efficiency(
     theme: ThemeName = "light",
     highlight: Sequence[str] = (),
     width: int = 720,
-) -> alt.VConcatChart:
+) -> Spec:
     """Scaling efficiency against ideal (100 % is ideal) over accelerators.
 
     A row has `family`, `accelerators`, `efficiency`, and may have `accelerator`, `name`, `low` and `high`,
@@ -138,10 +140,8 @@ def _explained(points: list[_Point], fits: list[_Point], ideal: list[_Point], pl
     return " ".join(sentence for holds, sentence in said if holds)
 
 
-def _sized(
-    layers: list[alt.Chart], plot: _Plot, title: str, subtitle: str, caption: str, width: float
-) -> alt.VConcatChart:
-    sized = alt.LayerChart(layer=layers, width=plot.width, height=plot.height)
+def _sized(layers: list[Spec], plot: _Plot, title: str, subtitle: str, caption: str, width: float) -> Spec:
+    sized = layered(layers, plot.width, plot.height)
     return finish(sized, title=title, subtitle=subtitle, caption=caption, theme=plot.theme, width=width)
 
 
@@ -161,6 +161,7 @@ def _points(
                 optional(row, low),
                 optional(row, high),
                 bool(row.get("single")),
+                number(row, key) * (-1 if key == "efficiency" else 1),
             )
         )
     return points
@@ -199,25 +200,30 @@ def _labels(ends: list[_Point], *, narrow: bool) -> list[str]:
 
 
 def _longest(points: list[_Point], most: int) -> list[str]:
-    """The families to label where nobody named any: those with most points, then the fastest."""
-    values: dict[str, list[float]] = defaultdict(list)
+    """The families to label where nobody named any: those with most counts, then the best.
+
+    A family of one count, which has no line, is labelled where all are, or where no family has a line.
+    """
+    counts, costs = defaultdict(set), defaultdict(list)
     for point in points:
-        values[point.family].append(point.y)
-    if len(values) > most:
-        values = {name: ys for name, ys in values.items() if len(ys) > 1} or values
-    return sorted(values, key=lambda name: (-len(values[name]), min(values[name])))[:most]
+        counts[point.family].add(point.x)
+        costs[point.family].append(point.cost)
+    names = [*costs]
+    if len(names) > most:
+        names = [name for name in names if len(counts[name]) > 1] or names
+    return sorted(names, key=lambda name: (-len(counts[name]), min(costs[name])))[:most]
 
 
 def _ends(points: list[_Point], names: Iterable[str]) -> list[_Point]:
-    """The last point of each family: most accelerators, then fewest minutes."""
-    return [max((p for p in points if p.family == name), key=lambda p: (p.x, -p.y)) for name in names]
+    """The last point of each family: most accelerators, then the best."""
+    return [max((p for p in points if p.family == name), key=lambda p: (p.x, -p.cost)) for name in names]
 
 
 def _best(points: list[_Point], family: str) -> list[_Point]:
     """A family's best point at each accelerator count, in that order: what its line goes through."""
     best: dict[float, _Point] = {}
     for point in points:
-        if point.family == family and (point.x not in best or point.y < best[point.x].y):
+        if point.family == family and (point.x not in best or point.cost < best[point.x].cost):
             best[point.x] = point
     return [best[x] for x in sorted(best)]
 
@@ -232,108 +238,100 @@ def _ideal(points: list[_Point], family: str, y: Span) -> list[_Point]:
     return [first, first._replace(x=last, y=first.y * first.x / last)]
 
 
-def _xy(plot: _Plot, axis: alt.Axis) -> tuple[alt.X, alt.Y]:
+def _xy(plot: _Plot, axis: Spec) -> Spec:
+    """Where a point lies: the channels of every layer."""
     bottom = x_axis("Accelerators (log scale)", binary_ticks(plot.x, int(plot.width / 40)))
-    return (
-        alt.X("x:Q", scale=plot.x.scale(), axis=bottom),
-        alt.Y("y:Q", scale=plot.y.scale(), axis=axis),
-    )
+    return {
+        "x": field("x:Q", scale=plot.x.scale(), axis=bottom),
+        "y": field("y:Q", scale=plot.y.scale(), axis=axis),
+    }
 
 
-def _ideal_line(points: list[_Point], plot: _Plot, axis: alt.Axis) -> list[alt.Chart]:
+def _ideal_line(points: list[_Point], plot: _Plot, axis: Spec) -> list[Spec]:
     if not points:
         return []
-    x, y = _xy(plot, axis)
-    base = alt.Chart(data([{"family": p.family, "x": p.x, "y": p.y} for p in points]))
-    line = base.mark_line(strokeDash=[1, 3], strokeWidth=1.2, color=plot.theme.ideal).encode(
-        x, y, detail=alt.Detail("family:N")
-    )
+    at = _xy(plot, axis)
+    rows = [{"family": p.family, "x": p.x, "y": p.y} for p in points]
+    dotted = {"strokeDash": [1, 3], "strokeWidth": 1.2, "color": plot.theme.ideal}
     last = max(points, key=lambda p: p.x)
-    right = last.x == plot.x.high
-    word = alt.Chart(data([{"x": last.x, "y": last.y, "word": "ideal"}])).mark_text(
-        dx=-5 if right else -8,
-        dy=-7 if right else -5,
-        align="right",
-        color=plot.theme.muted,
-        fontStyle="italic",
-    )
-    return [line, word.encode(x, y, text=alt.Text("word:N"))]
+    aside = {"dx": -5, "dy": -7} if last.x == plot.x.high else {"dx": -8, "dy": -5}
+    word = {"align": "right", "color": plot.theme.muted, "fontStyle": "italic"}
+    end = [{"x": last.x, "y": last.y, "word": "ideal"}]
+    return [
+        layer("line", rows, at | {"detail": field("family:N")}, **dotted),
+        layer("text", end, at | {"text": field("word:N")}, **aside, **word),
+    ]
 
 
-def _fit(fits: list[_Point], plot: _Plot, axis: alt.Axis) -> list[alt.Chart]:
+def _fit(fits: list[_Point], plot: _Plot, axis: Spec) -> list[Spec]:
     """Fitted laws: broad and pale, so that none is taken for a line from point to point."""
     if not fits:
         return []
-    x, y = _xy(plot, axis)
-    base = _layer([p._replace(low=p.low or p.y, high=p.high or p.y) for p in fits], plot)
-    colour = plot.key.colour
-    low = alt.Y("low:Q", scale=plot.y.scale(), axis=axis)
-    band = base.mark_area(opacity=0.1, clip=True).encode(
-        x, low, alt.Y2("high:Q"), color=colour, detail=alt.Detail("family:N")
-    )
-    law = base.mark_line(strokeWidth=7, opacity=0.3, clip=True, strokeCap="round")
-    return [band, law.encode(x, y, color=colour, detail=alt.Detail("family:N"))]
+    rows = _rows([p._replace(low=p.low or p.y, high=p.high or p.y) for p in fits], plot)
+    law = _xy(plot, axis) | {"color": plot.key.colour, "detail": field("family:N")}
+    return [
+        layer("area", rows, law | _range(plot, axis), opacity=0.1, clip=True),
+        layer("line", rows, law, strokeWidth=7, opacity=0.3, clip=True, strokeCap="round"),
+    ]
 
 
-def _family_layers(points: list[_Point], plot: _Plot, axis: alt.Axis) -> list[alt.Chart]:
+def _range(plot: _Plot, axis: Spec) -> Spec:
+    return {"y": field("low:Q", scale=plot.y.scale(), axis=axis), "y2": {"field": "high"}}
+
+
+def _family_layers(points: list[_Point], plot: _Plot, axis: Spec) -> list[Spec]:
     """Lines, ranges of the runs, points and labels, the grey ones beneath the coloured."""
-    x, y = _xy(plot, axis)
-    colour, shape = plot.key.colour, plot.key.shape
+    at = _xy(plot, axis)
+    coloured = at | {"color": plot.key.colour}
     named, drawn = (
         set(plot.named),
         sorted(points, key=lambda p: (p.family not in plot.muted, p.family in plot.named)),
     )
     lines = [p for name in sorted({p.family for p in drawn}) for p in _best(points, name)]
-    tip = [alt.Tooltip("family:N"), alt.Tooltip("x:Q", title="accelerators"), alt.Tooltip("y:Q", format=".4")]
-    dash = alt.StrokeDash(
-        "family:N",
-        scale=alt.Scale(domain=list(plot.dashes), range=list(plot.dashes.values())),
-        legend=None,
-    )
-    by_family = {"color": colour, "strokeDash": dash, "detail": "family:N"}
-    layers = [
-        _layer([p for p in lines if p.family not in named], plot)
-        .mark_line(strokeWidth=0.9, opacity=0.6)
-        .encode(x, y, **by_family),
-        _layer([p for p in lines if p.family in named], plot)
-        .mark_line(strokeWidth=1.8)
-        .encode(x, y, **by_family),
-        _layer([p for p in drawn if p.low and p.high and p.family in named], plot)
-        .mark_rule(strokeWidth=1)
-        .encode(x, alt.Y("low:Q", scale=plot.y.scale(), axis=axis), alt.Y2("high:Q"), color=colour),
-        _layer([p for p in drawn if p.single], plot)
-        .mark_point(size=40, strokeWidth=1.5, fill=plot.theme.background, opacity=1)
-        .encode(x, y, color=colour, shape=shape, tooltip=tip),
-        _layer([p for p in drawn if not p.single], plot)
-        .mark_point(size=46, filled=True, opacity=1)
-        .encode(x, y, color=colour, shape=shape, tooltip=tip),
-    ]
-    return [*layers, *_end_labels(points, plot, x, y)]
-
-
-def _layer(points: list[_Point], plot: _Plot) -> alt.Chart:
-    return alt.Chart(
-        data(
-            [
-                {
-                    "family": p.family,
-                    "accelerator": families.OTHERS if p.family in plot.muted else p.accelerator,
-                    "x": p.x,
-                    "y": p.y,
-                    "low": p.low,
-                    "high": p.high,
-                }
-                for p in points
-            ]
+    tip = [field("family:N"), field("x:Q", title="accelerators"), field("y:Q", format=".4")]
+    dashes = {"domain": list(plot.dashes), "range": list(plot.dashes.values())}
+    dash = field("family:N", scale=dashes, legend=None)
+    line = coloured | {"strokeDash": dash, "detail": field("family:N")}
+    mark = coloured | {"shape": plot.key.shape, "tooltip": tip}
+    grey, bold, ranged, hollow, filled = (
+        _rows(chosen, plot)
+        for chosen in (
+            [p for p in lines if p.family not in named],
+            [p for p in lines if p.family in named],
+            [p for p in drawn if p.low and p.high and p.family in named],
+            [p for p in drawn if p.single],
+            [p for p in drawn if not p.single],
         )
     )
+    return [
+        layer("line", grey, line, strokeWidth=0.9, opacity=0.6),
+        layer("line", bold, line, strokeWidth=1.8),
+        layer("rule", ranged, coloured | _range(plot, axis), strokeWidth=1),
+        layer("point", hollow, mark, size=40, strokeWidth=1.5, fill=plot.theme.background, opacity=1),
+        layer("point", filled, mark, size=46, filled=True, opacity=1),
+        *_end_labels(points, plot, at),
+    ]
+
+
+def _rows(points: list[_Point], plot: _Plot) -> list[dict[str, object]]:
+    return [
+        {
+            "family": p.family,
+            "accelerator": families.OTHERS if p.family in plot.muted else p.accelerator,
+            "x": p.x,
+            "y": p.y,
+            "low": p.low,
+            "high": p.high,
+        }
+        for p in points
+    ]
 
 
 def _pixel(point: _Point, plot: _Plot) -> tuple[float, float]:
     return plot.x.share(point.x) * plot.width, plot.height * (1 - plot.y.share(point.y))
 
 
-def _end_labels(points: list[_Point], plot: _Plot, x: alt.X, y: alt.Y) -> list[alt.Chart]:
+def _end_labels(points: list[_Point], plot: _Plot, at: Spec) -> list[Spec]:
     """Each named family at the end of its line, moved up or down until its name lies on nothing."""
     ends = sorted(_ends(points, plot.named), key=lambda p: -p.y)
     names = _labels(ends, narrow=plot.width < NARROW - LEFT)
@@ -349,5 +347,4 @@ def _end_labels(points: list[_Point], plot: _Plot, x: alt.X, y: alt.Y) -> list[a
         {"name": name, "x": p.x, "y": plot.y.at(1 - middle / plot.height)}
         for p, name, middle in zip(ends, names, place(wanted, marks, lines, plot.height), strict=True)
     ]
-    halo, word = haloed(rows, plot.theme)
-    return [halo.encode(x, y, text=alt.Text("name:N")), word.encode(x, y, text=alt.Text("name:N"))]
+    return haloed(rows, at | {"text": field("name:N")}, plot.theme)

@@ -4,14 +4,13 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import altair as alt
-
 from pitboard.charts import families
 from pitboard.charts.axes import log_span, log_ticks, x_at, x_axis
-from pitboard.charts.frame import data, finish, text_width
+from pitboard.charts.frame import finish, text_width
 from pitboard.charts.rows import ChartRow, brief, number, some, text_of
 from pitboard.charts.scaling import ThemeName
 from pitboard.charts.theme import NARROW, TEXT, Theme, find_theme
+from pitboard.charts.vega import Spec, field, layer, layered
 from pitboard.errors import PitboardError
 from pitboard.text import clean
 
@@ -35,7 +34,7 @@ def rounds(
     theme: ThemeName = "light",
     highlight: Sequence[str] = (),
     width: int = 720,
-) -> alt.VConcatChart:
+) -> Spec:
     """A line for each label from one round to the next, minutes on a logarithmic scale, fastest first.
 
     A row has `label` (a submitter or an accelerator), `round`, `minutes`, and may have `accelerators` (shown
@@ -62,9 +61,9 @@ def rounds(
     muted = bool(highlight) and any(p.key == families.OTHERS for p in pairs)
     key = families.key(styles, look, "key", width - 24 - left, title="Accelerator", muted=muted)
     key = key if styles else key._replace(legend=None)
-    layers = _draw(pairs, alt.X("minutes:Q", scale=span.scale(), axis=axis), key, look, left)
+    layers = _draw(pairs, field("minutes:Q", scale=span.scale(), axis=axis), key, look, left)
     tall = 36 if narrow else 22
-    chart = alt.LayerChart(layer=layers, width=inner, height=tall * len(pairs))
+    chart = layered(layers, inner, tall * len(pairs))
     said = " ".join(filter(None, [subtitle, _explained(pairs, names)]))
     return finish(chart, title=title, subtitle=said, caption=caption, theme=look, width=width)
 
@@ -117,7 +116,7 @@ def _change(share: float) -> str:
     return f"{share:+.0%}".replace("-", "−") if abs(share) >= 0.0095 else f"{share:+.1%}".replace("-", "−")
 
 
-def _draw(pairs: list[_Pair], x: alt.X, key: families.Key, look: Theme, left: float) -> list[alt.Chart]:
+def _draw(pairs: list[_Pair], x: Spec, key: families.Key, look: Theme, left: float) -> list[Spec]:
     """Lines with their ends, the labels left of them (or above), and what is said of each at the right."""
     rows: list[dict[str, object]] = [
         {
@@ -133,38 +132,33 @@ def _draw(pairs: list[_Pair], x: alt.X, key: families.Key, look: Theme, left: fl
         for end, minutes in enumerate(pair.minutes)
         if minutes is not None
     ]
-    y = alt.Y("row:O", scale=alt.Scale(domain=list(range(len(pairs)))), axis=None)
+    y = field("row:O", scale={"domain": list(range(len(pairs)))}, axis=None)
     down = 0 if left else 8
-    tip = [alt.Tooltip("label:N"), alt.Tooltip("minutes:Q", format=",.4"), alt.Tooltip("word:N")]
-
-    def of(chosen: list[dict[str, object]]) -> alt.Chart:
-        return alt.Chart(data(chosen)).encode(x, y)
-
-    layers = [
-        of([row for row in rows if row["like"]])
-        .mark_line(strokeWidth=2, yOffset=down)
-        .encode(color=key.colour, detail=alt.Detail("row:N")),
-        of([row for row in rows if not row["like"]])
-        .mark_line(strokeWidth=1.4, strokeDash=[4, 3], yOffset=down)
-        .encode(color=key.colour, detail=alt.Detail("row:N")),
-        of([row for row in rows if row["end"] == 0])
-        .mark_tick(orient="vertical", thickness=2, size=11, opacity=1, yOffset=down)
-        .encode(color=key.colour, tooltip=tip),
-        of([row for row in rows if row["end"] == 1 and row["like"]])
-        .mark_point(size=60, filled=True, opacity=1, yOffset=down)
-        .encode(color=key.colour, shape=key.shape, tooltip=tip),
-        of([row for row in rows if row["end"] == 1 and not row["like"]])
-        .mark_point(size=50, strokeWidth=1.5, fill=look.background, opacity=1, yOffset=down)
-        .encode(color=key.colour, tooltip=tip),
-    ]
+    tip = [field("label:N"), field("minutes:Q", format=",.4"), field("word:N")]
+    line = {"x": x, "y": y, "color": key.colour, "detail": field("row:N")}
+    mark = {"x": x, "y": y, "color": key.colour, "tooltip": tip}
+    like, unlike = ([row for row in rows if row["like"] is same] for same in (True, False))
+    firsts = [row for row in rows if row["end"] == 0]
+    upright = {"orient": "vertical", "thickness": 2, "size": 11, "opacity": 1}
+    hollow = {"size": 50, "strokeWidth": 1.5, "fill": look.background, "opacity": 1}
     lines = list({row["row"]: row for row in rows}.values())
-    words = alt.Chart(data(lines)).encode(y)
-    name = words.mark_text(
-        align="right" if left else "left", limit=left - 8 if left else 0, dy=-8 if down else 0
-    )
-    said = words.mark_text(align="left", dx=10, dy=down)
+    name = {"x": x_at(-8 if left else 0), "y": y, "text": field("label:N")}
+    word = {"x": x_at("width"), "y": y, "text": field("word:N")}
+    beside = {"align": "right", "limit": left - 8, "dy": 0} if left else {"align": "left", "dy": -8}
     return [
-        *layers,
-        name.encode(x=x_at(-8 if left else 0), text=alt.Text("label:N")),
-        said.encode(x=x_at("width"), text=alt.Text("word:N")),
+        layer("line", like, line, strokeWidth=2, yOffset=down),
+        layer("line", unlike, line, strokeWidth=1.4, strokeDash=[4, 3], yOffset=down),
+        layer("tick", firsts, mark, **upright, yOffset=down),
+        layer(
+            "point",
+            [row for row in like if row["end"] == 1],
+            mark | {"shape": key.shape},
+            size=60,
+            filled=True,
+            opacity=1,
+            yOffset=down,
+        ),
+        layer("point", [row for row in unlike if row["end"] == 1], mark, **hollow, yOffset=down),
+        layer("text", lines, name, **beside),
+        layer("text", lines, word, align="left", dx=10, dy=down),
     ]

@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
-import altair as alt
-
 from pitboard.charts import families
 from pitboard.charts.axes import Span, linear_span, log_span, log_ticks, x_at, x_axis
-from pitboard.charts.frame import data, finish, text_width
+from pitboard.charts.frame import finish, text_width
 from pitboard.charts.rows import ChartRow, number, optional, some, text_of
 from pitboard.charts.scaling import ThemeName
 from pitboard.charts.theme import NARROW, SHAPES, TEXT, Theme, find_theme
+from pitboard.charts.vega import Spec, field, layer, layered
 
 
 def runs(
@@ -21,7 +20,7 @@ def runs(
     theme: ThemeName = "light",
     styles: Mapping[str, families.Style] | None = None,
     width: int = 720,
-) -> alt.VConcatChart:
+) -> Spec:
     """A strip of every run's minutes for each result, fastest score first, with its score as an upright bar.
 
     Results have the `styles` of the letters that their labels begin with, or the palette's in the order of
@@ -51,26 +50,26 @@ def runs(
     score_rows: list[dict[str, object]] = [
         {"result": name, "minutes": score, "word": f"{score:,.2f}"} for name, score in scores.items()
     ]
-    y = alt.Y(
+    y = field(
         "result:N",
         sort=None,
-        scale=alt.Scale(domain=order),
+        scale={"domain": order},
         axis=None
         if narrow
-        else alt.Axis(title=None, grid=True, labelLimit=int(width * 0.4), labelColor=look.ink),
+        else {"title": None, "grid": True, "labelLimit": int(width * 0.4), "labelColor": look.ink},
     )
     layers = _layers(
-        alt.Chart(data(marks)),
-        alt.Chart(data(score_rows)),
+        marks,
+        score_rows,
         _x(span, plot[0]),
         y,
         families.of_results(list(slow), styles),
         look,
     )
     if narrow:
-        above = alt.Chart(data([{"result": name} for name in order])).mark_text(align="left", dy=-14)
-        layers.append(above.encode(y, x=x_at(0), text=alt.Text("result:N")))
-    chart = alt.LayerChart(layer=layers, width=plot[0], height=plot[1])
+        above = {"x": x_at(0), "y": y, "text": field("result:N")}
+        layers.append(layer("text", [{"result": name} for name in order], above, align="left", dy=-14))
+    chart = layered(layers, *plot)
     note = (
         "Filled: a run that counts. Hollow: a run the olympic mean drops. Upright bar and number: the score."
     )
@@ -81,34 +80,35 @@ def _span(values: list[float]) -> Span:
     return log_span(values, 0.03) if max(values) > 4 * min(values) else linear_span(values, 0.03)
 
 
-def _x(span: Span, width: float) -> alt.X:
+def _x(span: Span, width: float) -> Spec:
     words = "Minutes (log scale)" if span.log else "Minutes"
     ticks = log_ticks(span, int(width / 45)) if span.log else None
     axis = x_axis(words, ticks, max(3, int(width / 80)))
-    return alt.X("minutes:Q", scale=span.scale(), axis=axis)
+    return field("minutes:Q", scale=span.scale(), axis=axis)
 
 
 def _layers(
-    marks: alt.Chart, scores: alt.Chart, x: alt.X, y: alt.Y, results: dict[str, families.Style], look: Theme
-) -> list[alt.Chart]:
-    tip = [alt.Tooltip("result:N"), alt.Tooltip("minutes:Q", format=",.4")]
+    marks: list[dict[str, object]],
+    scores: list[dict[str, object]],
+    x: Spec,
+    y: Spec,
+    results: dict[str, families.Style],
+    look: Theme,
+) -> list[Spec]:
+    tip = [field("result:N"), field("minutes:Q", format=",.4")]
     names = list(results)
-    colours = alt.Scale(domain=names, range=[look.colour(style.colour) for style in results.values()])
-    shapes = alt.Scale(domain=names, range=[SHAPES[style.shape] for style in results.values()])
+    colours = {"domain": names, "range": [look.colour(style.colour) for style in results.values()]}
+    shapes = {"domain": names, "range": [SHAPES[style.shape] for style in results.values()]}
+    at = {"x": x, "y": y, "tooltip": tip}
+    run = {
+        "fillOpacity": {"condition": {"test": "datum.dropped", "value": 0}, "value": 1},
+        "stroke": field("result:N", scale=colours, legend=None),
+        "fill": field("result:N", scale=colours, legend=None),
+        "shape": field("result:N", scale=shapes, legend=None),
+    }
+    word = {"x": x_at("width"), "y": y, "text": field("word:N")}
     return [
-        marks.mark_point(size=34, strokeWidth=1.3, opacity=0.8).encode(
-            x,
-            y,
-            tooltip=tip,
-            fillOpacity=alt.condition("datum.dropped", alt.value(0), alt.value(1)),
-            stroke=alt.Stroke("result:N", scale=colours, legend=None),
-            fill=alt.Fill("result:N", scale=colours, legend=None),
-            shape=alt.Shape("result:N", scale=shapes, legend=None),
-        ),
-        scores.mark_tick(thickness=3, opacity=1, size=18, color=look.ink, orient="vertical").encode(
-            x, y, tooltip=tip
-        ),
-        scores.mark_text(align="right", fontWeight="bold", dx=40).encode(
-            y, x=x_at("width"), text=alt.Text("word:N")
-        ),
+        layer("point", marks, at | run, size=34, strokeWidth=1.3, opacity=0.8),
+        layer("tick", scores, at, thickness=3, opacity=1, size=18, color=look.ink, orient="vertical"),
+        layer("text", scores, word, align="right", fontWeight="bold", dx=40),
     ]

@@ -3,14 +3,13 @@
 from collections import Counter
 from collections.abc import Sequence
 
-import altair as alt
-
 from pitboard.charts import families
 from pitboard.charts.axes import linear_span, x_at, x_axis
-from pitboard.charts.frame import data, finish, text_width
+from pitboard.charts.frame import finish, text_width
 from pitboard.charts.rows import ChartRow, optional, some, text_of
 from pitboard.charts.scaling import ThemeName
 from pitboard.charts.theme import TEXT, Theme, find_theme
+from pitboard.charts.vega import Spec, field, layer, layered
 
 _ROW_HEIGHT = 34
 
@@ -24,7 +23,7 @@ def precision_sweep(
     theme: ThemeName = "light",
     reference: Sequence[float] = (),
     width: int = 720,
-) -> alt.VConcatChart:
+) -> Spec:
     """A strip for each format, in the order given, with a dot where runs reached the target.
 
     A row is a run: `precision` (the format's label), `samples` (`None`: it did not reach the target) and may
@@ -49,10 +48,10 @@ def precision_sweep(
     label = max(text_width(name, TEXT) for name in order) + 20
     end = max(text_width(str(row["word"]), TEXT) for row in ends) + 24
     plot = width - 24 - label - end
-    x = alt.X("samples:Q", scale=span.scale(), axis=x_axis("Samples to target", None, int(plot / 80)))
-    y = alt.Y("precision:N", sort=None, scale=alt.Scale(domain=order), axis=alt.Axis(title=None, grid=True))
+    x = field("samples:Q", scale=span.scale(), axis=x_axis("Samples to target", None, int(plot / 80)))
+    y = field("precision:N", sort=None, scale={"domain": order}, axis={"title": None, "grid": True})
     layers = [*_band(reference, x, look), *_strips(marks, ends, x, y, look)]
-    chart = alt.LayerChart(layer=layers, width=plot, height=_ROW_HEIGHT * len(order))
+    chart = layered(layers, plot, _ROW_HEIGHT * len(order))
     note = "Dot: a run, larger for several. Upright bar: the format's mean." + (
         " Band and line: the reference's runs, fewest to most, and their mean." if reference else ""
     )
@@ -61,7 +60,7 @@ def precision_sweep(
     )
 
 
-def _band(reference: Sequence[float], x: alt.X, look: Theme) -> list[alt.Chart]:
+def _band(reference: Sequence[float], x: Spec, look: Theme) -> list[Spec]:
     if not reference:
         return []
     row: dict[str, object] = {
@@ -69,28 +68,26 @@ def _band(reference: Sequence[float], x: alt.X, look: Theme) -> list[alt.Chart]:
         "most": max(reference),
         "mean": sum(reference) / len(reference),
     }
-    band = alt.Chart(data([row]))
     return [
-        band.mark_rect(color=look.muted, opacity=0.15).encode(x, x2=alt.X2("most:Q")),
-        band.mark_rule(color=look.muted, strokeWidth=1.5).encode(x=alt.X("mean:Q")),
+        layer("rect", [row], {"x": x, "x2": {"field": "most"}}, color=look.muted, opacity=0.15),
+        layer("rule", [row], {"x": field("mean:Q")}, color=look.muted, strokeWidth=1.5),
     ]
 
 
 def _strips(
-    marks: list[dict[str, object]], ends: list[dict[str, object]], x: alt.X, y: alt.Y, look: Theme
-) -> list[alt.Chart]:
-    runs, means = alt.Chart(data(marks)), alt.Chart(data([row for row in ends if row["mean"] is not None]))
-    tip = [alt.Tooltip("precision:N"), alt.Tooltip("samples:Q", format=","), alt.Tooltip("runs:Q")]
+    marks: list[dict[str, object]], ends: list[dict[str, object]], x: Spec, y: Spec, look: Theme
+) -> list[Spec]:
+    tip = [field("precision:N"), field("samples:Q", format=","), field("runs:Q")]
     names = list(dict.fromkeys(str(row["precision"]) for row in ends))
     colours = [look.palette[families.of_precision(name).colour] for name in names]
-    colour = alt.Color("precision:N", scale=alt.Scale(domain=names, range=colours), legend=None)
-    area = alt.Size("runs:Q", scale=alt.Scale(domain=[0, 4], range=[0, 160]), legend=None)
+    colour = field("precision:N", scale={"domain": names, "range": colours}, legend=None)
+    area = field("runs:Q", scale={"domain": [0, 4], "range": [0, 160]}, legend=None)
+    means = [row for row in ends if row["mean"] is not None]
+    dot = {"x": x, "y": y, "size": area, "color": colour, "tooltip": tip}
+    upright = {"thickness": 3, "size": 20, "opacity": 1, "color": look.ink, "orient": "vertical"}
+    word = {"x": x_at("width"), "y": y, "text": field("word:N")}
     return [
-        runs.mark_point(filled=True, opacity=0.8).encode(x, y, area, color=colour, tooltip=tip),
-        means.mark_tick(thickness=3, size=20, opacity=1, color=look.ink, orient="vertical").encode(
-            x=alt.X("mean:Q"), y=y
-        ),
-        alt.Chart(data(ends))
-        .mark_text(align="left", dx=10, color=look.ink)
-        .encode(y, x=x_at("width"), text=alt.Text("word:N")),
+        layer("point", marks, dot, filled=True, opacity=0.8),
+        layer("tick", means, {"x": field("mean:Q"), "y": y}, **upright),
+        layer("text", ends, word, align="left", dx=10, color=look.ink),
     ]

@@ -19,6 +19,8 @@ SHAPES = (
     *("triangle-left", _STAR),
 )
 DASHES = ([1, 0], [6, 2], [2, 2], [8, 2, 2, 2], [4, 4], [10, 3], [1, 3], [6, 2, 1, 2, 1, 2])
+IN_TURN = 8
+"""So many colours of a palette are given in turn; those behind them, to accelerators alone."""
 
 
 class Theme(NamedTuple):
@@ -45,7 +47,10 @@ THEMES = {
         other="#8a9096",
         ideal="#8a9096",
         grid="#e6e8ea",
-        palette=("#0070b0", "#dc640a", "#1f2328", "#6b2461", "#00876a", "#7d5600", "#3f8fc9", "#c4527a"),
+        palette=(
+            *("#0070b0", "#dc640a", "#1f2328", "#6b2461", "#00876a", "#7d5600", "#3f8fc9", "#c4527a"),
+            *("#661400", "#8a4fe0", "#a6283f", "#323da6"),
+        ),
     ),
     "dark": Theme(
         background="#14171a",
@@ -54,7 +59,10 @@ THEMES = {
         other="#747c84",
         ideal="#7d858d",
         grid="#2c3136",
-        palette=("#5aa9e6", "#e0600f", "#f1f3f5", "#f0b4d8", "#14a87e", "#e5d63c", "#4f8bd0", "#d8718f"),
+        palette=(
+            *("#5aa9e6", "#e0600f", "#f1f3f5", "#f0b4d8", "#14a87e", "#e5d63c", "#4f8bd0", "#d8718f"),
+            *("#ffb070", "#9a5cf0", "#ff3860", "#b2ffba"),
+        ),
     ),
 }
 

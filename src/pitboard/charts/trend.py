@@ -2,15 +2,14 @@
 
 from collections.abc import Sequence
 
-import altair as alt
-
 from pitboard.charts import families
 from pitboard.charts.axes import Span, linear_span, log_span, log_ticks, x_axis, y_axis
-from pitboard.charts.frame import data, finish, haloed, text_width
+from pitboard.charts.frame import finish, haloed, text_width
 from pitboard.charts.labels import LINE, Box, place, trace
 from pitboard.charts.rows import ChartRow, number, some, text_of
 from pitboard.charts.scaling import ThemeName
 from pitboard.charts.theme import DASHES, NARROW, SHAPES, TEXT, Theme, find_theme
+from pitboard.charts.vega import Spec, field, layer, layered
 
 _HEIGHT = 360
 _YEARS_TO_DOUBLE = 2.0
@@ -25,7 +24,7 @@ def trend(
     theme: ThemeName = "light",
     highlight: Sequence[str] = (),
     width: int = 720,
-) -> alt.VConcatChart:
+) -> Spec:
     """Speed-up since each series' first round on a logarithmic scale, over the years since then.
 
     A row has `series` (label), `years` (0 at its first round) and `speedup` (1 there). Moore's law is the
@@ -61,22 +60,21 @@ def trend(
         share = spans[0].share(number(end, "years", positive=False))
         room = min(room, (inner - 14 - text_width(name, TEXT)) / max(0.2, share))
     size = (max(room, inner * 0.5), _HEIGHT)
-    x = alt.X("years:Q", scale=spans[0].scale(), axis=x_axis("Years since its first round", ticks=8))
-    y = alt.Y(
+    x = field("years:Q", scale=spans[0].scale(), axis=x_axis("Years since its first round", ticks=8))
+    y = field(
         "speedup:Q", scale=spans[1].scale(), axis=y_axis("Speed-up, × (log scale)", log_ticks(spans[1], 8))
     )
-    moore = alt.Chart(data(law)).mark_line(strokeWidth=5, opacity=0.35, color=look.other, strokeCap="round")
-    word = alt.Chart(data(law[-1:])).mark_text(
-        align="right", dx=-4, dy=26, fontStyle="italic", color=look.muted
-    )
+    at = {"x": x, "y": y}
+    moore = {"strokeWidth": 5, "opacity": 0.35, "color": look.other, "strokeCap": "round"}
+    word = {"align": "right", "dx": -4, "dy": 26, "fontStyle": "italic", "color": look.muted}
     layers = [
-        moore.encode(x, y),
-        *_lines([p for p in points if p["series"] not in named], x, y, series, look, grey=True),
-        *_lines([p for p in points if p["series"] in named], x, y, series, look),
-        word.encode(x, y, text=alt.Text("word:N")),
-        *_names(ends, names, [p for p in points if p["series"] in named], spans, size, (x, y), look),
+        layer("line", law, at, **moore),
+        *_lines([p for p in points if p["series"] not in named], at, series, look, grey=True),
+        *_lines([p for p in points if p["series"] in named], at, series, look),
+        layer("text", law[-1:], at | {"text": field("word:N")}, **word),
+        *_names(ends, names, [p for p in points if p["series"] in named], spans, size, at, look),
     ]
-    chart = alt.LayerChart(layer=layers, width=size[0], height=size[1])
+    chart = layered(layers, *size)
     note = (
         "Lines join the best results of a benchmark's rounds, which are of other systems: not like for like. "
         "Broad grey line: Moore's law, a doubling every two years."
@@ -87,33 +85,26 @@ def trend(
 
 
 def _lines(
-    points: list[dict[str, object]], x: alt.X, y: alt.Y, series: list[str], look: Theme, *, grey: bool = False
-) -> list[alt.Chart]:
+    points: list[dict[str, object]], at: Spec, series: list[str], look: Theme, *, grey: bool = False
+) -> list[Spec]:
     if not points:
         return []
     styles = [families.of_benchmark(name) for name in series]
     colours = [look.palette[style.colour] for style in styles]
-    colour = alt.Color("series:N", scale=alt.Scale(domain=series, range=colours), legend=None)
-    dash = alt.Scale(domain=series, range=[DASHES[style.dash] for style in styles])
-    shape = alt.Scale(domain=series, range=[SHAPES[style.shape] for style in styles])
+    colour = field("series:N", scale={"domain": series, "range": colours}, legend=None)
+    dash = {"domain": series, "range": [DASHES[style.dash] for style in styles]}
+    shape = {"domain": series, "range": [SHAPES[style.shape] for style in styles]}
     tip = [
-        alt.Tooltip("series:N"),
-        alt.Tooltip("years:Q", format=".2f"),
-        alt.Tooltip("speedup:Q", format=".3"),
+        field("series:N"),
+        field("years:Q", format=".2f"),
+        field("speedup:Q", format=".3"),
     ]
-    base = alt.Chart(data(points))
-    drawn = {"color": alt.ColorValue(look.other)} if grey else {"color": colour}
+    drawn = at | {"color": {"value": look.other} if grey else colour}
+    dashed = {"detail": field("series:N"), "strokeDash": field("series:N", scale=dash, legend=None)}
+    shaped = {"shape": field("series:N", scale=shape, legend=None), "tooltip": tip}
     return [
-        base.mark_line(strokeWidth=1 if grey else 1.8).encode(
-            x,
-            y,
-            detail=alt.Detail("series:N"),
-            strokeDash=alt.StrokeDash("series:N", scale=dash, legend=None),
-            **drawn,
-        ),
-        base.mark_point(size=16 if grey else 34, filled=True, opacity=1).encode(
-            x, y, shape=alt.Shape("series:N", scale=shape, legend=None), tooltip=tip, **drawn
-        ),
+        layer("line", points, drawn | dashed, strokeWidth=1 if grey else 1.8),
+        layer("point", points, drawn | shaped, size=16 if grey else 34, filled=True, opacity=1),
     ]
 
 
@@ -123,9 +114,9 @@ def _names(
     points: list[dict[str, object]],
     spans: tuple[Span, Span],
     size: tuple[float, float],
-    along: tuple[alt.X, alt.Y],
+    at: Spec,
     look: Theme,
-) -> list[alt.Chart]:
+) -> list[Spec]:
     """Each series' name at the end of its line, moved up or down until it lies on nothing."""
 
     def pixel(point: ChartRow) -> tuple[float, float]:
@@ -144,4 +135,4 @@ def _names(
         {"years": end["years"], "speedup": spans[1].at(1 - middle / size[1]), "name": name}
         for end, name, middle in zip(ends, names, placed, strict=True)
     ]
-    return [each.encode(*along, text=alt.Text("name:N")) for each in haloed(rows, look)]
+    return haloed(rows, at | {"text": field("name:N")}, look)

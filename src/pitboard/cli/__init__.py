@@ -42,7 +42,7 @@ app = typer.Typer(
 _EXTRAS = {
     package: extra
     for extra, packages in {
-        "charts": "altair vl_convert",
+        "charts": "vl_convert",
         "web": "fastapi jinja2 multipart starlette uvicorn",
         "train": "diffusers numpy peft PIL psutil pyarrow safetensors sklearn"
         " tokenizers torch torchao transformers",

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from msgspec.structs import replace
 
 from pitboard.cli.tables import Shown, default_columns, laid_out
-from pitboard.errors import PitboardError
 from pitboard.text import json_text, masked, printable_lines
 
 if TYPE_CHECKING:
@@ -123,11 +122,18 @@ def _left_out(shown: Shown, hidden: int, more: str, said: Sequence[str]) -> str:
 def _filled(sentence: str, width: int | None) -> list[str]:
     """Break a sentence at words to a width."""
     text = masked(sentence)
-    if width is None or len(text) <= width:
-        return [text]
-    indent = "  " if text[:2] in ("- ", "! ") else ""
+    return broken(text, width, "  " if text[:2] in ("- ", "! ") else "")
+
+
+def broken(line: str, width: int | None, indent: str) -> list[str]:
+    """Break a line at spaces to a width, `None` for as wide as it is; what goes on is indented.
+
+    A word that is longer than the width stays whole: it may be a path or a command to copy.
+    """
+    if width is None or len(line) <= width:
+        return [line]
     return textwrap.wrap(
-        text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+        line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     )
 
 
@@ -174,13 +180,9 @@ def draw(answer: "Answer", path: Path, highlight: Sequence[str] = (), engine: "E
     An `engine` that was started for the file draws it. Raises `PitboardError` without a chart, for a bad file
     name, or where nothing in it is called so.
     """
-    try:
-        from pitboard import charts
-        from pitboard.charts.answers import draw as drawn
-    except ModuleNotFoundError as error:
-        raise PitboardError(
-            "Charts need Altair: install it with `pip install 'pitboard[charts]'`."
-        ) from error
+    from pitboard import charts
+    from pitboard.charts.answers import draw as drawn
+
     charts.save(drawn(answer, highlight=highlight), path, engine.drawn if engine else None)
 
 

@@ -1,5 +1,7 @@
 """The findings of a check as text for a person: grouped, the worst first, counts at the end."""
 
+import re
+import sys
 from typing import TYPE_CHECKING
 
 import typer
@@ -13,11 +15,17 @@ if TYPE_CHECKING:
 _MOST_TESTS = 20
 """Of so many results every RCP test is told; of more, those that failed or change a score."""
 
+_STYLE = re.compile(r"\x1b\[[0-9;]*m")
+"""What `typer.style` writes beside the text."""
 _COLOURS = {"error": typer.colors.RED, "warning": typer.colors.YELLOW}
 
 
 def as_text(report: "TreeReport") -> str:
-    """Say per submitter, system and benchmark what was found and what to do, then how much there was."""
+    """Say per submitter, system and benchmark what was found and what to do, then how much there was.
+
+    In a terminal, lines are broken at its width.
+    """
+    from pitboard.cli.answers import width_of_output
     from pitboard.compliance.log.preset import mark
     from pitboard.compliance.output.grouping import grouped
 
@@ -27,15 +35,31 @@ def as_text(report: "TreeReport") -> str:
     for group in grouped(report):
         lines += [typer.style(printable(group.name), bold=True), *_listed(group.findings), ""]
     convergence = _convergence(report)
-    return "\n".join([*lines, *convergence, *([""] if convergence else []), *_counts(report)])
+    lines += [*convergence, *([""] if convergence else []), *_counts(report)]
+    width = width_of_output()
+    return "\n".join(part for line in lines for part in _fitted(line, width))
+
+
+def _fitted(line: str, width: int | None) -> list[str]:
+    """Break a line at a width; what goes on stands below it, not beside it.
+
+    Colours take no room, but where a line with one is broken, they are counted as if they did.
+    """
+    from pitboard.cli.answers import broken
+
+    plain = _STYLE.sub("", line)
+    if width is None or len(plain) <= width:
+        return [line]
+    indent = " " * (len(plain) - len(plain.lstrip()) + 4)
+    return broken(line if sys.stdout.isatty() else plain, width, indent)
 
 
 def _judged(report: "TreeReport") -> list[str]:
     """Say by which rules runs of a preset were judged, and how their convergence was."""
     if not report.own_rules:
         return [
-            "Judged by the official rules, like every submission. The output folder of",
-            "`pitboard run` is judged with the preset's own target.",
+            "Judged by the official rules, like every submission. "
+            "The output folder of `pitboard run` is judged with the preset's own target."
         ]
     targets = any(log.run.target is not None for log in report.logs)
     own = ", with the preset's own target" if targets else ""

@@ -33,6 +33,7 @@ def score(
     format: Annotated[Format, typer.Option(help="How to show the scores.")] = "text",
 ) -> None:
     """Score results in minutes, as official: exit 0 all have a score, 1 some have none, 2 cannot run."""
+    from pitboard.cli.answers import broken, width_of_output
     from pitboard.cli.paths import expanded
     from pitboard.compliance import check_tree
     from pitboard.scoring import score_tree
@@ -45,7 +46,7 @@ def score(
         for said in dict.fromkeys(
             f"Round {report.round}. {report.told}" for report in reports if report.told
         ):
-            typer.echo(said, err=True)
+            typer.echo("\n".join(broken(said, width_of_output(), "")), err=True)
     if any(score.minutes is None for score in scores):
         raise typer.Exit(1)
 
@@ -80,7 +81,11 @@ def _cell(value: object) -> object:
 
 
 def as_text(scores: "list[Score]") -> str:
-    """Say each result's score in minutes by submitter, to the three decimals that MLCommons publishes."""
+    """Say each result's score in minutes by submitter, to the three decimals that MLCommons publishes.
+
+    Where a terminal has no room for the columns, the score stands first and the rest below it.
+    """
+    from pitboard.cli.answers import broken, width_of_output
     from pitboard.compliance.log.preset import mark
     from pitboard.text import printable
 
@@ -107,10 +112,11 @@ def as_text(scores: "list[Score]") -> str:
     plain = [tuple(printable(cell) for cell in row) for row in rows]
     # One result has a line for its mark: with it in its row, the row would not fit a terminal.
     alone = scores[0].preset if len(scores) == 1 else None
-    lines = [f"{mark(alone)}."] if alone else []
-    lines += _aligned(plain)
+    width = width_of_output()
+    lines = broken(f"{mark(alone)}.", width, "") if alone else []
+    lines += _aligned(plain, width)
     if len(scores) == 1:
-        lines += _runs(scores[0])
+        lines += [part for line in _runs(scores[0]) for part in broken(line, width, "    ")]
     scored = sum(score.minutes is not None for score in scores)
     valid = sum(score.valid for score in scores)
     results = "1 result" if len(scores) == 1 else f"{len(scores):,} results"
@@ -136,7 +142,30 @@ def _hardware(score: "Score") -> str:
     return f"{count} x {score.accelerator or '?'}"
 
 
-def _aligned(rows: "list[tuple[str, ...]]") -> list[str]:
+_SUBMITTER, _BENCHMARK, _MINUTES = 0, 3, 5
+_KEPT = "\N{NO-BREAK SPACE}"
+
+
+def _aligned(rows: "list[tuple[str, ...]]", width: int | None) -> list[str]:
+    """Write rows as columns; where that is too wide, whose score it is and the score, the rest below."""
+    from pitboard.cli.answers import broken
+
+    lines = _columns(rows)
+    if width is None or all(len(line) <= width for line in lines):
+        return lines
+    first = (_MINUTES, _BENCHMARK, _SUBMITTER)
+    heads = _columns([tuple(row[at] for at in first) for row in rows])
+    lines = []
+    for head, row in zip(heads, rows, strict=True):
+        others = [cell for at, cell in enumerate(row) if cell and at not in first]
+        # A line is broken between two cells, where there is room for the next.
+        whole = [cell.replace(" ", _KEPT) if len(cell) + 4 <= width else cell for cell in others]
+        below = broken(f"    {'  '.join(whole)}", width, "    ")
+        lines += [*broken(head, width, "    "), *(line.replace(_KEPT, " ") for line in below)]
+    return lines
+
+
+def _columns(rows: "list[tuple[str, ...]]") -> list[str]:
     columns = [column for column in zip(*rows, strict=True) if any(column)]
     widths = [max(map(len, column)) for column in columns]
     return [
@@ -146,11 +175,14 @@ def _aligned(rows: "list[tuple[str, ...]]") -> list[str]:
 
 
 def _runs(score: "Score") -> list[str]:
+    from pitboard.compliance.result.benchmarks import convergence_unit
+
     lines = []
     for number, minutes in enumerate(score.runs):
         samples = score.samples_to_target[number]
         took = "does not count" if minutes is None else f"{minutes:.3f} min"
-        needed = "" if samples is None else f", {samples:,} samples (or epochs) to the target"
+        unit = convergence_unit(score.benchmark, samples or 0)
+        needed = "" if samples is None else f", {samples:,} {unit} to the target"
         joules = score.run_joules[number] if score.run_joules else None
         used = "" if joules is None else f", {energy_text(joules)}"
         lines.append(f"  run {number + 1}: {took}{needed}{used}")

@@ -13,6 +13,7 @@ _TALL = 3
 _SENTENCE = 60
 """Longer text goes below its row, indented, where the table is too wide."""
 _INDENT = "    "
+_NO_FIGURE = "–"
 _LABEL = 20
 _PROSE = 16
 _NAME = 18
@@ -143,7 +144,10 @@ def _grid(
     headings = [[""] * (deepest - len(lines)) + lines for lines in headings]
     lines = [*_joined(headings, widths, numbers), _GAP.join("─" * room for room in widths)]
     for number in range(len(kept[0].cells)):
-        row = [_lines(each, each.cells[number], room) for each, room in zip(kept, widths, strict=True)]
+        row = [
+            _lines(each, each.cells[number] or (_NO_FIGURE if figure else ""), room)
+            for each, room, figure in zip(kept, widths, numbers, strict=True)
+        ]
         lines += _joined(row, widths, numbers)
         named = [f"{each.column.heading}: {each.cells[number]}" for each in beneath if each.cells[number]]
         lines += [f"{_INDENT}{part}" for part in _wrapped(" · ".join(named), width - len(_INDENT)) if part]

@@ -20,7 +20,7 @@ from pitboard.web import asking
 from pitboard.web.routes import store_of
 
 if TYPE_CHECKING:
-    from altair import TopLevelMixin
+    from pitboard.charts.vega import Spec
 
 router = APIRouter(include_in_schema=False)
 
@@ -120,12 +120,15 @@ def specification(
     query = values_of(request.query_params.multi_items())
     kind = chart_of(question, kind)
     drawn = _composed(store_of(request), question, query, kind, theme, width, highlight or ())
-    return drawn.to_json(validate=False, indent=None)
+
+    from pitboard.charts import as_json
+
+    return as_json(drawn)
 
 
 def _refuse(width: int) -> None:
-    if find_spec("altair") is None:
-        raise UnknownError("Charts need Altair: pip install 'pitboard[charts]'.")
+    if find_spec("vl_convert") is None:
+        raise UnknownError("Charts need vl-convert: pip install 'pitboard[charts]'.")
     if width not in WIDTHS:
         raise PitboardError(f"A chart's width is one of {WIDTHS}, not {width}.")
 
@@ -168,7 +171,7 @@ def _drawn(
 
 def _composed(
     store: Store, question: str, query: str, kind: str, theme: Theme, width: int, highlight: Sequence[str]
-) -> "TopLevelMixin":
+) -> "Spec":
     from pitboard.charts.answers import draw
 
     answer = asking.ask(store, question, asking.read(question, QueryParams(query)))

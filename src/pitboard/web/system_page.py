@@ -12,6 +12,7 @@ from pitboard.results.likeness import disclosures
 from pitboard.results.schema import Row
 from pitboard.results.software import log_address
 from pitboard.results.store import Store
+from pitboard.results.units import counted_in
 from pitboard.text import printable
 from pitboard.web import asking
 from pitboard.web.compare_page import MOST, without_notes
@@ -33,7 +34,10 @@ def system(store: Store, round: str, submitter: str, system: str) -> Page:
     for run in store.having(_RUNS, "runs", key, "order by benchmark, run"):
         address = log_address(row.get("results_url"), run["benchmark"], run["log"])
         runs.setdefault(run["benchmark"], []).append(run | {"address": address})
-    results = [each | {"disclosed": disclosures(each)} for each in marks.tell(store, own)]
+    results = [
+        each | {"disclosed": disclosures(each), "counted_in": counted_in([each])}
+        for each in marks.tell(store, own)
+    ]
     name = f"{round}/{submitter}/{system}"
     stack = asking.section(store, "stack", a=name)
     return Page(

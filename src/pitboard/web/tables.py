@@ -39,7 +39,8 @@ class Laid(NamedTuple):
     `upright` tables have few rows of many fields and stand a field a line; then each of `rows` is one field.
     `slim` ones have room on a phone as they are, where others become cards. `room` is the class of a table
     that needs no scrolling at some width, `hidden` how many columns a reader must ask for, `total` how many
-    rows there are, of which only the first `MAX_ROWS` are written.
+    rows there are, of which only the first `MAX_ROWS` are written. `same` are the columns that have one value
+    in all rows, each with that as markup: cards say it once, above them.
     """
 
     heads: list[Head]
@@ -49,6 +50,7 @@ class Laid(NamedTuple):
     room: str
     hidden: int
     total: int
+    same: list[tuple[str, Markup]]
 
 
 def laid(table: Table, parameters: Row, *, live: bool, leading: Leading | None = None) -> Laid:
@@ -67,6 +69,9 @@ def laid(table: Table, parameters: Row, *, live: bool, leading: Leading | None =
         for column, width in zip(table.columns, widths, strict=True)
     ]
     upright = leading is None and len(rows) <= _FEW_ROWS and len(table.columns) - hidden > _MANY_COLUMNS
+    heading = next(
+        (at for at, head in enumerate(heads) if head.name == "system" and "detail" not in head.css), 0
+    )
     named = any(column.name == "reference" and not column.detail for column in table.columns)
 
     def inner(column: Column, css: str, row: Row, text: str) -> str:
@@ -77,19 +82,26 @@ def laid(table: Table, parameters: Row, *, live: bool, leading: Leading | None =
             text, to if live or "?" not in (to or "") else None, breaks=upright or css.startswith("long")
         )
 
+    constant = {
+        at
+        for at, (head, written) in enumerate(zip(heads, texts, strict=True))
+        if at != heading and at > 0 and len(written) > _FEW_ROWS and len(set(written)) == 1 and written[0]
+        if "detail" not in head.css and head.name != "minutes"
+    }
+    heads = [
+        head._replace(css=f"{head.css} same") if at in constant else head for at, head in enumerate(heads)
+    ]
     cells = [
         [inner(column, head.css, row, text) for row, text in zip(rows, written, strict=True)]
         for column, head, written in zip(table.columns, heads, texts, strict=True)
     ]
+    same = [(heads[at].text, Markup(cells[at][0])) for at in sorted(constant)]
     if upright:
         lines = [
             "".join(f'<td class="{head.css}">{each}</td>' for each in given)
             for head, given in zip(heads, cells, strict=True)
         ]
     else:
-        heading = next(
-            (at for at, head in enumerate(heads) if head.name == "system" and "detail" not in head.css), 0
-        )
         around = [_around(head, names=at == heading) for at, head in enumerate(heads)]
         lines = [
             (leading(row) if leading else "")
@@ -101,7 +113,7 @@ def laid(table: Table, parameters: Row, *, live: bool, leading: Leading | None =
     )
     room = next((name for most, name in _ROOM if needed + (4 if leading else 0) <= most), "")
     slim = needed <= _ON_A_PHONE
-    return Laid(heads, [Markup(line) for line in lines], upright, slim, room, hidden, len(table.rows))
+    return Laid(heads, [Markup(line) for line in lines], upright, slim, room, hidden, len(table.rows), same)
 
 
 def _css(column: Column, width: int, *, plain: bool) -> str:

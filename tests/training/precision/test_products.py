@@ -118,9 +118,11 @@ def test_a_run_says_and_logs_its_precision_and_why(
 
 
 @pytest.fixture
-def emulation() -> Iterator[None]:
-    """Take the emulation out of this process again, on a machine that has not put it there by itself."""
+def emulation(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let BF16 be slow, and take the emulation out of this process again where the CPU is fast at it."""
+    pretend(monkeypatch, 50.0)
     yield
+    monkeypatch.undo()
     if bf16_is_native(CPU) and products._emulate.cache_info().currsize:
         products._emulate()._destroy()  # type: ignore[no-untyped-call]
         products._emulate.cache_clear()
@@ -184,3 +186,23 @@ def test_emulated_convolutions_are_convolutions_in_fp32_rounded_once(groups: int
     for found, wanted in zip(values(torch.bfloat16), expected, strict=True):
         assert found.dtype is torch.bfloat16
         assert torch.equal(found, wanted)
+
+
+def test_the_gradient_of_a_convolution_over_one_place_holds_nothing_that_was_in_memory() -> None:
+    products.prepare_products(CPU, "bf16")
+    generator = torch.Generator().manual_seed(1)
+    shapes = ((8, 48, 1, 1), (48, 48, 3, 3))
+    x, weight = (torch.randn(shape, generator=generator).requires_grad_() for shape in shapes)
+
+    def gradients(dtype: torch.dtype) -> tuple[Tensor, ...]:
+        maps = x.to(dtype, memory_format=torch.channels_last)
+        found = torch.nn.functional.conv2d(maps, weight.to(dtype), stride=2, padding=1)
+        return torch.autograd.grad(found.float().square().sum(), [x, weight])
+
+    expected = gradients(torch.float32)
+    for _ in range(10):
+        # What a kernel finds where it has not written itself.
+        left = [torch.full((size,), float("nan")) for size in range(16, 30_000, 600)]
+        del left
+        for found, right in zip(gradients(BF16), expected, strict=True):
+            assert float((found - right).norm() / right.norm()) < 0.01

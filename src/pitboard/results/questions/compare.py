@@ -368,7 +368,7 @@ def speedup_in_words(speedup: float, b: str = "") -> str:
 
 
 def _hardware(row: Row) -> str:
-    return f"{row['accelerators']} × {row['accelerator']}" if row["accelerators"] else "no accelerator"
+    return f"{row['accelerators']:,} × {row['accelerator']}" if row["accelerators"] else "no accelerator"
 
 
 def _notes(a: Row, b: Row, facts: dict[str, Any]) -> list[str]:

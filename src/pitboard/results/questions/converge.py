@@ -320,8 +320,9 @@ def _notes(rows: list[Row], points: "list[Convergence]", precisions: Table, unit
 
 def _against_reference(answer: Answer) -> dict[str, Any]:
     rows = [
-        row | {"result": f"{row['submitter']}, {row['accelerators']} × {row['accelerator']}"}
+        row | {"result": f"{row['submitter']}, {count} × {row['accelerator']}"}
         for row in answer.rows
+        for count in [f"{row['accelerators']:,}" if row["accelerators"] else "?"]
     ]
     unit = counted_in(answer.rows)
     return {"rows": rows, "reference": answer.more["reference"].rows, "unit": unit}

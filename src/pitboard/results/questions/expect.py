@@ -165,7 +165,7 @@ def _way(method: str, count: int, minutes: float | None, low: float | None, high
 
 
 def _title(benchmark: str, accelerator: str, best: Row) -> str:
-    what = f"{benchmark} on {best['accelerators']} × {accelerator}: expect {best['minutes']:.2f} min"
+    what = f"{benchmark} on {best['accelerators']:,} × {accelerator}: expect {best['minutes']:.2f} min"
     spread = "" if best["low"] is None else f" ({best['low']:.2f} to {best['high']:.2f})"
     return f"{what}{spread}, {best['accelerator_hours']:.1f} accelerator-hours"
 

@@ -144,6 +144,9 @@ def formats(
     sql = SQL + facets.where(values, ["benchmark"]) + _ORDER
     every = marks.tell(store, store.rows(sql, values))
     measured = _measured(store, every, with_own)
+    # The sentence that follows names the precisions that are asked for.
+    others = facets.words(values | {"precision": None}, software)
+    of = ", ".join([f"Precision in v{values['round']}", *others])
     filters = facets.let_through(values, _OF_A_RESULT)
     rows = [_row(row, measured, every) for row in every if row["precision"] and facets.leave(row, filters)]
     rows.sort(key=lambda row: (bits(row["precision"]), row["precision"]))  # stable: benchmark, then minutes
@@ -152,7 +155,7 @@ def formats(
     facts = _facts(wanted, rows)
     return Answer(
         question="formats",
-        title=f"v{values['round']}: {_headline(facts, rows, precision)}",
+        title=f"{of}: {_headline(facts, rows, precision)}",
         definition=DEFINITION,
         sql=sql,
         parameters=values,
@@ -437,7 +440,7 @@ def _dots(answer: Answer) -> dict[str, Any]:
 QUESTION = Question(
     ask=formats,
     order=5,
-    summary="Show who states which number format, what it cost in samples, and what cannot be told",
+    summary="Show precision: who states which number format, what it cost in samples, what cannot be told",
     about=(
         "Who states which number format, and what did it cost in samples? A row is a result that "
         "states one, the narrowest first, with its samples to target against the reference. The table "

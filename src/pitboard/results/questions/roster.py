@@ -85,13 +85,13 @@ def roster(
     """Give a round's organisations, one a row, and in `facts` the round's counts; `more` holds the change.
 
     `facts`: organisations, systems, results, multi_node_systems (by folder: one name may stand for several
-    sizes), multi_node_results, multi_node_share and generative_share (0 to 1 of results), accelerator_models,
-    largest, first_timers, and `before` with the same of the round that it is set against. `more`: "change"
-    against the round before (the latest that the store has, or `against`), "benchmarks" and "accelerators"
-    with their results. The filters leave only entries that any of their values names, of both rounds; an
-    organisation enters for the first time whatever they say. `with_own` counts what the user added, too.
-    Raises `PitboardError` for a round or a value that the store does not have, and for a round to set it
-    against that is not earlier.
+    sizes), multi_node_results, multi_node_share and generative_share (0 to 1 of results, `None` where there
+    are none), accelerator_models, largest, first_timers, and `before` with the same of the round that it is
+    set against. `more`: "change" against the round before (the latest that the store has, or `against`),
+    "benchmarks" and "accelerators" with their results. The filters leave only entries that any of their
+    values names, of both rounds; an organisation enters for the first time whatever they say. `with_own`
+    counts what the user added, too. Raises `PitboardError` for a round or a value that the store does not
+    have, and for a round to set it against that is not earlier.
     """
     store = store or default_store()
     round = known(store, "round", round) or latest_round(store)
@@ -201,11 +201,16 @@ def _facts(entries: list[Row]) -> dict[str, Any]:
             {(row["submitter"], row["system"]) for row in entries if (row["nodes"] or 0) > 1}
         ),
         "multi_node_results": sum((row["nodes"] or 0) > 1 for row in entries),
-        "multi_node_share": sum((row["nodes"] or 0) > 1 for row in entries) / max(len(entries), 1),
-        "generative_share": sum(row["benchmark"] in GENERATIVE for row in entries) / max(len(entries), 1),
+        "multi_node_share": _share([(row["nodes"] or 0) > 1 for row in entries]),
+        "generative_share": _share([row["benchmark"] in GENERATIVE for row in entries]),
         "accelerator_models": len({row["accelerator"] for row in entries if row["accelerator"]}),
         "largest": max((row["accelerators"] or 0 for row in entries), default=0),
     }
+
+
+def _share(among: list[bool]) -> float | None:
+    """Return the share of results that are among those meant; nothing is no share of nothing."""
+    return sum(among) / len(among) if among else None
 
 
 def _title(of: list[str], facts: dict[str, Any], *, asked: bool) -> str:
@@ -257,15 +262,12 @@ def _more(entries: list[Row], last: list[Row], round: str, other: str | None) ->
     if not other:
         return counts
     now, then = _facts(entries), _facts(last)
-    rows = [
-        {
-            "figure": _FIGURES.get(name, name),
-            "before": then[name] * (scale := 100 if name.endswith("_share") else 1),
-            "now": now[name] * scale,
-            "change": (now[name] - then[name]) * scale,
-        }
-        for name in now
-    ]
+    rows = []
+    for name in now:
+        scale = 100 if name.endswith("_share") else 1
+        was, has = (None if facts[name] is None else facts[name] * scale for facts in (then, now))
+        change = None if was is None or has is None else has - was
+        rows.append({"figure": _FIGURES.get(name, name), "before": was, "now": has, "change": change})
     change = Table(
         title=f"v{round} against v{other}", columns=[Column("figure", "Figure"), *_CHANGE], rows=rows
     )

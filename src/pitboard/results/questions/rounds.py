@@ -227,7 +227,7 @@ def _by_generation(row: Row) -> _Label | None:
 
 
 def _label(row: Row, kind: str) -> str:
-    what = f"{row['accelerators']} × {row['accelerator']}"
+    what = f"{row['accelerators']:,} × {row['accelerator']}"
     return f"{row['organisation']}, {what}" if kind == SAME_SUBMITTER else what
 
 
@@ -240,7 +240,7 @@ def _generations(before: list[Row], after: list[Row]) -> Iterator[tuple[str, str
             continue
         other = key if key in old else max(earlier, key=lambda key: (_year(key[2]), key))
         change = generation if other == key else f"{other[2]} → {generation}"
-        yield "generation", f"{count} × {vendor} {change}", old[other], new[key]
+        yield "generation", f"{int(count):,} × {vendor} {change}", old[other], new[key]
 
 
 def _year(generation: str) -> int:

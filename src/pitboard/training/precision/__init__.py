@@ -1,7 +1,8 @@
 """Precision of the computation: autocast, and linear layers in low-precision formats, those below BF16.
 
-`products` measures what the device is fast at, `formats` rounds to the four-bit formats, `hadamard` rotates,
-`linear` has the matrix products, and `recipes` says which layers of a model use them.
+`products` measures what the device is fast at, `onednn` computes FP32 products where MKL is slow at them,
+`formats` rounds to the four-bit formats, `hadamard` rotates, `linear` has the matrix products, and `recipes`
+says which layers of a model use them.
 """
 
 from contextlib import AbstractContextManager, nullcontext
@@ -9,7 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 
 from pitboard.training.precision.linear import in_bf16
-from pitboard.training.precision.products import choose_precision, cost_of_bf16, use_fast_products
+from pitboard.training.precision.products import choose_precision, cost_of_bf16, prepare_products
 from pitboard.training.precision.recipes import Converted, convert, emulated
 from pitboard.training.settings import Settings
 
@@ -21,7 +22,7 @@ __all__ = [
     "cost_of_bf16",
     "emulated",
     "in_bf16",
-    "use_fast_products",
+    "prepare_products",
 ]
 
 

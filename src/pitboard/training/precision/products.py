@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.library import Library, get_kernel
 
 from pitboard.suite.formats import FORMATS, FormatName
+from pitboard.training.precision.onednn import use_onednn
 
 # A product of the smallest shape that matters in a smoke preset: 256 tokens of a Llama's feed-forward part.
 _ROWS, _INNER, _COLUMNS = 256, 192, 672
@@ -51,8 +52,10 @@ class Choice:
 def time_products() -> ProductTimes:
     """Time one matrix product on this CPU in FP32 and in BF16, once a process; takes some 50 ms.
 
-    On one thread, and in its CPU time: threads that wait for a busy neighbour would be timed with it.
+    On one thread, and in its CPU time: threads that wait for a busy neighbour would be timed with it. In FP32
+    by the library that a run would use.
     """
+    use_onednn()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -120,13 +123,21 @@ def cost_of_bf16(device: torch.device) -> str | None:
     )
 
 
-def use_fast_products(device: torch.device) -> None:
-    """Emulate the BF16 products of this process where the CPU is slow at them; do nothing elsewhere.
+def prepare_products(device: torch.device, precision: str) -> None:
+    """Let the products of this process be fast and right on a CPU; do nothing on a GPU.
 
-    Each product of BF16 matrices and each convolution is computed in FP32 and rounded to BF16, which is what
-    BF16 units do: exact products, summed in FP32, rounded once.
+    Those in FP32 are computed by the faster library. Where the CPU is slow at BF16, each product of BF16
+    matrices and each convolution is emulated: computed in FP32 and rounded to BF16, which is what BF16 units
+    do: exact products, summed in FP32, rounded once. Where it is fast, the one gradient is computed so that
+    its own kernel gets wrong.
     """
-    if device.type == "cpu" and not bf16_is_native(device):
+    if device.type != "cpu":
+        return
+    use_onednn()
+    if precision == "fp32":
+        return
+    _convolution("convolution_backward")
+    if not bf16_is_native(device):
         _emulate()
 
 
@@ -140,9 +151,18 @@ def _emulate() -> Library:
         for name in ("mm", "bmm", "addmm", "baddbmm"):
             for overload, kernel in ((name, _widened(name)), (f"{name}.out", _widened_into(f"{name}.out"))):
                 library.impl(overload, kernel, "CPU", with_keyset=True)  # type: ignore[no-untyped-call]
-        for name in ("convolution", "convolution_backward"):
-            kernel = _widened_convolution(name)
-            library.impl(name, kernel, "CPU", with_keyset=True)  # type: ignore[no-untyped-call]
+    for name in ("convolution", "convolution_backward"):
+        _convolution(name)
+    return library
+
+
+@cache
+def _convolution(name: str) -> Library:
+    """Put a kernel before PyTorch's own that widens where BF16 is emulated, or the own one would be wrong."""
+    library = Library("aten", "IMPL")  # type: ignore[no-untyped-call]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        library.impl(name, _widened_convolution(name), "CPU", with_keyset=True)  # type: ignore[no-untyped-call]
     return library
 
 
@@ -165,7 +185,8 @@ def _widened_convolution(name: str) -> Callable[..., Any]:
     kernel: Any = get_kernel(f"aten::{name}", "CPU")
 
     def convolution(keys: Any, *arguments: Any) -> Any:
-        if arguments[0].dtype is not torch.bfloat16:
+        narrow = arguments[0].dtype is torch.bfloat16
+        if not narrow or (bf16_is_native(arguments[0].device) and not _misread(name, *arguments)):
             return kernel.call_boxed(keys, *arguments)
         wide = [each.float() if isinstance(each, Tensor) else each for each in arguments]
         results = kernel.call_boxed(keys, *wide)
@@ -174,6 +195,15 @@ def _widened_convolution(name: str) -> Callable[..., Any]:
         return tuple(None if each is None else each.bfloat16() for each in results)
 
     return convolution
+
+
+def _misread(name: str, *arguments: Any) -> bool:
+    """Say whether oneDNN's BF16 kernel for AVX-512 reads memory that nobody has written: it finds inf or NaN.
+
+    It does for the gradient of the weights where the input is narrower than the stride, seen with 3.12, such
+    as that of RetinaNet's last level over a map of one place.
+    """
+    return name == "convolution_backward" and bool(arguments[1].shape[-1] < arguments[4][-1])
 
 
 def _widened_into(name: str) -> Callable[..., Tensor]:

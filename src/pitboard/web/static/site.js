@@ -328,6 +328,12 @@ class Results {
       const width = Math.max(...rows.map((row) => cellText(column, row).length));
       return column.kind !== "text" ? "num" : width > 28 ? "long broad" : width > 18 ? "short broad" : "short";
     });
+    // So does what all rows have: cards say it once, above them.
+    const same = columns.filter((column, at) => at > 0 && at !== named && column.name !== "minutes" && rows.length > 3
+      && cellText(column, rows[0]) && rows.every((row) => cellText(column, row) === cellText(column, rows[0])));
+    columns.forEach((column, at) => { if (same.includes(column)) shapes[at] += " same"; });
+    const said = same.length ? make("p", { class: "in-every-row" }, "In every row: ", ...same.flatMap((column, at) => [
+      make("span", { class: "quiet" }, column.heading), ` ${cellText(column, rows[0])}${at + 1 < same.length ? ", " : "."}`])) : null;
     const body = rows.map((row) => make("tr", {}, this.pick(row), ...columns.map((column, at) => {
       const text = cellText(column, row);
       const to = text ? leadsTo(column, row) : null;
@@ -340,7 +346,7 @@ class Results {
       make("table", { class: "deck results" }, make("thead", {}, head), make("tbody", {}, ...body)));
     const whole = make("label", { class: "whole" }, make("input", { type: "checkbox" }), ` All ${rows.length.toLocaleString("en-US")} rows`);
     const tip = make("p", { class: "quiet tip" }, `Tick up to ${this.most} results to compare them.`);
-    return make("div", { class: "tabled" }, this.picks.length ? null : tip, scroller, rows.length > 15 ? whole : null);
+    return make("div", { class: "tabled" }, this.picks.length ? null : tip, said, scroller, rows.length > 15 ? whole : null);
   }
 
   pick(row) {
