@@ -230,6 +230,7 @@ def _run(output: "Output", plan: "Plan", index: int) -> dict[str, Any]:
         "peak_memory_bytes": summary.get("peak_memory_bytes"),
         "step": summary.get("split"),
         "stragglers": summary.get("stragglers", []),
+        "other_work": summary.get("other_work"),
         "emulated": run.emulated,
         "error": end.get("reason"),
         "log": str(log.absolute()),

@@ -228,6 +228,7 @@ def _facts(summary: "Summary") -> list[tuple[str, str]]:
         ),
         ("Peak memory", f"{summary.peak_memory_bytes / 2**30:.2f} GiB a rank"),
         *_waits(summary),
+        *_others(summary),
         ("Seed", str(summary.seed)),
     ]
     return facts
@@ -254,6 +255,15 @@ def _waits(summary: "Summary") -> list[tuple[str, str]]:
         longer = f"takes {slow.excess:.0%} longer for a step than the median of the others"
         facts.append(("Slow rank", escape(f"{where} {longer}")))
     return facts
+
+
+def _others(summary: "Summary") -> list[tuple[str, str]]:
+    """Return what other programs took, where it is worth a line."""
+    work = summary.other_work
+    if work is None or work.share < _WORTH_TELLING:
+        return []
+    told = f"kept {work.busy:.1f} of {work.cpus} processors busy: on a quiet machine it takes less time"
+    return [("Other programs", told)]
 
 
 def _duration(minutes: float) -> str:

@@ -172,12 +172,13 @@ def ranks(
 
     Exits 1 where a number of ranks has no run with a time.
     """
-    from pitboard.cli import answers
+    from pitboard.cli import answers, engine
     from pitboard.results.scaling import scale_of_folder
 
-    answer = scale_of_folder(folder)
-    if chart:
-        answers.draw(answer, chart)
+    with engine.started(chart) as ready:
+        answer = scale_of_folder(folder)
+        if chart:
+            answers.draw(answer, chart, engine=ready)
     _tell(answer, format, explain)
     if not answer.facts["complete"]:
         raise typer.Exit(1)

@@ -35,6 +35,7 @@ from pitboard.training.loading import (
     to_device,
     training_batches,
 )
+from pitboard.training.other_work import OtherWork, WorkReading, other_work, read_work
 from pitboard.training.pipeline import Pipeline
 from pitboard.training.precision import autocast, convert, emulated, in_bf16, prepare_products
 from pitboard.training.protocol import Batch, EvaluationBatches, TrainableBenchmark
@@ -66,7 +67,7 @@ class Outcome:
     """How a run ended. `train_seconds` and `train_samples` leave evaluation out.
 
     `split` says where the time of the mean step went, `None` without a step; `stragglers` are the ranks that
-    were behind in it.
+    were behind in it. `other_work` is that of the node where other programs took the most, told on CPUs only.
     """
 
     reached: bool
@@ -77,6 +78,7 @@ class Outcome:
     evaluations: list[tuple[int, float]] = field(default_factory=list)
     split: Split | None = None
     stragglers: list[Straggler] = field(default_factory=list)
+    other_work: OtherWork | None = None
 
 
 class Race:
@@ -145,6 +147,7 @@ class Race:
             self._gathered = GatheredWeights(self.model, self.optimizer.optimizers)
         self.reporter.preparing("compiling and warming up" if settings.compile else "warming up")
         self._warm_up()
+        self._work = self._read_work()
 
     def _convert(self) -> None:
         settings, device = self.settings, self.world.device
@@ -205,6 +208,7 @@ class Race:
                 self.reporter.notice(str(error))
         self._outcome.samples = self.progress.samples
         self._say_stragglers()
+        self._say_other_work()
         return self._outcome
 
     def _say_stragglers(self) -> None:
@@ -215,6 +219,23 @@ class Race:
         if found:
             named = [{"rank": s.rank, "host": s.host, "excess": s.excess} for s in self._outcome.stragglers]
             self.log.event("pitboard_stragglers", named, samples_count=self.progress.samples)
+
+    def _read_work(self) -> WorkReading:
+        return read_work(with_children=bool(self.settings.data_workers))
+
+    def _say_other_work(self) -> None:
+        """Log how much of the processors other programs took, of the node where it was the most."""
+        if self.world.device.type != "cpu":
+            return
+        readings = self.world.everyones((self._work, self._read_work()))
+        by_node: dict[str, list[tuple[WorkReading, WorkReading]]] = {}
+        for node, pair in zip(self._hosts, readings, strict=True):
+            by_node.setdefault(node, []).append(pair)
+        works = {node: other_work(pairs) for node, pairs in by_node.items()}
+        node, most = max(works.items(), key=lambda work: work[1].share)
+        self._outcome.other_work = most
+        told = {"node": node, "processors": most.cpus, "busy": round(most.busy, 2)}
+        self.log.event("pitboard_other_work", told, samples_count=self.progress.samples)
 
     def _stop_here(self, number: int) -> NoReturn:
         """Leave the run as it is after this step, to be resumed; its log stays open. Raises `Stopped`."""

@@ -1,6 +1,7 @@
 """One run from its plan: the log around the loop, faults turned into a closed log and one sentence."""
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ from pitboard.training.environment import describe_environment
 from pitboard.training.images import write_image
 from pitboard.training.log_header import log_header
 from pitboard.training.loop import Outcome, Race
+from pitboard.training.other_work import OtherWork, WorkReading, other_work, read_work
 from pitboard.training.output import Output, Plan, read_run
 from pitboard.training.precision import choose_precision, cost_of_bf16, emulated
 from pitboard.training.protocol import Drawing, Pretrained, benchmark_class
@@ -50,6 +52,8 @@ from pitboard.training.stopping import StopSignals
 
 # Names of what has changed that are told.
 _TOLD = 5
+# In seconds: for less, others' work is not known well enough.
+_WATCHED = 0.3
 # What another machine decides anew, and its value before that.
 _BY_MACHINE = {"compile": None, "activation_checkpointing": "auto"}
 
@@ -60,7 +64,8 @@ class Summary:
 
     `minutes` is time-to-train, `run_stop` − `run_start` of the log; the memory is the main rank's peak, in
     bytes; `utilisation` is model FLOPs over the BF16 peak of all ranks' devices. An `emulated` precision's
-    minutes and rates say nothing of the format's speed. `split` and `stragglers` are those of `Outcome`.
+    minutes and rates say nothing of the format's speed. `split`, `stragglers` and `other_work` are those of
+    `Outcome`.
     """
 
     log: Path
@@ -82,6 +87,7 @@ class Summary:
     emulated: bool
     split: Split | None
     stragglers: list[Straggler]
+    other_work: OtherWork | None
 
 
 def settings_for(
@@ -171,6 +177,7 @@ def execute(output: Output, plan: Plan, index: int, reporter: Reporter) -> Summa
     another rank was lost, when a disk failed, and when what failed was the attempt to resume. Raises
     `PitboardError` with the reason, or `Stopped`.
     """
+    work = read_work()
     settings = settings_of(plan)
     path = output.log(plan, index)
     before = read_run(path) if is_main_rank() else Run()
@@ -186,6 +193,7 @@ def execute(output: Output, plan: Plan, index: int, reporter: Reporter) -> Summa
                 evaluated = max((int(each.samples or 0) for each in before.evaluations), default=0)
                 resumed, batch, evaluated = world.broadcast((resuming, before.global_batch_size, evaluated))
                 settings, decisions = _decided(settings, plan, world)
+                _leave_processors(work, world, reporter)
                 environment = describe_environment(world)
                 if resumed:
                     _require_batch(batch, settings.global_batch_size, world)
@@ -278,6 +286,24 @@ def _decided(settings: Settings, plan: Plan, world: World) -> tuple[Settings, di
     if refusal:
         raise PitboardError(refusal)
     return settings, {**plan.decisions, **reasons}
+
+
+def _leave_processors(before: WorkReading, world: World, reporter: Reporter) -> None:
+    """Compute on fewer threads where other programs keep some of the processors busy, and say so.
+
+    Where a launcher or a user has said how many (`OMP_NUM_THREADS`), it is left so.
+    """
+    if world.device.type != "cpu" or world.size > 1 or "OMP_NUM_THREADS" in os.environ:
+        return
+    time.sleep(max(0.0, _WATCHED - (time.monotonic() - before.at)))
+    work = other_work([(before, read_work())])
+    before_it = torch.get_num_threads()
+    if work.threads < before_it:
+        reporter.notice(
+            f"computing on {work.threads} of {before_it} threads: other programs keep {work.busy:.1f} of"
+            f" {work.cpus} processors busy, and threads that wait for each other would be slower than fewer"
+        )
+        torch.set_num_threads(work.threads)
 
 
 def _say_decisions(settings: Settings, decisions: dict[str, str], world: World, reporter: Reporter) -> None:
@@ -406,4 +432,5 @@ def _summary(path: Path, race: Race, outcome: Outcome) -> Summary:
         emulated=emulated(settings.precision, world.device),
         split=outcome.split,
         stragglers=outcome.stragglers,
+        other_work=outcome.other_work,
     )
