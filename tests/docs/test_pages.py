@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from support import Command, command_environment
+from support import Python, command_environment
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
@@ -17,6 +17,8 @@ PAGES = sorted((ROOT / "docs").glob("*.md"))
 ELSEWHERE = {"check", "cluster", "data", "score"}
 # The smoke run to its target is made once for all tests; the pages' copy of it is that one.
 SMOKE = "pitboard run llama31_8b"
+# Programs that are no more than a module's `main`: forked, with all imports done.
+MODULES = {"pitboard": "pitboard", "torchrun": "torch.distributed.run"}
 
 
 def commands(page: Path) -> list[str]:
@@ -37,7 +39,7 @@ WITH_COMMANDS = [
 @pytest.mark.slow
 @pytest.mark.parametrize("page", WITH_COMMANDS)
 def test_the_commands_of_a_page_work(
-    page: Path, request: pytest.FixtureRequest, pitboard: Command, cache: Path, tmp_path: Path
+    page: Path, request: pytest.FixtureRequest, python: Python, cache: Path, tmp_path: Path
 ) -> None:
     environment = command_environment(cache)
     environment["TORCHDYNAMO_DISABLE"] = "1"  # compiled runs are tested elsewhere; compiling takes a minute
@@ -48,8 +50,13 @@ def test_the_commands_of_a_page_work(
             shutil.copytree(folder, tmp_path / "output" / "first", dirs_exist_ok=True)
             continue
         program, *arguments = shlex.split(command)
-        if program == "pitboard":
-            done = pitboard(*arguments, cwd=tmp_path, env=environment)
+        if module := MODULES.get(program):
+            started = python("-m", module, *arguments, cwd=tmp_path, env=environment)
+            try:
+                _, errors = started.communicate(300)
+            finally:
+                started.kill()
+            code = started.returncode
         else:
             done = subprocess.run(
                 [program, *arguments],
@@ -60,8 +67,9 @@ def test_the_commands_of_a_page_work(
                 timeout=300,
                 check=False,
             )
-        assert done.returncode in (0, 1), f"{command}\n{done.stderr}"
-        assert "Traceback" not in done.stderr
+            errors, code = done.stderr, done.returncode
+        assert code in (0, 1), f"{command}\n{errors}"
+        assert "Traceback" not in errors
 
 
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "README.md"], ids=lambda page: page.stem)

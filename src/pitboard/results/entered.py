@@ -40,7 +40,7 @@ def found(store: Store, values: facets.Values, names: Iterable[str]) -> list[Row
     They are as `told` makes them.
     """
     filters = facets.let_through(values, names)
-    return [row for row in shown(store, values, filters.get("round")) if facets.leave(row, filters)]
+    return facets.left(shown(store, values, filters.get("round")), filters)
 
 
 def shown(store: Store, values: facets.Values, rounds: set[object] | None = None) -> list[Row]:
@@ -51,14 +51,11 @@ def shown(store: Store, values: facets.Values, rounds: set[object] | None = None
     rows = store.once("entered", lambda: told(store, store.rows(_EVERY)))
     if rounds and len(rounds) == 1:  # as most pages ask
         rows = store.once("entered by round", lambda: _by_round(rows)).get(next(iter(rounds)), [])
-    words = (values.get("search") or "").lower().split()
     with_own = values["with_own"]
-    return [
-        row
-        for row in rows
-        if (not row["own"] or (with_own and row["preset"] in (None, "full")))
-        and all(word in row["said"] for word in words)
-    ]
+    rows = [row for row in rows if not row["own"] or (with_own and row["preset"] in (None, "full"))]
+    for word in (values.get("search") or "").lower().split():
+        rows = [row for row in rows if word in row["said"]]
+    return rows
 
 
 def told(store: Store, rows: list[Row]) -> list[Row]:

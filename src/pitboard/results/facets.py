@@ -70,9 +70,11 @@ def let_through(values: Values, names: Iterable[str]) -> dict[str, set[object]]:
     return {name: set(wanted) for name, wanted in lists.items() if wanted is not None}
 
 
-def leave(row: Row, filters: dict[str, set[object]]) -> bool:
-    """Tell whether filters, as `let_through` gives them, leave a row."""
-    return all(row[name] in wanted for name, wanted in filters.items())
+def left(rows: Iterable[Row], filters: dict[str, set[object]]) -> list[Row]:
+    """Give the rows that filters, as `let_through` gives them, leave."""
+    for name, wanted in filters.items():  # not a row at a time: a page sifts some thousand
+        rows = [row for row in rows if row[name] in wanted]
+    return list(rows)
 
 
 def words(values: Values, software: object = None) -> list[str]:

@@ -103,8 +103,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def remote(self) -> Callable[..., Answer]:
         """The function as it answers where the question comes from an address."""
-        guarded = "untrusted" in inspect.signature(self.ask).parameters
-        return partial(self.ask, untrusted=True) if guarded else self.ask
+        return partial(self.ask, untrusted=True) if _is_guarded(self.ask) else self.ask
 
     @property
     def name(self) -> str:
@@ -129,6 +128,12 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     def exit_code(self, answer: Answer) -> int:
         """Return the exit code of a command that got this answer."""
         return next((exit.code for exit in self.exits if exit.holds(answer)), 0)
+
+
+@cache
+def _is_guarded(ask: Callable[..., Answer]) -> bool:
+    """Tell whether a function must know that its question comes from an address."""
+    return "untrusted" in inspect.signature(ask).parameters
 
 
 @cache

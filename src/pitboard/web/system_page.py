@@ -85,6 +85,9 @@ def _with_the_fastest(entry: asking.Section, own: str) -> list[str]:
 
 _KEY = ("round", "submitter", "system")
 
+Options = dict[str, list[tuple[str, Markup]]]
+"""Each submitter's systems, with what names one in a form."""
+
 
 def _links(row: Row) -> dict[str, str]:
     return {what: row[name] for what, name in _LINKS if row.get(name)}
@@ -112,26 +115,29 @@ def _scales(store: Store, row: Row) -> dict[str, str]:
 
 def _others(store: Store, row: Row) -> Markup:
     """Give the other systems of the round, to choose one from, as options in a group for each submitter."""
-    made = store.once(
-        ("options", row["round"], row["own"]), lambda: _options(store, row["round"], row["own"])
+    options, groups = store.once(
+        ("options", row["round"], row["own"]), lambda: _grouped(_options(store, row["round"], row["own"]))
     )
-    groups = []
-    for submitter, options in made.items():
-        others = [option for system, option in options if (submitter, system) != _of(row)]
-        if others:
-            groups.append(_GROUP.format(submitter, Markup("").join(others)))
-    return Markup("").join(groups)
+    own = row["submitter"]
+    others = [option for system, option in options.get(own, []) if system != row["system"]]
+    return Markup("".join((groups | {own: _group(own, others)}).values()))
 
 
 _GROUP = Markup('<optgroup label="{}">{}</optgroup>')
 _OPTION = Markup('<option value="{}">{}</option>')
 
 
-def _of(row: Row) -> tuple[str, str]:
-    return row["submitter"], row["system"]
+def _group(submitter: str, options: list[Markup]) -> Markup:
+    """Write the options of a submitter's systems; nothing where there is none."""
+    return _GROUP.format(submitter, Markup("").join(options)) if options else Markup("")
 
 
-def _options(store: Store, round: str, own: bool) -> dict[str, list[tuple[str, Markup]]]:
+def _grouped(options: Options) -> tuple[Options, dict[str, Markup]]:
+    """Give the options with each submitter's group as most pages of the round have it, written once."""
+    return options, {name: _group(name, [option for _, option in each]) for name, each in options.items()}
+
+
+def _options(store: Store, round: str, own: bool) -> Options:
     """Give each submitter's systems, with what names one in a form."""
     groups: dict[str, list[tuple[str, Markup]]] = {}
     key = {"round": round, "own": own}

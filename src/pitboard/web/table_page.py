@@ -1,10 +1,11 @@
 """The page of results: one table, its filters with counts, its columns, and results picked for comparing."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
-from markupsafe import escape
+from markupsafe import Markup, escape
 from msgspec.structs import replace
 from starlette.datastructures import ImmutableMultiDict
 
@@ -42,22 +43,16 @@ _NO_PICK = '<td class="pick"></td>'
 Pairs = list[tuple[str, str]]
 
 
-class Choice(NamedTuple):
-    """A value that a filter can be set to, with the results that it leaves beside the other filters."""
-
-    id: str
-    value: str
-    results: int
-    chosen: bool
-
-
 class Facet(NamedTuple):
-    """A filter with what it offers; `said` is what is chosen, in short; `silent` results state no value."""
+    """A filter with what it offers; `said` is what is chosen, in short; `silent` results state no value.
+
+    `choices` are the values as boxes to tick, each with the results that it leaves beside the other filters.
+    """
 
     name: str
     label: str
     said: str
-    choices: list[Choice]
+    choices: Markup
     silent: int
 
 
@@ -235,11 +230,26 @@ def _facets(counted: Answer, known: asking.Values, asked: asking.Values) -> list
                 name,
                 _LABELS.get(name, name.capitalize()),
                 chosen[0] if len(chosen) == 1 else f"{len(chosen)} chosen" if chosen else "",
-                [Choice(f"{name}-{quote(v, safe='')}", v, offered[v], v in chosen) for v in values],
+                Markup("".join(_choice(name, v, offered[v], chosen=v in chosen) for v in values)),
                 counts.get(None, 0),
             )
         )
     return made
+
+
+def _choice(name: str, value: str, results: int, *, chosen: bool) -> str:
+    """Write a value of a filter as a line with a box to tick."""
+    # What no result has is the asker's own, and not worth keeping.
+    before, after = (_around_a_tick if results else _around_a_tick.__wrapped__)(name, value)
+    return f"{before}{' checked' if chosen else ''}{after}{results:,}</small></label></li>\n"
+
+
+@lru_cache(maxsize=4096)
+def _around_a_tick(name: str, value: str) -> tuple[str, str]:
+    """Write what stands in such a line before and after the tick; a page has a hundred, all of a few."""
+    id, text = escape(f"{name}-{quote(value, safe='')}"), escape(printable(value))
+    box = f'<input type="checkbox" name="{escape(name)}" id="{id}" value="{escape(value)}"'
+    return f"  <li><label>{box}", f"> {text} <small>"
 
 
 def _is_known(value: str, known: object) -> bool:

@@ -48,6 +48,7 @@ PRODUCTS: dict[str, tuple[int, Callable[[], Tensor]]] = {
     "left a part of rows": (1, lambda: A[:, 3:190] @ B[3:190]),
     "right a part of rows": (1, lambda: A @ B[:, 5:]),
     "left one row many times": (1, lambda: A[:1].expand(300, 200) @ B),
+    "right one column many times": (1, lambda: A @ B[:, :1].expand(200, 136)),
     "mm into": (1, lambda: torch.mm(A, B, out=torch.empty(300, 136))),
     "mm into what lies transposed": (1, lambda: torch.mm(A, B, out=torch.empty(136, 300).t())),
     "bias": (1, lambda: torch.addmm(BIAS, A, B)),
@@ -61,9 +62,8 @@ PRODUCTS: dict[str, tuple[int, Callable[[], Tensor]]] = {
     "scaled": (0, lambda: torch.addmm(BIAS, A, B, beta=0.5, alpha=2.0)),
     "matrix added": (0, lambda: torch.addmm(_random(300, 136), A, B)),
     "batch scaled": (0, lambda: SUM.clone()[:, :300].baddbmm_(MANY, MORE, alpha=2.0)),
-    "right one column many times": (0, lambda: A @ B[:, :1].expand(200, 136)),
     "small": (0, lambda: A[:30, :30] @ B[:30]),
-    "narrow": (0, lambda: A.repeat(40, 1) @ B[:, :8]),
+    "narrow": (0, lambda: A.repeat(40, 1) @ B[:, :16]),
     "double": (0, lambda: A.double() @ B.double()),
     "bf16": (0, lambda: A.bfloat16() @ B.bfloat16()),
 }

@@ -112,7 +112,7 @@ def expect(
     every = published(store, version, kind)
     narrowed = facets.chosen(store, precision=precision, software=software)
     filters = facets.let_through(narrowed, narrowed)
-    rows = [row for row in every if facets.leave(row, filters)]
+    rows = facets.left(every, filters)
     found = estimate(rows, name, part, count)
     if found is None:
         raise PitboardError(_nothing(rows, name, part, count, version))

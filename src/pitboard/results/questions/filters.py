@@ -1,7 +1,6 @@
 """What each filter of the results could still be set to, and how many results that would leave."""
 
 from collections import Counter
-from typing import Any
 
 from pitboard.results import entered, facets, own
 from pitboard.results.answer import Answer, Column
@@ -14,8 +13,6 @@ from pitboard.results.store import Store
 
 OFFERED = tuple(name for name in FILTERS if name != "framework")
 """The filters whose values are counted; a framework is found by words of its text, which are no values."""
-
-_ROUND = OFFERED.index("round")
 
 DEFINITION = (
     "Each filter's values are counted over the results that all the other filters leave, so that a count is "
@@ -87,29 +84,22 @@ where {own.SHOWN}{facets.where(values, [each for each in FILTERS if each not in 
 
 
 def _counted(store: Store, values: facets.Values) -> list[Row]:
-    """Count as the SQL does: a result that one filter alone leaves out is one that this filter could show."""
+    """Count as the SQL does: each filter's values over the results that all the others leave."""
     filters = facets.let_through(values, FILTERS)
     rounds = filters.pop("round")
-    counts: Counter[tuple[int, Any]] = Counter()
-    for row in entered.shown(store, values):
-        if facets.leave(row, filters):
-            counts[_ROUND, row["round"]] += 1
-    places = [(place, name) for place, name in enumerate(OFFERED) if place != _ROUND]
-    for row in entered.shown(store, values, rounds):
-        missed = [name for name, wanted in filters.items() if row[name] not in wanted]
-        if row["round"] in rounds and len(missed) < 2:
-            for place, name in places:
-                if not missed or name == missed[0]:
-                    counts[place, row[name]] += 1
-    rows = [
-        {
-            "place": place,
-            "filter": OFFERED[place],
-            "value": _text(value),
-            "results": results,
-        }
-        for (place, value), results in counts.items()
-    ]
+    of_rounds = facets.left(entered.shown(store, values, rounds), {"round": rounds})
+    left = facets.left(of_rounds, filters)
+    rows: list[Row] = []
+    for place, name in enumerate(OFFERED):
+        others = {each: wanted for each, wanted in filters.items() if each != name}
+        if name == "round":
+            beside = facets.left(entered.shown(store, values), filters)
+        else:
+            beside = left if len(others) == len(filters) else facets.left(of_rounds, others)
+        rows += [
+            {"place": place, "filter": name, "value": _text(value), "results": results}
+            for value, results in Counter([row[name] for row in beside]).items()
+        ]
     return sorted(
         rows, key=lambda row: (row["place"], -row["results"], row["value"] is None, row["value"] or "")
     )

@@ -148,10 +148,10 @@ def formats(
     others = facets.words(values | {"precision": None}, software)
     of = ", ".join([f"Precision in v{values['round']}", *others])
     filters = facets.let_through(values, _OF_A_RESULT)
-    rows = [_row(row, measured, every) for row in every if row["precision"] and facets.leave(row, filters)]
+    rows = [_row(row, measured, every) for row in facets.left(every, filters) if row["precision"]]
     rows.sort(key=lambda row: (bits(row["precision"]), row["precision"]))  # stable: benchmark, then minutes
     filters.pop("precision", None)
-    wanted = [row for row in every if facets.leave(row, filters)]
+    wanted = facets.left(every, filters)
     facts = _facts(wanted, rows)
     return Answer(
         question="formats",

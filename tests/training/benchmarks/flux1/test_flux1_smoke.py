@@ -22,6 +22,8 @@ from support import Command, number, the_log, the_run
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("flux1")]
 
 TARGET = number(suite.benchmark("flux1").preset("smoke").values, "target")
+# One of the quickest of the twenty reference convergence points (`suite/reference`), in FP32 and in BF16.
+SEED = 14
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +31,7 @@ def smoke(pitboard: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Run the smoke preset to its target once; return its output folder, with `grid.png` beside it."""
     folder = tmp_path_factory.mktemp("flux1") / "out"
     grid = folder.parent / "grid.png"
-    done = pitboard("run", "flux1", "--seed", 1, "--output", folder, "--samples-grid", grid, timeout=900)
+    done = pitboard("run", "flux1", "--seed", SEED, "--output", folder, "--samples-grid", grid, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
     assert not done.stderr
     return folder
