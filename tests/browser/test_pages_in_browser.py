@@ -149,8 +149,8 @@ def test_the_static_site_opens_from_disk(browser: Browser, frozen_site: tuple[Fa
     _image_is_there(page, "Minutes over accelerators")
     page.get_by_role("link", name="tyche_ngpu8_ngc25.09_nemo", exact=True).first.click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("Tyche")
-    top = "getComputedStyle(document.querySelector('.top')).backgroundColor"
-    assert page.evaluate(top) == "rgb(12, 14, 18)"
+    # The words of a page are there before its style is: this waits for it.
+    expect(page.locator(".top")).to_have_css("background-color", "rgb(12, 14, 18)")
     page.close()
     # A page that is left gives up the images that it was still reading.
     assert [each for each in failed if each[1] != "net::ERR_ABORTED"] == []

@@ -82,6 +82,20 @@ def test_a_reader_filters_sorts_and_compares(browser: Browser, files: str) -> No
     page.close()
 
 
+def test_every_entry_of_the_menu_leads_to_a_page_that_fits_a_phone(browser: Browser, files: str) -> None:
+    page = browser.new_page(viewport={"width": 390, "height": 900})
+    page.goto(f"{files}/index.html")
+    entries = page.get_by_role("navigation", name="Main").get_by_role("link").all()
+    addresses = [link.evaluate("link => link.href") for link in entries]
+    assert f"{files}/data/index.html" in addresses
+    for address in addresses:
+        answer = page.goto(address)
+        assert answer is not None
+        assert answer.ok, address
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, address
+    page.close()
+
+
 def test_without_scripts_every_table_is_there(frozen_site: tuple[FastAPI, Path]) -> None:
     folder = frozen_site[1]
     shown = 0

@@ -175,6 +175,25 @@ def test_weights_that_are_computed_in_fp8_can_be_gathered_in_it(
     assert bytes_a_weight * matrices + 2 * vectors in sent
 
 
+def test_a_block_that_computes_in_fp32_has_its_weights_whole_on_ranks_too(eight_ranks: None) -> None:
+    overrides = {"precision": "bf16", "compile": False, "device": "cpu"}
+    settings = settings_for("dlrm_dcnv2", "smoke", overrides)
+    world = join_world(settings)
+    benchmark = benchmark_class("dlrm_dcnv2")(settings)
+    with torch.device("meta"):
+        model = benchmark.build()
+    prepare(model, benchmark, world)
+    materialize(model, benchmark, world.device, 7)
+    computed: dict[str, torch.dtype] = {}
+    for name in ("bottom.0", "last"):
+        model.get_submodule(name).register_forward_pre_hook(
+            lambda layer, _, name=name: computed.update({name: layer.weight.dtype})
+        )
+    with torch.no_grad(), autocast(settings, world.device):
+        model(**benchmark.warmup_batch(2))
+    assert computed == {"bottom.0": torch.bfloat16, "last": torch.float32}
+
+
 class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts what is launched, once each for the lists that one kernel takes."""
 

@@ -54,6 +54,10 @@ EXACT = {
         *("--set", "max_samples=2048", "--set", "evaluation_interval=512"),
     ],
 }
+# Adagrad moves a row that is named for the first time by the whole rate, however small its gradient is. At
+# the rate that teaches so quickly, BF16's rounding becomes 1 to 8 % of the loss within 32 steps, on one rank
+# whose batch is cut in two as well; at this one 0.004 %, and a rank whose gradient is left out makes 0.4 %.
+STEADY = {"dlrm_dcnv2": ["--set", "learning_rate=0.005"]}
 
 
 def exact(benchmark: str) -> list[str]:
@@ -164,7 +168,8 @@ def test_torchrun_with_bf16_trains_as_one_rank_and_writes_one_log(
     benchmark: str, pitboard: Command, python: Python, tmp_path: Path
 ) -> None:
     """Forked as all commands are; the page of docs on ranks starts real interpreters by torchrun."""
-    arguments = [*exact(benchmark), "--seed", "7", "--output"]
+    base = [*exact(benchmark), *STEADY.get(benchmark, []), "--precision", "bf16"]
+    arguments = [*base, "--seed", "7", "--output"]
     pitboard(*arguments, tmp_path / "one")
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "pitboard"]
     done = python(*torchrun, *arguments, tmp_path / "two")

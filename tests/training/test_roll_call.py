@@ -1,10 +1,12 @@
 """Ranks are placed by their nodes, and those that do not come or answer are named."""
 
+import io
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from torch._C._distributed_c10d import HashStore, Store, TCPStore
@@ -53,13 +55,42 @@ def test_who_did_not_arrive_is_named(store: Store) -> None:
 
 
 @pytest.fixture
-def ranks(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[RollCall]]:
-    """Return four ranks, two a node, that keep in touch; each has done 5 steps."""
+def behind() -> Position:
+    """Return how far rank 2 has come: as far as the others, where a test's parameter says nothing else."""
+    return Position(5, 40, 3)
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """Return what the ranks' threads write to: of capfd, reading drops what is written meanwhile."""
+    said = io.StringIO()
+    monkeypatch.setattr(roll_call, "sys", SimpleNamespace(stderr=said))
+    return said
+
+
+@pytest.fixture
+def ranks(
+    store: Store, behind: Position, said: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[list[RollCall]]:
+    """Return four ranks, two a node, that keep in touch; each has done 5 steps, rank 2 what `behind` says."""
     monkeypatch.setattr(roll_call, "_SECONDS_BETWEEN_WORDS", 0.05)
     calls = [RollCall(store, rank, 4, timedelta(seconds=1)) for rank in range(4)]
+
+    def sleep(seconds: float) -> None:
+        """Wait until each rank that keeps in touch has spoken, too: on a busy machine it takes longer."""
+        before = [(call, call._count) for call in calls]
+        time.sleep(seconds)
+        # A word is counted just before it is said: the next one's count shows that it was.
+        while any(not call._ended.is_set() and call._count < count + 2 for call, count in before):
+            time.sleep(0.01)
+
+    monkeypatch.setattr(roll_call, "time", SimpleNamespace(monotonic=time.monotonic, sleep=sleep))
     for call in calls:
         call.nodes = ["n1", "n1", "n2", "n2"]
         call.follow(lambda: Position(5, 40, 3))
+    # Before it speaks: a rank that waits looks once whom for, however late this process gets its turn.
+    calls[2].follow(lambda: behind)
+    for call in calls:
         call.start()
     yield calls
     for call in calls:
@@ -96,15 +127,12 @@ def test_a_rank_that_was_killed_is_named_before_one_that_says_itself_why_it_ends
     ],
 )
 def test_a_rank_that_answers_but_is_behind_is_named(
-    ranks: list[RollCall], behind: Position, done: str, capfd: pytest.CaptureFixture[str]
+    ranks: list[RollCall], done: str, said: io.StringIO
 ) -> None:
-    ranks[2].follow(lambda: behind)
     deadline = time.monotonic() + 20
-    said = ""
-    while "waited" not in said and time.monotonic() < deadline:
+    while not said.getvalue().endswith("\n") and time.monotonic() < deadline:
         time.sleep(0.05)
-        said += capfd.readouterr().err
-    assert said == (
+    assert said.getvalue() == (
         f"Rank 0 on n1 has done {DONE} and waited 0.9 seconds for rank 2 on n2, which has done {done}.\n"
     )
     assert ranks[0].lost().who == f"rank 2 on n2, which has done {done}"

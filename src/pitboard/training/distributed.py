@@ -407,10 +407,10 @@ def _keep_or_recompute(
 def _shard(model: nn.Module, benchmark: TrainableBenchmark[Settings], world: World, mesh: DeviceMesh) -> None:
     """Apply FSDP2 block by block, but for what the benchmark shards itself.
 
-    But for FP32, parameters are gathered in BF16 and gradients reduced in FP32; inputs are left to autocast,
-    as on one rank, since FSDP would round what must stay in FP32 too (latents, noise, rotary tables). With
-    more than one replica the mesh is two-dimensional: sharded within a replica, replicated across (hybrid
-    sharding).
+    But for FP32, parameters are gathered in BF16, except those of blocks that compute in FP32 all the same,
+    and gradients reduced in FP32; inputs are left to autocast, as on one rank, since FSDP would round what
+    must stay in FP32 too (latents, noise, rotary tables). With more than one replica the mesh is
+    two-dimensional: sharded within a replica, replicated across (hybrid sharding).
     """
     settings = benchmark.settings
     policy = MixedPrecisionPolicy()
@@ -422,5 +422,12 @@ def _shard(model: nn.Module, benchmark: TrainableBenchmark[Settings], world: Wor
     data_mesh = mesh["replicate", "shard"] if settings.replicas > 1 else mesh["shard"]
     # The micro-batches of a pipeline follow each other: its stage would be gathered for each of them.
     reshard = None if settings.pipeline_parallel == 1 else False
+    whole = [model.get_submodule(name) for name in benchmark.keep_fp32]
     for unit in (*benchmark.blocks(model), model):
-        fully_shard(unit, mesh=data_mesh, mp_policy=policy, ignored_params=own, reshard_after_forward=reshard)
+        fully_shard(
+            unit,
+            mesh=data_mesh,
+            mp_policy=MixedPrecisionPolicy() if unit in whole else policy,
+            ignored_params=own,
+            reshard_after_forward=reshard,
+        )

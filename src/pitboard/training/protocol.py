@@ -36,6 +36,8 @@ class TrainableBenchmark(ABC, Generic[S_co]):
     """What `evaluate` returns, in words."""
     keep_bf16: ClassVar[tuple[str, ...]] = ()
     """Names of modules within a block whose linear layers stay in BF16 whatever the precision."""
+    keep_fp32: ClassVar[tuple[str, ...]] = ()
+    """Names of blocks that compute in FP32 whatever the precision: ranks gather their weights in it, too."""
     keep_evaluation_data: ClassVar[bool] = True
     """Whether evaluation samples, once read, stay in this rank's memory; else each evaluation reads them."""
     optimizer_copies: ClassVar[int] = 2

@@ -84,6 +84,7 @@ class DlrmDcnv2(TrainableBenchmark[DlrmSettings]):
 
     settings_class = DlrmSettings
     quality_name = "AUC"
+    keep_fp32 = ("last",)
     # 89 million samples would fill a rank's memory.
     keep_evaluation_data = False
     optimizer_copies = 1
