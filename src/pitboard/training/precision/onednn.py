@@ -18,10 +18,9 @@ from torch.library import Library, get_kernel
 # A product as of a smoke preset's feed-forward part.
 _ROWS, _INNER, _COLUMNS = 256, 192, 672
 _TAKES = 8
-# From so many times as fast on: nearer to 1 two runs on one machine could measure and so round differently.
-_FASTER = 1.06
-# The same where more than the product is to be done: copies, and a call for each of a batch.
-_MUCH_FASTER = 1.25
+# From so many times as fast on: nearer to 1 the copies and calls beside a product cost what it gains, and two
+# runs on one machine, or a run and the one that resumes it, could measure and so round differently.
+_FASTER = 1.4
 # Multiplications below which the calls cost more than is gained, and the least length of each side.
 _LEAST, _LEAST_SIDE = 1 << 22, 32
 
@@ -128,9 +127,7 @@ def _is_gain(left: Tensor, right: Tensor) -> bool:
     if rows * inner * columns < _LEAST or min(rows, inner, columns) < _LEAST_SIDE:
         return False
     gains = measured_gains()
-    if left.stride(-1) != 1:
-        return gains.transposed >= _MUCH_FASTER
-    return gains.plain >= (_FASTER if left.ndim == 2 else _MUCH_FASTER)
+    return (gains.plain if left.stride(-1) == 1 else gains.transposed) >= _FASTER
 
 
 def _mm(own: Own, keys: Any, left: Tensor, right: Tensor) -> Tensor:
