@@ -38,7 +38,8 @@ def test_the_store_marks_it_and_no_comparison_is_made(place: Path, tmp_path: Pat
         compare("5.1/Acme/box/llama31_8b", "5.1/Bolt/box/llama31_8b", store=store)
 
 
-def test_its_score_says_so(place: Path) -> None:
+def test_its_score_says_so(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
     acme, bolt, *_ = scores_as_text(score_tree(check_tree(place, "5.1"))).splitlines()
 
     assert acme.endswith("emulated: not comparable")

@@ -23,18 +23,25 @@ if TYPE_CHECKING:
 _OF_COMMANDS = {"precision": "sweep", "ranks": "scaling", "fabric": "fabric"}
 
 
+class Drawing(Spec):
+    """A whole chart: Vega-Lite's specification, which a notebook shows as the picture that it is of."""
+
+    def _repr_svg_(self) -> str:
+        return charts.svg(self)
+
+
 def draw(
     answer: "Answer",
     kind: str | None = None,
     theme: ThemeName = "light",
     width: int = 720,
     highlight: Sequence[str] = (),
-) -> Spec:
+) -> Drawing:
     """Draw an answer, `width` pixels wide; `kind` names one of `charts_of(answer)`, by default the first.
 
-    What has the words of `highlight` keeps its colour, and the rest turns grey. Raises `PitboardError` for a
-    question that has no such chart, an answer with nothing to draw, a chart that highlights nothing, or where
-    nothing in it is called so.
+    Returns Vega-Lite's specification, which a notebook shows as a picture. What has the words of `highlight`
+    keeps its colour, and the rest turns grey. Raises `PitboardError` for a question that has no such chart, an
+    answer with nothing to draw, a chart that highlights nothing, or where nothing in it is called so.
     """
     known = charts_of(answer)
     chart = next((each for each in known if kind in (None, each.name)), None)
@@ -56,8 +63,7 @@ def draw(
         if not takes_highlight(chart):
             raise PitboardError(f"The chart '{chart.name}' has nothing to highlight.")
         words["highlight"] = highlight
-    drawn: Spec = maker(**words, theme=theme, width=width)
-    return drawn
+    return Drawing(maker(**words, theme=theme, width=width))
 
 
 def takes_highlight(chart: "Chart") -> bool:
