@@ -40,8 +40,8 @@ def draw(
     """Draw an answer, `width` pixels wide; `kind` names one of `charts_of(answer)`, by default the first.
 
     Returns Vega-Lite's specification, which a notebook shows as a picture. What has the words of `highlight`
-    keeps its colour, and the rest turns grey. Raises `PitboardError` for a question that has no such chart, an
-    answer with nothing to draw, a chart that highlights nothing, or where nothing in it is called so.
+    keeps its colour, and the rest turns grey. Raises `PitboardError` for a question that has no such chart,
+    an answer with nothing to draw, a chart that highlights nothing, or where nothing in it is called so.
     """
     known = charts_of(answer)
     chart = next((each for each in known if kind in (None, each.name)), None)
