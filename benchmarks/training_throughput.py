@@ -118,7 +118,9 @@ def _contest(arguments: argparse.Namespace) -> None:
         {"max_steps": steps, "max_samples": None, "precision": arguments.precisions},
     )
     if name == "Pitboard":
-        settings, _ = decide(arguments.benchmark, settings, join_world(settings))
+        # Compiled, as its peers are, wherever that is the faster.
+        undecided = settings.model_copy(update={"compile": None})
+        settings, _ = decide(arguments.benchmark, undecided, join_world(settings))
     else:
         # These say for themselves whether they are compiled.
         settings = settings.model_copy(update={"compile": False})

@@ -182,8 +182,9 @@ def test_what_the_machine_decides_is_recorded_with_its_reason_and_repeated(
 ) -> None:
     monkeypatch.setattr("pitboard.training.runner.can_compile", lambda _: False)
     monkeypatch.setattr("pitboard.training.runner.choose_precision", lambda _: Choice("fp32", "BF16 is slow"))
-    settings = [text for text in SETTINGS if not text.startswith("compile")]
-    called("llama31_8b", assignments=settings, output=tmp_path / "out")
+    left = ["batch_follows_ranks=false", "activation_checkpointing=none"]
+    settings = [text for text in SETTINGS if not text.startswith("compile")] + left
+    called("llama31_8b", preset="sanity", assignments=settings, output=tmp_path / "out")
     plan = Output(tmp_path / "out").plan()
     assert plan.settings is not None
     assert (plan.settings["precision"], plan.settings["compile"]) == ("fp32", False)
