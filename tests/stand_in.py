@@ -146,3 +146,13 @@ def race(
     outcome = race.run()
     log.close("success" if outcome.reached else "aborted", samples_count=outcome.samples)
     return folder / "result_0.txt"
+
+
+class Noticing(Silent):
+    """A reporter that remembers what it was told as a notice."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def notice(self, what: str) -> None:
+        self.said.append(what)

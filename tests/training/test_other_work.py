@@ -13,8 +13,8 @@ from pitboard.events import read_events
 from pitboard.training import runner
 from pitboard.training.other_work import OtherWork, WorkReading, other_work, read_work
 from pitboard.training.output import Output, Plan
-from pitboard.training.reporting import Silent
 from pitboard.training.runner import execute
+from stand_in import Noticing
 from support import the_log, tiny
 
 Pair = tuple[WorkReading, WorkReading]
@@ -71,16 +71,6 @@ def test_a_program_beside_this_one_is_seen_and_a_child_of_it_is_its_own() -> Non
     assert whole.own - began[1].own > alone.own - began[0].own + 0.1
 
 
-class Hearing(Silent):
-    """Remembers notices."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def notice(self, what: str) -> None:
-        self.said.append(what)
-
-
 @pytest.mark.parametrize(("given", "threads"), [(None, 1), ("2", 2)])
 def test_a_run_leaves_processors_that_others_use_unless_it_was_told_how_many_threads(
     given: str | None, threads: int, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -100,7 +90,7 @@ def test_a_run_leaves_processors_that_others_use_unless_it_was_told_how_many_thr
         system="s",
         submitter="Test",
     )
-    reporter, before = Hearing(), torch.get_num_threads()
+    reporter, before = Noticing(), torch.get_num_threads()
     torch.set_num_threads(2)
     try:
         summary = execute(Output(tmp_path), plan, 0, reporter)

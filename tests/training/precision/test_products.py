@@ -11,8 +11,8 @@ from pitboard.events import read_events
 from pitboard.training.output import Output, Plan
 from pitboard.training.precision import products
 from pitboard.training.precision.products import ProductTimes, bf16_is_native, choose_precision, cost_of_bf16
-from pitboard.training.reporting import Silent
 from pitboard.training.runner import execute
+from stand_in import Noticing
 from support import the_log, tiny
 
 CPU = torch.device("cpu")
@@ -66,16 +66,6 @@ def test_the_measurement_is_of_both_formats_and_leaves_the_threads_alone() -> No
     assert torch.get_num_threads() == threads
 
 
-class Deciding(Silent):
-    """Remembers what was said of decisions."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def notice(self, what: str) -> None:
-        self.said.append(what)
-
-
 @pytest.mark.parametrize(
     ("asked", "slowdown", "precision", "emulated", "said"),
     [
@@ -107,7 +97,7 @@ def test_a_run_says_and_logs_its_precision_and_why(
         system="s",
         submitter="Test",
     )
-    reporter = Deciding()
+    reporter = Noticing()
     execute(Output(tmp_path), plan, 0, reporter)
     logged = {event.key: event.value for event in read_events(the_log(tmp_path))}
     assert (logged["pitboard_precision"], logged["pitboard_emulated"]) == (precision, emulated)

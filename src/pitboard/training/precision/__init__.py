@@ -1,8 +1,8 @@
 """Precision of the computation: autocast, and linear layers in low-precision formats, those below BF16.
 
-`products` measures what the device is fast at, `onednn` computes FP32 products where MKL is slow at them,
-`formats` rounds to the four-bit formats, `hadamard` rotates, `linear` has the matrix products, and `recipes`
-says which layers of a model use them.
+`products` measures what the device is fast at, `onednn` computes FP32 where it is the faster library, both by
+`kernels` of our own; `formats` rounds to the four-bit formats, `hadamard` rotates, `linear` has the matrix
+products, and `recipes` says which layers of a model use them.
 """
 
 from contextlib import AbstractContextManager, nullcontext

@@ -5,7 +5,6 @@ of what they can. oneDNN, which PyTorch has too, multiplies at their full rate. 
 """
 
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
@@ -15,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.library import Library, get_kernel
 
-# A product as of a smoke preset's feed-forward part.
-_ROWS, _INNER, _COLUMNS = 256, 192, 672
+from pitboard.training.precision.kernels import COLUMNS, INNER, ROWS, on_one_thread, put_before
+
 _TAKES = 8
 # From so many times as fast on: nearer to 1 the copies and calls beside a product cost what it gains, and two
 # runs on one machine, or a run and the one that resumes it, could measure and so round differently.
@@ -46,22 +45,15 @@ def use_onednn() -> None:
     Results differ from those before by rounding only. Where nothing is gained, nothing is changed.
     """
     if torch.backends.mkldnn.is_available() and measured_gains().plain >= _FASTER:  # type: ignore[no-untyped-call]
-        _put_before()
+        _take_over()
 
 
 @cache
 def measured_gains() -> Gains:
-    """Measure what oneDNN gains on this CPU, once a process; takes some 30 ms.
-
-    On one thread, and in its CPU time: threads that wait for a busy neighbour would be timed with it.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        left, right = torch.ones(_ROWS, _INNER), torch.ones(_INNER, _COLUMNS)
-        return Gains(_gain(left, right), _gain(torch.ones(_INNER, _ROWS).t(), right))
-    finally:
-        torch.set_num_threads(threads)
+    """Measure what oneDNN gains on this CPU, once a process; takes some 30 ms."""
+    with on_one_thread():
+        left, right = torch.ones(ROWS, INNER), torch.ones(INNER, COLUMNS)
+        return Gains(_gain(left, right), _gain(torch.ones(INNER, ROWS).t(), right))
 
 
 def _gain(left: Tensor, right: Tensor) -> float:
@@ -90,9 +82,8 @@ def _product(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 @cache
-def _put_before() -> Library:
+def _take_over() -> Library:
     """Put kernels before PyTorch's own for the CPU; they are kept while the process lives."""
-    library = Library("aten", "IMPL")  # type: ignore[no-untyped-call]
     kernels: dict[str, Callable[..., Tensor]] = {
         "mm": _mm,
         "mm.out": _mm_out,
@@ -102,12 +93,7 @@ def _put_before() -> Library:
         "bmm.out": _bmm_out,
         "baddbmm_": _baddbmm_,
     }
-    with warnings.catch_warnings():
-        # PyTorch says that it overrides a kernel: it is asked to.
-        warnings.simplefilter("ignore", UserWarning)
-        for name, kernel in kernels.items():
-            library.impl(name, partial(kernel, _own(name)), "CPU", with_keyset=True)  # type: ignore[no-untyped-call]
-    return library
+    return put_before({name: partial(kernel, _own(name)) for name, kernel in kernels.items()})
 
 
 @cache

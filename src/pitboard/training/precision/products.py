@@ -5,7 +5,6 @@ so a run in BF16 would be a run in slow motion. What a device can do is measured
 """
 
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -16,10 +15,9 @@ from torch import Tensor
 from torch.library import Library, get_kernel
 
 from pitboard.suite.formats import FORMATS, FormatName
+from pitboard.training.precision.kernels import COLUMNS, INNER, ROWS, on_one_thread, put_before
 from pitboard.training.precision.onednn import use_onednn
 
-# A product of the smallest shape that matters in a smoke preset: 256 tokens of a Llama's feed-forward part.
-_ROWS, _INNER, _COLUMNS = 256, 192, 672
 _TAKES = 5
 # In seconds: what takes this long is no BF16 unit's product, and one take says it all.
 _SLOW = 0.01
@@ -52,20 +50,15 @@ class Choice:
 def time_products() -> ProductTimes:
     """Time one matrix product on this CPU in FP32 and in BF16, once a process; takes some 50 ms.
 
-    On one thread, and in its CPU time: threads that wait for a busy neighbour would be timed with it. In FP32
-    by the library that a run would use.
+    In FP32 by the library that a run would use.
     """
     use_onednn()
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with on_one_thread():
         return ProductTimes(_time_product(torch.float32), _time_product(torch.bfloat16))
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _time_product(dtype: torch.dtype) -> float:
-    left, right = torch.ones(_ROWS, _INNER, dtype=dtype), torch.ones(_INNER, _COLUMNS, dtype=dtype)
+    left, right = torch.ones(ROWS, INNER, dtype=dtype), torch.ones(INNER, COLUMNS, dtype=dtype)
     torch.mm(left[:8], right)  # the first product loads the library's kernels
     best = float("inf")
     for _ in range(_TAKES):
@@ -144,26 +137,17 @@ def prepare_products(device: torch.device, precision: str) -> None:
 @cache
 def _emulate() -> Library:
     """Put kernels that widen BF16 before PyTorch's own for the CPU; they are kept while the process lives."""
-    library = Library("aten", "IMPL")  # type: ignore[no-untyped-call]
-    with warnings.catch_warnings():
-        # PyTorch says that it overrides a kernel: it is asked to.
-        warnings.simplefilter("ignore", UserWarning)
-        for name in ("mm", "bmm", "addmm", "baddbmm"):
-            for overload, kernel in ((name, _widened(name)), (f"{name}.out", _widened_into(f"{name}.out"))):
-                library.impl(overload, kernel, "CPU", with_keyset=True)  # type: ignore[no-untyped-call]
     for name in ("convolution", "convolution_backward"):
         _convolution(name)
-    return library
+    products = ("mm", "bmm", "addmm", "baddbmm")
+    into = {f"{name}.out": _widened_into(f"{name}.out") for name in products}
+    return put_before({name: _widened(name) for name in products} | into)
 
 
 @cache
 def _convolution(name: str) -> Library:
     """Put a kernel before PyTorch's own that widens where BF16 is emulated, or the own one would be wrong."""
-    library = Library("aten", "IMPL")  # type: ignore[no-untyped-call]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        library.impl(name, _widened_convolution(name), "CPU", with_keyset=True)  # type: ignore[no-untyped-call]
-    return library
+    return put_before({name: _widened_convolution(name)})
 
 
 def _widened(name: str) -> Callable[..., Tensor]:
